@@ -1,0 +1,57 @@
+"""What a method's option class inherits. No torch here: `--help` and `--dry-run` read it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from attrs import define
+
+from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
+from lightly_core.config.transform import TransformArgs
+
+
+@define(frozen=True)
+class RunFacts:
+    """What is known of a run before anything heavy is built.
+
+    Attributes:
+        dataset_size: Number of images.
+        effective_batch_size: Images per optimizer step: devices, nodes and accumulation counted.
+        total_steps: Optimizer steps of the whole run.
+        steps_per_epoch: Optimizer steps of one epoch.
+    """
+
+    dataset_size: int
+    effective_batch_size: int
+    total_steps: int
+    steps_per_epoch: int
+
+
+@define(frozen=True, kw_only=True)
+class MethodConfig:
+    """Base of all method options.
+
+    A subclass is a frozen attrs class; each field has a default and a ``help`` text in its
+    metadata, and may have ``aliases``: other names under which users know it.
+    """
+
+    #: Optimizer that ``optim="auto"`` means.
+    optimizer: ClassVar[str] = "adamw"
+    #: Optimizer steps that ``epochs="auto"`` aims at.
+    target_steps: ClassVar[int] = 100_000
+    #: Fewest and most global views per image; None means no upper limit.
+    view_counts: ClassVar[tuple[int, int | None]] = (1, None)
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return the augmentation that the method was published with."""
+        return TransformArgs()
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return the method's values for the optimizer called `name`."""
+        return OPTIMIZERS[name]()
+
+    def resolve(self, facts: RunFacts) -> MethodConfig:
+        """Return a copy in which every "auto" has become a value."""
+        return self

@@ -1,0 +1,299 @@
+"""The settings of a run: the one source of the Python signature, the command line and the docs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import define, field
+from attrs.validators import and_, ge, gt, in_, le, min_len, optional
+
+from lightly_core.config.checks import finite
+from lightly_core.config.optim import OPTIMIZERS
+
+Precision = Literal[
+    "auto",
+    "32-true",
+    "bf16-mixed",
+    "16-mixed",
+    "bf16-true",
+    "16-true",
+    "64-true",
+]
+
+
+@define(frozen=True)
+class PythonObject:
+    """Something that only Python can pass: a module, a dataset, a strategy.
+
+    Attributes:
+        value: The object; it never leaves the process.
+    """
+
+    value: Any = field(eq=False, repr=False)
+    name: str = field(init=False)
+
+    @name.default
+    def _describe(self) -> str:
+        kind = type(self.value)
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+    def __str__(self) -> str:
+        return f"<{self.name} object>"
+
+
+@define(frozen=True, kw_only=True)
+class RunConfig:
+    """All settings of `lightly run` and `lightly_core.pretrain`."""
+
+    out: str = field(
+        validator=min_len(1),
+        metadata={"help": "folder for checkpoints, logs and exported models"},
+    )
+    data: str | list[str] | PythonObject = field(
+        metadata={
+            "help": "folder, list of folders and files, glob, text file of paths, "
+            "'builtin:digits', or (Python) a torch Dataset"
+        },
+    )
+    model: str | PythonObject = field(
+        metadata={"help": "'library/name', or (Python) a module or wrapper"},
+    )
+    method: str = field(default="distillation", metadata={"help": "pretraining method"})
+    method_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options of the method"}
+    )
+    embed_dim: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={"help": "width of an added linear layer; None: the model's own width"},
+    )
+    epochs: int | Literal["auto"] = field(
+        default="auto",
+        metadata={"help": "passes over the data; auto: from dataset, batch and method; 0: export"},
+    )
+    batch_size: int = field(
+        default=128,
+        validator=ge(1),
+        metadata={"help": "images per forward, over all devices and nodes together"},
+    )
+    num_workers: int | Literal["auto"] = field(
+        default="auto", metadata={"help": "loader processes per device"}
+    )
+    devices: int | str | list[int] = field(
+        default="auto", metadata={"help": "number of devices, or which: '0,1' or [0, 1]"}
+    )
+    num_nodes: int = field(default=1, validator=ge(1), metadata={"help": "number of machines"})
+    resume_interrupted: bool = field(
+        default=False, metadata={"help": "go on from checkpoints/last.ckpt in `out`"}
+    )
+    checkpoint: str | None = field(
+        default=None,
+        metadata={"help": "weights to start from: our .ckpt, an exported file, a state dict"},
+    )
+    overwrite: bool = field(
+        default=False, metadata={"help": "clear what an earlier run wrote to `out`"}
+    )
+    accelerator: str | PythonObject = field(
+        default="auto", metadata={"help": "'cpu', 'gpu', 'mps' or 'auto'"}
+    )
+    strategy: str | PythonObject = field(
+        default="auto", metadata={"help": "how several devices work together, e.g. 'ddp'"}
+    )
+    precision: Precision = field(default="auto", metadata={"help": "number format of training"})
+    float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = field(
+        default="auto", metadata={"help": "precision of float32 matrix products"}
+    )
+    seed: int | None = field(
+        default=0,
+        validator=optional(and_(ge(0), le(2**32 - 1))),
+        metadata={"help": "seed of everything random; None: a new one each run"},
+    )
+    loggers: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options by logger; None as value switches one off"}
+    )
+    callbacks: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options by callback; None as value switches one off"}
+    )
+    optim: str = field(
+        default="auto",
+        validator=in_(("auto", *OPTIMIZERS)),
+        metadata={"help": f"optimizer: auto (the method's), {', '.join(OPTIMIZERS)}"},
+    )
+    optim_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options of optimizer and schedule"}
+    )
+    transform_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options of the augmentation"}
+    )
+    loader_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "further arguments of torch's DataLoader"}
+    )
+    trainer_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "further arguments of Lightning's Trainer"}
+    )
+    model_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "arguments of the model's constructor"}
+    )
+    gradient_accumulation_steps: int = field(
+        default=1,
+        validator=ge(1),
+        metadata={"help": "batches per optimizer step"},
+    )
+    max_skipped: float = field(
+        default=0.1,
+        validator=and_(finite, ge(0), le(1)),
+        metadata={"help": "share of unreadable images above which a run stops"},
+    )
+    resume: bool | None = field(
+        default=None, metadata={"help": "deprecated name of resume_interrupted"}
+    )
+
+    @epochs.validator
+    def _epochs_not_negative(self, attribute: object, value: int | str) -> None:
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"'epochs' must be >= 0 or 'auto', got {value}")
+
+    @num_workers.validator
+    def _workers_not_negative(self, attribute: object, value: int | str) -> None:
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"'num_workers' must be >= 0 or 'auto', got {value}")
+
+
+# --------------------------------------------------------------------------- callbacks
+
+
+@define(frozen=True, kw_only=True)
+class ModelCheckpointArgs:
+    """When `checkpoints/` is written. The last state is always kept as `last.ckpt`."""
+
+    every_n_epochs: int = field(
+        default=1, validator=ge(1), metadata={"help": "epochs between checkpoints"}
+    )
+    every_n_train_steps: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={"help": "steps between checkpoints, beside those by epoch"},
+    )
+    min_seconds_between: float = field(
+        default=30.0,
+        validator=and_(finite, ge(0)),
+        metadata={"help": "an epoch that ends sooner after the last checkpoint writes none"},
+    )
+    save_top_k: int = field(
+        default=1,
+        validator=ge(-1),
+        metadata={"help": "how many epoch=E-step=S.ckpt remain; -1: all; 0: only last.ckpt"},
+    )
+    monitor: str | None = field(
+        default=None, metadata={"help": "metric that ranks checkpoints; None: the newest"}
+    )
+    mode: Literal["min", "max"] = field(
+        default="min", metadata={"help": "whether a small or a large `monitor` is better"}
+    )
+    save_weights_only: bool = field(
+        default=False, metadata={"help": "leave out the optimizer; such a file cannot be resumed"}
+    )
+
+
+@define(frozen=True, kw_only=True)
+class ModelExportArgs:
+    """When `exported_models/` is written; always at the end."""
+
+    every_n_epochs: int = field(
+        default=1, validator=ge(1), metadata={"help": "epochs between exports"}
+    )
+
+
+@define(frozen=True, kw_only=True)
+class EarlyStoppingArgs:
+    """When to stop before the last epoch."""
+
+    monitor: str = field(default="train_loss", metadata={"help": "metric to watch"})
+    mode: Literal["min", "max"] = field(
+        default="min", metadata={"help": "whether a small or a large `monitor` is better"}
+    )
+    patience: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={"help": "epochs without improvement before stopping; None: never"},
+    )
+    min_delta: float = field(
+        default=0.0, validator=and_(finite, ge(0)), metadata={"help": "least improvement"}
+    )
+    check_finite: bool = field(
+        default=True, metadata={"help": "stop with an error when the loss is nan or infinite"}
+    )
+
+
+@define(frozen=True, kw_only=True)
+class LearningRateMonitorArgs:
+    """Log `lr`."""
+
+
+@define(frozen=True, kw_only=True)
+class DeviceStatsMonitorArgs:
+    """Log memory of the process and of the device."""
+
+
+@define(frozen=True, kw_only=True)
+class KnnArgs:
+    """Nearest-neighbour accuracy of the frozen features, where the images have labels."""
+
+    k: int = field(default=20, validator=ge(1), metadata={"help": "neighbours"})
+    temperature: float = field(
+        default=0.07,
+        validator=and_(finite, gt(0)),
+        metadata={"help": "a neighbour weighs exp(cosine / temperature)"},
+    )
+    max_images: int = field(
+        default=10_000,
+        validator=ge(10),
+        metadata={"help": "images used at most, the same share of each class"},
+    )
+    query_fraction: float = field(
+        default=0.2,
+        validator=and_(gt(0), le(0.5)),
+        metadata={"help": "share of them that is classified by the others"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class CallbacksArgs:
+    """What runs beside training; None switches one off."""
+
+    model_checkpoint: ModelCheckpointArgs | None = field(
+        default=ModelCheckpointArgs(), metadata={"help": "checkpoints"}
+    )
+    model_export: ModelExportArgs | None = field(
+        default=ModelExportArgs(), metadata={"help": "exported models"}
+    )
+    early_stopping: EarlyStoppingArgs | None = field(
+        default=EarlyStoppingArgs(), metadata={"help": "stopping early"}
+    )
+    learning_rate_monitor: LearningRateMonitorArgs | None = field(
+        default=LearningRateMonitorArgs(), metadata={"help": "learning rate in the metrics"}
+    )
+    device_stats_monitor: DeviceStatsMonitorArgs | None = field(
+        default=None, metadata={"help": "memory in the metrics"}
+    )
+    knn: KnnArgs | None = field(
+        default=KnnArgs(), metadata={"help": "accuracy before and after, where labels are known"}
+    )
+
+
+# --------------------------------------------------------------------------- built-in loggers
+
+
+@define(frozen=True, kw_only=True)
+class JsonlArgs:
+    """`metrics.jsonl`, one JSON object a line; always on."""
+
+
+@define(frozen=True, kw_only=True)
+class TensorBoardArgs:
+    """TensorBoard event files."""
+
+    sub_dir: str | None = field(
+        default=None, metadata={"help": "folder below `out`; None: `out` itself"}
+    )
+    prefix: str = field(default="", metadata={"help": "put before every metric's name"})

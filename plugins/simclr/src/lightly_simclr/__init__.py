@@ -1,0 +1,1 @@
+"""SimCLR for lightly-core."""

@@ -1,0 +1,1 @@
+"""torchvision's classification models as backbones for lightly-core."""

@@ -1,0 +1,18 @@
+"""What lightly-torchvision adds. Imported at start-up, so nothing heavy here."""
+
+from lightly_core import Catalog, hookimpl
+
+LIGHTLY_API = 1
+
+
+@hookimpl
+def lightly_register(catalog: Catalog) -> None:
+    """Register the models."""
+    catalog.models(
+        "torchvision",
+        target="lightly_torchvision.library:TorchvisionLibrary",
+        names="lightly_torchvision:models.txt",
+        wraps=("torchvision",),
+        requires=("torchvision>=0.19",),
+        summary="Every classification model of torchvision.",
+    )

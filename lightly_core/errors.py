@@ -1,12 +1,49 @@
 """What can go wrong on the user's side. Every message says: received, expected, what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
+
 
 class LightlyError(Exception):
-    """Base of all errors that are meant for the user; the command line prints them without traceback."""
+    """Base of all errors that are meant for the user.
+
+    The command line prints them without traceback.
+    """
 
 
 class ConfigError(LightlyError):
-    """One or more settings are wrong. The command line exits with code 2."""
+    """One or more settings are wrong. The command line exits with code 2.
+
+    Args:
+        message: Text for the user.
+
+    Attributes:
+        problems: One line for each mistake; the message alone where there is only one.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.problems: tuple[str, ...] = (message,)
+
+    @classmethod
+    def of(cls, problems: Iterable[str]) -> Self:
+        """Make one error of all the mistakes that were found.
+
+        Args:
+            problems: At least one text, in the order in which they are shown.
+        """
+        problems = tuple(problems)
+        if len(problems) == 1:
+            return cls(problems[0])
+        lines = [f"{len(problems)} settings are wrong:", *(f"  {line}" for line in problems)]
+        error = cls("\n".join(lines))
+        error.problems = problems
+        return error
 
 
 class UnknownModelError(ConfigError):
@@ -26,7 +63,7 @@ class RunError(LightlyError):
 
 
 class RunInterrupted(BaseException):
-    """The user stopped a run (Ctrl-C or SIGTERM); `last.ckpt` has been written before this is raised.
+    """The user stopped a run (Ctrl-C or SIGTERM); `last.ckpt` was written before this is raised.
 
     Not a `LightlyError`: like `KeyboardInterrupt` it must pass every ``except Exception``.
     """

@@ -1,0 +1,1 @@
+"""The command `lightly`. Nothing here imports torch until a run begins."""

@@ -1,0 +1,1 @@
+"""Settings: option classes, reading, checking and resolving them. No torch here."""

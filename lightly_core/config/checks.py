@@ -2,26 +2,105 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Callable
 from typing import Any
 
+from attrs import Attribute
 
-def finite(instance: object, attribute: Any, value: float | None) -> None:
+
+def finite(instance: object, attribute: Attribute[Any], value: float | None) -> None:
     """Refuse nan and infinities, which every comparison lets through or ties up."""
     if value is not None and not math.isfinite(value):
         raise ValueError(f"'{attribute.name}' must be a finite number, got {value}")
 
 
-def probability(instance: object, attribute: Any, value: float | None) -> None:
+def probability(instance: object, attribute: Attribute[Any], value: float | None) -> None:
     """Accept a number in [0, 1], or None."""
     if value is not None and not 0 <= value <= 1:
         raise ValueError(f"'{attribute.name}' must be a probability in [0, 1], got {value}")
 
 
-def increasing_pair(instance: object, attribute: Any, value: tuple[float, float]) -> None:
+def increasing_pair(
+    instance: object, attribute: Attribute[Any], value: tuple[float, float]
+) -> None:
     """Accept two finite numbers, both >= 0, the first not above the second."""
     low, high = value
     if not (math.isfinite(low) and math.isfinite(high) and 0 <= low <= high):
         raise ValueError(
             f"'{attribute.name}' must be two numbers with 0 <= first <= second, got {value}"
         )
+
+
+def sizes(instance: object, attribute: Attribute[Any], value: int | tuple[int, int]) -> None:
+    """Accept a positive number of pixels, or two."""
+    if min(value if isinstance(value, tuple) else (value,)) < 1:
+        raise ValueError(f"'{attribute.name}' must be >= 1 pixel, got {value}")
+
+
+def finite_numbers(instance: object, attribute: Attribute[Any], value: tuple[float, ...]) -> None:
+    """Refuse nan and infinities in a list of numbers."""
+    if not all(math.isfinite(number) for number in value):
+        raise ValueError(f"'{attribute.name}' must be finite numbers, got {value}")
+
+
+def not_empty(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """Refuse an empty text and an empty list; objects that are neither pass."""
+    if isinstance(value, (str, list)) and not value:
+        raise ValueError(f"'{attribute.name}' must not be empty")
+
+
+def one_of(*words: str) -> Callable[[object, Attribute[Any], object], None]:
+    """Make a validator that accepts some words; values that are no text pass."""
+
+    def check(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, str) or value in words:
+            return
+        near = difflib.get_close_matches(value.lower(), words, n=1)
+        hint = f", did you mean '{near[0]}'?" if near else ""
+        raise ValueError(
+            f"'{attribute.name}' must be one of {', '.join(words)}, got '{value}'{hint}"
+        )
+
+    return check
+
+
+def devices(instance: object, attribute: Attribute[Any], value: int | str | list[int]) -> None:
+    """Accept what `read_devices` can read."""
+    read_devices(value)
+
+
+def read_devices(value: int | str | list[int]) -> int | list[int] | None:
+    """Read the setting `devices`.
+
+    Args:
+        value: "auto", a number (-1 means all), the numbers of the devices, or one of the last two
+            as text: "2" is a number of devices, "0,1" are two of them.
+
+    Returns:
+        A number of devices, their numbers, or None for "auto" and all.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    read = value
+    if isinstance(value, str):
+        if value.strip() == "auto":
+            return None
+        words = [word.strip() for word in value.split(",")]
+        try:
+            # A comma at the end makes one number the name of a device.
+            read = [int(word) for word in words if word] if len(words) > 1 else int(value)
+        except ValueError:
+            read = []
+    if read == -1:
+        return None
+    if isinstance(read, int) and read >= 1:
+        return read
+    if isinstance(read, list) and read and min(read) >= 0 and len(set(read)) == len(read):
+        return read
+    raise ValueError(
+        "'devices' must be 'auto', a number >= 1, -1 (all) or different device numbers such as "
+        f"'0,1' or [0, 1], got {value!r}"
+    )

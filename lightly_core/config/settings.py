@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from attrs import define, field
-from attrs.validators import and_, ge, gt, in_, le, min_len, optional
+from attrs.validators import and_, ge, gt, le, optional
 
-from lightly_core.config.checks import finite
+from lightly_core.config.checks import devices, finite, not_empty, one_of
 from lightly_core.config.optim import OPTIMIZERS
 
 Precision = Literal[
@@ -46,16 +46,18 @@ class RunConfig:
     """All settings of `lightly run` and `lightly_core.pretrain`."""
 
     out: str = field(
-        validator=min_len(1),
+        validator=not_empty,
         metadata={"help": "folder for checkpoints, logs and exported models"},
     )
     data: str | list[str] | PythonObject = field(
+        validator=not_empty,
         metadata={
             "help": "folder, list of folders and files, glob, text file of paths, "
             "'builtin:digits', or (Python) a torch Dataset"
         },
     )
     model: str | PythonObject = field(
+        validator=not_empty,
         metadata={"help": "'library/name', or (Python) a module or wrapper"},
     )
     method: str = field(default="distillation", metadata={"help": "pretraining method"})
@@ -80,7 +82,9 @@ class RunConfig:
         default="auto", metadata={"help": "loader processes per device"}
     )
     devices: int | str | list[int] = field(
-        default="auto", metadata={"help": "number of devices, or which: '0,1' or [0, 1]"}
+        default="auto",
+        validator=devices,
+        metadata={"help": "number of devices, or which: '0,1' or [0, 1]"},
     )
     num_nodes: int = field(default=1, validator=ge(1), metadata={"help": "number of machines"})
     resume_interrupted: bool = field(
@@ -94,7 +98,9 @@ class RunConfig:
         default=False, metadata={"help": "clear what an earlier run wrote to `out`"}
     )
     accelerator: str | PythonObject = field(
-        default="auto", metadata={"help": "'cpu', 'gpu', 'mps' or 'auto'"}
+        default="auto",
+        validator=one_of("auto", "cpu", "gpu", "cuda", "mps"),
+        metadata={"help": "'cpu', 'gpu', 'mps' or 'auto'"},
     )
     strategy: str | PythonObject = field(
         default="auto", metadata={"help": "how several devices work together, e.g. 'ddp'"}
@@ -105,7 +111,6 @@ class RunConfig:
     )
     seed: int | None = field(
         default=0,
-        validator=optional(and_(ge(0), le(2**32 - 1))),
         metadata={"help": "seed of everything random; None: a new one each run"},
     )
     loggers: dict[str, Any] | None = field(
@@ -116,7 +121,7 @@ class RunConfig:
     )
     optim: str = field(
         default="auto",
-        validator=in_(("auto", *OPTIMIZERS)),
+        validator=one_of("auto", *OPTIMIZERS),
         metadata={"help": f"optimizer: auto (the method's), {', '.join(OPTIMIZERS)}"},
     )
     optim_args: dict[str, Any] | None = field(
@@ -147,6 +152,12 @@ class RunConfig:
     resume: bool | None = field(
         default=None, metadata={"help": "deprecated name of resume_interrupted"}
     )
+
+    @seed.validator
+    def _seed_in_range(self, attribute: object, value: int | None) -> None:
+        # What NumPy and Lightning take.
+        if value is not None and not 0 <= value < 2**32:
+            raise ValueError(f"'seed' must be in [0, 2**32 - 1] or None, got {value}")
 
     @epochs.validator
     def _epochs_not_negative(self, attribute: object, value: int | str) -> None:
@@ -202,6 +213,11 @@ class ModelExportArgs:
     every_n_epochs: int = field(
         default=1, validator=ge(1), metadata={"help": "epochs between exports"}
     )
+    min_seconds_between: float = field(
+        default=30.0,
+        validator=and_(finite, ge(0)),
+        metadata={"help": "an epoch that ends sooner after the last export writes none"},
+    )
 
 
 @define(frozen=True, kw_only=True)
@@ -252,7 +268,7 @@ class KnnArgs:
     )
     query_fraction: float = field(
         default=0.2,
-        validator=and_(gt(0), le(0.5)),
+        validator=and_(gt(0.0), le(0.5)),
         metadata={"help": "share of them that is classified by the others"},
     )
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import define, evolve, field
-from attrs.validators import and_, ge, gt, optional
+from attrs.validators import and_, ge, gt
 
-from lightly_core.config.checks import finite, increasing_pair, probability
+from lightly_core.config.checks import (
+    finite,
+    finite_numbers,
+    increasing_pair,
+    probability,
+    sizes,
+)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -112,9 +118,7 @@ class ColorJitterArgs:
     def __attrs_post_init__(self) -> None:
         """Refuse a hue turn of more than half the circle."""
         if self.strength * self.hue > 0.5:
-            raise ValueError(
-                f"expected strength * hue <= 0.5, got {self.strength} * {self.hue}"
-            )
+            raise ValueError(f"expected strength * hue <= 0.5, got {self.strength} * {self.hue}")
 
 
 @define(frozen=True, kw_only=True)
@@ -131,8 +135,35 @@ class GaussianBlurArgs:
     )
     blur_limit: int | tuple[int, int] = field(
         default=0,
-        metadata={"help": "kernel size in pixels (largest, or a pair); 0 derives it from sigma"},
+        metadata={
+            "help": "odd kernel size in pixels, or (smallest, largest) to draw one; "
+            "0 derives it from sigma"
+        },
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a kernel without a middle."""
+        if not self.kernel_sizes:
+            raise ValueError(
+                "expected 'blur_limit' to be 0, an odd number of pixels, or two numbers "
+                f"0 <= first <= second with an odd one between them, got {self.blur_limit}"
+            )
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """Kernel sizes to draw from, in pixels; 0 stands for the one that follows from sigma."""
+        if self.blur_limit in (0, (0, 0)):
+            return (0,)
+        low, high = pair(self.blur_limit)
+        if low < 0:
+            return ()
+        # From 0 on means any size that blurs, so not the kernel of one pixel.
+        return tuple(size for size in range(low or 3, high + 1) if size % 2)
+
+    @blur_limit.validator
+    def _kernel_not_negative(self, attribute: object, value: int | tuple[int, int]) -> None:
+        if min(value if isinstance(value, tuple) else (value,)) < 0:
+            raise ValueError(f"'blur_limit' must be >= 0, got {value}")
 
 
 @define(frozen=True, kw_only=True)
@@ -154,10 +185,14 @@ class NormalizeArgs:
     """Mean and standard deviation that are taken out; repeated in turn for more channels."""
 
     mean: tuple[float, ...] = field(
-        default=IMAGENET_MEAN, metadata={"help": "mean of each channel, values in [0, 1]"}
+        default=IMAGENET_MEAN,
+        validator=finite_numbers,
+        metadata={"help": "mean of each channel, values in [0, 1]"},
     )
     std: tuple[float, ...] = field(
-        default=IMAGENET_STD, metadata={"help": "standard deviation of each channel"}
+        default=IMAGENET_STD,
+        validator=finite_numbers,
+        metadata={"help": "standard deviation of each channel"},
     )
 
     def __attrs_post_init__(self) -> None:
@@ -174,12 +209,22 @@ class NormalizeArgs:
 class ChannelDropArgs:
     """Keep a random choice of the input channels, the same for all views of an image."""
 
-    num_channels_keep: int = field(
-        validator=ge(1), metadata={"help": "how many channels remain"}
-    )
+    num_channels_keep: int = field(validator=ge(1), metadata={"help": "how many channels remain"})
     weight_drop: tuple[float, ...] = field(
-        metadata={"help": "weight of dropping each input channel; 0 always keeps it"}
+        validator=finite_numbers,
+        metadata={"help": "weight of dropping each input channel; 0 always keeps it"},
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse negative weights, and to keep more channels than there are."""
+        if min(self.weight_drop, default=0.0) < 0:
+            raise ValueError(f"every weight_drop must be >= 0, got {self.weight_drop}")
+        always = sum(weight == 0 for weight in self.weight_drop)
+        if not always <= self.num_channels_keep <= len(self.weight_drop):
+            raise ValueError(
+                f"expected num_channels_keep between {always} (weights that are 0) and "
+                f"{len(self.weight_drop)} (channels), got {self.num_channels_keep}"
+            )
 
 
 @define(frozen=True, kw_only=True)
@@ -200,7 +245,9 @@ class LocalViewArgs:
 
     num_views: int = field(default=6, validator=ge(1), metadata={"help": "crops per image"})
     view_size: int | tuple[int, int] = field(
-        default=96, metadata={"help": "size in pixels, or (height, width)"}
+        default=96,
+        validator=sizes,
+        metadata={"help": "size in pixels, or (height, width)"},
     )
     random_resize: RandomResizeArgs | None = field(
         default=RandomResizeArgs(min_scale=0.05, max_scale=0.14),
@@ -230,11 +277,11 @@ class TransformArgs:
     """The views of an image. A group set to None is switched off."""
 
     image_size: int | tuple[int, int] = field(
-        default=(224, 224), metadata={"help": "size of a view in pixels, or (height, width)"}
+        default=(224, 224),
+        validator=sizes,
+        metadata={"help": "size of a view in pixels, or (height, width)"},
     )
-    num_views: int = field(
-        default=1, validator=ge(1), metadata={"help": "global views per image"}
-    )
+    num_views: int = field(default=1, validator=ge(1), metadata={"help": "global views per image"})
     channel_drop: ChannelDropArgs | None = field(
         default=None, metadata={"help": "drop random channels of multi-channel images"}
     )
@@ -242,35 +289,47 @@ class TransformArgs:
         default="auto",
         metadata={"help": "channels of the network's input; auto: those that remain, or len(mean)"},
     )
+
+    @num_channels.validator
+    def _channels_positive(self, attribute: object, value: int | str) -> None:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"'num_channels' must be >= 1 or 'auto', got {value}")
+
     random_resize: RandomResizeArgs | None = field(
         default=RandomResizeArgs(), metadata={"help": "random crop; None: resize the whole image"}
     )
     random_flip: RandomFlipArgs | None = field(
         default=RandomFlipArgs(), metadata={"help": "mirroring"}
     )
-    random_rotation: RandomRotationArgs | None = field(
-        default=None, metadata={"help": "turning"}
-    )
+    random_rotation: RandomRotationArgs | None = field(default=None, metadata={"help": "turning"})
     color_jitter: ColorJitterArgs | None = field(
-        default=ColorJitterArgs(), metadata={"help": "colour changes; RGB images only"}
+        default=ColorJitterArgs(),
+        metadata={"help": "colour changes; saturation and hue for RGB images only"},
     )
     random_gray_scale: float | None = field(
         default=0.2,
-        validator=optional(probability),
+        validator=probability,
         metadata={"help": "probability of removing the colour; RGB images only"},
     )
     gaussian_blur: GaussianBlurArgs | None = field(
         default=GaussianBlurArgs(), metadata={"help": "blur"}
     )
-    solarize: SolarizeArgs | None = field(
-        default=None, metadata={"help": "solarisation; RGB images only"}
-    )
+    solarize: SolarizeArgs | None = field(default=None, metadata={"help": "solarisation"})
     normalize: NormalizeArgs = field(
         default=NormalizeArgs(), metadata={"help": "normalisation of the network's input"}
     )
     interpolation: Literal["bilinear", "bicubic"] = field(
         default="bicubic", metadata={"help": "interpolation of crops and resizing (antialiased)"}
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse two different numbers of channels."""
+        drop = self.channel_drop
+        if drop is not None and self.num_channels not in ("auto", drop.num_channels_keep):
+            raise ValueError(
+                f"num_channels is {self.num_channels}, but channel_drop keeps "
+                f"{drop.num_channels_keep}; leave num_channels at 'auto'"
+            )
 
     @property
     def size(self) -> tuple[int, int]:

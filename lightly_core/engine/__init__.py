@@ -1,0 +1,1 @@
+"""Runs a method: trainer, run folder, checkpoints, resume, loggers. Methods know nothing of it."""

@@ -1,0 +1,1 @@
+"""Does a backbone get better: features, nearest neighbours, measures of collapse."""

@@ -1,0 +1,1 @@
+"""Building blocks for method authors; they need nothing but torch."""

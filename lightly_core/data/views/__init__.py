@@ -1,0 +1,1 @@
+"""Views of an image: geometry in the worker, colours and normalisation on the device."""

@@ -1,0 +1,136 @@
+"""Entry point of the command `lightly`: picks the command, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from lightly_core.cli.parser import Parser, global_options, near
+from lightly_core.errors import (
+    ConfigError,
+    DataError,
+    LightlyError,
+    PluginError,
+    RunInterrupted,
+)
+
+EXIT_FAILED = 1
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+
+#: Module and one line of help by command, in the order of the help.
+COMMANDS = {
+    "run": "pretrain a backbone on your images",
+    "methods": "list pretraining methods",
+    "models": "list models",
+    "plugins": "list installed plugins and what became of each",
+}
+
+#: Commands whose output may be read by a program that stops reading.
+LISTS = ("methods", "models", "plugins")
+
+#: Other names of commands: which command it is, and whether the name is deprecated.
+ALIASES = {"pretrain": ("run", False), "train": ("run", True)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None: those of this process.
+
+    Returns:
+        0: ok. 1: a run failed, or something unexpected happened. 2: wrong usage, setting, plugin
+        or data. 130: interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run_command(arguments)
+    except (KeyboardInterrupt, RunInterrupted) as error:
+        _show_traceback(arguments)
+        _say(str(error) or "interrupted")
+        return EXIT_INTERRUPTED
+    except LightlyError as error:
+        _show_traceback(arguments)
+        _say(f"error: {error}")
+        mistake = isinstance(error, (ConfigError, PluginError, DataError))
+        return EXIT_MISTAKE if mistake else EXIT_FAILED
+    except Exception as error:
+        _show_traceback(arguments)
+        _say(f"error: unexpected {type(error).__name__}: {error}")
+        if "--traceback" not in arguments:
+            _say("  this is not your mistake; add --traceback to see where it happened")
+        return EXIT_FAILED
+
+
+def _run_command(arguments: list[str]) -> int:
+    options, rest = _parse_globals(arguments)
+    if options.version:
+        from lightly_core import __version__
+
+        print(f"lightly-core {__version__}")
+        return 0
+    if not rest or rest[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    name, deprecated = ALIASES.get(rest[0], (rest[0], False))
+    if name not in COMMANDS:
+        raise ConfigError(_unknown_command(name))
+    if deprecated:
+        _say(f"warning: `lightly {rest[0]}` is deprecated, use `lightly {name}`")
+    module = importlib.import_module(f"lightly_core.cli.{name}")
+    try:
+        code: int = module.main(rest[1:], options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if name not in LISTS:
+            raise
+        # The reader, such as `head`, has seen enough. Python would complain of it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    return code
+
+
+def _parse_globals(arguments: list[str]) -> tuple[Namespace, list[str]]:
+    """Take the options that are valid in any place out of the arguments."""
+    parser = Parser(prog="lightly", add_help=False, parents=[global_options()])
+    return parser.parse_known_args(arguments)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    parser = Parser(
+        prog="lightly",
+        usage="lightly COMMAND ...",
+        description="Self-supervised pretraining and distillation of vision backbones "
+        "on your own images.",
+        epilog=f"commands:\n{commands}\n\n`lightly COMMAND --help` tells more of a command.",
+        parents=[global_options()],
+    )
+    return parser.format_help().rstrip()
+
+
+def _unknown_command(name: str) -> str:
+    if name.startswith("-"):
+        return (
+            f"unknown option '{name}'{near(name, ['--help', '--version'])}\n  see `lightly --help`"
+        )
+    if "=" in name:
+        return f"expected a command, got the setting '{name}'\n  write `lightly run {name}`"
+    guess = near(name, [*COMMANDS, *ALIASES])
+    return f"unknown command '{name}'{guess}\n  commands are: {', '.join(COMMANDS)}"
+
+
+def _show_traceback(arguments: Sequence[str]) -> None:
+    if "--traceback" in arguments:
+        import traceback
+
+        traceback.print_exc()
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)

@@ -1,0 +1,88 @@
+"""`lightly plugins`: which plugins are installed, and what became of each."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lightly_core.cli.parser import command_parser, parse_command, use_plugins
+from lightly_core.cli.table import print_json, print_table
+
+if TYPE_CHECKING:
+    from lightly_core.plugins.discovery import Plugins
+    from lightly_core.plugins.records import PluginStatus, Record
+
+
+def main(arguments: Sequence[str], options: Namespace) -> int:
+    """List the plugins; returns the exit code."""
+    parser = command_parser(
+        "plugins",
+        usage="[-v] [--json]",
+        description="List the installed plugins: loaded, blocked, incompatible or failed.",
+        epilog="Only the plugins that the environment variable LIGHTLY_PLUGINS names (with commas "
+        "between)\nare imported, where it is set. LIGHTLY_STRICT_PLUGINS=1 is --strict-plugins.",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show targets, licences, missing requirements, import times and tracebacks",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parsed = parse_command(parser, arguments)
+    if parsed is None:
+        return 0
+    use_plugins(options)
+    from lightly_core.plugins.discovery import get_plugins
+
+    plugins = get_plugins()
+    if parsed.json:
+        print_json([status.as_dict() for status in plugins.statuses])
+    elif not plugins.statuses:
+        print("no plugin is installed", file=sys.stderr)
+        print("  for example: pip install lightly-torchvision lightly-simclr", file=sys.stderr)
+    else:
+        _print_overview(plugins)
+        if parsed.verbose:
+            for status in plugins.statuses:
+                _print_details(plugins, status)
+    return 0
+
+
+def _print_overview(plugins: Plugins) -> None:
+    print_table(
+        ("PLUGIN", "DISTRIBUTION", "STATE", "PROVIDES"),
+        [
+            (status.name, status.owner, status.state, ", ".join(status.provides) or status.reason)
+            for status in plugins.statuses
+        ],
+    )
+
+
+def _print_details(plugins: Plugins, status: PluginStatus) -> None:
+    print(f"\n{status.name} ({status.owner}): {status.state}")
+    if status.import_ms:
+        print(f"  imported in {status.import_ms} ms")
+    for line in (status.error or "").splitlines():
+        print(f"  {line.strip()}")
+    for line in (status.traceback or "").splitlines():
+        print(f"    {line}")
+    for record in plugins.catalog.provided_by(status.name, status.distribution):
+        _print_record(record, plugins.catalog.is_ambiguous(record))
+
+
+def _print_record(record: Record, ambiguous: bool) -> None:
+    from lightly_core.plugins.loading import missing_requirements
+
+    print(f"  {record.label}: {record.summary}")
+    print(f"    target: {record.target}")
+    if ambiguous:
+        print(f"    provided by another plugin too; use {record.qualified_name}")
+    if record.licence:
+        print(f"    licence: {record.licence}")
+    lacking = missing_requirements(record)
+    if lacking:
+        install = " ".join(f"'{requirement}'" for requirement in lacking)
+        print(f"    missing: {', '.join(lacking)}; pip install {install}")

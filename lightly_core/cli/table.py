@@ -1,0 +1,29 @@
+"""Plain tables. `rich` would draw nicer ones, and take longer than all else here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns; the last one is wrapped to the terminal where there is one."""
+    if not rows:
+        return
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
+    indent = sum(widths) + 2 * len(widths)
+    room = max(shutil.get_terminal_size().columns - indent, 30) if sys.stdout.isatty() else 0
+    for row in (header, *rows):
+        first = "".join(f"{cell:<{width}}  " for cell, width in zip(row, widths, strict=False))
+        last = textwrap.wrap(row[-1], room) if room else [row[-1]]
+        print((first + (last[0] if last else "")).rstrip())
+        for line in last[1:]:
+            print(" " * indent + line)
+
+
+def print_json(data: object) -> None:
+    """Print plain data for other programs."""
+    print(json.dumps(data, indent=2))

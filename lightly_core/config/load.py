@@ -1,0 +1,356 @@
+"""From what the user gave to checked settings: every mistake is told, nothing heavy is imported."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import attrs
+from attrs import define, evolve
+
+from lightly_core.config.fields import aliases, any_of, default_of, settings_fields, value_name
+from lightly_core.config.keyvalue import parse_pairs, read_toml
+from lightly_core.config.merging import Layers, from_python
+from lightly_core.config.method import MethodConfig
+from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
+from lightly_core.config.settings import CallbacksArgs, RunConfig
+from lightly_core.config.structure import structure
+from lightly_core.config.transform import TransformArgs
+from lightly_core.errors import ConfigError, PluginError
+from lightly_core.plugins.catalog import Catalog, Record
+from lightly_core.plugins.loading import load_config, split_model_name
+
+T = TypeVar("T")
+
+#: Loggers that run without being asked for.
+DEFAULT_LOGGERS = ("jsonl", "tensorboard")
+
+#: Keys of `trainer_args` for which there is a setting of our own.
+TRAINER_KEYS = {
+    "accelerator": "accelerator",
+    "accumulate_grad_batches": "gradient_accumulation_steps",
+    "default_root_dir": "out",
+    "devices": "devices",
+    "enable_checkpointing": "callbacks.model_checkpoint",
+    "max_epochs": "epochs",
+    "num_nodes": "num_nodes",
+    "precision": "precision",
+    "strategy": "strategy",
+}
+
+#: Keys of `loader_args` that have a setting, or None: nobody but the run itself may set them.
+LOADER_KEYS = {
+    "batch_sampler": None,
+    "batch_size": "batch_size",
+    "collate_fn": None,
+    "dataset": "data",
+    "drop_last": None,
+    "generator": None,
+    "num_workers": "num_workers",
+    "sampler": None,
+    "shuffle": None,
+    "worker_init_fn": None,
+}
+
+
+@define(frozen=True, kw_only=True)
+class Settings:
+    """Checked settings with "auto" still in them; `resolve` replaces it.
+
+    Attributes:
+        run: The settings themselves; the groups in it hold what was given.
+        method_record: Where the method is.
+        method: Options of the method, complete.
+        transform: Options of the augmentation, complete.
+        optimizer_name: Name of the optimizer; never "auto".
+        optimizer: Options of optimizer and schedule, complete.
+        callbacks: Options of the callbacks, complete.
+        loggers: Options of the loggers that are on, by name.
+        logger_records: Where they are, by name.
+        model_record: Library of the model; None for an object that the user built.
+        model_name: Name of the model in its library; None for an object.
+        origins: Where a value that is no default came from, by dotted name.
+    """
+
+    run: RunConfig
+    method_record: Record
+    method: MethodConfig
+    transform: TransformArgs
+    optimizer_name: str
+    optimizer: OptimizerArgs
+    callbacks: CallbacksArgs
+    loggers: dict[str, object]
+    logger_records: dict[str, Record]
+    model_record: Record | None = None
+    model_name: str | None = None
+    origins: dict[str, str] = attrs.field(factory=dict)
+
+
+def load_settings(
+    *,
+    catalog: Catalog,
+    config_file: str | None = None,
+    pairs: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+    checks: Sequence[Callable[[RunConfig], Sequence[str]]] = (),
+) -> Settings:
+    """Read, merge and check the settings of a run.
+
+    Defaults are overruled by the file, that by ``key=value`` pairs, these by Python arguments;
+    groups are merged key by key.
+
+    Args:
+        catalog: What the plugins provide.
+        config_file: A TOML file.
+        pairs: Words of the form ``key=value``.
+        arguments: Python arguments; only those that the caller gave.
+        checks: Functions that look at the settings and return further problems.
+
+    Raises:
+        ConfigError: All that is wrong, one entry of `problems` for each mistake.
+        PluginError: The only mistake is a method, model or logger whose plugin cannot be used.
+    """
+    layers = Layers(
+        {
+            str(config_file): read_toml(config_file) if config_file is not None else {},
+            "command line": parse_pairs(pairs),
+            "Python": from_python(arguments or {}),
+        }
+    )
+    problems = _Problems()
+    method_record, config_cls = _method(catalog, layers, problems)
+    optimizer_cls = _optimizer_class(layers, config_cls)
+    given = layers.merged(RunConfig)
+    for key, places in _misplaced(given, config_cls, optimizer_cls).items():
+        del given[key]
+        problems.add(f"config: unknown key '{key}', did you mean {places}?")
+    run = problems.attempt(lambda: _run_config(given))
+    if run is not None:
+        for check in (_contradictions, _owned_keys, *checks):
+            problems.add(*check(run))
+
+    method, transform, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
+    callbacks = problems.attempt(
+        lambda: structure(
+            layers.merged_group("callbacks", CallbacksArgs), CallbacksArgs, path="config.callbacks"
+        )
+    )
+    logger_records, loggers = _loggers(catalog, layers, problems)
+    model_record, model_name = _model(catalog, given.get("model"), problems)
+    problems.raise_all()
+    # Without a problem there is nothing that could not be made.
+    assert run is not None
+    assert method_record is not None
+    assert method is not None
+    assert transform is not None
+    assert optimizer is not None
+    assert callbacks is not None
+    return Settings(
+        run=run,
+        method_record=method_record,
+        method=method,
+        transform=transform,
+        optimizer_name=type(method).optimizer if run.optim == "auto" else run.optim,
+        optimizer=optimizer,
+        callbacks=callbacks,
+        loggers=loggers,
+        logger_records=logger_records,
+        model_record=model_record,
+        model_name=model_name,
+        origins=layers.origins(),
+    )
+
+
+class _Problems:
+    """All that went wrong so far."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._errors: list[ConfigError | PluginError] = []
+
+    def add(self, *lines: str) -> None:
+        self._lines += lines
+
+    def attempt(self, make: Callable[[], T], at: str = "") -> T | None:
+        """Return what `make` makes; None if it fails."""
+        try:
+            return make()
+        except (ConfigError, PluginError) as error:
+            self._errors.append(error)
+            texts = error.problems if isinstance(error, ConfigError) else (str(error),)
+            self._lines += [f"{at}: {text}" if at else text for text in texts]
+            return None
+
+    def raise_all(self) -> None:
+        if len(self._errors) == 1 == len(self._lines):
+            raise self._errors[0]  # keeps its class, for those who catch it
+        if self._lines:
+            raise ConfigError.of(self._lines)
+
+
+# --------------------------------------------------------------------------- run settings
+
+
+def _run_config(given: Mapping[str, Any]) -> RunConfig:
+    run = structure(given, RunConfig, path="config")
+    if run.resume is None:
+        return run
+    warnings.warn(
+        "the setting 'resume' is deprecated, use 'resume_interrupted'", FutureWarning, stacklevel=2
+    )
+    if "resume_interrupted" in given and run.resume is not run.resume_interrupted:
+        raise ConfigError(
+            f"config.resume: it is the old name of 'resume_interrupted', but resume={run.resume} "
+            f"and resume_interrupted={run.resume_interrupted}; give only resume_interrupted"
+        )
+    return evolve(run, resume=None, resume_interrupted=run.resume)
+
+
+def _contradictions(run: RunConfig) -> Iterator[str]:
+    if run.resume_interrupted and run.checkpoint is not None:
+        yield (
+            "config.checkpoint: a resumed run goes on from its own checkpoint; give either "
+            "checkpoint (new run from its weights) or resume_interrupted (same run goes on)"
+        )
+    if run.resume_interrupted and run.overwrite:
+        yield (
+            "config.overwrite: it would delete the run that resume_interrupted goes on with; "
+            "give one of the two"
+        )
+
+
+def _owned_keys(run: RunConfig) -> Iterator[str]:
+    for group, given, owned in (
+        ("loader_args", run.loader_args, LOADER_KEYS),
+        ("trainer_args", run.trainer_args, TRAINER_KEYS),
+    ):
+        for key in given or {}:
+            if key in owned:
+                setting = owned[key]
+                remedy = f"use the setting '{setting}' instead" if setting else "leave it out"
+                yield f"config.{group}.{key}: set by the run itself; {remedy}"
+
+
+def _misplaced(
+    given: Mapping[str, Any], config_cls: type | None, optimizer_cls: type | None
+) -> dict[str, str]:
+    """Find keys that belong into a group, and return the full names by key."""
+    known = {field.name for field in settings_fields(RunConfig)}
+    groups = {
+        "method_args": config_cls,
+        "optim_args": optimizer_cls,
+        "transform_args": _transform_base(config_cls).__class__,
+        "callbacks": CallbacksArgs,
+    }
+    found = {}
+    for key in given.keys() - known:
+        places = [
+            f"'{group}.{key}'"
+            for group, cls in groups.items()
+            for field in (settings_fields(cls) if cls is not None else ())
+            if key in (field.name, *aliases(field))
+        ]
+        if places:
+            found[key] = any_of(places)
+    return dict(sorted(found.items()))
+
+
+# --------------------------------------------------------------------------- groups
+
+
+def _method(
+    catalog: Catalog, layers: Layers, problems: _Problems
+) -> tuple[Record | None, type[MethodConfig] | None]:
+    fields = {field.name: field for field in settings_fields(RunConfig)}
+    name = layers.merged(RunConfig).get("method", default_of(fields["method"]))
+    if not isinstance(name, str):
+        return None, None  # the settings' own types are checked elsewhere
+    record = problems.attempt(lambda: catalog.get("method", name), at="config.method")
+    if record is None:
+        return None, None
+    return record, problems.attempt(lambda: load_config(record), at="config.method")
+
+
+def _optimizer_class(
+    layers: Layers, config_cls: type[MethodConfig] | None
+) -> type[OptimizerArgs] | None:
+    name = layers.merged(RunConfig).get("optim", "auto")
+    if name == "auto" and config_cls is not None:
+        name = config_cls.optimizer
+    return OPTIMIZERS.get(name) if isinstance(name, str) else None
+
+
+def _transform_base(config_cls: type[MethodConfig] | None) -> TransformArgs:
+    return (config_cls or MethodConfig).default_transform()
+
+
+def _groups(
+    layers: Layers,
+    config_cls: type[MethodConfig] | None,
+    optimizer_cls: type[OptimizerArgs] | None,
+    problems: _Problems,
+) -> tuple[MethodConfig | None, TransformArgs | None, OptimizerArgs | None]:
+    """Check the groups whose defaults the method decides."""
+
+    def make(name: str, cls: type[T], base: T | None) -> T | None:
+        given = layers.merged_group(name, cls)
+        return problems.attempt(lambda: structure(given, cls, path=f"config.{name}", base=base))
+
+    optimizer = None
+    if optimizer_cls is not None:
+        names = {cls: name for name, cls in OPTIMIZERS.items()}
+        base = (config_cls or MethodConfig).default_optimizer(names[optimizer_cls])
+        optimizer = make("optim_args", optimizer_cls, base)
+    if config_cls is None:
+        return None, None, optimizer  # which keys are right depends on the method
+    method = make("method_args", config_cls, None)
+    views = _transform_base(config_cls)
+    transform = make("transform_args", type(views), views)
+    if transform is not None:
+        problems.add(*_view_count(config_cls, transform.num_views))
+    return method, transform, optimizer
+
+
+def _view_count(config_cls: type[MethodConfig], count: int) -> Iterator[str]:
+    low, high = config_cls.view_counts
+    if low <= count and (high is None or count <= high):
+        return
+    expected = (
+        f"at least {low}" if high is None else f"{low}" if low == high else f"{low} to {high}"
+    )
+    yield f"config.transform_args.num_views: the method takes {expected} global views, got {count}"
+
+
+def _loggers(
+    catalog: Catalog, layers: Layers, problems: _Problems
+) -> tuple[dict[str, Record], dict[str, object]]:
+    given: dict[str, Any] = dict.fromkeys(DEFAULT_LOGGERS, True)
+    given.update(layers.merged_group("loggers", None))
+    if given["jsonl"] in (None, False):
+        warnings.warn("the logger 'jsonl' is always on, it cannot be switched off", stacklevel=3)
+        given["jsonl"] = True
+    records: dict[str, Record] = {}
+    loggers: dict[str, object] = {}
+    for name, options in given.items():
+        path = f"config.loggers.{name}"
+        # An unknown name is a mistake even where it is switched off.
+        record = problems.attempt(functools.partial(catalog.get, "logger", name), at=path)
+        if record is None or options is None or options is False:
+            continue
+        cls = problems.attempt(functools.partial(load_config, record), at=path)
+        options = {} if options is True else options
+        if not isinstance(options, Mapping):
+            problems.add(f"{path}: expected dict, true, false or None, got {value_name(options)}")
+        elif cls is not None:
+            make = functools.partial(structure, options, cls, path=path)
+            records[name], loggers[name] = record, problems.attempt(make)
+    return records, loggers
+
+
+def _model(catalog: Catalog, name: object, problems: _Problems) -> tuple[Record | None, str | None]:
+    if not isinstance(name, str):
+        return None, None
+    found = problems.attempt(lambda: split_model_name(catalog, name), at="config.model")
+    return found or (None, None)

@@ -1,0 +1,342 @@
+"""Replace every "auto" by a value. Pure functions: the machine and the data come as numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from attrs import define, evolve
+
+from lightly_core.config.checks import read_devices
+from lightly_core.config.fields import plain
+from lightly_core.config.load import DEFAULT_LOGGERS, Settings
+from lightly_core.config.machine import Machine
+from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.settings import PythonObject, RunConfig
+from lightly_core.errors import ConfigError, DataError, PluginError
+
+MAX_AUTO_EPOCHS = 10_000
+MAX_AUTO_WORKERS = 16
+_MAX_LOG_INTERVAL = 50
+
+
+@define(frozen=True, kw_only=True)
+class Resolved:
+    """Settings without "auto", and the numbers that follow from them.
+
+    Attributes:
+        settings: Every "auto" is a value; `settings.run` holds the real batch size, `epochs`,
+            `devices` as an int or a list of ints, and the seed that is used.
+        warnings: What the user should know; the caller logs it, once.
+        seed_drawn: Whether the seed was None and has been drawn for this run. Each process
+            draws its own: the first one's must be handed to the others as `draw_seed`.
+        dataset_size: Number of images.
+        world_size: Number of processes on all nodes.
+        local_devices: Number of processes on one node.
+        batch_size: Images in one forward over all processes.
+        per_device_batch_size: Images in one forward of one process.
+        accumulation: Batches per optimizer step.
+        effective_batch_size: Images per optimizer step.
+        batches_per_epoch: Batches of one process in an epoch; the last, incomplete one is dropped.
+        steps_per_epoch: Optimizer steps of an epoch; an incomplete accumulation at its end counts.
+        total_steps: Optimizer steps of the run.
+        peak_lr: Learning rate after the warm-up.
+        warmup_steps: Optimizer steps of the warm-up.
+        log_every_n_steps: Optimizer steps between two entries of the metrics.
+    """
+
+    settings: Settings
+    warnings: tuple[str, ...]
+    seed_drawn: bool
+    dataset_size: int
+    world_size: int
+    local_devices: int
+    batch_size: int
+    per_device_batch_size: int
+    accumulation: int
+    effective_batch_size: int
+    batches_per_epoch: int
+    steps_per_epoch: int
+    total_steps: int
+    peak_lr: float
+    warmup_steps: int
+    log_every_n_steps: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return nested plain data: the settings with all groups filled in, and "derived"."""
+        settings = self.settings
+        loggers = {**dict.fromkeys(DEFAULT_LOGGERS), **settings.loggers}
+        groups = {
+            "method_args": settings.method,
+            "transform_args": settings.transform,
+            "optim_args": settings.optimizer,
+            "callbacks": settings.callbacks,
+            "loggers": loggers,
+        }
+        derived = {
+            field.name: getattr(self, field.name)
+            for field in attrs.fields(Resolved)
+            if field.name not in ("settings", "warnings")
+        }
+        data: dict[str, Any] = plain(settings.run)
+        data.update({name: plain(group) for name, group in groups.items()})
+        data["derived"] = plain(derived)
+        return data
+
+
+def draw_seed() -> int:
+    """Draw a seed from the operating system, in [0, 2**32 - 1]."""
+    return int.from_bytes(os.urandom(4), "little")
+
+
+def resolve(
+    settings: Settings,
+    machine: Machine,
+    dataset_size: int,
+    *,
+    draw_seed: Callable[[], int] = draw_seed,
+) -> Resolved:
+    """Replace every "auto" and work out the numbers of the run.
+
+    Args:
+        settings: What the user asked for.
+        machine: What there is.
+        dataset_size: Number of images.
+        draw_seed: Called where the seed is None.
+
+    Raises:
+        ConfigError: The settings do not fit the machine, or the batch size not the devices.
+        DataError: There are fewer images than processes.
+        PluginError: The method leaves an "auto" in its options.
+    """
+    warnings: list[str] = []
+    seed_drawn = settings.run.seed is None
+    run = _hardware(settings.run, machine, warnings)
+    local = len(run.devices) if isinstance(run.devices, list) else int(run.devices)
+    world_size = local * run.num_nodes
+    batch_size = _batch_size(run, world_size, dataset_size, warnings)
+    batches = _batches_per_epoch(run, dataset_size // batch_size)
+    accumulation = run.gradient_accumulation_steps
+    if accumulation > batches:
+        warnings.append(
+            f"gradient_accumulation_steps={accumulation}, but an epoch has only {batches} "
+            f"batches: every epoch makes one step of {batches} batches"
+        )
+    effective_batch_size = batch_size * min(accumulation, batches)
+    steps_per_epoch = math.ceil(batches / accumulation)
+    epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
+    facts = RunFacts(
+        dataset_size=dataset_size,
+        effective_batch_size=effective_batch_size,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+    )
+    run = evolve(
+        run,
+        batch_size=batch_size,
+        epochs=epochs,
+        num_workers=_num_workers(run, machine, local),
+        optim=settings.optimizer_name,
+        strategy=_strategy(run, world_size),
+        seed=draw_seed() if run.seed is None else run.seed,
+    )
+    return Resolved(
+        settings=evolve(
+            settings,
+            run=run,
+            method=_method(settings, facts),
+            transform=evolve(settings.transform, num_channels=settings.transform.channels),
+        ),
+        warnings=tuple(warnings),
+        seed_drawn=seed_drawn,
+        dataset_size=dataset_size,
+        world_size=world_size,
+        local_devices=local,
+        batch_size=batch_size,
+        per_device_batch_size=batch_size // world_size,
+        accumulation=accumulation,
+        effective_batch_size=effective_batch_size,
+        batches_per_epoch=batches,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        peak_lr=peak_lr(settings.optimizer, effective_batch_size),
+        warmup_steps=warmup_steps(settings.optimizer, steps_per_epoch, total_steps),
+        log_every_n_steps=_log_interval(run, steps_per_epoch),
+    )
+
+
+# --------------------------------------------------------------------------- schedule
+
+
+def peak_lr(optimizer: OptimizerArgs, effective_batch_size: int) -> float:
+    """Return the learning rate after the warm-up."""
+    ratio = effective_batch_size / optimizer.reference_batch_size
+    factor = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}
+    return optimizer.lr * factor[optimizer.lr_scale_method]
+
+
+def warmup_steps(optimizer: OptimizerArgs, steps_per_epoch: int, total_steps: int) -> int:
+    """Return the optimizer steps of the warm-up, shorter in a short run."""
+    wanted = optimizer.warmup_epochs * steps_per_epoch
+    return round(min(wanted, optimizer.warmup_max_fraction * total_steps))
+
+
+def _length(
+    run: RunConfig, config_cls: type[MethodConfig], steps_per_epoch: int
+) -> tuple[int, int]:
+    """Return epochs and optimizer steps of the run."""
+    limit = (run.trainer_args or {}).get("max_steps", -1)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < -1:
+        raise ConfigError(
+            "config.trainer_args.max_steps: expected an int, -1 for no limit, "
+            f"got {limit!r} ({type(limit).__name__})"
+        )
+    if run.epochs == "auto":
+        target = config_cls.target_steps if limit == -1 else min(config_cls.target_steps, limit)
+        epochs = max(1, min(MAX_AUTO_EPOCHS, math.ceil(target / steps_per_epoch)))
+    else:
+        epochs = run.epochs
+    total_steps = epochs * steps_per_epoch
+    return epochs, total_steps if limit == -1 else min(total_steps, limit)
+
+
+def _log_interval(run: RunConfig, steps_per_epoch: int) -> int:
+    given = (run.trainer_args or {}).get("log_every_n_steps")
+    if isinstance(given, int) and given >= 1:
+        return given
+    return max(1, min(_MAX_LOG_INTERVAL, steps_per_epoch))
+
+
+def _method(settings: Settings, facts: RunFacts) -> MethodConfig:
+    method = settings.method.resolve(facts)
+    left = [name for name, value in plain(method).items() if value == "auto"]
+    if left:
+        raise PluginError(
+            f"{settings.method_record.label} leaves 'auto' in {', '.join(left)}"
+            "\n  its options must replace every 'auto' in resolve()"
+        )
+    return method
+
+
+# --------------------------------------------------------------------------- data
+
+
+def _batch_size(run: RunConfig, world_size: int, dataset_size: int, warnings: list[str]) -> int:
+    wanted = run.batch_size
+    if wanted % world_size:
+        lower = wanted // world_size * world_size
+        near = [str(size) for size in (lower, lower + world_size) if size]
+        raise ConfigError(
+            f"config.batch_size: {wanted} images cannot be shared equally by {world_size} "
+            f"devices (devices * num_nodes); use batch_size={' or '.join(near)}"
+        )
+    if dataset_size < world_size:
+        raise DataError(
+            f"{dataset_size} images are too few: each of the {world_size} devices needs at least "
+            "one\n  give more images, or fewer devices"
+        )
+    if dataset_size >= wanted:
+        return wanted
+    reduced = dataset_size // world_size * world_size
+    warnings.append(
+        f"batch_size={wanted} is more than the {dataset_size} images there are: "
+        f"batch_size={reduced} is used"
+    )
+    return reduced
+
+
+def _batches_per_epoch(run: RunConfig, batches: int) -> int:
+    """Apply Lightning's limit: a number of batches, or a share of them."""
+    limit = (run.trainer_args or {}).get("limit_train_batches")
+    if isinstance(limit, int) and not isinstance(limit, bool):
+        batches = min(batches, limit)
+    elif isinstance(limit, float):
+        batches = int(batches * limit)
+    if batches < 1:
+        raise ConfigError(
+            f"config.trainer_args.limit_train_batches: {limit} leaves no batch to train on; "
+            "to export the untouched model use epochs=0"
+        )
+    return batches
+
+
+def _num_workers(run: RunConfig, machine: Machine, local_devices: int) -> int:
+    if run.num_workers != "auto":
+        return run.num_workers
+    share = machine.cpus if machine.cpus_per_process else machine.cpus // local_devices
+    # One CPU is left for the training process, unless no worker would remain then.
+    least = 1 if machine.cpus >= 2 else 0
+    return max(least, min(MAX_AUTO_WORKERS, share - 1))
+
+
+# --------------------------------------------------------------------------- hardware
+
+
+def _hardware(run: RunConfig, machine: Machine, warnings: list[str]) -> RunConfig:
+    accelerator = _accelerator(run, machine)
+    kind = accelerator if isinstance(accelerator, str) else "other"
+    precision = run.precision
+    if precision == "auto":
+        native = {"gpu": machine.cuda_bf16, "cpu": machine.cpu_bf16}
+        precision = "bf16-mixed" if native.get(kind, False) else "32-true"
+    if (precision, kind) in (("16-mixed", "cpu"), ("64-true", "mps")):
+        raise ConfigError(
+            f"config.precision: '{precision}' does not work on accelerator '{kind}'; use 'auto'"
+        )
+    matmul = run.float32_matmul_precision
+    if matmul == "auto":
+        matmul = "high" if kind == "gpu" else "highest"
+    return evolve(
+        run,
+        accelerator=accelerator,
+        devices=_devices(run, machine, kind, warnings),
+        precision=precision,
+        float32_matmul_precision=matmul,
+    )
+
+
+def _accelerator(run: RunConfig, machine: Machine) -> str | PythonObject:
+    wanted = run.accelerator
+    if isinstance(wanted, PythonObject) or wanted == "cpu":
+        return wanted
+    # Lightning, too, calls both kinds of graphics processors "gpu".
+    if machine.cuda_devices and wanted in ("auto", "gpu", "cuda"):
+        return "gpu"
+    if machine.mps and wanted in ("auto", "gpu", "mps"):
+        return "mps"
+    if wanted == "auto":
+        return "cpu"
+    found = "a CUDA device" if machine.cuda_devices else "an Apple GPU" if machine.mps else "no GPU"
+    raise ConfigError(
+        f"config.accelerator: '{wanted}' is not there, torch finds {found}; "
+        "use accelerator=auto, or install a torch build for your device"
+    )
+
+
+def _devices(run: RunConfig, machine: Machine, kind: str, warnings: list[str]) -> int | list[int]:
+    devices = read_devices(run.devices)
+    available = {"gpu": machine.cuda_devices, "mps": 1}.get(kind)
+    if devices is None:
+        return available or 1
+    if kind == "cpu" and isinstance(devices, list):
+        warnings.append(
+            f"devices={run.devices!r}: CPUs cannot be chosen by number, "
+            f"{len(devices)} processes are used"
+        )
+        return len(devices)
+    if available is not None:
+        too_many = max(devices) >= available if isinstance(devices, list) else devices > available
+        if too_many:
+            raise ConfigError(
+                f"config.devices: got {run.devices!r}, but there is only {available} device"
+                + (f"s, numbered 0 to {available - 1}" if available > 1 else ", number 0")
+            )
+    return devices
+
+
+def _strategy(run: RunConfig, world_size: int) -> str | PythonObject:
+    return "ddp" if run.strategy == "auto" and world_size > 1 else run.strategy

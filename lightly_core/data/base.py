@@ -1,0 +1,54 @@
+"""What every kind of data looks like to the rest of the framework."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class of every image.
+
+    Attributes:
+        targets: Class numbers (N,) int64, each in [0, len(classes)).
+        classes: Name of each class.
+        origin: Where the labels come from, as text for the user.
+    """
+
+    targets: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    origin: str
+
+
+class ImageSource(ABC):
+    """A numbered collection of images. Picklable, and cheap to share with forked workers."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Return what users know the image by: a relative path with ``/``, or a stable id."""
+
+    @abstractmethod
+    def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
+        """Decode one image.
+
+        Returns:
+            A Pillow image in mode L or RGB, or an array (H, W, C), uint8, or float32 in [0, 1].
+
+        Raises:
+            Exception: The image cannot be read; the text of an `UnreadableImage` says why in a
+                few words.
+        """
+
+    def labels(self) -> Labels | None:
+        """Return the classes where the data has them."""
+        return None

@@ -1,0 +1,106 @@
+"""What can be said against `data` before anything heavy is imported or a folder is read."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+
+from lightly_core.config.fields import nearest, value_name
+from lightly_core.config.settings import PythonObject, RunConfig
+from lightly_core.data.paths import IMAGE_SUFFIXES, LIST_SUFFIXES, endings, is_glob, suffix
+
+BUILTIN_PREFIX = "builtin:"
+#: Names after the prefix.
+BUILTIN_NAMES = ("digits",)
+_EXPECTED = (
+    "expected a folder, a list of folders and files, a glob, a text file of paths "
+    f"({', '.join(LIST_SUFFIXES)}), '{BUILTIN_PREFIX}{BUILTIN_NAMES[0]}', or in Python a torch "
+    "Dataset"
+)
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
+_SHOWN = 5
+
+
+def check_data(run: RunConfig) -> list[str]:
+    """Return what is wrong with the setting `data`, one text a mistake, by looking from outside.
+
+    Whether a folder holds images is found out by `open_source` only.
+    """
+    return [f"config.data: {problem}" for problem in data_problems(run.data)]
+
+
+def data_problems(data: str | list[str] | PythonObject) -> list[str]:
+    """Return what is wrong, without the name of the setting."""
+    if isinstance(data, PythonObject):
+        return _dataset_problems(data.value)
+    if isinstance(data, str):
+        if data.startswith(BUILTIN_PREFIX):
+            return _builtin_problems(data)
+        return _path_problems(data)
+    if not data:
+        return [f"got an empty list, {_EXPECTED}"]
+    problems = [
+        f"'{element}' cannot be part of a list" if element.startswith(BUILTIN_PREFIX) else problem
+        for element in data
+        for problem in ([""] if element.startswith(BUILTIN_PREFIX) else _path_problems(element))
+    ]
+    more = len(problems) - _SHOWN
+    return problems[:_SHOWN] + ([f"and {more} more like these"] if more > 0 else [])
+
+
+def _builtin_problems(data: str) -> list[str]:
+    name = data.removeprefix(BUILTIN_PREFIX)
+    if name in BUILTIN_NAMES:
+        return []
+    near = nearest(name, BUILTIN_NAMES)
+    known = ", ".join(f"'{BUILTIN_PREFIX}{known}'" for known in BUILTIN_NAMES)
+    remedy = f"did you mean '{BUILTIN_PREFIX}{near}'?" if near else f"known: {known}"
+    return [f"unknown dataset '{data}', {remedy}"]
+
+
+def _path_problems(given: str) -> list[str]:
+    if not given.strip():
+        return [f"got an empty text, {_EXPECTED}"]
+    if re.match(r"[a-z][a-z0-9+]+://", given, re.IGNORECASE):
+        return [f"'{given}' is an address; only local files are read, download them first"]
+    path = os.path.expanduser(given)
+    if is_glob(path):
+        matches = next(glob.iglob(path, recursive=True), None)
+        return [] if matches else [f"no file matches '{given}'"]
+    if os.path.isdir(path):
+        return []
+    if not os.path.exists(path):
+        return [f"'{given}' does not exist{_near_path(path)}"]
+    if suffix(path) in IMAGE_SUFFIXES or suffix(path) in LIST_SUFFIXES:
+        return []
+    if suffix(path) in _ARCHIVES:
+        return [f"'{given}' is an archive; unpack it and give the folder"]
+    return [f"'{given}' is no image (endings: {endings()}); {_EXPECTED}"]
+
+
+def _near_path(path: str) -> str:
+    """Return a hint at a neighbour of a missing path with nearly the same name."""
+    folder, name = os.path.split(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        return f", nor does the folder '{folder}'"
+    try:
+        near = nearest(name, os.listdir(folder))
+    except OSError:
+        return ""
+    return f", did you mean '{os.path.join(os.path.dirname(path), near)}'?" if near else ""
+
+
+def _dataset_problems(value: object) -> list[str]:
+    # An iterable dataset can exist only where its module has been imported.
+    torch_data = sys.modules.get("torch.utils.data")
+    if torch_data is not None and isinstance(value, torch_data.IterableDataset):
+        return [
+            f"{type(value).__name__} is an iterable dataset, whose images cannot be drawn in "
+            "random order; expected a map-style Dataset with __len__ and __getitem__"
+        ]
+    missing = [name for name in ("__len__", "__getitem__") if not hasattr(value, name)]
+    if missing:
+        return [f"got {value_name(value)} without {' and '.join(missing)}; {_EXPECTED}"]
+    return []

@@ -1,0 +1,287 @@
+"""From images to batches of uint8 views: what the loader's workers do.
+
+A sample depends on the seed, the epoch and the image only. Number of workers, number of
+processes and a resume in the middle of an epoch change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from lightly_core.data.base import ImageSource
+from lightly_core.data.decode import UnreadableImage
+from lightly_core.data.loader import make_loader
+from lightly_core.data.sampler import SAMPLE_STREAM, StepSampler
+from lightly_core.data.skipped import Skipped
+from lightly_core.errors import DataError
+from lightly_core.protocols import Sample, Transform
+
+#: So many images in a row may be unreadable before the search for a replacement ends.
+_MAX_TRIES = 100
+
+
+@dataclass
+class RawBatch:
+    """Samples of one batch before the device's stage.
+
+    Attributes:
+        pixels: One tensor (B, C, H, W) a view, uint8 or float32 in [0, 1].
+        parameters: One float32 tensor (B, P) a view, always on the CPU.
+        indices: Position of each image in the source, (B,) int64.
+        extras: Stacked `Sample.extras`, first dimension B.
+        skipped: Index, name and reason of images that could not be read.
+    """
+
+    pixels: list[Tensor]
+    parameters: list[Tensor]
+    indices: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def pin_memory(self) -> RawBatch:
+        """Return a copy whose pixels, indices and extras can be moved without waiting."""
+        return RawBatch(
+            [view.pin_memory() for view in self.pixels],
+            self.parameters,
+            self.indices.pin_memory(),
+            {name: extra.pin_memory() for name, extra in self.extras.items()},
+            self.skipped,
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
+        """Return a copy with everything but the parameters on a device."""
+        return RawBatch(
+            [view.to(device, non_blocking=non_blocking) for view in self.pixels],
+            self.parameters,
+            self.indices.to(device, non_blocking=non_blocking),
+            {
+                name: extra.to(device, non_blocking=non_blocking)
+                for name, extra in self.extras.items()
+            },
+            self.skipped,
+        )
+
+
+class TrainingDataset(Dataset[Sample]):
+    """Decodes an image and runs the transform's first stage; keys are ``(epoch, index)``.
+
+    An image that cannot be read is replaced by the next one that can, counted around the end.
+
+    Args:
+        source: The images.
+        transform: Its first stage is used.
+        seed: Seed of all samples.
+    """
+
+    def __init__(self, source: ImageSource, transform: Transform, seed: int) -> None:
+        self.source = source
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """Return the sample of one image in one epoch.
+
+        Raises:
+            DataError: Neither the image nor the next ones (100, or all) can be read.
+        """
+        epoch, asked = key
+        size = len(self.source)
+        skipped: list[Skipped] = []
+        for step in range(min(size, _MAX_TRIES)):
+            index = (asked + step) % size
+            loaded = load_or_reason(self.source, index)
+            if isinstance(loaded, str):
+                skipped.append((index, self.source.name(index), loaded))
+                continue
+            sample = self.transform.sample(loaded, sample_rng(self.seed, epoch, asked), index)
+            sample.skipped = skipped
+            return sample
+        first = ", ".join(f"'{name}' ({reason})" for _, name, reason in skipped[:3])
+        raise DataError(f"none of {len(skipped)} images in a row can be read, such as {first}")
+
+
+class EvaluationDataset(Dataset[Sample]):
+    """Chosen images, each on its own: one that cannot be read is left out, never replaced.
+
+    Args:
+        source: The images.
+        indices: Positions in the source.
+        transform: Its first stage is used; should not be random.
+    """
+
+    def __init__(self, source: ImageSource, indices: Sequence[int], transform: Transform) -> None:
+        self.source = source
+        self.indices = np.asarray(indices, np.int64)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Sample:
+        """Return a sample; where the image cannot be read, a blank one with ``skipped`` set."""
+        index = int(self.indices[position])
+        rng = sample_rng(0, 0, index)
+        loaded = load_or_reason(self.source, index)
+        if not isinstance(loaded, str):
+            return self.transform.sample(loaded, rng, index)
+        sample = self.transform.sample(self._blank(), rng, index)
+        sample.skipped = [(index, self.source.name(index), loaded)]
+        return sample
+
+    def _blank(self) -> Image.Image | npt.NDArray[Any]:
+        """Return an image that stands for an unreadable one until `collate_readable`."""
+        channels = getattr(self.source, "num_channels", 3)
+        return np.zeros((32, 32, channels), np.uint8)
+
+
+def load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArray[Any] | str:
+    """Load an image, or return in a few words why that is impossible."""
+    try:
+        return source.load(index)
+    except UnreadableImage as error:
+        return str(error)
+    except MemoryError:
+        raise
+    except Exception as error:  # the user's own dataset may raise anything
+        text = " ".join(str(error).split())
+        return f"{type(error).__name__}: {text}"[:200]
+
+
+def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the random numbers of one image in one epoch.
+
+    The counter of Philox is split by epoch and index, so no two samples share any number.
+    """
+    bits = np.random.Philox(key=[seed, SAMPLE_STREAM], counter=[0, index, epoch, 0])
+    return np.random.Generator(bits)
+
+
+def collate(samples: Sequence[Sample]) -> RawBatch:
+    """Stack samples.
+
+    Args:
+        samples: At least one, all with the same views and extras.
+
+    Returns:
+        Pixels as uint8 where all images of a view are uint8, else float32 in [0, 1].
+    """
+    first = samples[0]
+    views = range(len(first.views))
+    return RawBatch(
+        pixels=[_stack_pixels([sample.views[view] for sample in samples]) for view in views],
+        parameters=[
+            torch.stack([sample.parameters[view] for sample in samples])
+            for view in range(len(first.parameters))
+        ],
+        indices=torch.tensor([sample.index for sample in samples], dtype=torch.int64),
+        extras={name: _stack([sample.extras[name] for sample in samples]) for name in first.extras},
+        skipped=[row for sample in samples for row in sample.skipped],
+    )
+
+
+def collate_readable(samples: Sequence[Sample]) -> RawBatch:
+    """Stack the samples that were read, which may be none: then B is 0."""
+    kept = [sample for sample in samples if not sample.skipped]
+    batch = collate(kept or samples[:1])
+    if not kept:
+        batch = RawBatch(
+            [view[:0] for view in batch.pixels],
+            [vectors[:0] for vectors in batch.parameters],
+            batch.indices[:0],
+            {name: extra[:0] for name, extra in batch.extras.items()},
+        )
+    batch.skipped = [row for sample in samples for row in sample.skipped]
+    return batch
+
+
+def build_loader(
+    source: ImageSource,
+    transform: Transform,
+    *,
+    seed: int,
+    per_device_batch_size: int,
+    rank: int,
+    world_size: int,
+    num_workers: int,
+    pin_memory: bool,
+    loader_args: dict[str, Any] | None = None,
+) -> torch.utils.data.DataLoader[Sample]:
+    """Build the training loader of one process; its ``batch_sampler`` is a `StepSampler`.
+
+    Args:
+        source: The images.
+        transform: Its first stage runs in the workers.
+        seed: Seed of order and samples, the same in all processes.
+        per_device_batch_size: Images of one batch of this process.
+        rank: Number of this process.
+        world_size: Number of processes.
+        num_workers: Worker processes; 0 loads in this one.
+        pin_memory: Whether batches are put where a GPU can fetch them.
+        loader_args: Further arguments of torch's DataLoader.
+
+    Raises:
+        ConfigError: `loader_args` holds a wrong or a reserved name, or a wrong value.
+        ValueError: The source is smaller than one batch of all processes.
+    """
+    sampler = StepSampler(
+        len(source), per_device_batch_size, seed=seed, rank=rank, world_size=world_size
+    )
+    return make_loader(
+        TrainingDataset(source, transform, seed),
+        collate,
+        num_workers=num_workers,
+        loader_args={"pin_memory": pin_memory, **(loader_args or {})},
+        batch_sampler=sampler,
+    )
+
+
+def build_eval_loader(
+    source: ImageSource,
+    indices: Sequence[int],
+    transform: Transform,
+    *,
+    batch_size: int,
+    num_workers: int = 0,
+) -> torch.utils.data.DataLoader[Sample]:
+    """Build a loader over chosen images in the given order, the last batch may be smaller.
+
+    Images that cannot be read are missing from the batches and listed in ``skipped``; a batch
+    can therefore have B = 0.
+
+    Args:
+        source: The images.
+        indices: Positions in the source.
+        transform: Its first stage runs in the workers; should not be random.
+        batch_size: Images of one batch.
+        num_workers: Worker processes; 0 loads in this one.
+    """
+    return make_loader(
+        EvaluationDataset(source, indices, transform),
+        collate_readable,
+        num_workers=num_workers,
+        batch_size=batch_size,
+    )
+
+
+def _stack_pixels(images: list[Tensor]) -> Tensor:
+    if any(image.dtype != torch.uint8 for image in images):
+        images = [image / 255 if image.dtype == torch.uint8 else image for image in images]
+    return _stack(images)
+
+
+def _stack(tensors: list[Tensor]) -> Tensor:
+    # Not torch.stack: inside a worker this writes to shared memory at once, without a copy.
+    stacked: Tensor = default_collate(tensors)
+    return stacked

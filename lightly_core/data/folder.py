@@ -1,0 +1,80 @@
+"""Images in files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lightly_core.data.base import ImageSource, Labels
+from lightly_core.data.decode import decode
+from lightly_core.data.paths import Listing, decode_name
+
+
+class FolderSource(ImageSource):
+    """Image files, sorted by name.
+
+    All names lie in one buffer: a list of millions of texts would take many times the memory,
+    and would be copied into every forked worker as soon as reference counts change.
+
+    Args:
+        listing: The files.
+        num_channels: Channels wanted, see `decode`.
+        min_side: See `decode`.
+        class_folders: Whether the folders right below the root are classes.
+    """
+
+    def __init__(
+        self,
+        listing: Listing,
+        *,
+        num_channels: int = 3,
+        min_side: int | None = None,
+        class_folders: bool = False,
+    ) -> None:
+        self.root = listing.root
+        self.num_channels = num_channels
+        self.min_side = min_side
+        self._class_folders = class_folders
+        self._buffer = b"".join(listing.names)
+        lengths = np.fromiter(map(len, listing.names), np.int64, len(listing.names))
+        self._ends = np.cumsum(lengths)  # (N,) offset behind each name
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def name(self, index: int) -> str:
+        """Return the path relative to the root, with ``/``."""
+        return decode_name(self._name_bytes(index))
+
+    def path(self, index: int) -> str:
+        """Return the absolute path."""
+        return os.path.join(self.root, self.name(index))
+
+    def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
+        """Decode one file; see `decode`."""
+        return decode(self.path(index), self.num_channels, min_side=self.min_side)
+
+    def labels(self) -> Labels | None:
+        """Return the class folders as classes, if all images lie in two or more of them."""
+        if not self._class_folders:
+            return None
+        first = [self._name_bytes(index).partition(b"/") for index in range(len(self))]
+        if not all(slash for _, slash, _ in first):
+            return None  # an image lies in the root itself
+        names = sorted({folder for folder, _, _ in first})
+        if len(names) < 2:
+            return None
+        numbers = {name: number for number, name in enumerate(names)}
+        targets = np.fromiter((numbers[folder] for folder, _, _ in first), np.int64, len(self))
+        classes = tuple(decode_name(name) for name in names)
+        return Labels(targets, classes, f"{len(classes)} class folders of {self.root}")
+
+    def _name_bytes(self, index: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        start = int(self._ends[index - 1]) if index else 0
+        return self._buffer[start : int(self._ends[index])]

@@ -1,0 +1,89 @@
+"""torch's DataLoader with the settings and errors of this package."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lightly_core.config.fields import nearest
+from lightly_core.errors import ConfigError
+
+T = TypeVar("T")
+
+#: Arguments that follow from other settings.
+_RESERVED = frozenset(
+    ("dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last", "collate_fn")
+)
+
+
+def make_loader(
+    dataset: Dataset[T],
+    collate_fn: Callable[[Any], Any],
+    *,
+    num_workers: int,
+    loader_args: Mapping[str, Any] | None = None,
+    batch_sampler: Iterable[list[Any]] | None = None,
+    batch_size: int = 1,
+) -> DataLoader[T]:
+    """Build a loader whose workers live as long as it does and leave Ctrl-C to the main process.
+
+    Args:
+        dataset: Gives samples.
+        collate_fn: Makes a batch of them.
+        num_workers: Worker processes; 0 loads in this one.
+        loader_args: The user's arguments; they win over the defaults here.
+        batch_sampler: Gives the keys of each batch; None: all positions in order.
+        batch_size: Samples of one batch where there is no `batch_sampler`.
+
+    Raises:
+        ConfigError: `loader_args` holds a wrong or a reserved name, or a wrong value.
+    """
+    given = dict(loader_args or {})
+    problems = [text for name in given if (text := _name_problem(name))]
+    if problems:
+        raise ConfigError.of([f"config.loader_args.{text}" for text in problems])
+    arguments: dict[str, Any] = {
+        "persistent_workers": num_workers > 0,
+        # A generator of its own: by default each iteration draws from the global one and so
+        # changes all that is random after it.
+        "generator": torch.Generator(),
+        **given,
+        "worker_init_fn": partial(_start_worker, given.get("worker_init_fn")),
+    }
+    size = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size}
+    try:
+        return DataLoader(
+            dataset, num_workers=num_workers, collate_fn=collate_fn, **size, **arguments
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"config.loader_args: {error}") from error
+
+
+def _name_problem(name: str) -> str | None:
+    if name == "num_workers":
+        return "num_workers: use the setting num_workers"
+    if name in _RESERVED:
+        return f"{name}: is set by the run itself and cannot be changed"
+    known = set(inspect.signature(DataLoader.__init__).parameters) - {"self", *_RESERVED}
+    if name in known:
+        return None
+    near = nearest(name, known)
+    remedy = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(known))}"
+    return f"{name}: unknown argument of torch's DataLoader, {remedy}"
+
+
+def _start_worker(then: Callable[[int], None] | None, worker: int) -> None:
+    """Prepare a worker process.
+
+    Ctrl-C reaches all processes of a terminal; only the main one may answer, by saving first and
+    ending its workers afterwards. One thread a worker is torch's own default there.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if then is not None:
+        then(worker)

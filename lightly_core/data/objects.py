@@ -1,0 +1,152 @@
+"""Images that come from Python objects: the user's datasets and the built-in digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lightly_core.data.base import ImageSource, Labels
+from lightly_core.data.decode import UnreadableImage, convert, fit_channels, unit_floats, upright
+
+
+class MapDataset(Protocol):
+    """What a map-style `torch.utils.data.Dataset` offers."""
+
+    def __len__(self) -> int: ...  # noqa: D105
+    def __getitem__(self, index: int) -> Any: ...  # noqa: D105
+
+
+class DatasetSource(ImageSource):
+    """A map-style dataset; its items are images, or tuples or dicts that begin with one.
+
+    An image is a Pillow image, an array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W):
+    uint8, uint16, or float in [0, 1]. Of a dict the entry ``"image"`` or else the first is taken.
+    Classes come from the attribute ``targets`` or ``labels``, and their names from ``classes``;
+    items are never read to find them.
+
+    Args:
+        dataset: The user's object.
+        num_channels: Channels wanted.
+    """
+
+    def __init__(self, dataset: MapDataset, *, num_channels: int = 3) -> None:
+        self.dataset = dataset
+        self.num_channels = num_channels
+        self._length = len(dataset)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def name(self, index: int) -> str:
+        """Return the kind of the dataset and the position, ``CIFAR10/17``."""
+        return f"{type(self.dataset).__name__}/{index}"
+
+    def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
+        """Ask the dataset for an item and take the image out of it."""
+        image = _first(self.dataset[index])
+        if isinstance(image, Image.Image):
+            return convert(upright(image), self.num_channels)
+        return fit_channels(_pixels(image), self.num_channels)
+
+    def labels(self) -> Labels | None:
+        """Return ``dataset.targets`` or ``dataset.labels`` where they name a class per image."""
+        for attribute in ("targets", "labels"):
+            given = getattr(self.dataset, attribute, None)
+            labels = self._as_labels(given, attribute) if given is not None else None
+            if labels is not None:
+                return labels
+        return None
+
+    def _as_labels(self, given: object, attribute: str) -> Labels | None:
+        try:
+            values = np.asarray(given)
+        except (TypeError, ValueError):
+            return None  # some datasets use the word for something else
+        if values.shape != (len(self),) or values.dtype.kind not in "iuU":
+            return None
+        present, targets = np.unique(values, return_inverse=True)
+        if len(present) < 2 or (values.dtype.kind != "U" and present[0] < 0):
+            return None  # negative numbers commonly mean "no label"
+        origin = f"attribute '{attribute}' of {type(self.dataset).__name__}"
+        names = getattr(self.dataset, "classes", None)
+        if (
+            isinstance(names, (list, tuple))
+            and values.dtype.kind != "U"
+            and int(present[-1]) < len(names)
+        ):
+            return Labels(values.astype(np.int64), tuple(map(str, names)), origin)
+        return Labels(targets.astype(np.int64), tuple(map(str, present)), origin)
+
+
+class DigitsSource(ImageSource):
+    """The 1,797 scanned handwritten digits of 8x8 pixels that scikit-learn brings along.
+
+    From the UCI "Optical Recognition of Handwritten Digits" data (Alpaydin and Kaynak 1998).
+    Their 17 grey values are spread over 0 to 255.
+
+    Args:
+        num_channels: Channels wanted.
+    """
+
+    def __init__(self, *, num_channels: int = 3) -> None:
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+
+        digits = load_digits()
+        self.num_channels = num_channels
+        self._images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
+        self._targets = digits.target.astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def name(self, index: int) -> str:
+        """Return ``digits/0017``."""
+        return f"digits/{index:04d}"
+
+    def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
+        """Return one digit, bright ink on black as it is stored."""
+        return convert(Image.fromarray(self._images[index]), self.num_channels)
+
+    def labels(self) -> Labels:
+        """Return the digits' values."""
+        return Labels(self._targets, tuple("0123456789"), "the digits' values")
+
+
+def _first(item: Any) -> Any:
+    """Take the image out of a dataset's item."""
+    if isinstance(item, Mapping):
+        if not item:
+            raise UnreadableImage("an empty dict")
+        return item["image"] if "image" in item else next(iter(item.values()))
+    if isinstance(item, (tuple, list)):
+        if not item:
+            raise UnreadableImage("an empty tuple")
+        return item[0]
+    return item
+
+
+def _pixels(image: Any) -> npt.NDArray[Any]:
+    """Return an array (H, W) or (H, W, C), uint8 or float32 in [0, 1]."""
+    if isinstance(image, np.ndarray):
+        pixels = image
+    elif hasattr(image, "detach"):  # a tensor, without importing torch here
+        pixels = image.detach().cpu().numpy()
+        if pixels.ndim == 3:
+            pixels = pixels.transpose(1, 2, 0)  # (H, W, C)
+    else:
+        raise UnreadableImage(
+            f"a {type(image).__name__}, expected a Pillow image, an array or a tensor"
+        )
+    if pixels.size == 0:
+        raise UnreadableImage(f"not a picture: shape {pixels.shape}")
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return (pixels / np.float32(65535)).astype(np.float32)
+    if pixels.dtype.kind == "f":
+        return unit_floats(pixels)
+    raise UnreadableImage(f"pixels of type {pixels.dtype}, expected uint8 or float in [0, 1]")

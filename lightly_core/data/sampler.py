@@ -1,0 +1,81 @@
+"""The order in which images are seen: a function of seed and epoch, and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Sampler
+
+#: Second words of the Philox key: which purpose a random stream has.
+ORDER_STREAM, SAMPLE_STREAM = 0, 1
+
+
+def epoch_order(dataset_size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return the positions of all images in the order of an epoch, (N,) int64.
+
+    Random numbers are sorted instead of calling `permutation`: NumPy promises never to change
+    its bit generators, but may change what is made of them, and a run should be resumable under
+    another version.
+    """
+    bits = np.random.Philox(key=[seed, ORDER_STREAM], counter=[0, 0, epoch, 0])
+    return np.argsort(bits.random_raw(dataset_size), kind="stable")
+
+
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """Yields this process's batches of an epoch as lists of ``(epoch, index)``.
+
+    Of N images in the order of the epoch, global batch k is ``order[k * G : (k + 1) * G]`` with
+    G = batch_size * world_size, and process r takes its r-th part of it. What the processes see
+    together is thus the same for every number of processes. The last N % G images of the order
+    are left out; they differ from epoch to epoch.
+
+    Args:
+        dataset_size: N, at least G.
+        batch_size: Images of one batch of this process.
+        seed: Seed of the order.
+        rank: r, number of this process.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: N is smaller than G.
+    """
+
+    def __init__(
+        self, dataset_size: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        global_batch = batch_size * world_size
+        if not 1 <= global_batch <= dataset_size:
+            raise ValueError(
+                f"expected a global batch of 1 to {dataset_size} images, got {global_batch}"
+            )
+        self.dataset_size = dataset_size
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self._epoch = 0
+        self._skip = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self._epoch = epoch
+
+    def skip_batches(self, count: int) -> None:
+        """Leave out the first batches of the next iteration only; the length stays the same."""
+        self._skip = count
+
+    def __len__(self) -> int:
+        return self.dataset_size // (self.batch_size * self.world_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        # Not a generator itself: it would look at the epoch only when the first batch is asked.
+        skip, self._skip = self._skip, 0
+        return self._batches(self._epoch, skip)
+
+    def _batches(self, epoch: int, skip: int) -> Iterator[list[tuple[int, int]]]:
+        order = epoch_order(self.dataset_size, self.seed, epoch)
+        for step in range(skip, len(self)):
+            start = (step * self.world_size + self.rank) * self.batch_size
+            yield [(epoch, int(index)) for index in order[start : start + self.batch_size]]

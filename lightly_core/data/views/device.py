@@ -1,0 +1,279 @@
+"""Photometric changes and normalisation of a whole batch, on the training device.
+
+A pure function of pixels and parameters. The parameters are read on the CPU, so which images a
+change touches is known without asking the device, and only those are computed. Numbers equal
+those of `torchvision.transforms.v2.functional` on float images.
+
+Shapes: N images of one call, C channels, H and W pixels; every image has values in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightly_core.data.views.parameters import ViewParameters
+
+Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+# Pixels of float32 that one core keeps in its second-level cache; measured best among powers of 2.
+_CACHED_VALUES = 1 << 18
+
+# The neighbour's weight is below 1e-9 of the pixel's own: nothing that float32 could hold.
+_LEAST_SIGMA = 0.15
+
+_LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, with torchvision's digits
+
+
+# --------------------------------------------------------------------------- single changes
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)  # (N, 1, 1, 1)
+
+
+def _luma(images: Tensor) -> Tensor:
+    """Return the brightness of RGB images, (N, 1, H, W)."""
+    red, green, blue = (images.narrow(1, channel, 1) for channel in range(3))
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
+
+
+def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
+    """Multiply.
+
+    Args:
+        images: (N, C, H, W).
+        factors: (N,), >= 0; 0 is black, 1 changes nothing.
+
+    Returns:
+        New tensor (N, C, H, W), as all functions of this section.
+    """
+    return (images * _per_image(factors)).clamp_(0, 1)
+
+
+def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
+    """Move away from the image's mean brightness; `factors` (N,) as in `adjust_brightness`."""
+    mean = images.mean(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
+    mean = _luma(mean) if images.shape[1] == 3 else mean.mean(dim=1, keepdim=True)
+    factor = _per_image(factors)
+    return torch.addcmul(mean * (1 - factor), images, factor).clamp_(0, 1)
+
+
+def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
+    """Move away from grey; `images` (N, 3, H, W), `factors` (N,) with 0 for grey."""
+    return torch.lerp(_luma(images), images, _per_image(factors)).clamp_(0, 1)
+
+
+def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn the colour circle.
+
+    The way over hue, saturation and value, in one go: with lightness range ``low`` to ``high``
+    of a pixel, a channel is ``low + (high - low) * ramp``, and the ramps are the channels of
+    the pure colour with the turned hue.
+
+    Args:
+        images: (N, 3, H, W).
+        turns: (N,), share of the circle, in [-0.5, 0.5].
+    """
+    red, green, blue = images.unbind(1)  # (N, H, W) each
+    high = torch.maximum(red, green)
+    low = torch.minimum(red, green)
+    high, low = torch.maximum(high, blue), torch.minimum(low, blue)
+    chroma = high - low
+
+    # Hue in sixths of the circle: 0 red, 2 green, 4 blue.
+    from_green = torch.where(high == green, blue - red, red - green)
+    is_red = high == red
+    hue = torch.where(is_red, green - blue, from_green).div_(chroma.clamp(min=1e-12))
+    hue.add_(torch.where(high == green, 2.0, 4.0).masked_fill_(is_red, 0.0))
+    hue.add_(6 * turns.view(-1, 1, 1)).remainder_(6)
+
+    result = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for channel, (centre, sign, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
+        ramp = (hue - centre).abs_().mul_(sign).add_(offset).clamp_(0, 1)
+        torch.addcmul(low, ramp, chroma, out=result[:, channel])
+    return result
+
+
+def grayscale(images: Tensor, values: Tensor | None = None) -> Tensor:
+    """Remove the colour of (N, 3, H, W), keeping three channels; `values` is not looked at."""
+    return _luma(images).expand_as(images).contiguous()
+
+
+def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
+    """Invert the values at or above the image's threshold; `thresholds` (N,) in [0, 1]."""
+    return torch.where(images >= _per_image(thresholds), 1 - images, images)
+
+
+def gaussian_blur(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
+    """Blur with a width of its own for each image; the border is reflected.
+
+    Sums of shifted images: on one CPU core as fast as a depthwise convolution for many small
+    images and up to three times as fast for a large one, and the same on any device.
+
+    Args:
+        images: (N, C, H, W).
+        sigmas: (N,), standard deviation in pixels, > 0.
+        radius: The kernel has 2 * radius + 1 pixels a side; cut to what reflection allows.
+    """
+    height, width = images.shape[-2:]
+    for dim, length in ((3, width), (2, height)):
+        reach = min(radius, length - 1)
+        if reach > 0:
+            images = _blur_along(images, gaussian_kernels(sigmas, reach), dim)
+    return images
+
+
+def gaussian_kernels(sigmas: Tensor, radius: int) -> Tensor:
+    """Return normalised kernels (N, 2 * radius + 1) for standard deviations (N,) in pixels."""
+    offsets = torch.arange(-radius, radius + 1, device=sigmas.device, dtype=sigmas.dtype)
+    weights = (-0.5 * (offsets / sigmas[:, None]).square()).exp()
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _blur_along(images: Tensor, kernels: Tensor, dim: int) -> Tensor:
+    radius, length = kernels.shape[1] // 2, images.shape[dim]
+    pad = (radius, radius, 0, 0) if dim == 3 else (0, 0, radius, radius)
+    padded = F.pad(images, pad, mode="reflect")
+    weights = kernels.view(len(images), -1, 1, 1, 1).unbind(1)  # (N, 1, 1, 1) each
+    result = padded.narrow(dim, 0, length) * weights[0]
+    for shift, weight in enumerate(weights[1:], start=1):
+        result.addcmul_(padded.narrow(dim, shift, length), weight)
+    return result
+
+
+def kernel_radius(sigma: float, kernel_size: int) -> int:
+    """Return the radius of a kernel of `kernel_size` pixels; 0 derives three sigmas."""
+    return (kernel_size - 1) // 2 if kernel_size else math.ceil(3 * sigma)
+
+
+# --------------------------------------------------------------------------- all together
+
+_JITTER: tuple[Change, ...] = (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_saturation,
+    adjust_hue,
+)
+
+
+class Step(NamedTuple):
+    """One change of some images of a batch, with one value for each."""
+
+    change: Change
+    rows: list[int]
+    values: list[float]
+
+
+def plan(parameters: ViewParameters, rows: Sequence[int]) -> list[Step]:
+    """Group the changes of some images so that each change is computed for many at once.
+
+    Order: four rounds of jitter (each image does its first change in the first round, and so
+    on), grey, blur, solarise.
+
+    Args:
+        parameters: What each image wants.
+        rows: The images; the steps count them from 0.
+    """
+    steps: dict[tuple[int, int], Step] = {}
+
+    def add(key: tuple[int, int], change: Change, row: int, value: float) -> None:
+        step = steps.setdefault(key, Step(change, [], []))
+        step.rows.append(row)
+        step.values.append(value)
+
+    for position, row in enumerate(rows):
+        for turn, (change, factor) in enumerate(parameters.jitter(row)):
+            add((turn, change), _JITTER[change], position, factor)
+        if parameters.gray(row):
+            add((4, 0), grayscale, position, 0.0)
+        blur = parameters.blur(row)
+        if blur is not None and blur[0] >= _LEAST_SIGMA:
+            radius = kernel_radius(*blur)
+            add((5, radius), partial(gaussian_blur, radius=radius), position, blur[0])
+        threshold = parameters.solarize(row)
+        if threshold is not None:
+            add((6, 0), solarize, position, threshold)
+    return [steps[key] for key in sorted(steps)]
+
+
+def apply_steps(images: Tensor, steps: Sequence[Step]) -> Tensor:
+    """Do the changes; `images` (N, C, H, W) may be overwritten.
+
+    Rows and values travel to the device in two copies for all steps, without waiting for it.
+    """
+    if not steps:
+        return images
+    sizes = [len(step.rows) for step in steps]
+    all_rows = torch.tensor([row for step in steps for row in step.rows])
+    all_values = torch.tensor([value for step in steps for value in step.values])
+    rows_of = torch.split(_to_device(all_rows, images.device), sizes)
+    values_of = torch.split(_to_device(all_values, images.device), sizes)
+    for step, rows, values in zip(steps, rows_of, values_of, strict=True):
+        if len(rows) == len(images):
+            images = step.change(images, values)  # rows are in ascending order
+        else:
+            images.index_copy_(0, rows, step.change(images.index_select(0, rows), values))
+    return images
+
+
+def photometric(
+    pixels: Tensor, parameters: Tensor, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """Make the network's input of one view.
+
+    Args:
+        pixels: (B, C, H, W), uint8, or floating point in [0, 1].
+        parameters: (B, P) on the CPU, see `parameters`.
+        mean: Mean of each source channel; C values unless channels were dropped.
+        std: Standard deviation of each source channel.
+
+    Returns:
+        Normalised float32 tensor (B, C, H, W).
+    """
+    reader = ViewParameters(parameters)
+    if len(reader) != len(pixels):
+        raise ValueError(f"got {len(pixels)} images, but parameters for {len(reader)}")
+    means, stds = _statistics(reader, mean, std, pixels)
+    result = torch.empty(pixels.shape, dtype=torch.float32, device=pixels.device)
+    for start, stop in _chunks(pixels):
+        images = pixels[start:stop].to(torch.float32, copy=True)
+        if not pixels.is_floating_point():
+            images.mul_(1 / 255)
+        images = apply_steps(images, plan(reader, range(start, stop)))
+        out = result[start:stop]
+        torch.sub(images, means[start:stop], out=out)
+        out.div_(stds[start:stop])
+    return result
+
+
+def _statistics(
+    reader: ViewParameters, mean: Sequence[float], std: Sequence[float], pixels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean and std on the device, (B, C, 1, 1) each."""
+    both = torch.tensor([tuple(mean), tuple(std)])  # (2, C)
+    kept = reader.kept_channels()
+    both = both[:, kept] if kept is not None else both[:, None].expand(-1, len(reader), -1)
+    means, stds = _to_device(both, pixels.device)[..., None, None].unbind(0)
+    return means, stds
+
+
+def _chunks(pixels: Tensor) -> list[tuple[int, int]]:
+    """Cut a batch on the CPU into parts that stay in the cache from first to last change."""
+    size = len(pixels)
+    if pixels.device.type == "cpu" and size:
+        size = max(1, _CACHED_VALUES // pixels[0].numel())
+    return [
+        (start, min(start + size, len(pixels))) for start in range(0, len(pixels), max(1, size))
+    ]
+
+
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    # Waiting for a copy would wait for all work of the device.
+    return tensor.to(device, non_blocking=device.type == "cuda")

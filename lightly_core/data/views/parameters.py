@@ -1,0 +1,170 @@
+"""What the device stage is to do with one view, drawn in the worker as one float32 vector.
+
+The first `NUM_SLOTS` numbers of a vector are described by `Slot`; where channels are dropped,
+the ids of the channels that were kept follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+from torch import Tensor
+
+from lightly_core.config.transform import ColorJitterArgs, ViewSpec
+
+
+class Slot(IntEnum):
+    """Places in the vector. ``*_ON`` is 0 or 1; a slot whose change is off holds its neutral value.
+
+    ``ORDER`` to ``ORDER + 3`` hold the order of the colour changes: the number of the change
+    (0 brightness, 1 contrast, 2 saturation, 3 hue) done first, second, third and last. The
+    factors follow in the order of these numbers; hue is a share of the colour circle.
+    ``BLUR_SIGMA`` is in pixels, ``BLUR_SIZE`` is the width of the kernel in pixels, 0 where it
+    follows from sigma, and ``SOLARIZE_THRESHOLD`` lies in [0, 1].
+    """
+
+    JITTER_ON = 0
+    ORDER = 1
+    BRIGHTNESS = 5
+    CONTRAST = 6
+    SATURATION = 7
+    HUE = 8
+    GRAY_ON = 9
+    BLUR_ON = 10
+    BLUR_SIGMA = 11
+    BLUR_SIZE = 12
+    SOLARIZE_ON = 13
+    SOLARIZE_THRESHOLD = 14
+
+
+NUM_SLOTS = len(Slot) + 3  # the order takes four places
+
+NEUTRAL_FACTORS = (1.0, 1.0, 1.0, 0.0)
+
+
+def neutral() -> np.ndarray:
+    """Return the vector that changes nothing, (NUM_SLOTS,) float32."""
+    vector = np.zeros(NUM_SLOTS, dtype=np.float32)
+    vector[Slot.ORDER : Slot.ORDER + 4] = range(4)
+    vector[Slot.BRIGHTNESS : Slot.BRIGHTNESS + 4] = NEUTRAL_FACTORS
+    return vector
+
+
+def draw(spec: ViewSpec, rng: np.random.Generator, *, rgb: bool = True) -> np.ndarray:
+    """Draw the photometric changes of one view.
+
+    Args:
+        spec: The view's description.
+        rng: Source of randomness.
+        rgb: Whether the view has the channels red, green and blue; without them saturation, hue
+            and grey stay neutral.
+
+    Returns:
+        Vector (NUM_SLOTS,) float32.
+    """
+    vector = neutral()
+    jitter, blur, solarize = spec.color_jitter, spec.gaussian_blur, spec.solarize
+    if jitter is not None and happens(jitter.prob, rng):
+        vector[Slot.JITTER_ON] = 1
+        vector[Slot.ORDER : Slot.ORDER + 4] = rng.permutation(4)
+        factors = draw_jitter_factors(jitter, rng)
+        vector[Slot.BRIGHTNESS : Slot.BRIGHTNESS + 4] = (
+            factors if rgb else (*factors[:2], *NEUTRAL_FACTORS[2:])
+        )
+    if rgb and spec.random_gray_scale is not None and happens(spec.random_gray_scale, rng):
+        vector[Slot.GRAY_ON] = 1
+    if blur is not None and happens(blur.prob, rng):
+        sizes = blur.kernel_sizes
+        vector[Slot.BLUR_ON] = 1
+        vector[Slot.BLUR_SIGMA] = uniform(*blur.sigmas, rng)
+        vector[Slot.BLUR_SIZE] = sizes[rng.integers(len(sizes))] if len(sizes) > 1 else sizes[0]
+    if solarize is not None and happens(solarize.prob, rng):
+        vector[Slot.SOLARIZE_ON] = 1
+        vector[Slot.SOLARIZE_THRESHOLD] = solarize.threshold
+    return vector
+
+
+def draw_jitter_factors(args: ColorJitterArgs, rng: np.random.Generator) -> tuple[float, ...]:
+    """Draw the factors of brightness, contrast and saturation and the turn of the hue."""
+    widths = (args.brightness, args.contrast, args.saturation)
+    factors = [
+        uniform(max(0.0, 1 - args.strength * width), 1 + args.strength * width, rng)
+        for width in widths
+    ]
+    turn = args.strength * args.hue
+    return (*factors, uniform(-turn, turn, rng))
+
+
+def happens(probability: float, rng: np.random.Generator) -> bool:
+    """Draw whether something of this probability happens; never at 0, always at 1."""
+    return bool(rng.random() < probability)
+
+
+def uniform(low: float, high: float, rng: np.random.Generator) -> float:
+    """Draw from [low, high)."""
+    return float(low + (high - low) * rng.random())
+
+
+class ViewParameters:
+    """Reads the stacked vectors of one view.
+
+    Args:
+        vectors: (B, NUM_SLOTS) or, where channels were dropped, (B, NUM_SLOTS + C), on the CPU.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        if vectors.ndim != 2 or vectors.shape[1] < NUM_SLOTS:
+            raise ValueError(
+                f"expected view parameters of shape (B, {NUM_SLOTS}) or wider, "
+                f"got {tuple(vectors.shape)}; pass what Transform.sample made, stacked"
+            )
+        self._vectors = vectors
+        # Plain numbers: reading single elements of a tensor costs a microsecond each.
+        self._rows: list[list[float]] = vectors[:, :NUM_SLOTS].tolist()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def jitter(self, row: int) -> list[tuple[int, float]]:
+        """Return (change, factor) in the order of doing, without those that change nothing."""
+        values = self._rows[row]
+        if not values[Slot.JITTER_ON]:
+            return []
+        order = [int(change) for change in values[Slot.ORDER : Slot.ORDER + 4]]
+        factors = values[Slot.BRIGHTNESS : Slot.BRIGHTNESS + 4]
+        return [
+            (change, factors[change])
+            for change in order
+            if factors[change] != NEUTRAL_FACTORS[change]
+        ]
+
+    def gray(self, row: int) -> bool:
+        """Return whether the colour is removed."""
+        return bool(self._rows[row][Slot.GRAY_ON])
+
+    def blur(self, row: int) -> tuple[float, int] | None:
+        """Return sigma in pixels and the kernel's width (0: from sigma), or None."""
+        values = self._rows[row]
+        if not values[Slot.BLUR_ON]:
+            return None
+        return values[Slot.BLUR_SIGMA], int(values[Slot.BLUR_SIZE])
+
+    def solarize(self, row: int) -> float | None:
+        """Return the threshold in [0, 1], or None."""
+        values = self._rows[row]
+        return values[Slot.SOLARIZE_THRESHOLD] if values[Slot.SOLARIZE_ON] else None
+
+    def kept_channels(self) -> Tensor | None:
+        """Return the ids of the channels that were kept, (B, C) int64, or None if all were."""
+        if self._vectors.shape[1] == NUM_SLOTS:
+            return None
+        return self._vectors[:, NUM_SLOTS:].long()
+
+
+def with_channels(vector: np.ndarray, kept: Sequence[int] | None) -> np.ndarray:
+    """Append the ids of the kept channels, if channels were dropped."""
+    if kept is None:
+        return vector
+    return np.concatenate([vector, np.asarray(kept, dtype=np.float32)])

@@ -1,0 +1,152 @@
+"""Builds the parts of a run from resolved settings: model, method, loggers, callbacks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import lightning.pytorch as lightning
+from torch import nn
+
+import lightly_core
+from lightly_core.config.load import Settings
+from lightly_core.config.resolve import Resolved
+from lightly_core.data.sources import ImageSource
+from lightly_core.data.views.two_stage import TwoStageTransform
+from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.module import TrainingModule
+from lightly_core.engine.trainer import plain
+from lightly_core.errors import ConfigError, PluginError
+from lightly_core.export.weights import load_weights
+from lightly_core.models.probing import freeze_unused
+from lightly_core.models.wrapping import BuiltModel, EmbeddingWrapper, build_model
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.loading import load_target
+from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BuiltRun:
+    """What is trained.
+
+    Attributes:
+        model: The backbone as the user named it, with its library.
+        method: The method that holds it.
+        module: What Lightning trains.
+    """
+
+    model: BuiltModel
+    method: Method
+    module: TrainingModule
+
+
+def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> BuiltRun:
+    """Build model, method and training module.
+
+    Raises:
+        ConfigError: Model or method refuse their arguments, or do not fit together.
+        PluginError: A plugin's code cannot be imported.
+    """
+    settings = resolved.settings
+    run = settings.run
+    built = build_model(
+        plain(run.model),
+        catalog=catalog,
+        num_input_channels=settings.transform.channels,
+        model_args=run.model_args,
+    )
+    wrapper: ModelWrapper = built.wrapper
+    if run.checkpoint is not None:
+        report = load_weights(wrapper, run.checkpoint)
+        logger.info("Weights from '%s': %s", run.checkpoint, report.summary())
+    if run.embed_dim is not None:
+        wrapper = EmbeddingWrapper(wrapper, run.embed_dim)
+    size = settings.transform.size
+    unused = freeze_unused(wrapper, settings.transform.channels, size)
+    if unused:
+        logger.debug("Not reached by the features, hence not trained: %s", ", ".join(unused))
+    method = _build_method(resolved, wrapper, len(source))
+    if not isinstance(method, nn.Module):
+        raise PluginError(
+            f"method '{run.method}' is a {type(method).__name__}, expected a torch.nn.Module"
+        )
+    module = TrainingModule(
+        method, TwoStageTransform(settings.transform), source, resolved, metadata(settings)
+    )
+    return BuiltRun(built, method, module)
+
+
+def _build_method(resolved: Resolved, wrapper: ModelWrapper, dataset_size: int) -> Method:
+    settings = resolved.settings
+    method_class = load_target(settings.method_record)
+    context = RunContext(
+        dataset_size=dataset_size,
+        global_batch_size=resolved.batch_size,
+        total_steps=resolved.total_steps,
+        steps_per_epoch=resolved.steps_per_epoch,
+        world_size=resolved.world_size,
+        input_channels=settings.transform.channels,
+        num_views=settings.transform.num_views,
+    )
+    method = method_class(settings.method, wrapper, context)  # type: ignore[operator]
+    return method  # type: ignore[no-any-return]
+
+
+def metadata(settings: Settings) -> dict[str, str]:
+    """Return what a checkpoint or an exported file says of itself."""
+    run = settings.run
+    normalize = settings.transform.normalize
+    return {
+        "lightly_core": lightly_core.__version__,
+        "model": str(run.model),
+        "method": settings.method_record.name,
+        "image_size": "x".join(str(side) for side in settings.transform.size),
+        "num_channels": str(settings.transform.channels),
+        "mean": " ".join(str(value) for value in normalize.mean),
+        "std": " ".join(str(value) for value in normalize.std),
+        "embed_dim": str(run.embed_dim or ""),
+    }
+
+
+def build_loggers(settings: Settings, folder: RunFolder, resume_step: int | None) -> Fanout:
+    """Build the loggers that are switched on; one that cannot start is reported and left out."""
+    loggers: dict[str, Logger] = {}
+    for name, config in settings.loggers.items():
+        record = settings.logger_records[name]
+        try:
+            logger_class = load_target(record)
+            loggers[name] = logger_class(config, folder.root, resume_step)  # type: ignore[operator]
+        except PluginError:
+            raise
+        except Exception as error:
+            logger.warning(
+                "Logger '%s' cannot start and is left out: %s: %s",
+                name,
+                type(error).__name__,
+                error,
+            )
+            logger.debug("Logger '%s' cannot start.", name, exc_info=True)
+    return Fanout(loggers)
+
+
+def check_views(module: TrainingModule) -> None:
+    """Refuse a data set whose first image does not become views, before training starts.
+
+    Raises:
+        ConfigError: The transform fails on it.
+    """
+    from lightly_core.data.dataset import TrainingDataset
+
+    dataset = TrainingDataset(module.source, module.transform, 0)
+    try:
+        dataset[(0, 0)]
+    except ValueError as error:
+        raise ConfigError(f"the images do not fit transform_args: {error}") from error
+
+
+def callback_names(callbacks: list[lightning.Callback]) -> str:
+    """Return the class names, for the log."""
+    return ", ".join(type(callback).__name__ for callback in callbacks)

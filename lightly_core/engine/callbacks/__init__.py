@@ -1,0 +1,1 @@
+"""What runs beside training, one subject a file."""

@@ -1,0 +1,126 @@
+"""Writes `checkpoints/`: `last.ckpt` always, and the best or newest few by epoch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+
+from lightly_core.config.settings import ModelCheckpointArgs
+from lightly_core.engine.checkpoint_io import copy_checkpoint
+from lightly_core.engine.folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+
+def is_last_batch(trainer: lightning.Trainer, batch_index: int) -> bool:
+    """Tell whether a batch is the last of its epoch."""
+    return batch_index + 1 >= trainer.num_training_batches
+
+
+def has_stepped(trainer: lightning.Trainer, batch_index: int) -> bool:
+    """Tell whether the optimizer has stepped on this batch, so that no gradient is pending."""
+    return (batch_index + 1) % trainer.accumulate_grad_batches == 0 or is_last_batch(
+        trainer, batch_index
+    )
+
+
+class CheckpointCallback(lightning.Callback):
+    """Save at the end of epochs, every few steps where wanted, and at the end of training.
+
+    Args:
+        args: When to save and how many to keep.
+        folder: The run folder.
+    """
+
+    def __init__(self, args: ModelCheckpointArgs, folder: RunFolder) -> None:
+        self._args = args
+        self._folder = folder
+        self._saved_at = float("-inf")
+        self._step_due = False
+        #: Score and path of each file kept by epoch, best first.
+        self._kept: list[tuple[float, str]] = []
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_index: int,
+    ) -> None:
+        """Save by steps."""
+        every = self._args.every_n_train_steps
+        if every is None or trainer.global_step % every or not has_stepped(trainer, batch_index):
+            return
+        if is_last_batch(trainer, batch_index):
+            self._step_due = True  # saved as a finished epoch, which is simpler to resume
+        else:
+            self.save_last(trainer)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        """Save by epochs, unless the last file is seconds old."""
+        epoch = trainer.current_epoch + 1
+        final = epoch == trainer.max_epochs or trainer.should_stop or self._step_due
+        self._step_due = False
+        due = epoch % self._args.every_n_epochs == 0
+        # Clocks differ between processes, and all of them must take part in saving.
+        recent = time.monotonic() - self._saved_at < self._args.min_seconds_between
+        if trainer.strategy.broadcast(final or (due and not recent)):
+            self._save_epoch(trainer)
+
+    def save_last(self, trainer: lightning.Trainer) -> None:
+        """Write `last.ckpt`; every process must call it."""
+        trainer.save_checkpoint(self._folder.last_checkpoint, self._args.save_weights_only)
+        self._saved_at = time.monotonic()
+
+    def _save_epoch(self, trainer: lightning.Trainer) -> None:
+        name = f"epoch={trainer.current_epoch}-step={trainer.global_step}.ckpt"
+        path = self._folder.checkpoints / name
+        dropped = self._rank(path, self._score(trainer))
+        self.save_last(trainer)
+        if not trainer.is_global_zero:
+            return
+        if dropped != path:
+            copy_checkpoint(self._folder.last_checkpoint, path)
+        if dropped is not None:
+            dropped.unlink(missing_ok=True)
+
+    def _score(self, trainer: lightning.Trainer) -> float:
+        """Return a number that is smaller for better checkpoints."""
+        monitor = self._args.monitor
+        if monitor is None:
+            return -float(trainer.global_step)
+        value = trainer.callback_metrics.get(monitor)
+        if value is None:
+            logger.warning(
+                "callbacks.model_checkpoint.monitor: no metric '%s' so far, known: %s. The "
+                "checkpoint of this epoch ranks last.",
+                monitor,
+                ", ".join(sorted(trainer.callback_metrics)) or "none",
+            )
+            return float("inf")
+        return float(value) if self._args.mode == "min" else -float(value)
+
+    def _rank(self, path: Path, score: float) -> Path | None:
+        """Add a checkpoint to the ranking; return the one that falls out of it."""
+        if self._args.save_top_k == -1:
+            return None
+        self._kept.append((score, path.name))
+        self._kept.sort(key=lambda entry: entry[0])
+        if len(self._kept) <= self._args.save_top_k:
+            return None
+        return path.with_name(self._kept.pop()[1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the ranking."""
+        return {"kept": [list(entry) for entry in self._kept]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the ranking."""
+        self._kept = [(float(score), str(name)) for score, name in state["kept"]]

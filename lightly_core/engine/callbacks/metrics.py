@@ -1,0 +1,152 @@
+"""Reads the collected metrics every few steps and hands them to the loggers."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+
+from lightly_core.config.settings import CallbacksArgs
+from lightly_core.data.views.two_stage import augmentation_grid
+from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.module import TrainingModule
+from lightly_core.errors import RunError
+from lightly_core.protocols import Batch
+
+
+class MetricsCallback(lightning.Callback):
+    """Log losses, learning rate, gradient norm, speed and the time spent waiting for data.
+
+    The device is waited for once per logging interval, never per step.
+
+    Args:
+        loggers: Where metrics go (on the first process).
+        callbacks: Which optional metrics are wanted.
+        every_n_steps: Length of the interval in optimizer steps.
+    """
+
+    def __init__(self, loggers: Fanout, callbacks: CallbacksArgs, every_n_steps: int) -> None:
+        self._loggers = loggers
+        self._callbacks = callbacks
+        self._every = every_n_steps
+        self._images = 0
+        self._waited = 0.0
+        self._interval_start = 0.0
+        self._batch_end = 0.0
+        self._grad_norm: torch.Tensor | None = None
+        self._last_logged = -1
+        self._grid_done = False
+
+    def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        """Start the clocks."""
+        self._last_logged = trainer.global_step
+        self._grid_done = trainer.global_step > 0
+        self._restart_clocks()
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        """Count the time from here to the first batch as waiting for data."""
+        self._batch_end = time.perf_counter()
+
+    def on_train_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        module: TrainingModule,  # type: ignore[override]
+        batch: Batch,
+        batch_index: int,
+    ) -> None:
+        """Add up the time since the last batch ended; log the first batch as a picture."""
+        self._waited += time.perf_counter() - self._batch_end
+        if not self._grid_done:
+            self._grid_done = True
+            normalize = module.resolved.settings.transform.normalize
+            if trainer.is_global_zero:
+                grid = augmentation_grid(batch.views, normalize.mean, normalize.std)
+                self._loggers.log_image("augmentations", grid, 0)
+
+    def on_before_optimizer_step(
+        self,
+        trainer: lightning.Trainer,
+        module: TrainingModule,  # type: ignore[override]
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Measure the gradient in steps that will be logged."""
+        if (trainer.global_step + 1) % self._every == 0:
+            gradients = [p.grad for p in module.parameters() if p.grad is not None]
+            norms = torch._foreach_norm(gradients)
+            self._grad_norm = torch.stack([norm.float() for norm in norms]).norm()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: TrainingModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Batch,
+        batch_index: int,
+    ) -> None:
+        """Log when an interval is over."""
+        self._images += len(batch.indices) * trainer.world_size
+        step = trainer.global_step
+        if step % self._every == 0 and step != self._last_logged:
+            self._last_logged = step
+            self._log(trainer, module, step)
+        self._batch_end = time.perf_counter()
+
+    def _log(self, trainer: lightning.Trainer, module: TrainingModule, step: int) -> None:
+        if self._grad_norm is not None:
+            module.buffer.add({"grad_norm": self._grad_norm})
+            self._grad_norm = None
+        metrics = _mean_over_processes(trainer, module.buffer.read())
+        elapsed = max(time.perf_counter() - self._interval_start, 1e-9)
+        metrics["epoch"] = float(trainer.current_epoch)
+        if self._callbacks.learning_rate_monitor is not None:
+            metrics["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        metrics["images_per_second"] = self._images / elapsed
+        metrics["data_wait"] = min(self._waited / elapsed, 1.0)
+        if self._callbacks.device_stats_monitor is not None:
+            metrics.update(_memory(module.device))
+        if trainer.is_global_zero:
+            self._loggers.log_metrics(metrics, step)
+        self._restart_clocks()
+        _check_finite(metrics, step, self._callbacks)
+
+    def _restart_clocks(self) -> None:
+        self._images, self._waited = 0, 0.0
+        self._interval_start = self._batch_end = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        """Show the newest values to callbacks that monitor one."""
+        for name, value in self._loggers.latest.items():
+            if not name.startswith(("images_per_second", "data_wait", "epoch")):
+                module.log(name, torch.tensor(value), logger=False, rank_zero_only=True)
+
+
+def _mean_over_processes(trainer: lightning.Trainer, metrics: dict[str, float]) -> dict[str, float]:
+    if trainer.world_size == 1:
+        return metrics
+    values = torch.tensor(list(metrics.values()), device=trainer.strategy.root_device)
+    mean = trainer.strategy.reduce(values, reduce_op="mean")
+    return dict(zip(metrics, mean.tolist(), strict=True))  # type: ignore[union-attr]
+
+
+def _memory(device: torch.device) -> dict[str, float]:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    memory = {"memory/process_gib": peak}
+    if device.type == "cuda":
+        memory["memory/device_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return memory
+
+
+def _check_finite(metrics: dict[str, float], step: int, callbacks: CallbacksArgs) -> None:
+    stopping = callbacks.early_stopping
+    loss = metrics["train_loss"]
+    if stopping is not None and stopping.check_finite and not math.isfinite(loss):
+        raise RunError(
+            f"the loss is {loss} at step {step}: training has diverged and was stopped. The last "
+            "checkpoint before it is kept. Try a smaller optim_args.lr, a longer "
+            "optim_args.warmup_epochs, trainer_args.gradient_clip_val=1.0, or precision=32-true"
+        )

@@ -1,0 +1,31 @@
+"""Writes down the images that could not be read."""
+
+from __future__ import annotations
+
+import lightning.pytorch as lightning
+
+from lightly_core.data.skipped import SkipLog
+from lightly_core.engine.module import TrainingModule
+from lightly_core.protocols import Batch
+
+
+class SkipsCallback(lightning.Callback):
+    """Collects unreadable images from the batches; too many of them stop the run.
+
+    Args:
+        log: Counts and writes them.
+    """
+
+    def __init__(self, log: SkipLog) -> None:
+        self._log = log
+
+    def on_train_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        module: TrainingModule,  # type: ignore[override]
+        batch: Batch,
+        batch_index: int,
+    ) -> None:
+        """Add what this batch could not read."""
+        if module.skipped:
+            self._log.add(module.skipped)

@@ -1,0 +1,150 @@
+"""The run folder: what a run writes, where, and how an older run is cleared."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightly_core.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+#: Everything that a run writes, as glob patterns below the run folder. `overwrite` removes these
+#: and nothing else, so a new kind of file must be added here.
+RUN_FILES = (
+    "config.json",
+    "plugins.json",
+    "train.log",
+    "metrics.jsonl",
+    "report.html",
+    "skipped_images.csv",
+    "events.out.tfevents.*",
+    "checkpoints/last.ckpt",
+    "checkpoints/epoch=*-step=*.ckpt",
+    "exported_models/exported_last.*",
+    "exported_models/exported_best.*",
+    ".*.writing",
+    "checkpoints/.*.writing",
+    "exported_models/.*.writing",
+)
+
+
+class RunFolder:
+    """Names of the files in a run folder. Making one touches nothing.
+
+    Args:
+        root: The setting ``out``.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().absolute()
+        self.checkpoints = self.root / "checkpoints"
+        self.exported_models = self.root / "exported_models"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.config = self.root / "config.json"
+        self.plugins = self.root / "plugins.json"
+        self.log = self.root / "train.log"
+        self.metrics = self.root / "metrics.jsonl"
+
+    def problems(self, *, overwrite: bool, resume: bool) -> list[str]:
+        """Say what speaks against using this folder; reads only."""
+        if self.root.exists() and not self.root.is_dir():
+            return [f"config.out: expected a folder, but '{self.root}' is a file"]
+        if resume:
+            if overwrite:
+                return [
+                    "config.overwrite: overwrite=true would clear the run that "
+                    "resume_interrupted=true is to continue; set only one of them"
+                ]
+            if not self.last_checkpoint.is_file():
+                return [
+                    f"config.resume_interrupted: nothing to resume, '{self.last_checkpoint}' does "
+                    "not exist; start the run without resume_interrupted"
+                ]
+            return []
+        if self.root.exists() and not overwrite:
+            return [
+                f"config.out: '{self.root}' exists already; choose another folder, or set "
+                "overwrite=true to clear what an earlier run wrote there, or "
+                "resume_interrupted=true to go on with it"
+            ]
+        return []
+
+    def prepare(self, *, overwrite: bool, resume: bool) -> None:
+        """Make the folder, cleared of an earlier run.
+
+        Raises:
+            ConfigError: See `problems`.
+        """
+        problems = self.problems(overwrite=overwrite, resume=resume)
+        if problems:
+            raise ConfigError("\n".join(problems))
+        if overwrite and self.root.exists():
+            self._clear()
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.exported_models.mkdir(exist_ok=True)
+
+    def _clear(self) -> None:
+        removed = 0
+        for pattern in RUN_FILES:
+            for path in self.root.glob(pattern):
+                if path.is_file() or path.is_symlink():
+                    path.unlink()
+                    removed += 1
+        for folder in (self.checkpoints, self.exported_models):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        left = sorted(path.name for path in self.root.iterdir())
+        logger.info("Cleared %d files of an earlier run in '%s'.", removed, self.root)
+        if left:
+            logger.info("Left in place, not written by a run: %s", ", ".join(left[:10]))
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success it is renamed, on failure removed.
+
+    A reader thus sees the old file or the new one, never half of one, and a full disk loses
+    nothing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.stem}-", suffix=f"{path.suffix}.writing", dir=path.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    # mkstemp makes files that only their owner can read; results are to be shared like others.
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of the run folder.
+
+    Raises:
+        ConfigError: The file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"'{path}' is missing; this is not a complete run folder") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"'{path}' is damaged: {error}") from None

@@ -1,0 +1,66 @@
+"""Hands metrics to every logger; one that fails is reported and switched off."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from lightly_core.protocols import Logger
+
+log = logging.getLogger(__name__)
+
+
+class Fanout(Logger):
+    """All loggers of a run as one.
+
+    Args:
+        loggers: By name, in the order in which they are called.
+    """
+
+    def __init__(self, loggers: Mapping[str, Logger]) -> None:
+        self._loggers = dict(loggers)
+        self.latest: dict[str, float] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the loggers that still work."""
+        return list(self._loggers)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record scalars of one step."""
+        self.latest.update(metrics)
+        self._call(lambda logger: logger.log_metrics(metrics, step))
+
+    def log_config(self, config: Mapping[str, object]) -> None:
+        """Record the resolved configuration."""
+        self._call(lambda logger: logger.log_config(config))
+
+    def log_image(self, name: str, image: np.ndarray, step: int) -> None:
+        """Record a picture."""
+        self._call(lambda logger: logger.log_image(name, image, step))
+
+    def log_artifact(self, path: Path) -> None:
+        """Record a file that the run wrote."""
+        self._call(lambda logger: logger.log_artifact(path))
+
+    def finish(self, status: str) -> None:
+        """Close all."""
+        self._call(lambda logger: logger.finish(status))
+        self._loggers = {}
+
+    def _call(self, action: Callable[[Logger], None]) -> None:
+        for name, logger in list(self._loggers.items()):
+            try:
+                action(logger)
+            except Exception as error:
+                log.warning(
+                    "Logger '%s' failed and is switched off for the rest of the run: %s: %s",
+                    name,
+                    type(error).__name__,
+                    error,
+                )
+                log.debug("Logger '%s' failed.", name, exc_info=True)
+                del self._loggers[name]

@@ -1,0 +1,53 @@
+"""`metrics.jsonl`: one JSON object a line, flushed at once, readable while the run goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightly_core.config.settings import JsonlArgs
+from lightly_core.protocols import Logger
+
+
+class JsonlLogger(Logger):
+    """Append metrics to `metrics.jsonl`.
+
+    Args:
+        config: No options so far.
+        folder: The run folder.
+        resume_step: Steps that a resumed run starts from; lines that an interrupted run wrote
+            beyond it are dropped, since those steps are taken again. None: a new run.
+    """
+
+    def __init__(self, config: JsonlArgs, folder: Path, resume_step: int | None) -> None:
+        self._path = folder / "metrics.jsonl"
+        if resume_step is not None and self._path.exists():
+            self._drop_after(resume_step)
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def _drop_after(self, step: int) -> None:
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (json.JSONDecodeError, KeyError):
+                continue  # a line that the interruption cut off
+        self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Write one line; nan and infinities become null, which JSON can hold."""
+        line = {"step": step}
+        line.update({name: _jsonable(value) for name, value in metrics.items()})
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def finish(self, status: str) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _jsonable(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,51 @@
+"""TensorBoard event files in the run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from lightly_core.config.settings import TensorBoardArgs
+from lightly_core.protocols import Logger
+
+
+class TensorBoardLogger(Logger):
+    """Write scalars, the configuration and pictures for TensorBoard.
+
+    Args:
+        config: Sub-folder and prefix.
+        folder: The run folder.
+        resume_step: Steps that a resumed run starts from; TensorBoard hides what an interrupted
+            run wrote beyond it. None: a new run.
+    """
+
+    def __init__(self, config: TensorBoardArgs, folder: Path, resume_step: int | None) -> None:
+        self._prefix = config.prefix
+        self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+            log_dir=str(folder / config.sub_dir if config.sub_dir else folder),
+            purge_step=None if resume_step is None else resume_step + 1,
+        )
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Write one scalar a metric."""
+        for name, value in metrics.items():
+            self._writer.add_scalar(self._prefix + name, value, step)  # type: ignore[no-untyped-call]
+
+    def log_config(self, config: Mapping[str, object]) -> None:
+        """Write the configuration as a code block."""
+        text = json.dumps(config, indent=2)
+        self._writer.add_text(  # type: ignore[no-untyped-call]
+            "config", "\n".join(f"    {line}" for line in text.splitlines()), 0
+        )
+
+    def log_image(self, name: str, image: np.ndarray, step: int) -> None:
+        """Write a picture."""
+        self._writer.add_image(name, image, step, dataformats="HWC")  # type: ignore[no-untyped-call]
+
+    def finish(self, status: str) -> None:
+        """Flush and close."""
+        self._writer.close()  # type: ignore[no-untyped-call]

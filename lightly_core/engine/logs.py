@@ -1,0 +1,92 @@
+"""Where log records go during a run: the console, and `train.log` once the folder exists."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from logging.handlers import MemoryHandler
+from pathlib import Path
+from types import TracebackType
+
+_LOGGERS = ("lightly_core", "py.warnings", "lightning.pytorch", "lightning.fabric")
+
+
+class RunLogs:
+    """Attach handlers for the time of one run and take them off again.
+
+    Records before `open_file` are kept in memory, so that a run which is refused leaves no file.
+
+    Args:
+        first_process: Whether this process speaks; others log warnings only, to nobody's file.
+    """
+
+    def __init__(self, first_process: bool) -> None:
+        self._first_process = first_process
+        self._console = logging.StreamHandler(sys.stdout)
+        self._console.setFormatter(_ConsoleFormatter("%(message)s"))
+        self._console.setLevel(logging.INFO if first_process else logging.ERROR)
+        self._console.addFilter(_from_framework_or_warning)
+        self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
+        self._file: logging.FileHandler | None = None
+        self._before: list[tuple[logging.Logger, int, bool]] = []
+
+    def __enter__(self) -> RunLogs:
+        """Start to listen."""
+        for name in _LOGGERS:
+            target = logging.getLogger(name)
+            self._before.append((target, target.level, target.propagate))
+            target.setLevel(logging.DEBUG if name == "lightly_core" else logging.INFO)
+            target.propagate = False
+            target.addHandler(self._console)
+            target.addHandler(self._memory)
+        logging.captureWarnings(True)
+        return self
+
+    def open_file(self, path: Path) -> None:
+        """Write what was logged so far, and all that follows, to `path`."""
+        if not self._first_process:
+            return
+        self._file = logging.FileHandler(path, encoding="utf-8")
+        self._file.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        )
+        self._memory.setTarget(self._file)
+        self._memory.flush()
+        for target, _, _ in self._before:
+            target.removeHandler(self._memory)
+            target.addHandler(self._file)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Restore every logger as it was found."""
+        if error is not None and self._file is not None:
+            logging.getLogger(__name__).debug("The run ended with an error.", exc_info=error)
+        logging.captureWarnings(False)
+        for target, level, propagate in self._before:
+            for handler in (self._console, self._memory, self._file):
+                if handler is not None:
+                    target.removeHandler(handler)
+            target.setLevel(level)
+            target.propagate = propagate
+        self._memory.setTarget(None)
+        self._memory.close()
+        if self._file is not None:
+            self._file.close()
+
+
+class _ConsoleFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Put the level before warnings and errors only; leave tracebacks to the file."""
+        message = record.getMessage().rstrip()
+        if record.levelno >= logging.WARNING:
+            return f"{record.levelname.lower()}: {message}"
+        return message
+
+
+def _from_framework_or_warning(record: logging.LogRecord) -> bool:
+    # Lightning's own notes (devices, tips) are for the file.
+    return record.name.startswith("lightly_core") or record.levelno >= logging.WARNING

@@ -1,0 +1,20 @@
+"""What this machine has, asked of torch."""
+
+from __future__ import annotations
+
+import torch
+
+from lightly_core.config.machine import Machine, cpu_has_native_bf16, usable_cpus
+
+
+def inspect_machine() -> Machine:
+    """Look at processors and accelerators."""
+    cuda_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return Machine(
+        cpus=usable_cpus(),
+        cuda_devices=cuda_devices,
+        # Emulated bf16 on older cards is slower than float32.
+        cuda_bf16=cuda_devices > 0 and torch.cuda.is_bf16_supported(including_emulation=False),
+        mps=torch.backends.mps.is_available(),
+        cpu_bf16=cpu_has_native_bf16(),
+    )

@@ -1,0 +1,52 @@
+"""Collects the scalars of training steps on the device and reads them only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class MetricBuffer:
+    """Sums of metrics since the last reading; adding never waits for the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor | float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Add one step's scalars."""
+        for name, value in metrics.items():
+            if isinstance(value, Tensor):
+                value = value.detach().float()
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        """Return the means since the last reading and start anew; waits for the device once."""
+        names = list(self._sums)
+        on_device = [name for name in names if isinstance(self._sums[name], Tensor)]
+        values: dict[str, float] = {}
+        if on_device:
+            stacked = torch.stack([torch.as_tensor(self._sums[name]) for name in on_device])
+            values = dict(zip(on_device, stacked.tolist(), strict=True))
+        means = {
+            name: values.get(name, _plain(self._sums[name])) / self._counts[name] for name in names
+        }
+        self._sums, self._counts = {}, {}
+        return means
+
+    def state(self) -> dict[str, tuple[float, int]]:
+        """Return what is buffered as plain numbers, for a checkpoint."""
+        return {name: (float(total), self._counts[name]) for name, total in self._sums.items()}
+
+    def load(self, state: Mapping[str, tuple[float, int]]) -> None:
+        """Continue from `state`."""
+        self._sums = {name: total for name, (total, _) in state.items()}
+        self._counts = {name: count for name, (_, count) in state.items()}
+
+
+def _plain(value: Tensor | float) -> float:
+    # Tensors have been read together already; reading them one by one would wait for each.
+    return 0.0 if isinstance(value, Tensor) else value

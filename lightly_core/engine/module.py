@@ -1,0 +1,222 @@
+"""The one LightningModule: it holds a method and does everything that methods need not know."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightly_core.config.resolve import Resolved
+from lightly_core.data.dataset import RawBatch, build_loader
+from lightly_core.data.sources import ImageSource
+from lightly_core.engine.metrics import MetricBuffer
+from lightly_core.optim.build import build_optimizer, build_scheduler
+from lightly_core.protocols import Batch, Method, Transform
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingModule(lightning.LightningModule):
+    """Trains a method.
+
+    Args:
+        method: What to train.
+        transform: Makes the views.
+        source: The images.
+        resolved: Settings without "auto".
+        metadata: Plain strings that say what this is; stored in every checkpoint.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        transform: Transform,
+        source: ImageSource,
+        resolved: Resolved,
+        metadata: Mapping[str, str],
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.transform = transform
+        self.source = source
+        self.resolved = resolved
+        self.metadata = dict(metadata)
+        self.buffer = MetricBuffer()
+        #: Batches of the present epoch that are done; where a resumed run starts.
+        self.batches_done = 0
+        self._start_epoch = 0
+        self._skip_batches = 0
+        self._steps_seen = 0
+        self._channels_last = resolved.settings.run.accelerator != "mps"
+
+    # ------------------------------------------------------------------ data
+
+    def start_at(self, epoch: int, batches: int) -> None:
+        """Make the next loader begin inside an epoch, for a resumed run."""
+        self._start_epoch, self._skip_batches = epoch, batches
+        self.batches_done = batches
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Build the loader; called by Lightning once process groups exist."""
+        run = self.resolved.settings.run
+        seed = self.trainer.strategy.broadcast(run.seed, src=0)
+        loader = build_loader(
+            self.source,
+            self.transform,
+            seed=seed,
+            per_device_batch_size=self.resolved.per_device_batch_size,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            num_workers=int(run.num_workers),
+            pin_memory=self.device.type == "cuda",
+            loader_args=run.loader_args or {},
+        )
+        self._sampler = loader.batch_sampler
+        self._sampler.set_epoch(self._start_epoch)  # type: ignore[union-attr]
+        self._sampler.skip_batches(self._skip_batches)  # type: ignore[union-attr]
+        return loader
+
+    def on_train_epoch_start(self) -> None:
+        """Give the sampler its epoch; not called where a run resumes inside one."""
+        if self.current_epoch != self._start_epoch or not self._skip_batches:
+            self._sampler.set_epoch(self.current_epoch)  # type: ignore[union-attr]
+            self.batches_done = 0
+
+    def transfer_batch_to_device(
+        self, batch: RawBatch, device: torch.device, dataloader_idx: int
+    ) -> RawBatch:
+        """Move the pixels; the parameters of the augmentation stay on the CPU."""
+        return batch.to(device, non_blocking=True)
+
+    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> Batch:
+        """Run the device's stage of the augmentation."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            views = self.transform.views(batch.pixels, batch.parameters)
+        if self._channels_last:
+            views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+        self.skipped = batch.skipped
+        return Batch(views=views, indices=batch.indices, extras=batch.extras)
+
+    # ------------------------------------------------------------------ training
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build optimizer and schedule from the resolved settings."""
+        settings = self.resolved.settings
+        optimizer = build_optimizer(
+            self.method.parameter_groups(),
+            settings.optimizer_name,
+            settings.optimizer,
+            peak_lr=self.resolved.peak_lr,
+            device=self.device,
+            fused=not str(settings.run.precision).startswith("16"),
+        )
+        scheduler = build_scheduler(
+            optimizer,
+            warmup_steps=self.resolved.warmup_steps,
+            total_steps=self.resolved.total_steps,
+            final_fraction=settings.optimizer.final_lr_fraction,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_fit_start(self) -> None:
+        """Lay the weights out for fast convolutions."""
+        if self._channels_last:
+            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.train()
+        self._steps_seen = self.global_step
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Compute the loss; all randomness in it depends on seed, step and process only."""
+        seed_step(
+            int(self.resolved.settings.run.seed or 0),
+            self.current_epoch * self.resolved.batches_per_epoch + batch_index,
+            self.global_rank,
+        )
+        result = self.method.training_step(batch, self.global_step)
+        self.buffer.add({"train_loss": result.loss, **result.metrics})
+        return result.loss
+
+    def finish_batch(self, batch_index: int) -> None:
+        """Count the batch, and tell the method when the optimizer has stepped."""
+        self.batches_done = batch_index + 1
+        if self.global_step != self._steps_seen:
+            self._steps_seen = self.global_step
+            with torch.no_grad():
+                self.method.after_step(self.global_step)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def exported_prefix(self) -> str:
+        """Return where the exported network's tensors are in this module's state dict."""
+        exported = self.method.exported_wrapper()
+        for name, module in self.named_modules():
+            if module is exported:
+                return f"{name}."
+        raise TypeError(
+            f"{type(self.method).__name__}.exported_wrapper() must return a module that the "
+            "method has registered as an attribute"
+        )
+
+    def position(self) -> tuple[int, int]:
+        """Return the epoch and the number of its batches that a resumed run has behind it."""
+        if self.batches_done >= self.resolved.batches_per_epoch:
+            return self.current_epoch + 1, 0
+        return self.current_epoch, self.batches_done
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumed run needs beside Lightning's own state; plain data only."""
+        epoch, batches = self.position()
+        checkpoint["lightly"] = {
+            "metadata": self.metadata,
+            "exported_prefix": self.exported_prefix(),
+            "config": json.dumps(self.resolved.as_dict()),
+            "epoch": epoch,
+            "batches": batches,
+            "buffer": self.buffer.state(),
+            "time": time.time(),
+        }
+
+
+class FinishBatch(lightning.Callback):
+    """Ends each batch before any other callback looks at it.
+
+    Lightning calls callbacks before the module's own hook; a checkpoint that one of them writes
+    would else miss the method's last update (an EMA teacher one step behind).
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: TrainingModule,  # type: ignore[override]
+        outputs: Any,
+        batch: Any,
+        batch_index: int,
+    ) -> None:
+        """See `TrainingModule.finish_batch`."""
+        module.finish_batch(batch_index)
+
+
+def seed_step(seed: int, batch: int, rank: int) -> None:
+    """Seed all global generators from the run's seed, the number of the batch and the process.
+
+    What a method draws in a step thus does not depend on what was drawn before it, so a resumed
+    run draws the same without any generator state in its checkpoint.
+    """
+    # SeedSequence mixes its input well; neighbouring steps would else give related streams.
+    mixed = int(np.random.SeedSequence([seed, batch, rank]).generate_state(1, np.uint32)[0])
+    torch.manual_seed(mixed)
+    random.seed(mixed)
+    np.random.seed(mixed)

@@ -1,0 +1,29 @@
+"""What a run returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        folder: The run folder.
+        metrics: The newest value of each metric.
+        exported: Files with the pretrained backbone.
+        knn_before: kNN top-1 of the network as it came in, in [0, 1]; None without labels.
+        knn_after: kNN top-1 of the network that is exported.
+        num_skipped: Images that could not be read.
+        snippet: Python code that loads the first exported file.
+    """
+
+    folder: Path
+    metrics: dict[str, float] = field(default_factory=dict)
+    exported: tuple[Path, ...] = ()
+    knn_before: float | None = None
+    knn_after: float | None = None
+    num_skipped: int = 0
+    snippet: str = ""

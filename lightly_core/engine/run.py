@@ -1,0 +1,339 @@
+"""One pretraining run from checked settings to exported files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from lightning.fabric.utilities.seed import isolate_rng
+
+from lightly_core.config.load import Settings
+from lightly_core.config.resolve import Resolved, resolve
+from lightly_core.data.skipped import SkipLog
+from lightly_core.data.sources import ImageSource, open_source
+from lightly_core.data.views.two_stage import EvalTransform
+from lightly_core.engine import build
+from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
+from lightly_core.engine.callbacks.export import ExportCallback
+from lightly_core.engine.callbacks.interrupt import InterruptCallback
+from lightly_core.engine.callbacks.knn import KnnCallback
+from lightly_core.engine.callbacks.metrics import MetricsCallback
+from lightly_core.engine.callbacks.progress import ProgressCallback
+from lightly_core.engine.callbacks.skips import SkipsCallback
+from lightly_core.engine.folder import RunFolder, write_json
+from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.logs import RunLogs
+from lightly_core.engine.machine import inspect_machine
+from lightly_core.engine.module import FinishBatch
+from lightly_core.engine.rank import is_first_process
+from lightly_core.engine.result import RunResult
+from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes
+from lightly_core.engine.trainer import build_trainer, early_stopping, trainer_args_problems
+from lightly_core.errors import ConfigError, LightlyError, RunError, RunInterrupted
+from lightly_core.evaluate.probe import LabelledProbe
+from lightly_core.export.files import export_model, snippet
+from lightly_core.plugins.discovery import Plugins
+
+logger = logging.getLogger(__name__)
+
+#: Hands the drawn seed of ``seed=None`` to the processes that this one starts.
+_SEED_VARIABLE = "LIGHTLY_DRAWN_SEED"
+
+
+def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> RunResult | None:
+    """Run, or with `dry_run` print the resolved configuration only.
+
+    Raises:
+        LightlyError: See `lightly_core.pretrain`.
+        RunInterrupted: After saving.
+    """
+    with RunLogs(is_first_process()) as logs, _global_state_restored():
+        run = Run(settings, plugins, logs)
+        if dry_run:
+            print(json.dumps(run.resolved.as_dict(), indent=2))
+            return None
+        return run.execute()
+
+
+class Run:
+    """One run; the constructor resolves the settings and writes nothing.
+
+    Args:
+        settings: Checked settings.
+        plugins: Catalog and hooks.
+        logs: Log handlers of this run.
+    """
+
+    def __init__(self, settings: Settings, plugins: Plugins, logs: RunLogs) -> None:
+        self.plugins = plugins
+        self.logs = logs
+        self.folder = RunFolder(settings.run.out)
+        problems = trainer_args_problems(settings.run.trainer_args)
+        if problems:
+            raise ConfigError("\n".join(problems))
+        self.resume = self._find_resume_point(settings)
+        settings = self._with_seed(settings)
+        self.source: ImageSource = open_source(
+            settings.run.data, num_channels=settings.transform.channels
+        )
+        self.resolved: Resolved = resolve(settings, inspect_machine(), len(self.source))
+        if self.resume is not None:
+            refuse_changes(self.resume, self.resolved)
+
+    def _find_resume_point(self, settings: Settings) -> ResumePoint | None:
+        if not settings.run.resume_interrupted:
+            return None
+        return find_resume_point(self.folder.last_checkpoint)
+
+    def _with_seed(self, settings: Settings) -> Settings:
+        """Draw the seed where none is wanted; all processes and a resumed run use the same."""
+        if settings.run.seed is not None:
+            return settings
+        if self.resume is not None:
+            seed = self.resume.seed
+        else:
+            drawn = os.environ.get(_SEED_VARIABLE) or str(secrets.randbits(32))
+            os.environ[_SEED_VARIABLE] = drawn
+            seed = int(drawn)
+        return attrs.evolve(settings, run=attrs.evolve(settings.run, seed=seed))
+
+    # ------------------------------------------------------------------ the run
+
+    def execute(self) -> RunResult:
+        """Build, train, export."""
+        run = self.resolved.settings.run
+        torch.set_float32_matmul_precision(run.float32_matmul_precision)
+        seed_everything(int(run.seed or 0))
+        built = build.build_run(self.resolved, self.source, self.plugins.catalog)
+        build.check_views(built.module)
+        if is_first_process():
+            self.folder.prepare(overwrite=run.overwrite, resume=self.resume is not None)
+        self.logs.open_file(self.folder.log)
+        self._write_records()
+        first = is_first_process()
+        step = self.resume.step if self.resume is not None else None
+        loggers = (
+            build.build_loggers(self.resolved.settings, self.folder, step) if first else Fanout({})
+        )
+        loggers.log_config(self.resolved.as_dict())
+        self.plugins.run_start(self)
+        status = "failed"
+        try:
+            result = self._train(built, loggers)
+            status = "finished"
+            return result
+        except RunInterrupted:
+            status = "interrupted"
+            raise
+        finally:
+            loggers.finish(status)
+            self.plugins.run_end(self)
+
+    def _write_records(self) -> None:
+        if not is_first_process():
+            return
+        resolved = self.resolved.as_dict()
+        if self.resume is None:
+            write_json(self.folder.config, resolved)
+        write_json(self.folder.plugins, [attrs.asdict(status) for status in self.plugins.statuses])
+        logger.debug("Command: %s", " ".join(sys.argv))
+        logger.debug(
+            "Python %s, torch %s, lightning %s",
+            sys.version.split()[0],
+            torch.__version__,
+            lightning.__version__,
+        )
+        logger.debug("Resolved configuration:\n%s", json.dumps(resolved, indent=2))
+        self._announce()
+
+    def _announce(self) -> None:
+        run, resolved = self.resolved.settings.run, self.resolved
+        logger.info(
+            "%s %s with %s on %d images: %d epochs, %d steps of %d images, %s, %s",
+            "Resuming" if self.resume else "Pretraining",
+            run.model,
+            resolved.settings.method_record.name,
+            len(self.source),
+            run.epochs,
+            resolved.total_steps,
+            resolved.effective_batch_size,
+            run.accelerator,
+            run.precision,
+        )
+        logger.info("Writing to %s", self.folder.root)
+
+    def _train(self, built: build.BuiltRun, loggers: Fanout) -> RunResult:
+        resolved = self.resolved
+        skips = SkipLog(
+            self.folder.root, len(self.source), max_share=resolved.settings.run.max_skipped
+        )
+        probe = self._probe()
+        knn = KnnCallback(probe, loggers) if probe is not None else None
+        callbacks = self._callbacks(built, loggers, skips, knn)
+        trainer = build_trainer(resolved, self.folder, loggers, callbacks)
+        if self.resume is not None:
+            built.module.start_at(self.resume.epoch, self.resume.batches)
+            built.module.buffer.load(self.resume.buffer)
+        if resolved.total_steps == 0:
+            logger.info("epochs=0: exporting the model untrained.")
+        else:
+            _fit(trainer, built.module, self.resume.path if self.resume is not None else None)
+        exported = self._export(built) if trainer.is_global_zero else []
+        trainer.strategy.barrier("exported")
+        if trainer.is_global_zero:
+            for path in exported:
+                loggers.log_artifact(path)
+        return self._summarise(built, loggers, exported, knn, skips.finish())
+
+    def _callbacks(
+        self,
+        built: build.BuiltRun,
+        loggers: Fanout,
+        skips: SkipLog,
+        knn: KnnCallback | None,
+    ) -> list[lightning.Callback]:
+        args = self.resolved.settings.callbacks
+        interval = self.resolved.log_every_n_steps
+        callbacks: list[lightning.Callback] = [
+            FinishBatch(),
+            SkipsCallback(skips),
+            MetricsCallback(loggers, args, interval),
+        ]
+        if knn is not None:
+            callbacks.append(knn)
+        checkpoints = None
+        if args.model_checkpoint is not None:
+            checkpoints = CheckpointCallback(args.model_checkpoint, self.folder)
+            callbacks.append(checkpoints)
+        if args.model_export is not None:
+            callbacks.append(ExportCallback(args.model_export, lambda: self._export(built)))
+        callbacks += early_stopping(args.early_stopping)
+        callbacks.append(ProgressCallback(loggers, self.resolved.total_steps))
+        callbacks.append(InterruptCallback(checkpoints, interval))
+        return callbacks
+
+    def _probe(self) -> LabelledProbe | None:
+        settings = self.resolved.settings
+        if settings.callbacks.knn is None:
+            return None
+        transform = EvalTransform(
+            settings.transform.size,
+            settings.transform.normalize,
+            settings.transform.channels,
+            settings.transform.interpolation,
+        )
+        probe = LabelledProbe(
+            self.source, settings.callbacks.knn, transform, seed=int(settings.run.seed or 0)
+        )
+        if not probe.available:
+            logger.info("No kNN accuracy before and after: %s", probe.reason)
+            return None
+        return probe
+
+    # ------------------------------------------------------------------ results
+
+    def _export(self, built: build.BuiltRun) -> list[Path]:
+        return export_model(
+            built.model,
+            built.method.exported_wrapper(),
+            self.folder.exported_models,
+            "exported_last",
+            build.metadata(self.resolved.settings),
+        )
+
+    def _summarise(
+        self,
+        built: build.BuiltRun,
+        loggers: Fanout,
+        exported: list[Path],
+        knn: KnnCallback | None,
+        num_skipped: int,
+    ) -> RunResult:
+        code = snippet(built.model, exported[0]) if exported else ""
+        before = knn.before if knn is not None else None
+        after = knn.after if knn is not None else None
+        result = RunResult(
+            folder=self.folder.root,
+            metrics=dict(loggers.latest),
+            exported=tuple(exported),
+            knn_before=before,
+            knn_after=after,
+            num_skipped=num_skipped,
+            snippet=code,
+        )
+        if exported:
+            logger.info("\n%s", summary_text(result))
+        return result
+
+
+def summary_text(result: RunResult) -> str:
+    """Return what the user reads at the end of a run."""
+    lines = []
+    if result.knn_before is not None and result.knn_after is not None:
+        gain = 100 * (result.knn_after - result.knn_before)
+        lines.append(
+            f"kNN top-1: {100 * result.knn_before:.1f} % before, "
+            f"{100 * result.knn_after:.1f} % after ({gain:+.1f} points)"
+        )
+    if result.num_skipped:
+        lines.append(
+            f"{result.num_skipped} images could not be read, see "
+            f"{result.folder / 'skipped_images.csv'}"
+        )
+    lines.append("Exported: " + ", ".join(str(path) for path in result.exported))
+    lines.append("Load it with:\n")
+    lines.append("\n".join(f"    {line}" for line in result.snippet.splitlines()))
+    return "\n".join(lines)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch, for the initial weights."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Path | None) -> None:
+    try:
+        trainer.fit(module, ckpt_path=path)
+    except LightlyError as error:
+        raise _without_worker_traceback(error) from error
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"out of device memory: {str(error).splitlines()[0]} Try a smaller batch_size with "
+            "more gradient_accumulation_steps, precision=bf16-mixed, or smaller views "
+            "(transform_args.image_size)"
+        ) from error
+
+
+def _without_worker_traceback(error: LightlyError) -> LightlyError:
+    """Undo how DataLoader passes on an error of a worker: as text, with the whole traceback."""
+    text = str(error)
+    if not text.startswith("Caught "):
+        return error
+    name = f"{type(error).__name__}: "
+    return type(error)(text[text.rindex(name) + len(name) :].strip()) if name in text else error
+
+
+@contextmanager
+def _global_state_restored() -> Iterator[None]:
+    """Leave random generators and matmul precision as the caller had them."""
+    precision = torch.get_float32_matmul_precision()
+    try:
+        with isolate_rng():
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        if is_first_process():
+            os.environ.pop(_SEED_VARIABLE, None)

@@ -1,0 +1,125 @@
+"""Builds Lightning's Trainer from resolved settings."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import EarlyStopping
+
+from lightly_core.config.resolve import Resolved
+from lightly_core.config.settings import EarlyStoppingArgs, PythonObject
+from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
+from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.loggers.bridge import LoggerBridge
+from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+def build_trainer(
+    resolved: Resolved,
+    folder: RunFolder,
+    loggers: Fanout,
+    callbacks: Sequence[lightning.Callback],
+) -> lightning.Trainer:
+    """Build the Trainer; `trainer_args` come last and win, callbacks and loggers are added.
+
+    Raises:
+        ConfigError: Lightning refuses an argument.
+    """
+    run = resolved.settings.run
+    extra = dict(run.trainer_args or {})
+    own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
+    own_loggers = [LoggerBridge(loggers), *_as_list(extra.pop("logger", None))]
+    plugins = [AtomicCheckpointIO(), *_as_list(extra.pop("plugins", None))]
+    arguments: dict[str, Any] = {
+        "accelerator": plain(run.accelerator),
+        "devices": run.devices,
+        "num_nodes": run.num_nodes,
+        "strategy": plain(run.strategy),
+        "precision": run.precision,
+        "max_epochs": run.epochs,
+        "accumulate_grad_batches": resolved.accumulation,
+        "log_every_n_steps": resolved.log_every_n_steps,
+        "default_root_dir": str(folder.root),
+        "sync_batchnorm": run.accelerator in ("gpu", "cuda") and resolved.world_size > 1,
+        # Each of these would do again, or differently, what the engine does itself.
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+        **extra,
+    }
+    try:
+        trainer = lightning.Trainer(
+            callbacks=own_callbacks, logger=own_loggers, plugins=plugins, **arguments
+        )
+    except Exception as error:  # Lightning raises many kinds for arguments that do not fit
+        raise ConfigError(
+            f"Lightning's Trainer refuses its arguments: {error}\n  given: "
+            + ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        ) from error
+    _drop_foreign_callbacks(trainer, own_callbacks)
+    return trainer
+
+
+def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
+    """Name the keys of `trainer_args` that the Trainer does not have."""
+    known = set(inspect.signature(lightning.Trainer.__init__).parameters) - {"self"}
+    problems = []
+    for key in trainer_args or {}:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f", did you mean '{near[0]}'?" if near else ""
+            problems.append(f"config.trainer_args: Lightning's Trainer has no '{key}'{hint}")
+    return problems
+
+
+def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:
+    """Return Lightning's callback where a patience is set."""
+    if args is None or args.patience is None:
+        return []
+    return [
+        EarlyStopping(
+            monitor=args.monitor,
+            mode=args.mode,
+            patience=args.patience,
+            min_delta=args.min_delta,
+            check_on_train_epoch_end=True,
+            check_finite=False,  # the engine looks at every logged loss itself
+        )
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Return what a PythonObject holds, anything else as it is."""
+    return value.value if isinstance(value, PythonObject) else value
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None or value is False or value is True:
+        return []
+    value = plain(value)
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _drop_foreign_callbacks(trainer: lightning.Trainer, own: Sequence[lightning.Callback]) -> None:
+    # Lightning adds callbacks that any installed package registers, unasked.
+    callbacks: list[lightning.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in list(callbacks):
+        root = type(callback).__module__.split(".")[0]
+        if callback not in own and root not in ("lightning", "lightly_core"):
+            callbacks.remove(callback)
+            logger.warning(
+                "Left out callback %s.%s, which an installed package adds to every Lightning "
+                "run; pass it in trainer_args.callbacks to use it.",
+                type(callback).__module__,
+                type(callback).__name__,
+            )

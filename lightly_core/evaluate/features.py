@@ -1,0 +1,117 @@
+"""Features of a frozen backbone, without leaving a trace on the model or on the random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.protocols import ModelWrapper
+
+
+class PixelBatch(Protocol):
+    """One batch of the first transform stage, as the loaders give it.
+
+    Attributes:
+        pixels: One tensor (B, C, H, W) a view; only the first view is used here.
+        parameters: One tensor (B, P) a view.
+        indices: Position of each image in its source, (B,) int64.
+    """
+
+    @property
+    def pixels(self) -> Sequence[Tensor]: ...  # noqa: D102
+    @property
+    def parameters(self) -> Sequence[Tensor]: ...  # noqa: D102
+    @property
+    def indices(self) -> Tensor: ...  # noqa: D102
+
+
+class ViewMaker(Protocol):
+    """The second stage of a `Transform`."""
+
+    def views(self, pixels: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+        """Normalise; see `Transform.views`."""
+        ...
+
+
+def extract_features(
+    wrapper: ModelWrapper,
+    batches: Iterable[PixelBatch],
+    transform: ViewMaker,
+    device: torch.device | str,
+    *,
+    precision: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Compute the pooled features of every image with the model in eval mode.
+
+    The model's train or eval mode, its buffers and torch's random state are afterwards what they
+    were before, so a run with and without evaluation trains the same.
+
+    Args:
+        wrapper: Model with its parameters already on `device`.
+        batches: Images of the first stage; any loader of one run through the images.
+        transform: Second stage; should not be random.
+        device: Where the features are computed.
+        precision: Type for autocast, e.g. ``torch.bfloat16``; None computes in the type of
+            the weights.
+        channels_last: Hand images to the model in channels-last memory format.
+
+    Returns:
+        Features (N, D) float32 and the images' positions in their source (N,) int64, both on
+        the CPU, in the order of `batches`.
+
+    Raises:
+        ValueError: There is no batch.
+    """
+    device = torch.device(device)
+    dtype = _weight_dtype(wrapper)
+    features: list[Tensor] = []
+    indices: list[Tensor] = []
+    autocast = torch.autocast(device.type, dtype=precision, enabled=precision is not None)
+    # A loader draws its workers' seed from the global generator when its iteration starts.
+    with _kept_random_state(device), _eval_mode(cast(nn.Module, wrapper)), torch.no_grad():
+        for batch in batches:
+            pixels = batch.pixels[0].to(device, non_blocking=True)  # (B, C, H, W)
+            images = transform.views([pixels], batch.parameters[:1])[0].to(dtype)
+            if channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            with autocast:
+                pooled = wrapper.forward_pool(wrapper.forward_features(images))
+            features.append(pooled["pooled_features"].flatten(1).float().cpu())  # (B, D)
+            indices.append(batch.indices.cpu())
+    if not features:
+        raise ValueError("got no batch to compute features of; expected at least one image")
+    return torch.cat(features), torch.cat(indices)
+
+
+def _weight_dtype(wrapper: ModelWrapper) -> torch.dtype:
+    """Return the type of the weights: float32 unless the run is in "true" lower precision."""
+    for parameter in wrapper.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return torch.float32
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Switch to eval mode, and afterwards every submodule back to what it was itself."""
+    was_training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        # Not `train(mode)`: it would also switch on what was frozen in eval mode on purpose.
+        for module, mode in was_training:
+            module.training = mode
+
+
+@contextmanager
+def _kept_random_state(device: torch.device) -> Iterator[None]:
+    """Give torch's generators, of the CPU and of `device`, their state back."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

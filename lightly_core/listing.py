@@ -1,0 +1,77 @@
+"""What is installed, for Python; the command line shows the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from lightly_core.errors import PluginError
+from lightly_core.plugins.discovery import PluginStatus, get_plugins
+from lightly_core.plugins.loading import load_target, model_names
+
+if TYPE_CHECKING:
+    from lightly_core.plugins.records import Record
+
+
+def list_methods() -> list[str]:
+    """Return the names that ``method=`` takes, sorted.
+
+    A name that two plugins provide is listed in its qualified forms, ``distribution:name``.
+    """
+    return get_plugins().catalog.usable_names("method")
+
+
+def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
+    """Return the models that ``model=`` takes, as ``library/name``.
+
+    Args:
+        pattern: Keep only names that match: with ``*``, ``?`` or ``[...]`` the whole name must,
+            without them it must contain the text. Case does not count.
+        live: Ask the libraries themselves, which imports them, in place of the plugins' lists.
+
+    Raises:
+        PluginError: A plugin's list, or with `live` a library, cannot be read.
+    """
+    catalog = get_plugins().catalog
+    names: list[str] = []
+    for record in catalog.records("models"):
+        names += library_models(catalog.usable_name(record), record, live=live)
+    return matching(names, pattern)
+
+
+def list_plugins() -> list[PluginStatus]:
+    """Return what became of each installed plugin, sorted by name."""
+    return list(get_plugins().statuses)
+
+
+def library_models(prefix: str, record: Record, *, live: bool = False) -> list[str]:
+    """Return one library's models as ``prefix/name``.
+
+    Raises:
+        PluginError: The plugin's list, or with `live` the library, cannot be read.
+    """
+    names: Iterable[str] = _live_names(record) if live else model_names(record)
+    return [f"{prefix}/{name}" for name in names]
+
+
+def matching(names: Iterable[str], pattern: str | None) -> list[str]:
+    """Return the names that match a pattern, as in `list_models`."""
+    if pattern is None:
+        return list(names)
+    pattern = pattern.lower()
+    if any(sign in pattern for sign in "*?["):
+        return [name for name in names if fnmatchcase(name.lower(), pattern)]
+    return [name for name in names if pattern in name.lower()]
+
+
+def _live_names(record: Record) -> list[str]:
+    from lightly_core.protocols import ModelLibrary
+
+    library = load_target(record)
+    if not (isinstance(library, type) and issubclass(library, ModelLibrary)):
+        raise PluginError(
+            f"target {record.target} of {record.label}: expected a subclass of ModelLibrary, "
+            f"got {library!r}\n  tell the authors of {record.owner}"
+        )
+    return list(library().names())

@@ -1,0 +1,140 @@
+"""From the optimizer's settings to the optimizer and its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lightly_core.config.optim import OPTIMIZERS, AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
+from lightly_core.errors import ConfigError
+from lightly_core.optim.groups import ParameterGroup
+from lightly_core.optim.lars import LARS
+from lightly_core.optim.schedule import warmup_cosine
+
+# Where every torch from 2.4 on has fused AdamW and SGD.
+_FUSED_DEVICES = ("cpu", "cuda")
+
+
+def build_optimizer(
+    groups: Sequence[ParameterGroup],
+    name: str,
+    args: OptimizerArgs,
+    *,
+    peak_lr: float,
+    device: torch.device,
+    fused: bool = True,
+) -> Optimizer:
+    """Make the optimizer that the settings ask for.
+
+    Args:
+        groups: Parameters, on `device`.
+        name: ``adamw``, ``sgd`` or ``lars``.
+        args: Options of that optimizer.
+        peak_lr: Largest learning rate, already scaled to the batch size.
+        device: Where the parameters are.
+        fused: Allow one kernel for the whole step. Lightning clips no gradients under mixed
+            precision with such an optimizer: pass False if the trainer is to clip them.
+
+    Returns:
+        An optimizer whose groups also hold ``name``, ``lr_scale``, ``constant_lr`` and
+        ``initial_lr``, the group's own peak. LARS is always ours, and not fused.
+
+    Raises:
+        ConfigError: `name` is unknown, or `args` are those of another optimizer.
+    """
+    expected = OPTIMIZERS.get(name)
+    if expected is None:
+        raise ConfigError(f"unknown optimizer '{name}', expected one of {', '.join(OPTIMIZERS)}")
+    if not isinstance(args, expected):
+        raise ConfigError(
+            f"optimizer '{name}' got {type(args).__name__}, expected {expected.__name__}; "
+            "change 'optim' or 'optim_args'"
+        )
+    torch_groups = [_torch_group(group, args, peak_lr) for group in groups]
+    # None lets torch choose; False would take its slowest form, a loop over the parameters.
+    use_fused = True if fused and can_be_fused(_all_parameters(groups), device) else None
+    if isinstance(args, AdamWArgs):
+        return AdamW(torch_groups, lr=peak_lr, betas=args.betas, eps=args.eps, fused=use_fused)
+    if isinstance(args, SGDArgs):
+        return SGD(
+            torch_groups,
+            lr=peak_lr,
+            momentum=args.momentum,
+            nesterov=args.nesterov,
+            fused=use_fused,
+        )
+    assert isinstance(args, LARSArgs)  # the three entries of OPTIMIZERS
+    return LARS(
+        torch_groups,
+        lr=peak_lr,
+        momentum=args.momentum,
+        dampening=args.dampening,
+        nesterov=args.nesterov,
+        trust_coefficient=args.trust_coefficient,
+        eps=args.eps,
+        clip=args.clip,
+    )
+
+
+def can_be_fused(parameters: Iterable[Tensor], device: torch.device) -> bool:
+    """Tell whether torch has fused AdamW and SGD for these parameters on that device."""
+    return device.type in _FUSED_DEVICES and all(p.is_floating_point() for p in parameters)
+
+
+def build_scheduler(
+    optimizer: Optimizer, *, warmup_steps: int, total_steps: int, final_fraction: float
+) -> LambdaLR:
+    """Make the learning-rate schedule: linear warm-up, then cosine, as in `warmup_cosine`.
+
+    Args:
+        optimizer: From `build_optimizer`; groups with ``constant_lr`` stay at their peak.
+        warmup_steps: Optimizer steps of the warm-up, >= 0.
+        total_steps: Optimizer steps of the run, >= 0.
+        final_fraction: Last learning rate as a share of the peak, in [0, 1].
+
+    Returns:
+        A scheduler to be stepped once after each optimizer step.
+    """
+
+    def scheduled(step: int) -> float:
+        return warmup_cosine(
+            step,
+            warmup_steps=warmup_steps,
+            total_steps=total_steps,
+            final_fraction=final_fraction,
+        )
+
+    def constant(step: int) -> float:
+        return 1.0
+
+    # Plain functions: LambdaLR leaves them out of checkpoints.
+    factors: list[Callable[[int], float]] = [
+        constant if group.get("constant_lr", False) else scheduled
+        for group in optimizer.param_groups
+    ]
+    return LambdaLR(optimizer, factors)
+
+
+def _torch_group(group: ParameterGroup, args: OptimizerArgs, peak_lr: float) -> dict[str, Any]:
+    lr = peak_lr * group.lr_scale
+    torch_group: dict[str, Any] = {
+        "params": group.parameters,
+        "name": group.name,
+        "lr": lr,
+        "initial_lr": lr,
+        "lr_scale": group.lr_scale,
+        "constant_lr": group.constant_lr,
+        "weight_decay": args.weight_decay if group.weight_decay else 0.0,
+    }
+    if isinstance(args, LARSArgs):
+        torch_group["adapt"] = group.weight_decay
+    return torch_group
+
+
+def _all_parameters(groups: Sequence[ParameterGroup]) -> list[Tensor]:
+    return [parameter for group in groups for parameter in group.parameters]

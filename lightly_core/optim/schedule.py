@@ -1,0 +1,53 @@
+"""Values that change with the step. Steps count from 0; the last of `total` steps is total - 1."""
+
+from __future__ import annotations
+
+import math
+
+
+def warmup_cosine(
+    step: int, *, warmup_steps: int, total_steps: int, final_fraction: float
+) -> float:
+    """Return the share of the peak learning rate that is used in a step.
+
+    It rises linearly, ``(step + 1) / warmup_steps``, to 1 in the last step of the warm-up, and
+    then falls along half a cosine from 1 in the step after the warm-up to `final_fraction` in the
+    last step of the run. Warm-up goes before: a run that is no longer than its warm-up only rises.
+    A single step after the warm-up is the last one and has `final_fraction`.
+
+    Args:
+        step: Optimizer steps taken so far, >= 0; from `total_steps` on the last value stays.
+        warmup_steps: Steps of the warm-up, >= 0.
+        total_steps: Steps of the run, >= 0.
+        final_fraction: Share of the peak in the last step, in [0, 1].
+
+    Returns:
+        A factor in [0, 1].
+    """
+    last_step = max(0, min(step, total_steps - 1))
+    if last_step < warmup_steps:
+        return (last_step + 1) / warmup_steps
+    return cosine(last_step - warmup_steps, 1.0, final_fraction, total_steps - warmup_steps)
+
+
+def cosine(step: int, start: float, end: float, total: int) -> float:
+    """Go from `start` to `end` along half a cosine: slowly, fast, slowly.
+
+    Args:
+        step: Steps taken so far, >= 0.
+        start: Value of step 0, where there is more than one step.
+        end: Value of step ``total - 1`` and of all later ones.
+        total: Number of steps, >= 0.
+    """
+    weight = (1 + math.cos(math.pi * _progress(step, total))) / 2
+    return end + (start - end) * weight
+
+
+def linear(step: int, start: float, end: float, total: int) -> float:
+    """Go from `start` to `end` in equal pieces; arguments as in `cosine`."""
+    return end + (start - end) * (1 - _progress(step, total))
+
+
+def _progress(step: int, total: int) -> float:
+    """Return the share of the way that is behind, in [0, 1]; 1 in the last step."""
+    return min(1.0, step / (total - 1)) if total > 1 else 1.0

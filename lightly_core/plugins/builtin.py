@@ -1,0 +1,27 @@
+"""What lightly-core itself provides."""
+
+from __future__ import annotations
+
+from lightly_core.plugins.catalog import CORE, Catalog
+
+
+def register_builtin(catalog: Catalog) -> None:
+    """Add the loggers that need no plugin."""
+    from lightly_core import __version__
+
+    with catalog.registering(
+        plugin="core", distribution=CORE, version=__version__, root="lightly_core"
+    ):
+        catalog.logger(
+            "jsonl",
+            target="lightly_core.engine.loggers.jsonl:JsonlLogger",
+            config="lightly_core.config.settings:JsonlArgs",
+            summary="metrics.jsonl, one JSON object a line; always on.",
+        )
+        catalog.logger(
+            "tensorboard",
+            target="lightly_core.engine.loggers.tensorboard:TensorBoardLogger",
+            config="lightly_core.config.settings:TensorBoardArgs",
+            summary="TensorBoard event files; on unless switched off.",
+            requires=("tensorboard>=2.14",),
+        )

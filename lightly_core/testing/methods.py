@@ -1,0 +1,304 @@
+"""What every method must hold, tried on a tiny backbone and random images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.optim import AdamWArgs
+from lightly_core.config.structure import structure
+from lightly_core.optim.build import build_optimizer
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.plugins.loading import load_config, load_target
+from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
+from lightly_core.testing.checks import Check, require
+from lightly_core.testing.models import TinyConv
+
+_TOTAL_STEPS = 100
+_FITTING_STEPS = 20
+_LEARNING_RATE = 1e-3
+# What may see two devices: copies between them, and indices that are on the CPU.
+_MIXING = ("to", "type_as", "copy_", "__getitem__", "__setitem__", "index_put_")
+
+
+@dataclass(frozen=True)
+class MethodCase:
+    """A method's class with what it is built from.
+
+    Attributes:
+        method_class: The method.
+        config_class: Its options.
+        method_args: Options that differ from the defaults, best to make the method small.
+        wrapper: Returns a new backbone at each call.
+        batch_size: Images in the batch.
+        image_size: Side of the largest view in pixels.
+    """
+
+    method_class: type[Method]
+    config_class: type[MethodConfig]
+    method_args: Mapping[str, object] = field(default_factory=dict)
+    wrapper: Callable[[], ModelWrapper] = TinyConv
+    batch_size: int = 8
+    image_size: int = 32
+
+    def build(self, seed: int = 0) -> Method:
+        """Return a new method in train mode."""
+        torch.manual_seed(seed)
+        facts = RunFacts(
+            dataset_size=10 * self.batch_size,
+            effective_batch_size=self.batch_size,
+            total_steps=_TOTAL_STEPS,
+            steps_per_epoch=10,
+        )
+        context = RunContext(
+            dataset_size=facts.dataset_size,
+            global_batch_size=self.batch_size,
+            total_steps=_TOTAL_STEPS,
+            steps_per_epoch=facts.steps_per_epoch,
+            num_views=self.config_class.default_transform().num_views,
+        )
+        config = structure(self.method_args, self.config_class, path="method_args").resolve(facts)
+        return self.method_class(config, self.wrapper(), context).train()
+
+    def batch(self) -> Batch:
+        """Return normalised views of random images; views of one image resemble each other."""
+        specs = self.config_class.default_transform().view_specs()
+        largest = max(spec.size for spec in specs)
+        generator = torch.Generator().manual_seed(0)
+
+        def noise(size: int) -> Tensor:
+            return torch.randn(self.batch_size, 3, size, size, generator=generator)
+
+        images = noise(self.image_size)  # (B, 3, S, S)
+        views = []
+        for spec in specs:
+            size = self.image_size if spec.size == largest else self.image_size // 2
+            start = (self.image_size - size) // 2
+            part = images[:, :, start : start + size, start : start + size]
+            views.append(part + 0.3 * noise(size))
+        return Batch(views=views, indices=torch.arange(self.batch_size))
+
+
+def method_checks(
+    name: str,
+    *,
+    method_args: Mapping[str, object] | None = None,
+    wrapper: Callable[[], ModelWrapper] = TinyConv,
+    batch_size: int = 8,
+    image_size: int = 32,
+) -> list[Check]:
+    """Return the checks of an installed method.
+
+    Args:
+        name: As users type it.
+        method_args: Options that differ from the defaults, best to make the method small.
+        wrapper: Returns a new backbone at each call.
+        batch_size: Images in the batch.
+        image_size: Side of the largest view in pixels; smaller views get half of it.
+
+    Returns:
+        One check for each claim, M1 to M7 and M10. The method is loaded by the first that runs.
+    """
+
+    @cache
+    def case() -> MethodCase:
+        record = get_plugins().catalog.get("method", name)
+        method_class = cast(type[Method], load_target(record))
+        config_class = cast(type[MethodConfig], load_config(record))
+        return MethodCase(
+            method_class, config_class, method_args or {}, wrapper, batch_size, image_size
+        )
+
+    return _checks(case)
+
+
+def method_class_checks(case: MethodCase) -> list[Check]:
+    """Return the same checks for a class that no plugin registers."""
+    return _checks(lambda: case)
+
+
+def _checks(case: Callable[[], MethodCase]) -> list[Check]:
+    def run(function: Callable[[MethodCase], None]) -> None:
+        function(case())
+
+    return [
+        Check(code, title, partial(run, function)) for code, (title, function) in _CHECKS.items()
+    ]
+
+
+def _optimizer(method: Method) -> Optimizer:
+    device = next(iter(method.parameters())).device
+    groups = method.parameter_groups()
+    return build_optimizer(groups, "adamw", AdamWArgs(), peak_lr=_LEARNING_RATE, device=device)
+
+
+def _train(method: Method, batch: Batch, steps: int, optimizer: Optimizer) -> list[float]:
+    """Take optimizer steps as a run does; return the loss before each."""
+    losses = []
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss = method.training_step(batch, step).loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        with torch.no_grad():
+            method.after_step(step + 1)
+        losses.append(loss.item())
+    return losses
+
+
+def _first_step(case: MethodCase) -> tuple[Method, StepResult]:
+    method = case.build()
+    return method, method.training_step(case.batch(), 0)
+
+
+def _loss(case: MethodCase) -> None:
+    _, result = _first_step(case)
+    loss = result.loss
+    require(loss.shape == (), f"the loss has shape {tuple(loss.shape)}, expected a scalar")
+    require(torch.isfinite(loss), f"the loss is {loss.item()}, expected a finite number")
+    require(loss.requires_grad, "the loss has no gradient")
+
+
+def _fits_one_batch(case: MethodCase) -> None:
+    method = case.build()
+    losses = _train(method, case.batch(), _FITTING_STEPS, _optimizer(method))
+    first, last = sum(losses[:3]) / 3, sum(losses[-3:]) / 3
+    require(
+        last < first,
+        f"{_FITTING_STEPS} steps on one batch took the loss from {first:.4g} to {last:.4g}, "
+        "expected a lower one",
+    )
+
+
+def _groups(case: MethodCase) -> None:
+    method = case.build()
+    counts: dict[int, int] = {}
+    for group in method.parameter_groups():
+        for parameter in group.parameters:
+            counts[id(parameter)] = counts.get(id(parameter), 0) + 1
+    wrong = {
+        name: counts.get(id(parameter), 0)
+        for name, parameter in method.named_parameters()
+        if counts.get(id(parameter), 0) != int(parameter.requires_grad)
+    }
+    require(
+        not wrong,
+        f"every trainable parameter belongs into one group and no frozen one; counted {wrong}",
+    )
+    foreign = counts.keys() - {id(parameter) for parameter in method.parameters()}
+    require(not foreign, f"{len(foreign)} grouped parameters are not parameters of the method")
+
+
+def _frozen_parts(case: MethodCase) -> None:
+    method = case.build()
+    frozen = {name: p for name, p in method.named_parameters() if not p.requires_grad}
+    before = {name: parameter.clone() for name, parameter in frozen.items()}
+    optimizer = _optimizer(method)
+    method.training_step(case.batch(), 0).loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    for name, parameter in frozen.items():
+        require(parameter.grad is None, f"'{name}' is frozen and got a gradient")
+        require(
+            torch.equal(parameter, before[name]),
+            f"'{name}' is frozen and changed in the step; only after_step may move it",
+        )
+
+
+def _resume(case: MethodCase) -> None:
+    batch = case.batch()
+    method, fresh = case.build(seed=0), case.build(seed=1)
+    _train(method, batch, 2, _optimizer(method))
+    file = io.BytesIO()
+    torch.save(method.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    losses = []
+    for one in (method, fresh):
+        torch.manual_seed(2)
+        losses.append(one.training_step(batch, 2).loss.item())
+    require(
+        losses[0] == losses[1],
+        f"the next loss is {losses[0]}, after saving and loading {losses[1]}; "
+        "state that is not a parameter belongs into a buffer",
+    )
+
+
+def _seed(case: MethodCase) -> None:
+    runs = []
+    for _ in range(2):
+        method = case.build(seed=0)
+        runs.append(_train(method, case.batch(), 3, _optimizer(method)))
+    require(runs[0] == runs[1], f"the same seed gave losses {runs[0]} and {runs[1]}")
+
+
+def _metrics(case: MethodCase) -> None:
+    method, batch = case.build(), case.batch()
+    names: set[str] | None = None
+    for step in range(3):
+        metrics = method.training_step(batch, step).metrics
+        names = set(metrics) if names is None else names
+        require(
+            set(metrics) == names, f"metrics {sorted(names)} became {sorted(metrics)} at {step}"
+        )
+        for name, value in metrics.items():
+            if isinstance(value, Tensor):
+                require(value.shape == (), f"metric '{name}' has shape {tuple(value.shape)}")
+                require(not value.requires_grad, f"metric '{name}' is not detached")
+            else:
+                require(
+                    isinstance(value, (int, float)),
+                    f"metric '{name}' is {type(value).__name__}, expected a tensor or a float",
+                )
+
+
+class _OneDevice(TorchFunctionMode):
+    """Stops at calls that mix devices, which "meta" itself lets pass in many cases."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        given = [*args, *(kwargs or {}).values()]
+        given += [member for value in given if isinstance(value, (list, tuple)) for member in value]
+        devices = {v.device.type for v in given if isinstance(v, Tensor) and v.ndim > 0}
+        name = getattr(func, "__name__", "")
+        require(len(devices) < 2 or name in _MIXING, f"{name}() got tensors on {sorted(devices)}")
+        return func(*args, **(kwargs or {}))
+
+
+def _devices(case: MethodCase) -> None:
+    # "meta" has shapes and no values, so it also stops at `.item()`, for which a GPU would have
+    # to wait at each step.
+    devices = ["meta", "cuda"] if torch.cuda.is_available() else ["meta"]
+    for device in devices:
+        method, batch = case.build().to(device), case.batch()
+        views = [view.to(device) for view in batch.views]
+        moved = Batch(views, batch.indices.to(device), batch.extras)
+        with _OneDevice():
+            loss = method.training_step(moved, 0).loss
+        require(loss.device.type == device, f"a step on '{device}' gave a loss on '{loss.device}'")
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+_CHECKS: dict[str, tuple[str, Callable[[MethodCase], None]]] = {
+    "M1": ("loss_is_a_finite_scalar_with_gradient", _loss),
+    "M2": ("twenty_steps_on_one_batch_lower_the_loss", _fits_one_batch),
+    "M3": ("every_trainable_parameter_is_in_one_group", _groups),
+    "M4": ("frozen_parts_move_only_in_after_step", _frozen_parts),
+    "M5": ("save_and_load_give_the_same_next_loss", _resume),
+    "M6": ("same_seed_same_losses", _seed),
+    "M7": ("metric_names_are_stable_and_values_scalars", _metrics),
+    "M10": ("step_follows_the_device", _devices),
+}

@@ -1,0 +1,70 @@
+"""All chores: `nox -l` lists them. Each session makes its own environment."""
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+CODE = ("lightly_core", "plugins", "tests", "examples", "noxfile.py")
+PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
+# One thread a worker: torch's own threads would only fight over the cores.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def install(session: nox.Session, *tools: str) -> None:
+    session.install("-r", "requirements.txt", *tools)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The fast suite: everything that takes seconds."""
+    install(session, "pytest", "pytest-xdist", "import-linter")
+    session.run("pytest", "-n", "2", "-m", "not slow", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that take minutes: every torchvision model, several processes."""
+    install(session, "pytest", "pytest-xdist", "import-linter")
+    session.run("pytest", "-n", "2", "-m", "slow", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.install("ruff>=0.12")
+    session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    install(session, "mypy>=1.15", "types-setuptools")
+    session.run("mypy", "lightly_core", *(f"plugins/{name}/src" for name in PLUGINS))
+
+
+@nox.session
+@nox.parametrize("plugin", PLUGINS)
+def contract(session: nox.Session, plugin: str) -> None:
+    """The tests of one plugin, installed with the core alone."""
+    session.install("-e", ".", "-e", f"plugins/{plugin}", "pytest")
+    session.run("pytest", "-m", "not slow", f"plugins/{plugin}/tests", env=ENVIRONMENT)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the generated pages anew."""
+    install(session)
+    session.run("python", "-m", "lightly_core.config.docs")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheels and source archives of all distributions, into `dist/`."""
+    session.install("build")
+    for folder in (".", *(f"plugins/{name}" for name in PLUGINS)):
+        session.run("python", "-m", "build", "--outdir", "dist", folder)

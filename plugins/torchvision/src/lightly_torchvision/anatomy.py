@@ -1,0 +1,259 @@
+"""Find out where a model's features are, how wide they are and how the model pools them.
+
+Nothing is known beforehand about any model. The forward pass is recorded and run without numbers
+(on the meta device) at two image sizes, which tells a feature map from everything else: it is
+what grows with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+from lightly_core.errors import ConfigError
+from lightly_torchvision.tracing import (
+    WRAP_BY_HAND,
+    TracedFunction,
+    compile_graph,
+    cut,
+    is_dropout,
+    mark_modules,
+    meta_twin,
+    module_of,
+    trace,
+)
+
+Layout = Literal["NCHW", "NHWC", "tokens"]
+Shape = tuple[int, ...]
+
+_BATCH = 2
+_FIRST_SIZE = 224
+_STEP = 64  # A multiple of all common strides, so that the second size is as good as the first.
+_MOST_PREFIX_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What was found in a model.
+
+    Attributes:
+        dim: Width D of the features.
+        layout: ``NCHW`` (B, D, h, w), ``NHWC`` (B, h, w, D) or ``tokens`` (B, prefix + h * w, D).
+        num_prefix_tokens: Tokens in front of those of the image.
+        grid: Feature positions (h, w) for the image size `size`.
+        size: Height and width in pixels with which the model was looked at.
+        any_size: Whether it takes other sizes as well.
+        features: Image to features in `layout`, for evaluation (False) and training (True).
+        pool: Features to (B, D) or (B, D, 1, 1) as the model itself does it, for both modes.
+            None where the model has no such step.
+    """
+
+    dim: int
+    layout: Layout
+    num_prefix_tokens: int
+    grid: tuple[int, int]
+    size: int
+    any_size: bool
+    features: dict[bool, TracedFunction]
+    pool: dict[bool, TracedFunction] | None
+
+
+@dataclass(frozen=True)
+class _Features:
+    node: fx.Node
+    layout: Layout
+    dim: int
+    num_prefix_tokens: int
+    grid: tuple[int, int]
+
+
+class _Shapes(fx.Interpreter):
+    """Run a graph and keep the shape of every tensor."""
+
+    def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(model, graph=graph)
+        self.shapes: dict[fx.Node, Shape] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.shapes[n] = tuple(value.shape)
+        return value
+
+
+def examine(model: nn.Module, num_input_channels: int) -> Anatomy:
+    """Look at a classification model; nothing about it is changed and no random number drawn.
+
+    Args:
+        model: Takes images (B, C, H, W), returns class scores (B, K).
+        num_input_channels: C.
+
+    Raises:
+        ConfigError: The forward pass cannot be followed, or has no feature map.
+    """
+    twin = meta_twin(model)
+    graphs: dict[bool, fx.Graph] = {}
+    for training in (False, True):
+        twin.train(training)
+        graphs[training] = trace(twin)
+        mark_modules(graphs[training], twin)
+    sizes = _working_sizes(twin.eval(), graphs[False], num_input_channels)
+
+    found: dict[bool, _Features] = {}
+    pooled: dict[bool, fx.Node | None] = {}
+    for training, graph in graphs.items():
+        twin.train(training)
+        shapes = [_run(twin, graph, num_input_channels, size) for size in sizes]
+        found[training] = _find_features(model, graph, shapes)
+        pooled[training] = _find_pooled(graph, found[training], shapes)
+    features = found[False]
+    has_pool = all(node is not None for node in pooled.values())
+    return Anatomy(
+        dim=features.dim,
+        layout=features.layout,
+        num_prefix_tokens=features.num_prefix_tokens,
+        grid=features.grid,
+        size=sizes[0],
+        any_size=len(sizes) > 1,
+        features={mode: compile_graph(cut(end=part.node)) for mode, part in found.items()},
+        pool={
+            mode: compile_graph(cut(start=found[mode].node, end=node, keep_dropout=False))
+            for mode, node in pooled.items()
+            if node is not None
+        }
+        if has_pool
+        else None,
+    )
+
+
+def _run(model: nn.Module, graph: fx.Graph, channels: int, size: int) -> dict[fx.Node, Shape]:
+    image = torch.empty(_BATCH, channels, size, size, device="meta")
+    recorder = _Shapes(model, graph)
+    with torch.no_grad():
+        recorder.run(image)
+    return recorder.shapes
+
+
+def _working_sizes(model: nn.Module, graph: fx.Graph, channels: int) -> tuple[int, ...]:
+    """Return two image sizes that the model takes, or the only one."""
+    # Strides are multiples of 8, or 14 in some vision transformers.
+    others = sorted({*range(16, 1025, 8), *range(14, 1025, 14)})
+    reason = ""
+    for size in (_FIRST_SIZE, *others):
+        failure = _failure(model, graph, channels, size)
+        if not failure:
+            other = size + _STEP
+            return (size,) if _failure(model, graph, channels, other) else (size, other)
+        reason = reason or failure
+    raise ConfigError(
+        f"{type(model).__name__} takes no square image of {channels} channels; with "
+        f"{_FIRST_SIZE} pixels it fails with: {reason}\n  {WRAP_BY_HAND}"
+    )
+
+
+def _failure(model: nn.Module, graph: fx.Graph, channels: int, size: int) -> str:
+    try:
+        _run(model, graph, channels, size)
+    except Exception as error:  # Whatever the model raises means that it does not take the size.
+        return str(error).partition("\n")[0] or type(error).__name__
+    return ""
+
+
+def _find_features(
+    model: nn.Module, graph: fx.Graph, shapes: Sequence[dict[fx.Node, Shape]]
+) -> _Features:
+    """Return the last map before the classifier."""
+    found: _Features | None = None
+    grids: list[tuple[int, int]] = []
+    classifier = _convolution_that_classifies(graph, shapes[0])
+    for node in graph.nodes:
+        if node is classifier:
+            break
+        # Dropout in front of a classifier is a part of the classifier.
+        if is_dropout(node) or any(node not in known for known in shapes):
+            continue
+        at_sizes = [known[node] for known in shapes]
+        if axes := _axes_of_grid(at_sizes):
+            grids = [(shape[axes[0]], shape[axes[1]]) for shape in at_sizes]
+            layout: Layout = "NCHW" if axes == (2, 3) else "NHWC"
+            dim = at_sizes[0][1 if layout == "NCHW" else 3]
+            found = _Features(node, layout, dim, 0, grids[0])
+        elif (prefix := _prefix_tokens(at_sizes, grids)) is not None:
+            found = _Features(node, "tokens", at_sizes[0][2], prefix, grids[0])
+    if found is None:
+        raise ConfigError(
+            f"no feature map found in {type(model).__name__}: nothing that it computes grows with "
+            f"the image\n  {WRAP_BY_HAND}"
+        )
+    return found
+
+
+def _axes_of_grid(shapes: Sequence[Shape]) -> tuple[int, int] | None:
+    """Return the axes of height and width, None if this is no map."""
+    first, last = shapes[0], shapes[-1]
+    if len(first) != 4 or len(last) != 4 or first[0] != _BATCH:
+        return None
+    for height, width, channels in ((2, 3, 1), (1, 2, 3)):
+        if len(shapes) == 1:
+            is_map = first[height] == first[width] > 1
+        else:
+            is_map = (
+                first[height] < last[height]
+                and first[width] < last[width]
+                and first[channels] == last[channels]
+            )
+        if is_map:
+            return height, width
+    return None
+
+
+def _prefix_tokens(shapes: Sequence[Shape], grids: Sequence[tuple[int, int]]) -> int | None:
+    """Return how many tokens come before those of the image, None if these are no tokens."""
+    if not grids or any(len(shape) != 3 or shape[0] != _BATCH for shape in shapes):
+        return None
+    counts = {
+        shape[1] - height * width for shape, (height, width) in zip(shapes, grids, strict=True)
+    }
+    count = counts.pop()
+    return count if not counts and 0 <= count <= _MOST_PREFIX_TOKENS else None
+
+
+def _convolution_that_classifies(graph: fx.Graph, shapes: dict[fx.Node, Shape]) -> fx.Node | None:
+    """Return the convolution that computes class scores at every position, as in SqueezeNet."""
+    scores = next(node for node in graph.nodes if node.op == "output").args[0]
+    last: fx.Node | None = None
+    for node in graph.nodes:
+        module = module_of(node)
+        if module is not None and any(True for _ in module.parameters()):
+            last = node
+    if last is None or not isinstance(module_of(last), nn.Conv2d):
+        return None
+    return last if shapes[last][1] == shapes[scores][1] else None
+
+
+def _find_pooled(
+    graph: fx.Graph, features: _Features, shapes: Sequence[dict[fx.Node, Shape]]
+) -> fx.Node | None:
+    """Return the last (B, D) or (B, D, 1, 1) that is computed from the features alone."""
+    pooled_shapes = ((_BATCH, features.dim), (_BATCH, features.dim, 1, 1))
+    inside = {features.node}
+    found: fx.Node | None = None
+    behind = False
+    for node in graph.nodes:
+        behind = behind or node is features.node
+        inputs = node.all_input_nodes
+        if not behind or not any(other in inside for other in inputs):
+            continue
+        if not all(other in inside or other.op == "get_attr" for other in inputs):
+            continue
+        # The classifier begins here, also where its first layer keeps the width.
+        if isinstance(module_of(node), (nn.Linear, nn.Conv2d)):
+            break
+        inside.add(node)
+        if node.op != "output" and all(known.get(node) in pooled_shapes for known in shapes):
+            found = node
+    return found

@@ -1,0 +1,107 @@
+"""An interrupted run that is resumed takes the same steps as one that was left alone."""
+
+import os
+import signal
+
+import lightning.pytorch as lightning
+import pytest
+import torch
+
+from lightly_core.errors import ConfigError, RunInterrupted
+
+
+class Stop(lightning.Callback):
+    """Sends Ctrl-C to the process itself after a number of steps."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, module, batch, batch_index):
+        if trainer.global_step == self.step - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def comparable(lines):
+    names = ("step", "epoch", "train_loss", "lr", "grad_norm")
+    return [{name: line[name] for name in names} for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "changes"),
+    [
+        (2, {}),
+        (3, {}),  # the last step of an epoch
+        (5, {}),
+        (4, {"optim": "adamw"}),
+        (3, {"gradient_accumulation_steps": 2, "epochs": 4}),
+        (5, {"num_workers": 2}),
+        (4, {"seed": None}),
+    ],
+)
+def test_resuming_continues_exactly(
+    stop_after, changes, pretrain, short_run, read_metrics, tmp_path
+):
+    plain = {"log_every_n_steps": 1}
+    stopping = {"log_every_n_steps": 1, "callbacks": [Stop(stop_after)]}
+    with pytest.raises(RunInterrupted, match="resume_interrupted=true"):
+        pretrain(**short_run(**changes, trainer_args=stopping))
+    out = short_run()["out"]
+    assert read_metrics(out)[-1]["step"] == stop_after
+    resumed = pretrain(**short_run(**changes, trainer_args=plain, resume_interrupted=True))
+    if changes.get("seed", 0) is None:
+        import json
+
+        changes = {"seed": json.loads((out / "config.json").read_text())["seed"]}
+    whole = pretrain(**short_run(**changes, out=tmp_path / "whole"))
+    assert comparable(read_metrics(resumed.folder)) == comparable(read_metrics(whole.folder))
+    tensors = [torch.load(r.exported[0], weights_only=True) for r in (resumed, whole)]
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_metrics_of_an_interval_that_was_cut_are_not_lost(
+    pretrain, short_run, read_metrics, tmp_path
+):
+    every = {"log_every_n_steps": 3}
+    with pytest.raises(RunInterrupted):
+        pretrain(**short_run(epochs=3, trainer_args={**every, "callbacks": [Stop(4)]}))
+    resumed = pretrain(**short_run(epochs=3, trainer_args=every, resume_interrupted=True))
+    whole = pretrain(**short_run(epochs=3, trainer_args=every, out=tmp_path / "whole"))
+    losses = [
+        [line["train_loss"] for line in read_metrics(r.folder)] for r in (resumed, whole)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_changed_settings_are_refused_and_named(pretrain, short_run):
+    pretrain(**short_run())
+    changed = short_run(resume_interrupted=True, batch_size=4, optim_args={"lr": 0.1})
+    with pytest.raises(ConfigError, match="batch_size") as caught:
+        pretrain(**changed)
+    assert "optim_args.lr" in str(caught.value)
+
+
+def test_promise_06_resume_alone_works_and_warns(pretrain, short_run):
+    pretrain(**short_run())
+    with pytest.warns(FutureWarning, match="resume_interrupted"):
+        pretrain(**short_run(resume=True))
+
+
+def test_resuming_a_finished_run_changes_nothing(pretrain, short_run, read_metrics):
+    first = pretrain(**short_run())
+    lines = read_metrics(first.folder)
+    second = pretrain(**short_run(resume_interrupted=True))
+    assert read_metrics(second.folder) == lines
+
+
+def test_nothing_to_resume_is_an_error_not_a_new_run(pretrain, short_run, tmp_path):
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        pretrain(**short_run(resume_interrupted=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_checkpoint_is_named(pretrain, short_run):
+    result = pretrain(**short_run())
+    path = result.folder / "checkpoints/last.ckpt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"last\.ckpt.*cannot be read"):
+        pretrain(**short_run(resume_interrupted=True))

@@ -1,0 +1,170 @@
+import pytest
+import torch
+from torch import nn
+
+from lightly_core.config.optim import OPTIMIZERS, AdamWArgs, LARSArgs, SGDArgs
+from lightly_core.errors import ConfigError
+from lightly_core.optim.build import build_optimizer, build_scheduler, can_be_fused
+from lightly_core.optim.groups import ParameterGroup, default_parameter_groups
+from lightly_core.optim.lars import LARS
+
+CPU = torch.device("cpu")
+
+
+def build(groups, name="sgd", args=None, peak_lr=0.1, **options):
+    args = OPTIMIZERS[name]() if args is None else args
+    return build_optimizer(groups, name, args, peak_lr=peak_lr, device=CPU, **options)
+
+
+def groups_of(module, **options):
+    return [ParameterGroup("all", list(module.parameters()), **options)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD), ("lars", LARS)]
+)
+def test_every_name_builds_its_optimizer(name, kind):
+    assert type(build(groups_of(nn.Linear(2, 2)), name)) is kind
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_groups_carry_decay_and_learning_rate(name):
+    args = OPTIMIZERS[name](weight_decay=0.3)
+    module = nn.Linear(2, 2)
+    decayed, not_decayed = default_parameter_groups(module)
+    not_decayed.lr_scale = 0.5
+    first, second = build([decayed, not_decayed], name, args, peak_lr=0.2).param_groups
+    assert first["params"] == [module.weight]
+    assert (first["name"], first["weight_decay"], first["lr"]) == ("decayed", 0.3, 0.2)
+    assert second["params"] == [module.bias]
+    assert (second["name"], second["weight_decay"], second["lr"]) == ("not_decayed", 0.0, 0.1)
+    assert (second["lr_scale"], second["initial_lr"], second["constant_lr"]) == (0.5, 0.1, False)
+
+
+def test_lars_adapts_only_what_is_decayed():
+    optimizer = build(default_parameter_groups(nn.Linear(2, 2)), "lars")
+    assert [group["adapt"] for group in optimizer.param_groups] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "expected"),
+    [
+        ("adamw", AdamWArgs(betas=(0.8, 0.9), eps=1e-6), {"betas": (0.8, 0.9), "eps": 1e-6}),
+        ("sgd", SGDArgs(momentum=0.7, nesterov=True), {"momentum": 0.7, "nesterov": True}),
+        (
+            "lars",
+            LARSArgs(momentum=0.7, dampening=0.2, trust_coefficient=0.02, eps=1e-6, clip=True),
+            {
+                "momentum": 0.7,
+                "dampening": 0.2,
+                "nesterov": False,
+                "trust_coefficient": 0.02,
+                "eps": 1e-6,
+                "clip": True,
+            },
+        ),
+    ],
+)
+def test_options_reach_the_optimizer(name, args, expected):
+    (group,) = build(groups_of(nn.Linear(2, 2)), name, args).param_groups
+    assert {key: group[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_fused_is_used_unless_forbidden(name):
+    module = nn.Linear(2, 2)
+    assert build(groups_of(module), name).param_groups[0]["fused"] is True
+    assert not build(groups_of(module), name, fused=False).param_groups[0]["fused"]
+
+
+def test_only_floating_point_on_cpu_and_cuda_is_fused():
+    real, imaginary = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2) * 1j)
+    assert can_be_fused([real], CPU)
+    assert can_be_fused([real], torch.device("cuda", 0))
+    assert not can_be_fused([real], torch.device("mps"))
+    assert not can_be_fused([real, imaginary], CPU)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_fused_and_plain_take_the_same_steps(name):
+    modules = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        module = nn.Linear(3, 3)
+        optimizer = build(default_parameter_groups(module), name, fused=fused)
+        for _ in range(3):
+            optimizer.zero_grad()
+            module(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+        modules.append(module)
+    torch.testing.assert_close(modules[0].weight, modules[1].weight)
+    torch.testing.assert_close(modules[0].bias, modules[1].bias)
+
+
+def test_unknown_name_is_refused_with_the_choices():
+    with pytest.raises(ConfigError, match=r"unknown optimizer 'adam', .*adamw, sgd, lars"):
+        build(groups_of(nn.Linear(2, 2)), "adam", SGDArgs())
+
+
+def test_options_of_another_optimizer_are_refused():
+    with pytest.raises(ConfigError, match=r"'sgd' got AdamWArgs, expected SGDArgs"):
+        build(groups_of(nn.Linear(2, 2)), "sgd", AdamWArgs())
+
+
+def learning_rates(optimizer, scheduler, steps):
+    rates = []
+    for _ in range(steps):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_the_schedule_multiplies_each_groups_own_peak():
+    one, two = nn.Linear(2, 2), nn.Linear(2, 2)
+    groups = [
+        ParameterGroup("one", list(one.parameters())),
+        ParameterGroup("two", list(two.parameters()), lr_scale=0.5),
+    ]
+    optimizer = build(groups, peak_lr=0.8)
+    scheduler = build_scheduler(optimizer, warmup_steps=2, total_steps=5, final_fraction=0.25)
+    # Cosine over three steps: 1, halfway between 1 and 0.25, 0.25.
+    factors = [0.5, 1.0, 1.0, 0.625, 0.25]
+    expected = [[0.8 * factor, 0.4 * factor] for factor in factors]
+    rates = learning_rates(optimizer, scheduler, 5)
+    assert [rate for pair in rates for rate in pair] == pytest.approx(
+        [rate for pair in expected for rate in pair]
+    )
+
+
+def test_a_constant_group_has_no_schedule():
+    optimizer = build(groups_of(nn.Linear(2, 2), constant_lr=True), peak_lr=0.8)
+    scheduler = build_scheduler(optimizer, warmup_steps=2, total_steps=5, final_fraction=0.0)
+    assert learning_rates(optimizer, scheduler, 5) == [[0.8]] * 5
+
+
+def test_the_schedule_goes_on_from_a_saved_state():
+    def pair():
+        optimizer = build(groups_of(nn.Linear(2, 2)))
+        return optimizer, build_scheduler(
+            optimizer, warmup_steps=3, total_steps=10, final_fraction=0.0
+        )
+
+    optimizer, scheduler = pair()
+    expected = learning_rates(optimizer, scheduler, 10)
+
+    optimizer, scheduler = pair()
+    learning_rates(optimizer, scheduler, 4)
+    saved = optimizer.state_dict(), scheduler.state_dict()
+    optimizer, scheduler = pair()
+    optimizer.load_state_dict(saved[0])
+    scheduler.load_state_dict(saved[1])
+    assert learning_rates(optimizer, scheduler, 6) == expected[4:]
+
+
+def test_a_saved_schedule_is_plain_data(tmp_path):
+    optimizer = build(groups_of(nn.Linear(2, 2)))
+    scheduler = build_scheduler(optimizer, warmup_steps=3, total_steps=10, final_fraction=0.0)
+    torch.save([optimizer.state_dict(), scheduler.state_dict()], tmp_path / "state.pt")
+    loaded = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert loaded[1]["last_epoch"] == 0

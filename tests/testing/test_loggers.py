@@ -1,0 +1,67 @@
+import pytest
+
+from lightly_core.protocols import Logger
+from lightly_core.testing import logger_checks, parametrize_checks
+
+
+class Lines(Logger):
+    def __init__(self, folder):
+        self.file = (folder / "lines.txt").open("w")
+
+    def log_metrics(self, metrics, step):
+        self.file.write(f"{step} {dict(metrics)}\n")
+
+    def log_image(self, name, image, step):
+        self.file.write(f"{step} {name} {image.shape}\n")
+
+    def finish(self, status):
+        self.file.close()
+
+
+@parametrize_checks(logger_checks(Lines))
+def test_a_sound_logger_holds_the_contract(check):
+    check()
+
+
+class OnlyRisingSteps(Lines):
+    last = -1
+
+    def log_metrics(self, metrics, step):
+        if step <= self.last:
+            raise RuntimeError("step again")
+        self.last = step
+
+
+class FlatConfig(Lines):
+    def log_config(self, config):
+        for value in config.values():
+            if isinstance(value, dict):
+                raise TypeError("nested")
+
+
+class SquareImages(Lines):
+    def log_image(self, name, image, step):
+        if image.shape[0] != image.shape[1]:
+            raise ValueError("not square")
+
+
+class ClosesOnce(Lines):
+    def finish(self, status):
+        if self.file.closed:
+            raise RuntimeError("closed before")
+        self.file.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "logger", "message"),
+    [
+        ("L1", OnlyRisingSteps, "step again"),
+        ("L2", FlatConfig, "nested"),
+        ("L3", SquareImages, "not square"),
+        ("L4", ClosesOnce, "closed before"),
+    ],
+)
+def test_check_finds_the_fault(code, logger, message):
+    checks = {check.code: check for check in logger_checks(logger)}
+    with pytest.raises(Exception, match=message):
+        checks[code]()

@@ -8,29 +8,27 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lightly_core.api import (
-        RunResult,
-        list_methods,
-        list_models,
-        list_plugins,
-        pretrain,
-        run,
-        train,
-    )
-    from lightly_core.errors import (
-        ConfigError,
-        DataError,
-        LightlyError,
-        PluginError,
-        RunError,
-        RunInterrupted,
-        UnknownModelError,
-    )
-    from lightly_core.models.wrapping import get_wrapped_model
-    from lightly_core.plugins.catalog import Catalog
-    from lightly_core.plugins.hookspecs import hookimpl
-    from lightly_core.protocols import Method, ModelLibrary, ModelWrapper
+if TYPE_CHECKING:  # "as" makes a name public for type checkers
+    from lightly_core.api import RunResult as RunResult
+    from lightly_core.api import list_methods as list_methods
+    from lightly_core.api import list_models as list_models
+    from lightly_core.api import list_plugins as list_plugins
+    from lightly_core.api import pretrain as pretrain
+    from lightly_core.api import run as run
+    from lightly_core.api import train as train
+    from lightly_core.errors import ConfigError as ConfigError
+    from lightly_core.errors import DataError as DataError
+    from lightly_core.errors import LightlyError as LightlyError
+    from lightly_core.errors import PluginError as PluginError
+    from lightly_core.errors import RunError as RunError
+    from lightly_core.errors import RunInterrupted as RunInterrupted
+    from lightly_core.errors import UnknownModelError as UnknownModelError
+    from lightly_core.models.wrapping import get_wrapped_model as get_wrapped_model
+    from lightly_core.plugins.catalog import Catalog as Catalog
+    from lightly_core.plugins.hookspecs import hookimpl as hookimpl
+    from lightly_core.protocols import Method as Method
+    from lightly_core.protocols import ModelLibrary as ModelLibrary
+    from lightly_core.protocols import ModelWrapper as ModelWrapper
 
 __version__ = "0.1.0"
 
@@ -57,7 +55,7 @@ _HOMES = {
     "train": "lightly_core.api",
 }
 
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - the table above is the one list of names
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> object:

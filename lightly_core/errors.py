@@ -40,8 +40,8 @@ class ConfigError(LightlyError):
         problems = tuple(problems)
         if len(problems) == 1:
             return cls(problems[0])
-        lines = [f"{len(problems)} settings are wrong:", *(f"  {line}" for line in problems)]
-        error = cls("\n".join(lines))
+        message = "\n".join([f"{len(problems)} settings are wrong:", *problems])
+        error = cls(message.replace("\n", "\n  "))
         error.problems = problems
         return error
 

@@ -86,7 +86,7 @@ def _run_command(arguments: list[str]) -> int:
         code: int = module.main(rest[1:], options)
         sys.stdout.flush()
     except BrokenPipeError:
-        if name not in LISTS:
+        if name not in LISTS and "--help" not in rest and "-h" not in rest:
             raise
         # The reader, such as `head`, has seen enough. Python would complain of it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -51,5 +51,6 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         ("METHOD", "PLUGIN", "SUMMARY"),
         [(catalog.usable_name(record), record.owner, record.summary) for record in records],
     )
-    print("\n`lightly run method=NAME --help` shows a method's options", file=sys.stderr)
+    if sys.stdout.isatty():
+        print("\n`lightly run method=NAME --help` shows a method's options")
     return 0

@@ -54,7 +54,7 @@ def _print_help(parser: Parser, words: Sequence[str]) -> None:
     from lightly_core.config.docs import settings_help
 
     print(parser.format_help().rstrip())
-    print(f"\n{settings_help().rstrip()}")
+    print(f"\nsettings:\n{settings_help().rstrip()}")
     given = dict(_key_and_value(word) for word in words if "=" in word)
     if "method" in given:
         print(f"\n{_method_help(given['method'], given.get('optim', 'auto')).rstrip()}")
@@ -120,12 +120,19 @@ def _is_setting(word: str) -> bool:
 
 def _about_option(word: str, value: str, flags: Sequence[str]) -> str:
     """Say how to write what looks like an option; `value` is the word behind it, or empty."""
-    guess = near(word.partition("=")[0], flags)
+    from attrs import fields_dict
+
+    from lightly_core.config.settings import RunConfig
+
     key, equals, text = word.lstrip("-").partition("=")
-    if guess or not key:
+    key = key.replace("-", "_")
+    setting = fields_dict(RunConfig).get(key.partition(".")[0])
+    guess = near(word.partition("=")[0], flags)
+    if setting is None and (guess or not key):
         return f"unknown option '{word}'{guess}"
-    pair = f"{key.replace('-', '_')}={text if equals else value or 'VALUE'}"
-    return f"unknown option '{word}': settings have no dashes, write {pair}"
+    if not equals:
+        text = value or ("true" if setting and setting.type in (bool, "bool") else "VALUE")
+    return f"unknown option '{word}': settings have no dashes, write {key}={text}"
 
 
 def _about_bare_word(word: str) -> str:

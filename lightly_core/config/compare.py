@@ -42,9 +42,9 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     was, now = old.get("derived", {}), new.get("derived", {})
     ignored = set(_FREE)
-    if was.get("world_size") == now.get("world_size"):
-        if old.get("accelerator") == new.get("accelerator"):
-            ignored |= _LAYOUT
+    same_world = was.get("world_size") == now.get("world_size")
+    if same_world and old.get("accelerator") == new.get("accelerator"):
+        ignored |= _LAYOUT
     if was.get("seed_drawn") and now.get("seed_drawn"):
         ignored.add("seed")
     found = list(_changes(_binding(old, ignored), _binding(new, ignored), ""))

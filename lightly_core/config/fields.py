@@ -6,7 +6,7 @@ import difflib
 import numbers
 import types
 from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
 import attrs
 from attrs import Attribute
@@ -139,9 +139,8 @@ def plain(value: object) -> Plain:
     if isinstance(value, PythonObject):
         return str(value)
     if attrs.has(type(value)):
-        return {
-            field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))
-        }
+        fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(value)))
+        return {field.name: plain(getattr(value, field.name)) for field in fields}
     if isinstance(value, dict):
         return {str(key): plain(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):

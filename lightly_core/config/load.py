@@ -122,23 +122,11 @@ def load_settings(
     problems = _Problems()
     method_record, config_cls = _method(catalog, layers, problems)
     optimizer_cls = _optimizer_class(layers, config_cls)
-    given = layers.merged(RunConfig)
-    for key, places in _misplaced(given, config_cls, optimizer_cls).items():
-        del given[key]
-        problems.add(f"config: unknown key '{key}', did you mean {places}?")
-    run = problems.attempt(lambda: _run_config(given))
-    if run is not None:
-        for check in (_contradictions, _owned_keys, *checks):
-            problems.add(*check(run))
-
+    run = _run_config(layers, config_cls, optimizer_cls, checks, problems)
     method, transform, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
-    callbacks = problems.attempt(
-        lambda: structure(
-            layers.merged_group("callbacks", CallbacksArgs), CallbacksArgs, path="config.callbacks"
-        )
-    )
+    callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
     logger_records, loggers = _loggers(catalog, layers, problems)
-    model_record, model_name = _model(catalog, given.get("model"), problems)
+    model_record, model_name = _model(catalog, layers, problems)
     problems.raise_all()
     # Without a problem there is nothing that could not be made.
     assert run is not None
@@ -193,19 +181,40 @@ class _Problems:
 # --------------------------------------------------------------------------- run settings
 
 
-def _run_config(given: Mapping[str, Any]) -> RunConfig:
-    run = structure(given, RunConfig, path="config")
-    if run.resume is None:
-        return run
+def _run_config(
+    layers: Layers,
+    config_cls: type[MethodConfig] | None,
+    optimizer_cls: type[OptimizerArgs] | None,
+    checks: Sequence[Callable[[RunConfig], Sequence[str]]],
+    problems: _Problems,
+) -> RunConfig | None:
+    given = layers.merged(RunConfig)
+    for key, places in _misplaced(given, config_cls, optimizer_cls).items():
+        del given[key]
+        problems.add(f"config: unknown key '{key}', did you mean {places}?")
+    run = problems.attempt(lambda: structure(given, RunConfig, path="config"))
+    if run is None:
+        return None
+    if run.resume is not None:
+        renamed = functools.partial(_without_resume, run, "resume_interrupted" in given)
+        run = problems.attempt(renamed)
+        if run is None:
+            return None
+    for check in (_contradictions, _owned_keys, *checks):
+        problems.add(*check(run))
+    return run
+
+
+def _without_resume(run: RunConfig, new_name_given: bool) -> RunConfig:
     warnings.warn(
         "the setting 'resume' is deprecated, use 'resume_interrupted'", FutureWarning, stacklevel=2
     )
-    if "resume_interrupted" in given and run.resume is not run.resume_interrupted:
+    if new_name_given and run.resume is not run.resume_interrupted:
         raise ConfigError(
             f"config.resume: it is the old name of 'resume_interrupted', but resume={run.resume} "
             f"and resume_interrupted={run.resume_interrupted}; give only resume_interrupted"
         )
-    return evolve(run, resume=None, resume_interrupted=run.resume)
+    return evolve(run, resume=None, resume_interrupted=bool(run.resume))
 
 
 def _contradictions(run: RunConfig) -> Iterator[str]:
@@ -241,7 +250,7 @@ def _misplaced(
     groups = {
         "method_args": config_cls,
         "optim_args": optimizer_cls,
-        "transform_args": _transform_base(config_cls).__class__,
+        "transform_args": type(_transform_base(config_cls)),
         "callbacks": CallbacksArgs,
     }
     found = {}
@@ -293,24 +302,26 @@ def _groups(
     problems: _Problems,
 ) -> tuple[MethodConfig | None, TransformArgs | None, OptimizerArgs | None]:
     """Check the groups whose defaults the method decides."""
-
-    def make(name: str, cls: type[T], base: T | None) -> T | None:
-        given = layers.merged_group(name, cls)
-        return problems.attempt(lambda: structure(given, cls, path=f"config.{name}", base=base))
-
     optimizer = None
     if optimizer_cls is not None:
         names = {cls: name for name, cls in OPTIMIZERS.items()}
         base = (config_cls or MethodConfig).default_optimizer(names[optimizer_cls])
-        optimizer = make("optim_args", optimizer_cls, base)
+        optimizer = _group(layers, "optim_args", type(base), base, problems)
     if config_cls is None:
         return None, None, optimizer  # which keys are right depends on the method
-    method = make("method_args", config_cls, None)
+    method = _group(layers, "method_args", config_cls, None, problems)
     views = _transform_base(config_cls)
-    transform = make("transform_args", type(views), views)
+    transform = _group(layers, "transform_args", type(views), views, problems)
     if transform is not None:
         problems.add(*_view_count(config_cls, transform.num_views))
     return method, transform, optimizer
+
+
+def _group(
+    layers: Layers, name: str, cls: type[T], base: T | None, problems: _Problems
+) -> T | None:
+    given = layers.merged_group(name, cls)
+    return problems.attempt(lambda: structure(given, cls, path=f"config.{name}", base=base))
 
 
 def _view_count(config_cls: type[MethodConfig], count: int) -> Iterator[str]:
@@ -349,7 +360,10 @@ def _loggers(
     return records, loggers
 
 
-def _model(catalog: Catalog, name: object, problems: _Problems) -> tuple[Record | None, str | None]:
+def _model(
+    catalog: Catalog, layers: Layers, problems: _Problems
+) -> tuple[Record | None, str | None]:
+    name = layers.merged(RunConfig).get("model")
     if not isinstance(name, str):
         return None, None
     found = problems.attempt(lambda: split_model_name(catalog, name), at="config.model")

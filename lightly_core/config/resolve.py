@@ -11,6 +11,7 @@ import attrs
 from attrs import define, evolve
 
 from lightly_core.config.checks import read_devices
+from lightly_core.config.compare import diff as diff  # compares what `as_dict` returns
 from lightly_core.config.fields import plain
 from lightly_core.config.load import DEFAULT_LOGGERS, Settings
 from lightly_core.config.machine import Machine
@@ -331,10 +332,12 @@ def _devices(run: RunConfig, machine: Machine, kind: str, warnings: list[str]) -
     if available is not None:
         too_many = max(devices) >= available if isinstance(devices, list) else devices > available
         if too_many:
-            raise ConfigError(
-                f"config.devices: got {run.devices!r}, but there is only {available} device"
-                + (f"s, numbered 0 to {available - 1}" if available > 1 else ", number 0")
+            there = (
+                "is only 1 device"
+                if available == 1
+                else f"are only {available} devices, numbered 0 to {available - 1}"
             )
+            raise ConfigError(f"config.devices: got {run.devices!r}, but there {there}")
     return devices
 
 

@@ -345,6 +345,13 @@ class TransformArgs:
             return self.channel_drop.num_channels_keep
         return len(self.normalize.mean)
 
+    @property
+    def source_channels(self) -> int:
+        """Channels that images are read with, before any are dropped."""
+        if self.channel_drop is not None:
+            return len(self.channel_drop.weight_drop)
+        return self.channels
+
     def view_specs(self) -> tuple[ViewSpec, ...]:
         """Return one full description a view."""
         view = ViewSpec(

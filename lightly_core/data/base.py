@@ -27,7 +27,13 @@ class Labels:
 
 
 class ImageSource(ABC):
-    """A numbered collection of images. Picklable, and cheap to share with forked workers."""
+    """A numbered collection of images. Picklable, and cheap to share with forked workers.
+
+    Attributes:
+        num_channels: Channels that `load` brings images to, C.
+    """
+
+    num_channels: int = 3
 
     @abstractmethod
     def __len__(self) -> int:

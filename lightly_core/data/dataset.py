@@ -140,10 +140,9 @@ class EvaluationDataset(Dataset[Sample]):
         sample.skipped = [(index, self.source.name(index), loaded)]
         return sample
 
-    def _blank(self) -> Image.Image | npt.NDArray[Any]:
+    def _blank(self) -> npt.NDArray[np.uint8]:
         """Return an image that stands for an unreadable one until `collate_readable`."""
-        channels = getattr(self.source, "num_channels", 3)
-        return np.zeros((32, 32, channels), np.uint8)
+        return np.zeros((32, 32, self.source.num_channels), np.uint8)
 
 
 def load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArray[Any] | str:

@@ -151,7 +151,8 @@ def unit_floats(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= -_FLOAT_TOLERANCE and high <= 1 + _FLOAT_TOLERANCE):  # also refuses nan
         raise UnreadableImage(f"float pixels from {low:.4g} to {high:.4g}, expected [0, 1]")
-    return np.clip(pixels, 0, 1, dtype=np.float32)
+    clipped: npt.NDArray[np.float32] = np.clip(pixels, 0, 1).astype(np.float32)
+    return clipped
 
 
 def smallest_useful_side(views: Sequence[ViewSpec]) -> int:
@@ -188,9 +189,9 @@ def _deep_grey(image: Image.Image) -> npt.NDArray[np.float32]:
         raise UnreadableImage(f"grey values from {low} to {high}, expected [0, 65535]")
     tags = getattr(image, "tag_v2", {})
     full = 4095 if tags.get(_BITS_TAG) == (12,) else 65535
-    scaled = (pixels / np.float32(full)).astype(np.float32)
+    scaled: npt.NDArray[np.float32] = pixels.astype(np.float32) / np.float32(full)
     if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:  # Pillow inverts only up to 8 bit
-        scaled = 1 - scaled
+        np.subtract(1, scaled, out=scaled)
     return scaled
 
 

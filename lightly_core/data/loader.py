@@ -56,7 +56,11 @@ def make_loader(
         **given,
         "worker_init_fn": partial(_start_worker, given.get("worker_init_fn")),
     }
-    size = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size}
+    size = (
+        {"batch_sampler": batch_sampler}
+        if batch_sampler is not None
+        else {"batch_size": batch_size}
+    )
     try:
         return DataLoader(
             dataset, num_workers=num_workers, collate_fn=collate_fn, **size, **arguments

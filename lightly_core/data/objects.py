@@ -16,8 +16,8 @@ from lightly_core.data.decode import UnreadableImage, convert, fit_channels, uni
 class MapDataset(Protocol):
     """What a map-style `torch.utils.data.Dataset` offers."""
 
-    def __len__(self) -> int: ...  # noqa: D105
-    def __getitem__(self, index: int) -> Any: ...  # noqa: D105
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> object: ...
 
 
 class DatasetSource(ImageSource):
@@ -116,7 +116,7 @@ class DigitsSource(ImageSource):
         return Labels(self._targets, tuple("0123456789"), "the digits' values")
 
 
-def _first(item: Any) -> Any:
+def _first(item: object) -> object:
     """Take the image out of a dataset's item."""
     if isinstance(item, Mapping):
         if not item:
@@ -129,8 +129,9 @@ def _first(item: Any) -> Any:
     return item
 
 
-def _pixels(image: Any) -> npt.NDArray[Any]:
+def _pixels(image: object) -> npt.NDArray[Any]:
     """Return an array (H, W) or (H, W, C), uint8 or float32 in [0, 1]."""
+    pixels: npt.NDArray[Any]
     if isinstance(image, np.ndarray):
         pixels = image
     elif hasattr(image, "detach"):  # a tensor, without importing torch here
@@ -146,7 +147,8 @@ def _pixels(image: Any) -> npt.NDArray[Any]:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.uint16:
-        return (pixels / np.float32(65535)).astype(np.float32)
+        scaled: npt.NDArray[Any] = pixels.astype(np.float32) / np.float32(65535)
+        return scaled
     if pixels.dtype.kind == "f":
         return unit_floats(pixels)
     raise UnreadableImage(f"pixels of type {pixels.dtype}, expected uint8 or float in [0, 1]")

@@ -17,8 +17,10 @@ logger = logging.getLogger(__name__)
 #: Endings of the files that count as images, in any case. A fixed list, so that a folder holds
 #: the same images on every machine, whatever its Pillow can read. GIF counts as its first frame.
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .tif .tiff .gif .ppm .pgm .pbm .pnm"
-    " .jp2 .j2k .avif".split()
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"),
+    )
 )
 #: Endings of text files that hold one path a line.
 LIST_SUFFIXES = (".txt", ".csv", ".lst")

@@ -59,7 +59,7 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         self._skip = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
+        """Choose the epoch of the next iteration; one that runs already keeps its own."""
         self._epoch = epoch
 
     def skip_batches(self, count: int) -> None:
@@ -70,11 +70,9 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         return self.dataset_size // (self.batch_size * self.world_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        # Not a generator itself: it would look at the epoch only when the first batch is asked.
-        skip, self._skip = self._skip, 0
-        return self._batches(self._epoch, skip)
-
-    def _batches(self, epoch: int, skip: int) -> Iterator[list[tuple[int, int]]]:
+        # Runs when the first batch is asked for. A loader with workers makes two iterators at
+        # its start and drops the first one unused, which must not use up the skip.
+        epoch, skip, self._skip = self._epoch, self._skip, 0
         order = epoch_order(self.dataset_size, self.seed, epoch)
         for step in range(skip, len(self)):
             start = (step * self.world_size + self.rank) * self.batch_size

@@ -57,9 +57,7 @@ class SkipLog:
             return
         if not self._seen:
             index, name, reason = next(iter(new.values()))
-            logger.warning(
-                "Image %d, '%s', cannot be read and is replaced: %s", index, name, reason
-            )
+            logger.warning("Image %d, '%s', cannot be read: %s", index, name, reason)
         self._seen.update(new)
         self._append(list(new.values()))
         if len(self._seen) > self._max_share * self._dataset_size:

@@ -118,7 +118,7 @@ class TrainingModule(lightning.LightningModule):
             settings.optimizer,
             peak_lr=self.resolved.peak_lr,
             device=self.device,
-            fused=not str(settings.run.precision).startswith("16"),
+            fused=self._may_be_fused(),
         )
         scheduler = build_scheduler(
             optimizer,
@@ -130,6 +130,17 @@ class TrainingModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def _may_be_fused(self) -> bool:
+        """Tell whether Lightning works with a fused optimizer here.
+
+        It unscales, and under mixed precision clips, gradients between backward and step, which
+        it refuses where the optimizer would do the unscaling itself.
+        """
+        run = self.resolved.settings.run
+        clipped = bool((run.trainer_args or {}).get("gradient_clip_val"))
+        precision = str(run.precision)
+        return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
 
     def on_fit_start(self) -> None:
         """Lay the weights out for fast convolutions."""

@@ -16,10 +16,11 @@ import attrs
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from lightning.fabric.utilities.seed import isolate_rng
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved, resolve
+from lightly_core.data.decode import smallest_useful_side
 from lightly_core.data.skipped import SkipLog
 from lightly_core.data.sources import ImageSource, open_source
 from lightly_core.data.views.two_stage import EvalTransform
@@ -85,9 +86,13 @@ class Run:
         self.resume = self._find_resume_point(settings)
         settings = self._with_seed(settings)
         self.source: ImageSource = open_source(
-            settings.run.data, num_channels=settings.transform.channels
+            settings.run.data,
+            num_channels=settings.transform.source_channels,
+            min_side=smallest_useful_side(settings.transform.view_specs()),
         )
         self.resolved: Resolved = resolve(settings, inspect_machine(), len(self.source))
+        for warning in self.resolved.warnings:
+            logger.warning("%s", warning)
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved)
 
@@ -127,6 +132,8 @@ class Run:
             build.build_loggers(self.resolved.settings, self.folder, step) if first else Fanout({})
         )
         loggers.log_config(self.resolved.as_dict())
+        if first:
+            self.plugins.warn_about_problems()
         self.plugins.run_start(self)
         status = "failed"
         try:
@@ -137,7 +144,7 @@ class Run:
             status = "interrupted"
             raise
         finally:
-            loggers.finish(status)
+            loggers.finish(status)  # a logger's exception does not come out of it
             self.plugins.run_end(self)
 
     def _write_records(self) -> None:
@@ -146,7 +153,7 @@ class Run:
         resolved = self.resolved.as_dict()
         if self.resume is None:
             write_json(self.folder.config, resolved)
-        write_json(self.folder.plugins, [attrs.asdict(status) for status in self.plugins.statuses])
+        write_json(self.folder.plugins, [status.as_dict() for status in self.plugins.statuses])
         logger.debug("Command: %s", " ".join(sys.argv))
         logger.debug(
             "Python %s, torch %s, lightning %s",

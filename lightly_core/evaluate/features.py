@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from lightly_core.protocols import ModelWrapper
-
-
-class PixelBatch(Protocol):
-    """One batch of the first transform stage, as the loaders give it.
-
-    Attributes:
-        pixels: One tensor (B, C, H, W) a view; only the first view is used here.
-        parameters: One tensor (B, P) a view.
-        indices: Position of each image in its source, (B,) int64.
-    """
-
-    @property
-    def pixels(self) -> Sequence[Tensor]: ...  # noqa: D102
-    @property
-    def parameters(self) -> Sequence[Tensor]: ...  # noqa: D102
-    @property
-    def indices(self) -> Tensor: ...  # noqa: D102
-
-
-class ViewMaker(Protocol):
-    """The second stage of a `Transform`."""
-
-    def views(self, pixels: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
-        """Normalise; see `Transform.views`."""
-        ...
+from lightly_core.data.dataset import RawBatch
+from lightly_core.protocols import ModelWrapper, Transform
 
 
 def extract_features(
     wrapper: ModelWrapper,
-    batches: Iterable[PixelBatch],
-    transform: ViewMaker,
+    batches: Iterable[RawBatch],
+    transform: Transform,
     device: torch.device | str,
     *,
     precision: torch.dtype | None = None,
@@ -53,7 +29,8 @@ def extract_features(
 
     Args:
         wrapper: Model with its parameters already on `device`.
-        batches: Images of the first stage; any loader of one run through the images.
+        batches: Images of the first stage, of which the first view is used; those without any
+            image are passed over.
         transform: Second stage; should not be random.
         device: Where the features are computed.
         precision: Type for autocast, e.g. ``torch.bfloat16``; None computes in the type of
@@ -63,18 +40,17 @@ def extract_features(
     Returns:
         Features (N, D) float32 and the images' positions in their source (N,) int64, both on
         the CPU, in the order of `batches`.
-
-    Raises:
-        ValueError: There is no batch.
     """
     device = torch.device(device)
     dtype = _weight_dtype(wrapper)
-    features: list[Tensor] = []
-    indices: list[Tensor] = []
+    features = [torch.empty(0, wrapper.feature_dim())]
+    indices = [torch.empty(0, dtype=torch.int64)]
     autocast = torch.autocast(device.type, dtype=precision, enabled=precision is not None)
     # A loader draws its workers' seed from the global generator when its iteration starts.
     with _kept_random_state(device), _eval_mode(cast(nn.Module, wrapper)), torch.no_grad():
         for batch in batches:
+            if len(batch.indices) == 0:
+                continue
             pixels = batch.pixels[0].to(device, non_blocking=True)  # (B, C, H, W)
             images = transform.views([pixels], batch.parameters[:1])[0].to(dtype)
             if channels_last:
@@ -83,8 +59,6 @@ def extract_features(
                 pooled = wrapper.forward_pool(wrapper.forward_features(images))
             features.append(pooled["pooled_features"].flatten(1).float().cpu())  # (B, D)
             indices.append(batch.indices.cpu())
-    if not features:
-        raise ValueError("got no batch to compute features of; expected at least one image")
     return torch.cat(features), torch.cat(indices)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +11,10 @@ from torch import Tensor
 from lightly_core.config.settings import KnnArgs
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.dataset import build_eval_loader
-from lightly_core.data.views.evaluation import EvalTransform
 from lightly_core.errors import RunError
 from lightly_core.evaluate.features import extract_features
 from lightly_core.evaluate.knn import KnnResult, Split, split, weighted_knn
-from lightly_core.protocols import ModelWrapper
+from lightly_core.protocols import ModelWrapper, Transform
 
 
 class LabelledProbe:
@@ -33,7 +31,7 @@ class LabelledProbe:
     """
 
     def __init__(
-        self, source: ImageSource, args: KnnArgs, transform: EvalTransform, *, seed: int
+        self, source: ImageSource, args: KnnArgs, transform: Transform, *, seed: int
     ) -> None:
         self._source = source
         self._args = args
@@ -86,10 +84,9 @@ class LabelledProbe:
         """
         if self.reason is not None or self._labels is None or self._split is None:
             raise ValueError(f"no kNN accuracy: {self.reason}")
-        parts = self._split
         loader = build_eval_loader(
             self._source,
-            np.concatenate([parts.train, parts.query]),
+            [*self._split.train.tolist(), *self._split.query.tolist()],
             self._transform,
             batch_size=batch_size,
             num_workers=num_workers,
@@ -102,22 +99,25 @@ class LabelledProbe:
             precision=precision,
             channels_last=channels_last,
         )
+        return self._classify(features, indices, self._labels, self._split)
+
+    def _classify(
+        self, features: Tensor, indices: Tensor, labels: Labels, parts: Split
+    ) -> KnnResult:
         finite = torch.isfinite(features).all(dim=1)
         rows = {index: row for row, index in enumerate(indices.tolist()) if finite[row]}
-        targets = torch.from_numpy(self._labels.targets)
-
-        def side(positions: np.ndarray) -> tuple[Tensor, Tensor]:
-            present = [position for position in positions.tolist() if position in rows]
-            return features[[rows[position] for position in present]], targets[present]
-
-        train, query = side(parts.train), side(parts.query)
-        num_lost = len(parts.train) + len(parts.query) - len(train[0]) - len(query[0])
-        if len(train[0]) == 0 or len(query[0]) == 0:
+        train = [index for index in parts.train.tolist() if index in rows]
+        query = [index for index in parts.query.tolist() if index in rows]
+        num_lost = len(parts.train) + len(parts.query) - len(train) - len(query)
+        if not train or not query:
             raise RunError(_nothing_left(num_lost, int((~finite).sum())))
+        targets = torch.from_numpy(labels.targets)
         result = weighted_knn(
-            *train,
-            *query,
-            num_classes=len(self._labels.classes),
+            features[[rows[index] for index in train]],
+            targets[train],
+            features[[rows[index] for index in query]],
+            targets[query],
+            num_classes=len(labels.classes),
             k=self._args.k,
             temperature=self._args.temperature,
         )
@@ -138,15 +138,13 @@ def _why_not(labels: Labels | None, parts: Split | None) -> str | None:
     return None
 
 
-def _notes(parts: Split, num_lost: int) -> Sequence[str]:
-    notes = []
-    if parts.num_single:
-        notes.append(f"{parts.num_single} classes with one image left out")
-    if parts.num_excess:
-        notes.append(f"{parts.num_excess} classes left out to stay within max_images")
-    if num_lost:
-        notes.append(f"{num_lost} images left out: unreadable, or features not finite")
-    return notes
+def _notes(parts: Split, num_lost: int) -> list[str]:
+    counts = {
+        "classes left out because they have one image": parts.num_single,
+        "classes left out to stay within max_images": parts.num_excess,
+        "images left out, unreadable or with features not finite": num_lost,
+    }
+    return [f"{what}: {count}" for what, count in counts.items() if count]
 
 
 def _nothing_left(num_lost: int, num_not_finite: int) -> str:

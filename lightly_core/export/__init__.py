@@ -1,0 +1,1 @@
+"""Files with weights: what a run writes, and what it starts from."""

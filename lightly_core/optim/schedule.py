@@ -13,7 +13,7 @@ def warmup_cosine(
     It rises linearly, ``(step + 1) / warmup_steps``, to 1 in the last step of the warm-up, and
     then falls along half a cosine from 1 in the step after the warm-up to `final_fraction` in the
     last step of the run. Warm-up goes before: a run that is no longer than its warm-up only rises.
-    A single step after the warm-up is the last one and has `final_fraction`.
+    A run of a single step uses the peak.
 
     Args:
         step: Optimizer steps taken so far, >= 0; from `total_steps` on the last value stays.
@@ -24,6 +24,8 @@ def warmup_cosine(
     Returns:
         A factor in [0, 1].
     """
+    if total_steps <= 1:
+        return 1.0
     last_step = max(0, min(step, total_steps - 1))
     if last_step < warmup_steps:
         return (last_step + 1) / warmup_steps

@@ -136,20 +136,24 @@ def check_record(record: Record, root: str) -> None:
         PluginError: Name, import strings or texts are not as they must be.
     """
     _check_texts(record)
-    for what, value, pattern, example in (
-        ("target", record.target, _IMPORT_STRING, "package.module:Name"),
-        ("config", record.config, _IMPORT_STRING, "package.module:Name"),
-        ("names", record.names, _FILE_STRING, "package:file.txt"),
-    ):
-        if value is None or (what == "names" and isinstance(value, tuple)):
-            continue
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise PluginError(f"{what} of {record.label}: expected '{example}', got {value!r}")
-        if re.split(r"[.:]", value)[0] != root:
-            raise PluginError(
-                f"{what} of {record.label} is {value!r}, outside of the plugin's package '{root}'"
-                "\n  a plugin registers its own code only"
-            )
+    _check_string("target", record.target, _IMPORT_STRING, record, root)
+    if record.kind != "models":
+        _check_string("config", record.config, _IMPORT_STRING, record, root)
+    elif isinstance(record.names, str):
+        _check_string("names", record.names, _FILE_STRING, record, root)
+
+
+def _check_string(
+    what: str, value: str | None, pattern: re.Pattern[str], record: Record, root: str
+) -> None:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        example = "package.module:Name" if pattern is _IMPORT_STRING else "package:file.txt"
+        raise PluginError(f"{what} of {record.label}: expected '{example}', got {value!r}")
+    if re.split(r"[.:]", value)[0] != root:
+        raise PluginError(
+            f"{what} of {record.label} is {value!r}, outside of the plugin's package '{root}'"
+            "\n  a plugin registers its own code only"
+        )
 
 
 def _check_texts(record: Record) -> None:
@@ -158,8 +162,8 @@ def _check_texts(record: Record) -> None:
             f"{KIND_NAMES[record.kind]} name {record.name!r} is not allowed"
             "\n  use lower-case letters, digits, '_', '.', '-', beginning with a letter or digit"
         )
-    if not isinstance(record.summary, str) or not record.summary.strip():
-        raise PluginError(f"{record.label} has no summary; say in one line what it is for")
+    if not isinstance(record.summary, str) or len(record.summary.strip().splitlines()) != 1:
+        raise PluginError(f"summary of {record.label}: expected one line, got {record.summary!r}")
     for root in record.wraps:
         if not _MODULE_ROOT.fullmatch(root):
             raise PluginError(

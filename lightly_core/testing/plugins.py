@@ -159,7 +159,7 @@ def _options(name: str) -> None:
         default: attrs.AttrsInstance = structure({}, cls, path=record.name)
         _require_frozen(default)
         data = json.loads(json.dumps(unstructure(default)))
-        again = structure(data, cls, path=record.name)
+        again: attrs.AttrsInstance = structure(data, cls, path=record.name)
         require(again == default, f"{cls} from its own plain data is {again}, expected {default}")
         try:
             structure({"no_such_option": 1}, cls, path=record.name)

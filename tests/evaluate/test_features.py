@@ -1,19 +1,12 @@
 import copy
-from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import nn
 
+from lightly_core.data.dataset import RawBatch
 from lightly_core.evaluate.features import extract_features
 from lightly_core.testing.models import TinyConv
-
-
-@dataclass
-class FakeBatch:
-    pixels: list
-    parameters: list
-    indices: torch.Tensor
 
 
 class Halve:
@@ -28,7 +21,7 @@ def batches():
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (10, 3, 16, 16), generator=generator, dtype=torch.uint8)
     chunks = zip(pixels.split(4), torch.arange(100, 110).split(4), strict=True)
-    return [FakeBatch([image], [torch.zeros(len(image), 0)], index) for image, index in chunks]
+    return [RawBatch([image], [torch.zeros(len(image), 0)], index) for image, index in chunks]
 
 
 @pytest.fixture
@@ -106,13 +99,20 @@ def test_channels_last_reaches_the_model_and_changes_no_value(model, batches):
     torch.testing.assert_close(features, plain)
 
 
-def test_no_batch_is_an_error(model):
-    with pytest.raises(ValueError, match="no batch"):
-        extract_features(model, [], Halve(), "cpu")
+def test_batches_without_images_are_passed_over(model, batches):
+    empty = RawBatch([batches[0].pixels[0][:0]], [torch.zeros(0, 0)], torch.arange(0))
+    features, indices = extract_features(model, [empty, batches[0], empty], Halve(), "cpu")
+    assert indices.tolist() == [100, 101, 102, 103]
+    features, indices = extract_features(model, [empty], Halve(), "cpu")
+    assert features.shape == (0, 32)
+    assert indices.shape == (0,)
 
 
 def test_model_without_weights_gets_float32(batches):
     class Mean(nn.Module):
+        def feature_dim(self):
+            return 3
+
         def forward_features(self, x):
             assert x.dtype == torch.float32
             return {"features": x}

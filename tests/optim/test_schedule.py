@@ -53,7 +53,7 @@ def test_a_run_no_longer_than_its_warmup_only_rises(warmup_steps, total_steps):
 
 @pytest.mark.parametrize(
     ("warmup_steps", "total_steps", "expected"),
-    [(0, 0, 0.1), (0, 1, 0.1), (5, 0, 0.2), (1, 2, 0.1)],
+    [(0, 0, 1.0), (0, 1, 1.0), (5, 0, 1.0), (1, 2, 0.1)],
 )
 def test_degenerate_lengths_have_a_value(warmup_steps, total_steps, expected):
     last = max(0, total_steps - 1)

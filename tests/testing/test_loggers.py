@@ -1,5 +1,8 @@
 import pytest
 
+from lightly_core.config.settings import JsonlArgs, TensorBoardArgs
+from lightly_core.engine.loggers.jsonl import JsonlLogger
+from lightly_core.engine.loggers.tensorboard import TensorBoardLogger
 from lightly_core.protocols import Logger
 from lightly_core.testing import logger_checks, parametrize_checks
 
@@ -20,6 +23,18 @@ class Lines(Logger):
 
 @parametrize_checks(logger_checks(Lines))
 def test_a_sound_logger_holds_the_contract(check):
+    check()
+
+
+@parametrize_checks(logger_checks(lambda folder: JsonlLogger(JsonlArgs(), folder, None)))
+def test_jsonl_holds_the_contract(check):
+    check()
+
+
+@parametrize_checks(
+    logger_checks(lambda folder: TensorBoardLogger(TensorBoardArgs(), folder, None))
+)
+def test_tensorboard_holds_the_contract(check):
     check()
 
 

@@ -39,10 +39,36 @@ class FlatPool(TinyConv):
         return {"pooled_features": x["features"].mean(dim=(2, 3))}
 
 
-class UnusedHead(TinyConv):
+class WithClassifier(TinyConv):
     def __init__(self):
         super().__init__()
         self.head = nn.Linear(32, 10)
+
+
+class MostlyUnused(TinyConv):
+    def __init__(self):
+        super().__init__()
+        self.other = nn.ModuleList(nn.Linear(2, 2) for _ in range(10))
+
+
+class Detached(WithClassifier):
+    def __init__(self):
+        super().__init__()
+        self.scales = nn.ParameterList(torch.ones(1) for _ in range(20))
+
+    def forward_features(self, x):
+        features = super().forward_features(x)["features"].detach()
+        return {"features": features * torch.cat(list(self.scales)).sum()}
+
+
+class OnlyUsedInEval(TinyConv):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward_features(self, x):
+        features = super().forward_features(x)["features"]
+        return {"features": features if self.training else features * self.scale}
 
 
 class Noisy(TinyConv):
@@ -105,11 +131,18 @@ class ObscureForOne(TinyConv):
         return super().forward_features(x)
 
 
+@parametrize_checks(wrapper_checks(WithClassifier, image_size=32))
+def test_a_classifier_behind_the_features_is_in_order(check):
+    check()
+
+
 FAULTS = [
     ("W1", WrongWidth, "feature_dim"),
     ("W2", FixedMap, r"gave \(4, 4\) positions, expected \(8, 8\)"),
     ("W3", FlatPool, r"expected \(2, 32, 1, 1\)"),
-    ("W4", UnusedHead, r"head\.weight"),
+    ("W4", MostlyUnused, r"not on .*other\.0"),
+    ("W4", Detached, "at the images"),
+    ("W4", OnlyUsedInEval, r"in train mode for \['scale'\]"),
     ("W5", Noisy, "differs"),
     ("W6", HiddenState, "after loading the state dict"),
     ("W7", SharedByCopies, "deep copy was changed"),

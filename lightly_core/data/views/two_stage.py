@@ -66,7 +66,7 @@ class TwoStageTransform(Transform):
         kept = None
         if self.args.channel_drop is not None:
             kept = worker.draw_kept_channels(self.args.channel_drop, rng)
-            source = np.asarray(source).reshape(*worker.image_size(source), -1)[:, :, list(kept)]
+            source = worker.select_channels(source, kept)
         height, width = worker.image_size(source)
         sample = Sample(index=index, views=[], parameters=[])
         for spec in self.specs:
@@ -160,9 +160,7 @@ class EvalTransform(Transform):
         """
         source = worker.prepare(image, self.source_channels)
         if self.kept is not None:
-            source = np.asarray(source).reshape(*worker.image_size(source), -1)[
-                :, :, list(self.kept)
-            ]
+            source = worker.select_channels(source, self.kept)
         resized = eval_size(worker.image_size(source), self.size)
         view = worker.resized_centre(source, resized, self.size, self.interpolation)
         vector = parameters.with_channels(parameters.neutral(), self.kept)

@@ -177,6 +177,11 @@ def _prepare_array(image: np.ndarray, num_channels: int) -> np.ndarray:
     return image.astype(np.float32, copy=False)
 
 
+def select_channels(image: Source, channels: Sequence[int]) -> np.ndarray:
+    """Return an array (H, W, C) with the given channels of what `prepare` returned."""
+    return _as_array(image)[:, :, list(channels)]
+
+
 def image_size(image: Source) -> tuple[int, int]:
     """Return (height, width) in pixels."""
     if isinstance(image, np.ndarray):
@@ -213,11 +218,7 @@ def make_view(
         planes = [plane.resize((size[1], size[0]), method) for plane in planes]
     pixels = to_array(planes, mirror=geometry.mirror, upside_down=geometry.upside_down)
     if resampler == "torch" and not same_size:
-        # Channels stay last in memory up to here: torch has its fast kernel for this layout.
-        batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # (1, C, H, W)
-        return F.interpolate(batch, size, mode=interpolation, antialias=True, align_corners=False)[
-            0
-        ].clamp_(0, 255 if batch.dtype == torch.uint8 else 1)
+        return _resized_by_torch(pixels, size, interpolation)
     return channels_first(pixels)
 
 
@@ -250,6 +251,15 @@ def resized_centre(
         for plane in to_planes(image)
     ]
     return channels_first(to_array(planes))
+
+
+def _resized_by_torch(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> Tensor:
+    # Channels stay last in memory: torch has its fast kernel for this layout.
+    batch = torch.from_numpy(np.array(pixels, order="C")).permute(2, 0, 1)[None]  # (1, C, H, W)
+    view = F.interpolate(batch, size, mode=interpolation, antialias=True, align_corners=False)
+    if view.is_floating_point():
+        view.clamp_(0, 1)  # bicubic interpolation overshoots
+    return view[0].contiguous()
 
 
 def _crop(image: Source, box: Box) -> Source:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-import torchvision
+import torchvision  # type: ignore[import-untyped]
 from torch import Tensor, fx, nn
 
 from lightly_core.errors import ConfigError
@@ -85,7 +85,7 @@ class _Tracer(fx.Tracer):
         forward: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Any:
+    ) -> object:
         """Record a call; remember where recording failed."""
         try:
             return super().call_module(m, forward, args, kwargs)

@@ -57,8 +57,8 @@ class TorchvisionWrapper(nn.Module):
         if anatomy.layout == "NHWC":
             return {"features": features.permute(0, 3, 1, 2)}  # (B, D, h, w)
         rows = height * anatomy.grid[0] // anatomy.size
-        patches = features[:, anatomy.num_prefix_tokens :]  # (B, h * w, D)
-        result = {"features": patches.transpose(1, 2).unflatten(2, (rows, -1))}  # (B, D, h, w)
+        patches = features[:, anatomy.num_prefix_tokens :].transpose(1, 2)  # (B, D, h * w)
+        result = {"features": patches.reshape(*patches.shape[:2], rows, -1)}  # (B, D, h, w)
         if anatomy.num_prefix_tokens and anatomy.pool is not None:
             token = anatomy.pool[self.model.training](self.model, features)
             result["cls_token"] = token.flatten(1)  # (B, D)

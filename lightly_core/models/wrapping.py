@@ -1,0 +1,163 @@
+"""From what the user gave as ``model=`` to a wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from lightly_core.errors import ConfigError, PluginError
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.plugins.loading import load_target, record_for_module_roots, split_model_name
+from lightly_core.plugins.records import Record
+from lightly_core.protocols import ModelLibrary, ModelWrapper
+
+#: What a user's own wrapper needs beside being a `torch.nn.Module`.
+WRAPPER_METHODS = ("forward_features", "forward_pool", "feature_dim", "get_model")
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A wrapper and where it comes from.
+
+    Attributes:
+        wrapper: The backbone.
+        library: The library that built or wrapped it; None for a wrapper that the user wrote.
+        name: Full name, for example ``torchvision/resnet18``; None for a module or wrapper.
+        short_name: Name without the library; None for a module or wrapper.
+        model_args: Arguments of the library's constructor.
+        num_input_channels: Channels of the images.
+    """
+
+    wrapper: ModelWrapper
+    library: ModelLibrary | None
+    name: str | None
+    short_name: str | None
+    model_args: Mapping[str, object] = field(default_factory=dict)
+    num_input_channels: int = 3
+
+
+def get_wrapped_model(
+    model: str | nn.Module | ModelWrapper,
+    num_input_channels: int = 3,
+    model_args: Mapping[str, object] | None = None,
+) -> ModelWrapper:
+    """Give a model the interface that methods use.
+
+    Args:
+        model: A name such as ``"torchvision/resnet18"``; a module of a library whose plugin is
+            installed; or your own wrapper, which is returned as it is.
+        num_input_channels: Channels C of the images (B, C, H, W).
+        model_args: Arguments of the library's constructor, for names only.
+
+    Returns:
+        A `torch.nn.Module` with ``forward_features``, ``forward_pool``, ``feature_dim`` and
+        ``get_model``.
+
+    Raises:
+        UnknownModelError: No installed plugin provides the name.
+        ConfigError: The module cannot be wrapped, or `model_args` do not suit the model.
+        PluginError: The plugin that provides the model cannot be used.
+    """
+    built = build_model(
+        model,
+        catalog=get_plugins().catalog,
+        num_input_channels=num_input_channels,
+        model_args=model_args,
+    )
+    return built.wrapper
+
+
+def build_model(
+    model: str | nn.Module | ModelWrapper,
+    *,
+    catalog: Catalog,
+    num_input_channels: int = 3,
+    model_args: Mapping[str, object] | None = None,
+) -> BuiltModel:
+    """Do what `get_wrapped_model` does, and keep where the wrapper comes from.
+
+    Args:
+        model: As in `get_wrapped_model`.
+        catalog: What the installed plugins provide.
+        num_input_channels: As in `get_wrapped_model`.
+        model_args: As in `get_wrapped_model`.
+
+    Raises:
+        UnknownModelError: No installed plugin provides the name.
+        ConfigError: The module cannot be wrapped, or `model_args` do not suit the model.
+        PluginError: The plugin that provides the model cannot be used.
+    """
+    arguments = dict(model_args or {})
+    if isinstance(model, str):
+        record, short_name = split_model_name(catalog, model)
+        maker = _library(record)
+        wrapper = maker.create(
+            short_name, num_input_channels=num_input_channels, model_args=arguments
+        )
+        return BuiltModel(wrapper, maker, model, short_name, arguments, num_input_channels)
+    if arguments:
+        raise ConfigError(
+            f"model_args {', '.join(arguments)} given together with a ready "
+            f"{type(model).__name__}\n  they are for models given by name; build the module with "
+            "these arguments yourself and leave model_args out"
+        )
+    library: ModelLibrary | None = None
+    if isinstance(model, nn.Module) and isinstance(model, ModelWrapper):
+        wrapper = model
+    else:
+        library, wrapper = _wrap(model, catalog, num_input_channels)
+    return BuiltModel(wrapper, library, None, None, arguments, num_input_channels)
+
+
+def _wrap(
+    model: object, catalog: Catalog, num_input_channels: int
+) -> tuple[ModelLibrary, ModelWrapper]:
+    if not isinstance(model, nn.Module):
+        raise ConfigError(_no_module(model))
+    roots = [cls.__module__.partition(".")[0] for cls in type(model).__mro__]
+    record = record_for_module_roots(catalog, roots)
+    if record is None:
+        raise ConfigError(_no_wrapper(model, catalog))
+    library = _library(record)
+    return library, library.wrap(model, num_input_channels=num_input_channels)
+
+
+def _library(record: Record) -> ModelLibrary:
+    loaded = load_target(record)
+    if not (isinstance(loaded, type) and issubclass(loaded, ModelLibrary)):
+        raise PluginError(
+            f"target {record.target} of {record.label} of {record.owner} is no ModelLibrary, but "
+            f"{loaded!r}\n  tell the authors of {record.owner}"
+        )
+    return loaded()
+
+
+def _no_module(model: object) -> str:
+    if isinstance(model, type):
+        return (
+            f"model: got the class {model.__name__}, expected a model"
+            f"\n  pass an instance: {model.__name__}(...)"
+        )
+    return (
+        f"model: expected a name such as 'torchvision/resnet18', a torch.nn.Module or a wrapper, "
+        f"got {type(model).__name__}"
+        + (
+            "\n  a wrapper also has to inherit from torch.nn.Module"
+            if any(hasattr(model, method) for method in WRAPPER_METHODS)
+            else ""
+        )
+    )
+
+
+def _no_wrapper(model: nn.Module, catalog: Catalog) -> str:
+    missing = [method for method in WRAPPER_METHODS if not hasattr(model, method)]
+    roots = sorted({root for record in catalog.records("models") for root in record.wraps})
+    return (
+        f"model: cannot find the features of a {type(model).__module__}.{type(model).__name__}"
+        f"\n  modules of these libraries are understood: {', '.join(roots) or 'none is installed'}"
+        f"\n  or add to the class what makes it a wrapper; missing: {', '.join(missing)}"
+        "\n  or write such a class around it, see `lightly_core.ModelWrapper`"
+    )

@@ -1,0 +1,40 @@
+import importlib
+
+import pytest
+
+from lightly_core.cli import main, parser
+
+EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version"}
+
+#: All flags there are. A new one is a promise to every user: think twice, then add it here.
+FLAGS = {
+    "run": {"--config", "--dry-run"},
+    "methods": {"--json"},
+    "models": {"--json", "--live"},
+    "plugins": {"--json", "-v", "--verbose"},
+}
+
+
+def test_the_commands_are_those_listed_here():
+    assert set(main.COMMANDS) == set(FLAGS)
+    assert main.ALIASES == {"pretrain": ("run", False), "train": ("run", True)}
+
+
+@pytest.mark.parametrize("command", FLAGS)
+def test_the_flags_are_those_listed_here(command, monkeypatch, run):
+    made = []
+    real = parser.command_parser
+
+    def remember(*args, **kwargs):
+        made.append(real(*args, **kwargs))
+        return made[-1]
+
+    module = importlib.import_module(f"lightly_core.cli.{command}")
+    monkeypatch.setattr(module, "command_parser", remember)
+    run(command, "--help")
+    (made_parser,) = made
+    assert set(parser.option_names(made_parser)) == FLAGS[command] | EVERYWHERE | {"-h", "--help"}
+
+
+def test_the_flags_of_all_commands_are_those_listed_here():
+    assert set(parser.option_names(parser.global_options())) == EVERYWHERE

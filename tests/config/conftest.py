@@ -1,0 +1,98 @@
+"""A catalog with one method and one model library that need nothing installed."""
+
+import sys
+import types
+from typing import ClassVar, Literal
+
+import pytest
+from attrs import define, evolve, field
+from attrs.validators import gt
+
+from lightly_core.config.load import load_settings
+from lightly_core.config.method import MethodConfig
+from lightly_core.config.optim import AdamWArgs
+from lightly_core.config.settings import PythonObject
+from lightly_core.config.transform import MultiCropTransformArgs, RandomResizeArgs
+from lightly_core.errors import ConfigError
+from lightly_core.plugins.builtin import register_builtin
+from lightly_core.plugins.catalog import Catalog
+
+
+@define(frozen=True, kw_only=True)
+class ToyConfig(MethodConfig):
+    """Options of a made-up method."""
+
+    target_steps: ClassVar[int] = 1000
+    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+
+    temperature: float = field(
+        default=0.1, validator=gt(0), metadata={"help": "divisor of the similarities"}
+    )
+    momentum_start: float | Literal["auto"] = field(
+        default="auto", metadata={"help": "first momentum", "aliases": ("teacher_momentum",)}
+    )
+    teacher: str | PythonObject = field(default="toy/a", metadata={"help": "teacher model"})
+    teacher_url: str | None = field(default=None, metadata={"help": "weights of the teacher"})
+
+    @classmethod
+    def default_transform(cls):
+        return MultiCropTransformArgs(random_resize=RandomResizeArgs(min_scale=0.2))
+
+    @classmethod
+    def default_optimizer(cls, name):
+        base = MethodConfig.default_optimizer(name)
+        return evolve(base, lr=0.5) if isinstance(base, AdamWArgs) else base
+
+    def resolve(self, facts):
+        return evolve(self, momentum_start=0.99) if self.momentum_start == "auto" else self
+
+
+@pytest.fixture
+def toy_config():
+    return ToyConfig
+
+
+@pytest.fixture
+def catalog(monkeypatch):
+    module = types.ModuleType("toy_plugin")
+    module.ToyConfig = ToyConfig
+    monkeypatch.setitem(sys.modules, "toy_plugin", module)
+    catalog = Catalog()
+    register_builtin(catalog)
+    with catalog.registering(plugin="toy", distribution="lightly-toy", root="toy_plugin"):
+        catalog.method(
+            "toy", target="toy_plugin:Toy", config="toy_plugin:ToyConfig", summary="Toy."
+        )
+        catalog.models("toy", target="toy_plugin:Models", names=("a", "b"), summary="Toys.")
+    return catalog
+
+
+@pytest.fixture
+def load(catalog):
+    """Load settings that are complete but for what the test adds."""
+
+    def load(*pairs, config_file=None, checks=(), **arguments):
+        complete = {"out": "out", "data": "images", "model": "toy/a", "method": "toy"}
+        named = {pair.partition("=")[0] for pair in pairs}
+        base = [f"{key}={value}" for key, value in complete.items() if key not in named]
+        return load_settings(
+            catalog=catalog,
+            config_file=config_file,
+            pairs=[*base, *pairs],
+            arguments=arguments,
+            checks=checks,
+        )
+
+    return load
+
+
+@pytest.fixture
+def problems(load):
+    """Return what `load` complains about."""
+
+    def problems(*pairs, **arguments):
+        with pytest.raises(ConfigError) as caught:
+            load(*pairs, **arguments)
+        return caught.value.problems
+
+    return problems

@@ -1,0 +1,88 @@
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import lightly_core.config
+from lightly_core.config import docs
+from lightly_core.config.fields import settings_fields
+from lightly_core.config.settings import RunConfig
+from lightly_core.config.transform import ColorJitterArgs, TransformArgs
+
+CONFIG = Path(lightly_core.config.__file__).parent
+
+
+def test_the_help_names_every_setting_with_type_default_and_text():
+    text = docs.settings_help()
+    for field in settings_fields(RunConfig):
+        assert f"  {field.name} (" in text
+        assert field.metadata["help"] in text
+    assert "  batch_size (int, default 128)\n" in text
+    assert "  epochs (int or 'auto', default auto)\n" in text
+    assert "  out (str, default required)" not in text
+    assert "  out (str, required)\n" in text
+
+
+def test_nested_groups_are_expanded_with_dots():
+    text = docs.class_help(TransformArgs, "transform_args")
+    assert "  transform_args.random_resize.min_scale (float, default 0.08)\n" in text
+    assert "  transform_args.channel_drop (dict or None, default off)\n" in text
+    assert "  transform_args.channel_drop.num_channels_keep (int, required)\n" in text
+
+
+def test_an_instance_shows_its_own_values():
+    views = TransformArgs(color_jitter=ColorJitterArgs(strength=0.5), gaussian_blur=None)
+    text = docs.class_help(views, "transform_args")
+    assert "transform_args.color_jitter.strength (float, default 0.5)" in text
+    assert "transform_args.gaussian_blur (dict or None, default off)" in text
+
+
+def test_other_names_are_shown(toy_config):
+    text = docs.class_help(toy_config, "method_args")
+    assert "method_args.momentum_start (float or 'auto', default auto)\n" in text
+    assert "first momentum; other names: teacher_momentum" in text
+
+
+def test_tables_have_a_row_for_every_setting():
+    rows = docs.settings_table().splitlines()
+    assert rows[0] == "| Name | Type | Default | Description |"
+    assert len(rows) == 2 + len(settings_fields(RunConfig))
+    assert all(row.count("|") - row.count("\\|") == 5 for row in rows)
+
+
+def test_the_signature_is_that_of_the_settings():
+    signature = docs.pretrain_signature()
+    assert list(signature.parameters) == [field.name for field in settings_fields(RunConfig)]
+    parameters = signature.parameters.values()
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+    required = [p.name for p in parameters if p.default is inspect.Parameter.empty]
+    assert required == ["out", "data", "model"]
+    assert signature.parameters["method"].default == "distillation"
+
+
+def test_signature_py_is_up_to_date():
+    written = (CONFIG / "signature.py").read_text(encoding="utf-8")
+    assert written == docs.typed_dict_source(), "run `python -m lightly_core.config.docs`"
+
+
+def test_the_settings_page_is_up_to_date():
+    page = CONFIG.parents[1] / "docs" / "settings.md"
+    written = page.read_text(encoding="utf-8")
+    assert written == docs.settings_page(), "run `python -m lightly_core.config.docs`"
+
+
+def imported_after(statement, *modules):
+    code = f"import sys\n{statement}\nprint([m for m in {modules!r} if m in sys.modules])"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_help_needs_neither_torch_nor_cattrs():
+    found = imported_after("import lightly_core.config.docs", "torch", "lightning", "cattrs")
+    assert found == "[]"
+
+
+def test_reading_and_resolving_settings_needs_no_torch():
+    found = imported_after("import lightly_core.config.resolve", "torch", "lightning", "numpy")
+    assert found == "[]"

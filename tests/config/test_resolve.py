@@ -1,0 +1,475 @@
+import json
+import math
+
+import pytest
+from attrs import define, evolve
+
+from lightly_core.config.compare import diff
+from lightly_core.config.machine import Machine
+from lightly_core.config.method import MethodConfig
+from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.resolve import peak_lr, resolve, warmup_steps
+from lightly_core.config.settings import PythonObject
+from lightly_core.errors import ConfigError, DataError, PluginError
+
+CPU = Machine(cpus=4)
+GPUS = Machine(cpus=64, cuda_devices=4, cuda_bf16=True)
+MAC = Machine(cpus=8, mps=True)
+
+
+@pytest.fixture
+def resolved(load):
+    def resolved(*pairs, machine=CPU, images=1000, **arguments):
+        return resolve(load(*pairs, **arguments), machine, images)
+
+    return resolved
+
+
+def derived(result):
+    return result.as_dict()["derived"]
+
+
+# ------------------------------------------------------------------- hardware
+
+
+@pytest.mark.parametrize(
+    ("pairs", "machine", "accelerator", "devices"),
+    [
+        ([], CPU, "cpu", 1),
+        ([], GPUS, "gpu", 4),
+        ([], MAC, "mps", 1),
+        (["accelerator=cpu"], GPUS, "cpu", 1),
+        (["accelerator=cpu", "devices=2"], GPUS, "cpu", 2),
+        (["accelerator=gpu"], GPUS, "gpu", 4),
+        (["accelerator=cuda"], GPUS, "gpu", 4),
+        (["accelerator=gpu"], MAC, "mps", 1),
+        (["devices=-1"], GPUS, "gpu", 4),
+        (["devices=2"], GPUS, "gpu", 2),
+        (["devices='2'"], GPUS, "gpu", 2),
+        (["devices=0,1"], GPUS, "gpu", [0, 1]),
+        (["devices=3,"], GPUS, "gpu", [3]),
+        (["devices=[1,3]"], GPUS, "gpu", [1, 3]),
+    ],
+)
+def test_accelerator_and_devices(resolved, pairs, machine, accelerator, devices):
+    run = resolved(*pairs, machine=machine).settings.run
+    assert (run.accelerator, run.devices) == (accelerator, devices)
+
+
+def test_promise_15_a_comma_string_on_the_cpu_counts_processes_and_says_so(resolved):
+    result = resolved("devices=0,1")
+    assert (result.settings.run.devices, result.world_size) == (2, 2)
+    assert "CPUs cannot be chosen by number" in result.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "machine", "text"),
+    [
+        (["accelerator=gpu"], CPU, "'gpu' is not there, torch finds no GPU"),
+        (["accelerator=cuda"], MAC, "'cuda' is not there, torch finds an Apple GPU"),
+        (["accelerator=mps"], GPUS, "'mps' is not there, torch finds a CUDA device"),
+        (["devices=5"], GPUS, "got 5, but there are only 4 devices, numbered 0 to 3"),
+        (["devices=0,4"], GPUS, "got '0,4', but there are only 4 devices"),
+        (["devices=2"], MAC, "got 2, but there is only 1 device"),
+        (["precision=16-mixed"], CPU, "'16-mixed' does not work on accelerator 'cpu'"),
+    ],
+)
+def test_what_the_machine_lacks_is_an_error(resolved, pairs, machine, text):
+    with pytest.raises(ConfigError, match=text):
+        resolved(*pairs, machine=machine)
+
+
+@pytest.mark.parametrize(
+    ("machine", "pairs", "precision"),
+    [
+        (CPU, [], "32-true"),
+        (evolve(CPU, cpu_bf16=True), [], "bf16-mixed"),
+        (GPUS, [], "bf16-mixed"),
+        (evolve(GPUS, cuda_bf16=False), [], "32-true"),
+        (evolve(GPUS, cuda_bf16=False, cpu_bf16=True), [], "32-true"),
+        (evolve(GPUS, cpu_bf16=False), ["accelerator=cpu"], "32-true"),
+        (evolve(MAC, cpu_bf16=True), [], "32-true"),
+        (GPUS, ["precision=16-mixed"], "16-mixed"),
+    ],
+)
+def test_precision_auto_is_bf16_where_it_is_native(resolved, machine, pairs, precision):
+    assert resolved(*pairs, machine=machine).settings.run.precision == precision
+
+
+@pytest.mark.parametrize(
+    ("machine", "pairs", "matmul"),
+    [
+        (GPUS, [], "high"),
+        (CPU, [], "highest"),
+        (MAC, [], "highest"),
+        (GPUS, ["float32_matmul_precision=medium"], "medium"),
+    ],
+)
+def test_float32_matmul_auto_is_high_on_cuda(resolved, machine, pairs, matmul):
+    assert resolved(*pairs, machine=machine).settings.run.float32_matmul_precision == matmul
+
+
+@pytest.mark.parametrize(
+    ("machine", "pairs", "strategy"),
+    [
+        (CPU, [], "auto"),
+        (GPUS, [], "ddp"),
+        (GPUS, ["devices=1"], "auto"),
+        (GPUS, ["devices=1", "num_nodes=2"], "ddp"),
+        (CPU, ["devices=2"], "ddp"),
+        (GPUS, ["strategy=fsdp"], "fsdp"),
+    ],
+)
+def test_strategy_auto(resolved, machine, pairs, strategy):
+    assert resolved(*pairs, machine=machine).settings.run.strategy == strategy
+
+
+def test_objects_for_accelerator_and_strategy_are_kept(resolved):
+    thing = object()
+    run = resolved(accelerator=thing, strategy=thing, devices=2, machine=GPUS).settings.run
+    assert run.accelerator.value is thing
+    assert run.strategy.value is thing
+    assert (run.devices, run.precision) == (2, "32-true")
+
+
+# ------------------------------------------------------------------- workers
+
+
+@pytest.mark.parametrize(
+    ("machine", "pairs", "workers"),
+    [
+        (Machine(cpus=1), [], 0),
+        (Machine(cpus=2), [], 1),
+        (Machine(cpus=8), [], 7),
+        (Machine(cpus=64), [], 16),
+        (Machine(cpus=64, cuda_devices=8), [], 7),
+        (Machine(cpus=4, cuda_devices=4), [], 1),
+        (Machine(cpus=8, cpus_per_process=True, cuda_devices=4), [], 7),
+        (Machine(cpus=64, cuda_devices=8), ["devices=2"], 16),
+        (Machine(cpus=8, cuda_devices=2), ["num_nodes=4"], 3),
+        (Machine(cpus=64), ["num_workers=3"], 3),
+        (Machine(cpus=64), ["num_workers=0"], 0),
+    ],
+)
+def test_workers(resolved, machine, pairs, workers):
+    assert resolved(*pairs, machine=machine).settings.run.num_workers == workers
+
+
+# ------------------------------------------------------------------- batches and steps
+
+
+def test_numbers_of_a_plain_run(resolved):
+    result = resolved("batch_size=100", "epochs=3", images=1050)
+    assert derived(result) == {
+        "seed_drawn": False,
+        "dataset_size": 1050,
+        "world_size": 1,
+        "local_devices": 1,
+        "batch_size": 100,
+        "per_device_batch_size": 100,
+        "accumulation": 1,
+        "effective_batch_size": 100,
+        "batches_per_epoch": 10,
+        "steps_per_epoch": 10,
+        "total_steps": 30,
+        "peak_lr": pytest.approx(0.5 * 100 / 256),
+        "warmup_steps": 3,
+        "log_every_n_steps": 10,
+    }
+    assert result.warnings == ()
+
+
+def slow_steps(images, batch_size, accumulation):
+    """Walk through an epoch: count batches, step when enough are gathered or at the end."""
+    batches = steps = gathered = 0
+    for _ in range(batch_size, images + 1, batch_size):
+        batches += 1
+        gathered += 1
+        if gathered == accumulation:
+            steps, gathered = steps + 1, 0
+    return batches, steps + bool(gathered)
+
+
+@pytest.mark.parametrize("images", [7, 64, 100, 1001])
+@pytest.mark.parametrize("batch_size", [4, 7])
+@pytest.mark.parametrize("accumulation", [1, 2, 5])
+def test_steps_match_a_walk_through_the_epoch(resolved, images, batch_size, accumulation):
+    result = resolved(
+        f"batch_size={batch_size}", f"gradient_accumulation_steps={accumulation}", images=images
+    )
+    expected = slow_steps(images, batch_size, accumulation)
+    assert (result.batches_per_epoch, result.steps_per_epoch) == expected
+
+
+def test_devices_and_nodes_share_the_batch(resolved):
+    result = resolved("num_nodes=2", "batch_size=64", machine=GPUS)
+    assert (result.world_size, result.local_devices) == (8, 4)
+    assert (result.batch_size, result.per_device_batch_size) == (64, 8)
+
+
+def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(resolved):
+    with pytest.raises(ConfigError, match=r"130 images .* 4 devices .* batch_size=128 or 132"):
+        resolved("batch_size=130", machine=GPUS)
+    with pytest.raises(ConfigError, match=r"use batch_size=4$"):
+        resolved("batch_size=3", machine=GPUS)
+
+
+def test_a_small_dataset_reduces_the_batch_with_a_warning(resolved):
+    result = resolved("batch_size=128", images=30, machine=GPUS)
+    assert (result.batch_size, result.settings.run.batch_size) == (28, 28)
+    assert (result.per_device_batch_size, result.batches_per_epoch) == (7, 1)
+    assert "batch_size=128 is more than the 30 images there are" in result.warnings[0]
+
+
+@pytest.mark.parametrize("images", [0, 3])
+def test_fewer_images_than_devices(resolved, images):
+    with pytest.raises(DataError, match=f"{images} images are too few: each of the 4 devices"):
+        resolved(images=images, machine=GPUS)
+
+
+def test_accumulation_beyond_an_epoch_warns_and_is_not_counted(resolved):
+    result = resolved("batch_size=100", "gradient_accumulation_steps=50", images=1000)
+    assert (result.steps_per_epoch, result.effective_batch_size) == (1, 1000)
+    assert "every epoch makes one step of 10 batches" in result.warnings[0]
+
+
+# ------------------------------------------------------------------- epochs
+
+
+@pytest.mark.parametrize(
+    ("images", "pairs", "epochs"),
+    [
+        (1000, ["batch_size=100"], 100),  # 10 steps an epoch, 1000 wanted
+        (2000, ["batch_size=100"], 50),
+        (1000, ["batch_size=50"], 50),
+        (1000, ["batch_size=300"], math.ceil(1000 / 3)),
+        (1000, ["batch_size=100", "gradient_accumulation_steps=3"], 250),  # 4 steps
+        (50, ["batch_size=100"], 1000),  # the batch that is used has 50 images
+        (10**6, ["batch_size=1"], 1),
+    ],
+)
+def test_promise_09_epochs_auto_follow_dataset_batch_and_accumulation(
+    resolved, images, pairs, epochs
+):
+    assert resolved(*pairs, images=images).settings.run.epochs == epochs
+
+
+def test_promise_09_epochs_auto_has_an_upper_limit(load, toy_config):
+    @define(frozen=True, kw_only=True)
+    class Long(MethodConfig):
+        target_steps = 10**9
+
+    settings = evolve(load(), method=Long())
+    assert resolve(settings, CPU, 1000).settings.run.epochs == 10_000
+
+
+def test_zero_epochs_make_no_step(resolved):
+    result = resolved("epochs=0")
+    assert (result.settings.run.epochs, result.total_steps, result.warmup_steps) == (0, 0, 0)
+
+
+def test_max_steps_bounds_the_run(resolved):
+    given = resolved("batch_size=100", "epochs=5", "trainer_args.max_steps=12")
+    assert (given.total_steps, given.settings.run.epochs) == (12, 5)
+    auto = resolved("batch_size=100", "trainer_args.max_steps=12")
+    assert (auto.total_steps, auto.settings.run.epochs) == (12, 2)
+    assert resolved("epochs=1", "trainer_args.max_steps=-1").total_steps == 7
+
+
+@pytest.mark.parametrize("value", ["many", "1.5", "-2", "true"])
+def test_max_steps_must_be_a_number(resolved, value):
+    with pytest.raises(ConfigError, match=r"config\.trainer_args\.max_steps: expected an int"):
+        resolved(f"trainer_args.max_steps={value}")
+
+
+@pytest.mark.parametrize(("limit", "batches"), [("3", 3), ("50", 10), ("0.25", 2), ("1.0", 10)])
+def test_limit_train_batches_is_counted(resolved, limit, batches):
+    result = resolved("batch_size=100", f"trainer_args.limit_train_batches={limit}")
+    assert result.batches_per_epoch == batches
+
+
+def test_a_limit_without_any_batch_is_an_error(resolved):
+    with pytest.raises(ConfigError, match="leaves no batch"):
+        resolved("trainer_args.limit_train_batches=0")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "interval"),
+    [
+        (["batch_size=1"], 50),
+        (["batch_size=100"], 10),
+        (["batch_size=1000"], 1),
+        (["batch_size=100", "trainer_args.log_every_n_steps=3"], 3),
+    ],
+)
+def test_log_interval(resolved, pairs, interval):
+    assert resolved(*pairs).log_every_n_steps == interval
+
+
+# ------------------------------------------------------------------- learning rate
+
+
+@pytest.mark.parametrize(("scaling", "factor"), [("linear", 0.25), ("sqrt", 0.5), ("none", 1.0)])
+def test_peak_lr(scaling, factor):
+    optimizer = OptimizerArgs(lr=0.2, reference_batch_size=1024, lr_scale_method=scaling)
+    assert peak_lr(optimizer, 256) == pytest.approx(0.2 * factor)
+
+
+def test_peak_lr_counts_accumulation(resolved):
+    plain = resolved("batch_size=100")
+    accumulated = resolved("batch_size=50", "gradient_accumulation_steps=2")
+    assert accumulated.peak_lr == plain.peak_lr
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps_per_epoch", "expected"),
+    [
+        (1000, 10, 100),  # ten epochs
+        (50, 10, 50),  # a tenth of the run, which is shorter than ten epochs
+        (1, 7, 1),
+        (0, 10, 0),
+    ],
+)
+def test_the_warmup_shrinks_with_the_run(epochs, steps_per_epoch, expected):
+    optimizer = OptimizerArgs(warmup_epochs=10, warmup_max_fraction=0.1)
+    assert warmup_steps(optimizer, steps_per_epoch, epochs * steps_per_epoch) == expected
+
+
+def test_warmup_of_a_fraction_of_an_epoch():
+    optimizer = OptimizerArgs(warmup_epochs=0.5, warmup_max_fraction=1.0)
+    assert warmup_steps(optimizer, 9, 90) == 4  # half of 9, the even neighbour of 4.5
+
+
+# ------------------------------------------------------------------- seed, method
+
+
+def test_promise_02_seed_none_draws_a_new_one(load):
+    settings = load("seed=none")
+    first, second = (resolve(settings, CPU, 1000) for _ in range(2))
+    assert first.seed_drawn
+    assert 0 <= first.settings.run.seed < 2**32
+    assert first.settings.run.seed != second.settings.run.seed
+    assert resolve(settings, CPU, 1000, draw_seed=lambda: 7).settings.run.seed == 7
+
+
+def test_a_given_seed_is_kept(resolved):
+    result = resolved("seed=5")
+    assert (result.settings.run.seed, result.seed_drawn) == (5, False)
+
+
+def test_the_method_resolves_its_own_options(resolved):
+    assert resolved().settings.method.momentum_start == 0.99
+    assert resolved("method_args.momentum_start=0.5").settings.method.momentum_start == 0.5
+
+
+def test_a_method_that_leaves_an_auto_is_named(load, toy_config):
+    class Lazy(toy_config):
+        def resolve(self, facts):
+            return self
+
+    settings = evolve(load(), method=Lazy())
+    with pytest.raises(PluginError, match="method 'toy' leaves 'auto' in momentum_start"):
+        resolve(settings, CPU, 1000)
+
+
+# ------------------------------------------------------------------- as data
+
+
+def test_as_dict_is_complete_plain_data_without_auto(resolved):
+    data = resolved(
+        "transform_args.random_flip.vertical_prob=0.5",
+        "loggers.tensorboard=none",
+        model=PythonObject(object()),
+        machine=GPUS,
+    ).as_dict()
+    assert json.loads(json.dumps(data)) == data
+    data["strategy"] = "ddp"
+    assert "auto" not in json.dumps({key: value for key, value in data.items() if key != "method"})
+    assert data["transform_args"]["random_flip"] == {"horizontal_prob": 0.5, "vertical_prob": 0.5}
+    assert data["transform_args"]["num_channels"] == 3
+    assert data["method_args"]["momentum_start"] == 0.99
+    assert data["optim_args"]["lr"] == 0.5
+    assert data["callbacks"]["knn"]["k"] == 20
+    assert data["loggers"] == {"jsonl": {}, "tensorboard": None}
+    assert data["model"] == "<builtins.object object>"
+    assert data["derived"]["world_size"] == 4
+
+
+def test_what_was_resolved_can_be_read_again(resolved, load):
+    data = resolved(machine=GPUS).as_dict()
+    data.pop("derived")
+    again = resolve(load(**data), GPUS, 1000).as_dict()
+    again.pop("derived")
+    assert again == data
+
+
+# ------------------------------------------------------------------- what changed
+
+
+def test_no_difference(resolved):
+    data = resolved().as_dict()
+    assert diff(json.loads(json.dumps(data)), data) == []
+
+
+def test_differences_are_named(resolved):
+    old = resolved("batch_size=128", "transform_args.color_jitter=none").as_dict()
+    new = resolved("batch_size=64", "method_args.temperature=0.2", "epochs=3").as_dict()
+    lines = diff(old, new)
+    assert "batch_size: was 128, now 64" in lines
+    assert "method_args.temperature: was 0.1, now 0.2" in lines
+    assert any(line.startswith("transform_args.color_jitter: was None, now {") for line in lines)
+    assert "epochs: was 143, now 3" in lines
+    assert len(lines) == 4
+
+
+def test_what_does_not_change_the_training_is_not_named(resolved):
+    old = resolved().as_dict()
+    new = resolved(
+        "out=elsewhere",
+        "num_workers=0",
+        "max_skipped=0.5",
+        "loggers.tensorboard=none",
+        "loader_args.prefetch_factor=4",
+        "callbacks.model_checkpoint.every_n_epochs=7",
+        resume_interrupted=True,
+    ).as_dict()
+    assert diff(old, new) == []
+
+
+def test_early_stopping_decides_when_training_ends(resolved):
+    lines = diff(resolved().as_dict(), resolved("callbacks.early_stopping.patience=3").as_dict())
+    assert lines == ["callbacks.early_stopping.patience: was None, now 3"]
+
+
+def test_the_same_number_of_processes_elsewhere_is_no_change(resolved):
+    old = resolved("devices=0,1", machine=GPUS).as_dict()
+    assert diff(old, resolved("devices=2,3", machine=GPUS).as_dict()) == []
+    assert diff(old, resolved("devices=1", "num_nodes=2", machine=GPUS).as_dict()) == []
+    lines = diff(old, resolved("devices=4", machine=GPUS).as_dict())
+    assert lines == ["devices: was [0, 1], now 4"]
+
+
+def test_another_accelerator_is_a_change(resolved):
+    pairs = ("devices=1", "precision=32-true", "float32_matmul_precision=high")
+    lines = diff(resolved(*pairs).as_dict(), resolved(*pairs, machine=GPUS).as_dict())
+    assert lines == ["accelerator: was 'cpu', now 'gpu'"]
+
+
+def test_a_seed_that_was_drawn_both_times_is_no_change(resolved):
+    drawn = [resolved("seed=none").as_dict() for _ in range(2)]
+    assert diff(*drawn) == []
+    given = resolved("seed=1").as_dict()
+    drawn_seed = drawn[0]["seed"]
+    assert diff(drawn[0], given) == [f"seed: was {drawn_seed}, now 1"]
+
+
+def test_other_images_are_a_change(resolved):
+    pairs = ("epochs=1",)
+    lines = diff(resolved(*pairs).as_dict(), resolved(*pairs, images=1001).as_dict())
+    assert lines == ["data: was 1000 images, now 1001"]
+
+
+def test_settings_of_another_version_are_named(resolved):
+    old = resolved().as_dict()
+    new = {**old, "brand_new": 1}
+    assert diff(old, new) == ["brand_new: was not set, now 1"]

@@ -1,0 +1,153 @@
+"""The rules of the house, see docs/architecture.md."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter import cli as import_linter
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "lightly_core"
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+SOURCES = sorted([*CORE.rglob("*.py"), *ROOT.glob("plugins/*/src/**/*.py")])
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50  # without the docstring, which is long where shapes and errors are told
+MAX_FILE_BYTES = 1_000_000
+
+HEAVY = {
+    *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
+    *("mlflow", "wandb", "numpy", "PIL", "cv2", "sklearn", "safetensors", "tensorboard"),
+}
+
+
+def module_name(file, root):
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_names(file):
+    """Full names of all modules that a file imports, also inside of functions."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield str(node.module)
+
+
+def repository_files():
+    """Files that git tracks, and new ones that it does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if result.returncode != 0:
+        pytest.skip("not a git repository")
+    files = [ROOT / name for name in result.stdout.split("\0") if name]
+    return [file for file in files if file.is_file()]
+
+
+def test_rooms_import_in_one_direction(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    code = import_linter.lint_imports(config_filename="pyproject.toml", no_cache=True)
+    assert code == 0, capsys.readouterr().out
+
+
+def test_parts_need_torch_only():
+    allowed = {"torch", *sys.stdlib_module_names}
+    for file in (CORE / "parts").rglob("*.py"):
+        for name in imported_names(file):
+            inside = name.startswith("lightly_core.parts")
+            assert inside or name.partition(".")[0] in allowed, f"{file} imports {name}"
+
+
+def test_core_imports_no_plugin():
+    for file in CORE.rglob("*.py"):
+        for name in imported_names(file):
+            root = name.partition(".")[0]
+            assert root == "lightly_core" or not root.startswith("lightly_"), f"{file}: {name}"
+
+
+def test_plugins_import_no_other_plugin():
+    for plugin in PLUGINS:
+        own = {path.name for path in (plugin / "src").iterdir()}
+        for file in (plugin / "src").rglob("*.py"):
+            for name in imported_names(file):
+                root = name.partition(".")[0]
+                allowed = {"lightly_core", *own}
+                assert root in allowed or not root.startswith("lightly_"), f"{file}: {name}"
+
+
+def light_modules():
+    rooms = {room: sorted((CORE / room).rglob("*.py")) for room in ("config", "plugins", "cli")}
+    groups = {
+        "lightly_core": ["lightly_core", "lightly_core.api", "lightly_core.errors"],
+        **{room: [module_name(file, ROOT) for file in files] for room, files in rooms.items()},
+    }
+    for plugin in PLUGINS:
+        files = sorted((plugin / "src").rglob("*.py"))
+        light = [file for file in files if file.name in ("plugin.py", "config.py")]
+        groups[f"plugin {plugin.name}"] = [module_name(file, plugin / "src") for file in light]
+    # A `__main__` runs when imported.
+    return {
+        group: [name for name in names if not name.endswith("__main__")]
+        for group, names in groups.items()
+    }
+
+
+@pytest.mark.parametrize("group", light_modules())
+def test_light_modules_import_nothing_heavy(group):
+    modules = light_modules()[group]
+    assert modules
+    code = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        f"print(*sorted({HEAVY} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_and_functions_are_short(file):
+    text = file.read_text()
+    assert len(text.splitlines()) <= MAX_FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+            assert lines <= MAX_FUNCTION_LINES, f"{node.name} has {lines} lines"
+
+
+def test_requirements_name_the_core_and_every_plugin():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert lines == ["-e .", *(f"-e plugins/{plugin.name}" for plugin in PLUGINS)]
+
+
+def test_every_plugin_has_the_same_files():
+    for plugin in PLUGINS:
+        (package,) = (path for path in (plugin / "src").iterdir() if path.suffix != ".egg-info")
+        assert package.name == f"lightly_{plugin.name}"
+        for file in (plugin / "README.md", plugin / "LICENSE", package / "plugin.py"):
+            assert file.is_file(), file
+
+
+def test_no_file_names_a_machine():
+    # Absolute paths of the places where the code was written, and where packages came from.
+    pattern = re.compile(r"(?<![\w.])/(?:work|root|tmp/w)/|index[-_]url\b|/simple(?![\w-])")
+    here = Path(__file__).resolve()
+    for file in repository_files():
+        content = file.read_bytes()
+        if b"\0" in content or file.resolve() == here:
+            continue
+        found = pattern.search(content.decode("utf-8", errors="replace"))
+        assert found is None, f"{file} holds {found.group()!r}"
+
+
+def test_no_file_is_large():
+    large = [file for file in repository_files() if file.stat().st_size >= MAX_FILE_BYTES]
+    assert large == []

@@ -23,13 +23,15 @@ _FREE = frozenset(
 _LAYOUT = frozenset({"devices", "num_nodes", "strategy"})
 #: The one callback that decides when training ends; the others only watch and write.
 _BINDING_CALLBACKS = frozenset({"early_stopping"})
+#: What watches or writes beside training.
+_FREE_TRAINER_ARGS = frozenset({"callbacks", "logger", "plugins", "profiler", "log_every_n_steps"})
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name the settings that differ so that a run cannot simply go on.
 
     Not named are settings without influence on the training (`out`, loggers, loaders, callbacks
-    other than `early_stopping`); where the processes run (`devices`, `num_nodes`, `strategy`)
+    other than `early_stopping`, what in `trainer_args` only watches); where the processes run (`devices`, `num_nodes`, `strategy`)
     while their number and the accelerator are the same; and the seed if None was asked for both
     times: the run that goes on takes over the old one.
 
@@ -57,6 +59,10 @@ def _binding(settings: Mapping[str, Any], ignored: set[str]) -> dict[str, Any]:
     kept = {key: value for key, value in settings.items() if key not in {*ignored, "derived"}}
     callbacks = kept.get("callbacks") or {}
     kept["callbacks"] = {key: callbacks.get(key) for key in _BINDING_CALLBACKS}
+    trainer_args = kept.get("trainer_args") or {}
+    kept["trainer_args"] = {
+        key: value for key, value in trainer_args.items() if key not in _FREE_TRAINER_ARGS
+    }
     return kept
 
 

@@ -121,12 +121,7 @@ def resolve(
     world_size = local * run.num_nodes
     batch_size = _batch_size(run, world_size, dataset_size, warnings)
     batches = _batches_per_epoch(run, dataset_size // batch_size)
-    accumulation = run.gradient_accumulation_steps
-    if accumulation > batches:
-        warnings.append(
-            f"gradient_accumulation_steps={accumulation}, but an epoch has only {batches} "
-            f"batches: every epoch makes one step of {batches} batches"
-        )
+    accumulation = _accumulation(run, batches, warnings)
     effective_batch_size = batch_size * min(accumulation, batches)
     steps_per_epoch = math.ceil(batches / accumulation)
     epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
@@ -136,19 +131,18 @@ def resolve(
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
     )
-    run = evolve(
-        run,
-        batch_size=batch_size,
-        epochs=epochs,
-        num_workers=_num_workers(run, machine, local),
-        optim=settings.optimizer_name,
-        strategy=_strategy(run, world_size),
-        seed=draw_seed() if run.seed is None else run.seed,
-    )
     return Resolved(
         settings=evolve(
             settings,
-            run=run,
+            run=evolve(
+                run,
+                batch_size=batch_size,
+                epochs=epochs,
+                num_workers=_num_workers(run, machine, local),
+                optim=settings.optimizer_name,
+                strategy=_strategy(run, world_size),
+                seed=draw_seed() if run.seed is None else run.seed,
+            ),
             method=_method(settings, facts),
             transform=evolve(settings.transform, num_channels=settings.transform.channels),
         ),
@@ -203,6 +197,16 @@ def _length(
         epochs = run.epochs
     total_steps = epochs * steps_per_epoch
     return epochs, total_steps if limit == -1 else min(total_steps, limit)
+
+
+def _accumulation(run: RunConfig, batches: int, warnings: list[str]) -> int:
+    accumulation = run.gradient_accumulation_steps
+    if accumulation > batches:
+        warnings.append(
+            f"gradient_accumulation_steps={accumulation}, but an epoch has only {batches} "
+            f"batches: every epoch makes one step of {batches} batches"
+        )
+    return accumulation
 
 
 def _log_interval(run: RunConfig, steps_per_epoch: int) -> int:

@@ -19,8 +19,9 @@ from lightly_core.engine.module import TrainingModule
 from lightly_core.engine.trainer import plain
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.export.weights import load_weights
+from lightly_core.models.embedding import EmbeddingWrapper
 from lightly_core.models.probing import freeze_unused
-from lightly_core.models.wrapping import BuiltModel, EmbeddingWrapper, build_model
+from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_target
 from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext

@@ -25,7 +25,7 @@ class RunLogs:
         self._console = logging.StreamHandler(sys.stdout)
         self._console.setFormatter(_ConsoleFormatter("%(message)s"))
         self._console.setLevel(logging.INFO if first_process else logging.ERROR)
-        self._console.addFilter(_from_framework_or_warning)
+        self._console.addFilter(_for_the_user)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
         self._file: logging.FileHandler | None = None
         self._before: list[tuple[logging.Logger, int, bool]] = []
@@ -87,6 +87,8 @@ class _ConsoleFormatter(logging.Formatter):
         return message
 
 
-def _from_framework_or_warning(record: logging.LogRecord) -> bool:
-    # Lightning's own notes (devices, tips) are for the file.
-    return record.name.startswith("lightly_core") or record.levelno >= logging.WARNING
+def _for_the_user(record: logging.LogRecord) -> bool:
+    # Lightning's own notes (devices, tips) and the libraries' own warnings are for the file.
+    if record.name.startswith("lightly_core"):
+        return True
+    return record.levelno >= logging.WARNING and record.name != "py.warnings"

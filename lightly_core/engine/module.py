@@ -57,7 +57,7 @@ class TrainingModule(lightning.LightningModule):
         self._start_epoch = 0
         self._skip_batches = 0
         self._steps_seen = 0
-        self._channels_last = resolved.settings.run.accelerator != "mps"
+        self.channels_last = resolved.settings.run.accelerator != "mps"
 
     # ------------------------------------------------------------------ data
 
@@ -102,7 +102,7 @@ class TrainingModule(lightning.LightningModule):
         """Run the device's stage of the augmentation."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views = self.transform.views(batch.pixels, batch.parameters)
-        if self._channels_last:
+        if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         self.skipped = batch.skipped
         return Batch(views=views, indices=batch.indices, extras=batch.extras)
@@ -144,7 +144,7 @@ class TrainingModule(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Lay the weights out for fast convolutions."""
-        if self._channels_last:
+        if self.channels_last:
             self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.train()
         self._steps_seen = self.global_step

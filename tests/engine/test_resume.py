@@ -11,13 +11,15 @@ from lightly_core.errors import ConfigError, RunInterrupted
 
 
 class Stop(lightning.Callback):
-    """Sends Ctrl-C to the process itself after a number of steps."""
+    """Sends Ctrl-C to the process itself in the step with a given number."""
 
     def __init__(self, step):
         self.step = step
+        self.sent = False
 
     def on_train_batch_start(self, trainer, module, batch, batch_index):
-        if trainer.global_step == self.step - 1:
+        if trainer.global_step == self.step - 1 and not self.sent:
+            self.sent = True
             os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -223,9 +223,7 @@ CHANGED = [
     {"image_size": 20},
     {"num_views": 3},
     {"channel_drop": ChannelDropArgs(num_channels_keep=2, weight_drop=(1.0,) * 3)},
-    {
-        "num_channels": 1,
-    },
+    {"num_channels": 1},
     {"random_resize": None},
     {"random_resize.min_scale": 0.9},
     {"random_resize.max_scale": 0.2},

@@ -39,7 +39,7 @@ class TwoStageTransform(Transform):
         std: Standard deviation of each source channel.
     """
 
-    def __init__(self, args: TransformArgs, *, resampler: worker.Resampler = "pillow") -> None:
+    def __init__(self, args: TransformArgs, *, resampler: worker.Resampler = "torch") -> None:
         self.args = args
         self.resampler = resampler
         self.specs = args.view_specs()

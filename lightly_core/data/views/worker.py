@@ -213,12 +213,12 @@ def make_view(
     else:
         planes = to_planes(_crop(image, geometry.box))
     same_size = planes[0].size == (size[1], size[0])
-    if resampler == "pillow" and not same_size:
+    if resampler == "torch" and not same_size:
+        return _resized_by_torch(to_array(planes), geometry, size, interpolation)
+    if not same_size:
         method = RESAMPLING[interpolation]
         planes = [plane.resize((size[1], size[0]), method) for plane in planes]
     pixels = to_array(planes, mirror=geometry.mirror, upside_down=geometry.upside_down)
-    if resampler == "torch" and not same_size:
-        return _resized_by_torch(pixels, size, interpolation)
     return channels_first(pixels)
 
 
@@ -253,13 +253,16 @@ def resized_centre(
     return channels_first(to_array(planes))
 
 
-def _resized_by_torch(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> Tensor:
+def _resized_by_torch(
+    pixels: np.ndarray, geometry: Geometry, size: tuple[int, int], interpolation: str
+) -> Tensor:
     # Channels stay last in memory: torch has its fast kernel for this layout.
-    batch = torch.from_numpy(np.array(pixels, order="C")).permute(2, 0, 1)[None]  # (1, C, H, W)
-    view = F.interpolate(batch, size, mode=interpolation, antialias=True, align_corners=False)
+    batch = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]  # (1, C, H, W)
+    view = F.interpolate(batch, size, mode=interpolation, antialias=True, align_corners=False)[0]
     if view.is_floating_point():
         view.clamp_(0, 1)  # bicubic interpolation overshoots
-    return view[0].contiguous()
+    flips = [dim for dim, on in ((1, geometry.upside_down), (2, geometry.mirror)) if on]
+    return (view.flip(flips) if flips else view).contiguous()
 
 
 def _crop(image: Source, box: Box) -> Source:

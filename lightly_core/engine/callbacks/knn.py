@@ -42,9 +42,23 @@ class KnnCallback(lightning.Callback):
     ) -> float | None:
         top1 = None
         if trainer.is_global_zero:
-            result = self._probe.run(module.method.exported_wrapper(), module.device)
+            result = self._probe.run(
+                module.method.exported_wrapper(),
+                module.device,
+                num_workers=int(module.resolved.settings.run.num_workers),
+                channels_last=module.channels_last,
+            )
             top1 = result.top1
-            logger.info("kNN top-1 %s training: %.1f %%", when, 100 * top1)
+            logger.info(
+                "kNN top-1 %s training: %.1f %% (%d images by %d others, k=%d)",
+                when,
+                100 * top1,
+                result.num_query,
+                result.num_train,
+                result.k,
+            )
+            for note in result.notes:
+                logger.info("kNN: %s", note)
             self._loggers.log_metrics({"knn/top1": top1}, trainer.global_step)
         trainer.strategy.barrier("knn")
         return top1

@@ -10,7 +10,7 @@ from lightly_torchvision.library import without_memory
 from lightly_torchvision.names import classification_models
 
 #: The others of each family differ in depth and width only.
-QUICK = ("vgg11_bn", "vit_b_32", "resnext50_32x4d", "regnet_x_800mf")
+QUICK = ("maxvit_t", "vgg11_bn", "vit_b_32", "resnext50_32x4d", "regnet_x_800mf")
 NAMES = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
     for name in classification_models()

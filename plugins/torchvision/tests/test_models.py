@@ -30,7 +30,6 @@ FAMILIES = {
     "efficientnet_b0": Family(64, 1280, BEFORE_AVGPOOL, ("classifier.1", "input")),
     "googlenet": Family(64, 1024, BEFORE_AVGPOOL, ("fc", "input")),
     "inception_v3": Family(96, 2048, BEFORE_AVGPOOL, ("fc", "input")),
-    "maxvit_t": Family(224, 512, ("classifier.0", "input"), ("classifier.3", "input")),
     "mnasnet0_5": Family(64, 1280, ("layers", "output"), ("classifier.1", "input")),
     "mobilenet_v2": Family(64, 1280, ("features", "output"), ("classifier.1", "input")),
     "mobilenet_v3_small": Family(64, 576, BEFORE_AVGPOOL, ("classifier.0", "input")),
@@ -44,6 +43,7 @@ FAMILIES = {
 }
 LARGE_FAMILIES = {
     "efficientnet_v2_s": Family(64, 1280, BEFORE_AVGPOOL, ("classifier.1", "input")),
+    "maxvit_t": Family(224, 512, ("classifier.0", "input"), ("classifier.3", "input")),
     "resnext50_32x4d": Family(64, 2048, BEFORE_AVGPOOL, ("fc", "input")),
     "vgg11": Family(64, 512, BEFORE_AVGPOOL),
     "vgg11_bn": Family(64, 512, BEFORE_AVGPOOL),

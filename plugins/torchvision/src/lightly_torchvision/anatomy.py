@@ -7,6 +7,7 @@ what grows with the image.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ from lightly_torchvision.tracing import (
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
 Shape = tuple[int, ...]
+Shapes = dict[fx.Node, Shape]
 
 _BATCH = 2
 _FIRST_SIZE = 224
@@ -71,12 +73,18 @@ class _Features:
     grid: tuple[int, int]
 
 
-class _Shapes(fx.Interpreter):
+@dataclass(frozen=True)
+class _Parts:
+    features: _Features
+    pooled: fx.Node | None
+
+
+class _Recorder(fx.Interpreter):
     """Run a graph and keep the shape of every tensor."""
 
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         super().__init__(model, graph=graph)
-        self.shapes: dict[fx.Node, Shape] = {}
+        self.shapes: Shapes = {}
 
     def run_node(self, n: fx.Node) -> object:
         """Run one operation."""
@@ -102,17 +110,19 @@ def examine(model: nn.Module, num_input_channels: int) -> Anatomy:
         twin.train(training)
         graphs[training] = trace(twin)
         mark_modules(graphs[training], twin)
-    sizes = _working_sizes(twin.eval(), graphs[False], num_input_channels)
+    # Shapes are the same in both modes; a batch norm takes far longer in training.
+    twin.eval()
+    shapes = _shapes_at_working_sizes(twin, graphs[False], num_input_channels)
+    parts = {False: _parts(model, graphs[False], list(shapes.values()))}
+    if compile_graph(graphs[True]).source == compile_graph(graphs[False]).source:
+        parts[True] = parts[False]
+    else:
+        others = [_run(twin, graphs[True], num_input_channels, size) for size in shapes]
+        parts[True] = _parts(model, graphs[True], others)
 
-    found: dict[bool, _Features] = {}
-    pooled: dict[bool, fx.Node | None] = {}
-    for training, graph in graphs.items():
-        twin.train(training)
-        shapes = [_run(twin, graph, num_input_channels, size) for size in sizes]
-        found[training] = _find_features(model, graph, shapes)
-        pooled[training] = _find_pooled(graph, found[training], shapes)
-    features = found[False]
-    has_pool = all(node is not None for node in pooled.values())
+    features = parts[False].features
+    sizes = list(shapes)
+    has_pool = all(part.pooled is not None for part in parts.values())
     return Anatomy(
         dim=features.dim,
         layout=features.layout,
@@ -120,53 +130,52 @@ def examine(model: nn.Module, num_input_channels: int) -> Anatomy:
         grid=features.grid,
         size=sizes[0],
         any_size=len(sizes) > 1,
-        features={mode: compile_graph(cut(end=part.node)) for mode, part in found.items()},
+        features={mode: compile_graph(cut(end=part.features.node)) for mode, part in parts.items()},
         pool={
-            mode: compile_graph(cut(start=found[mode].node, end=node, keep_dropout=False))
-            for mode, node in pooled.items()
-            if node is not None
+            mode: compile_graph(cut(start=part.features.node, end=part.pooled, keep_dropout=False))
+            for mode, part in parts.items()
+            if part.pooled is not None
         }
         if has_pool
         else None,
     )
 
 
-def _run(model: nn.Module, graph: fx.Graph, channels: int, size: int) -> dict[fx.Node, Shape]:
+def _parts(model: nn.Module, graph: fx.Graph, shapes: Sequence[Shapes]) -> _Parts:
+    features = _find_features(model, graph, shapes)
+    return _Parts(features, _find_pooled(graph, features, shapes))
+
+
+def _run(model: nn.Module, graph: fx.Graph, channels: int, size: int) -> Shapes:
     image = torch.empty(_BATCH, channels, size, size, device="meta")
-    recorder = _Shapes(model, graph)
+    recorder = _Recorder(model, graph)
     with torch.no_grad():
         recorder.run(image)
     return recorder.shapes
 
 
-def _working_sizes(model: nn.Module, graph: fx.Graph, channels: int) -> tuple[int, ...]:
-    """Return two image sizes that the model takes, or the only one."""
+def _shapes_at_working_sizes(model: nn.Module, graph: fx.Graph, channels: int) -> dict[int, Shapes]:
+    """Return the shapes at two image sizes that the model takes, or at the only one."""
     # Strides are multiples of 8, or 14 in some vision transformers.
     others = sorted({*range(16, 1025, 8), *range(14, 1025, 14)})
-    reason = ""
+    reason: Exception | None = None
     for size in (_FIRST_SIZE, *others):
-        failure = _failure(model, graph, channels, size)
-        if not failure:
-            other = size + _STEP
-            return (size,) if _failure(model, graph, channels, other) else (size, other)
-        reason = reason or failure
+        # Whatever the model raises means that it does not take the size.
+        try:
+            shapes = {size: _run(model, graph, channels, size)}
+        except Exception as error:
+            reason = reason or error
+            continue
+        with contextlib.suppress(Exception):
+            shapes[size + _STEP] = _run(model, graph, channels, size + _STEP)
+        return shapes
     raise ConfigError(
         f"{type(model).__name__} takes no square image of {channels} channels; with "
-        f"{_FIRST_SIZE} pixels it fails with: {reason}\n  {WRAP_BY_HAND}"
+        f"{_FIRST_SIZE} pixels it fails with: {str(reason).partition(chr(10))[0]}\n  {WRAP_BY_HAND}"
     )
 
 
-def _failure(model: nn.Module, graph: fx.Graph, channels: int, size: int) -> str:
-    try:
-        _run(model, graph, channels, size)
-    except Exception as error:  # Whatever the model raises means that it does not take the size.
-        return str(error).partition("\n")[0] or type(error).__name__
-    return ""
-
-
-def _find_features(
-    model: nn.Module, graph: fx.Graph, shapes: Sequence[dict[fx.Node, Shape]]
-) -> _Features:
+def _find_features(model: nn.Module, graph: fx.Graph, shapes: Sequence[Shapes]) -> _Features:
     """Return the last map before the classifier."""
     found: _Features | None = None
     grids: list[tuple[int, int]] = []
@@ -175,7 +184,11 @@ def _find_features(
         if node is classifier:
             break
         # Dropout in front of a classifier is a part of the classifier.
-        if is_dropout(node) or any(node not in known for known in shapes):
+        if (
+            node.op == "placeholder"
+            or is_dropout(node)
+            or any(node not in known for known in shapes)
+        ):
             continue
         at_sizes = [known[node] for known in shapes]
         if axes := _axes_of_grid(at_sizes):
@@ -223,7 +236,7 @@ def _prefix_tokens(shapes: Sequence[Shape], grids: Sequence[tuple[int, int]]) ->
     return count if not counts and 0 <= count <= _MOST_PREFIX_TOKENS else None
 
 
-def _convolution_that_classifies(graph: fx.Graph, shapes: dict[fx.Node, Shape]) -> fx.Node | None:
+def _convolution_that_classifies(graph: fx.Graph, shapes: Shapes) -> fx.Node | None:
     """Return the convolution that computes class scores at every position, as in SqueezeNet."""
     scores = next(node for node in graph.nodes if node.op == "output").args[0]
     last: fx.Node | None = None
@@ -236,9 +249,7 @@ def _convolution_that_classifies(graph: fx.Graph, shapes: dict[fx.Node, Shape]) 
     return last if shapes[last][1] == shapes[scores][1] else None
 
 
-def _find_pooled(
-    graph: fx.Graph, features: _Features, shapes: Sequence[dict[fx.Node, Shape]]
-) -> fx.Node | None:
+def _find_pooled(graph: fx.Graph, features: _Features, shapes: Sequence[Shapes]) -> fx.Node | None:
     """Return the last (B, D) or (B, D, 1, 1) that is computed from the features alone."""
     pooled_shapes = ((_BATCH, features.dim), (_BATCH, features.dim, 1, 1))
     inside = {features.node}

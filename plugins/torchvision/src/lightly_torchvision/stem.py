@@ -66,8 +66,8 @@ def use_input_channels(model: nn.Module, channels: int, *, pretrained: bool) -> 
         model: Changed in place.
         channels: Channels of the images, >= 1.
         pretrained: Whether the weights are worth keeping. The new convolution then repeats the
-            old one's channels, scaled so that a grey image gives what it gave before; otherwise
-            it is drawn anew with the standard deviation that the model gave to the old one.
+            old one's channels so that a grey image gives what it gave before; otherwise it is
+            drawn anew with the standard deviation that the model gave to the old one.
 
     Returns:
         Python lines that change a model called ``model`` in the same way.
@@ -93,7 +93,9 @@ def use_input_channels(model: nn.Module, channels: int, *, pretrained: bool) -> 
     if pretrained:
         repeats = -(-channels // old.in_channels)
         repeated = weight.repeat(1, repeats, 1, 1)[:, :channels]
-        new.weight.data.copy_(repeated * (old.in_channels / channels))
+        scaled = repeated * (old.in_channels / channels)
+        rest = weight.sum(dim=1, keepdim=True) - scaled.sum(dim=1, keepdim=True)
+        new.weight.data.copy_(scaled + rest / channels)
     else:
         new.weight.data.normal_().mul_(weight.std())
     if old.bias is not None and new.bias is not None:

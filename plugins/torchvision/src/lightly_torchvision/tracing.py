@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -206,8 +207,14 @@ def is_dropout(node: fx.Node) -> bool:
 
 
 def meta_twin(model: nn.Module) -> nn.Module:
-    """Copy a model without its numbers: the tensors are on the meta device and take no memory."""
+    """Copy a model without its numbers: the tensors are on the meta device and take no memory.
+
+    Hooks are not copied: those of the user are not to see what is done with the copy.
+    """
     memo: dict[int, Any] = {}
+    for module in model.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            memo[id(hooks)] = OrderedDict()
     for tensor in (*model.parameters(), *model.buffers()):
         empty = torch.empty_like(tensor, device="meta", requires_grad=False)
         if isinstance(tensor, nn.Parameter):

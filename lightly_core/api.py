@@ -53,9 +53,7 @@ run = pretrain
 
 def train(**settings: Unpack[RunSettings]) -> RunResult:
     """Call `pretrain`; deprecated name."""
-    warnings.warn(
-        "train() is deprecated, use lightly_core.pretrain()", FutureWarning, stacklevel=2
-    )
+    warnings.warn("train() is deprecated, use lightly_core.pretrain()", FutureWarning, stacklevel=2)
     return pretrain(**settings)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lightly_core.config.method import MethodConfig
 from lightly_core.optim.groups import ParameterGroup, default_parameter_groups
+from lightly_core.parts.state import portable_state_dict
 
 # --------------------------------------------------------------------------- models
 
@@ -57,8 +58,8 @@ class ModelWrapper(Protocol):
     # The members of `nn.Module` that the framework relies on.
     def parameters(self, recurse: bool = True) -> Iterable[nn.Parameter]: ...  # noqa: D102
     def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
-    def train(self, mode: bool = True) -> Any: ...  # noqa: D102
-    def eval(self) -> Any: ...  # noqa: D102
+    def train(self, mode: bool = True) -> object: ...  # noqa: D102
+    def eval(self) -> object: ...  # noqa: D102
 
 
 class ModelLibrary(ABC):
@@ -85,7 +86,7 @@ class ModelLibrary(ABC):
 
     def save(self, module: nn.Module, path: Path) -> None:
         """Write the file that the library itself loads; by default the plain state dict."""
-        torch.save(module.state_dict(), path)
+        torch.save(portable_state_dict(module), path)
 
     @abstractmethod
     def snippet(
@@ -261,14 +262,14 @@ class Logger(ABC):
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record scalars of one step; `step` never decreases."""
 
-    def log_config(self, config: Mapping[str, object]) -> None:
+    def log_config(self, config: Mapping[str, object]) -> None:  # noqa: B027 - optional
         """Record the resolved configuration, nested plain data."""
 
-    def log_image(self, name: str, image: np.ndarray, step: int) -> None:
+    def log_image(self, name: str, image: np.ndarray, step: int) -> None:  # noqa: B027 - optional
         """Record a picture, uint8 (H, W, 3)."""
 
-    def log_artifact(self, path: Path) -> None:
+    def log_artifact(self, path: Path) -> None:  # noqa: B027 - optional
         """Record a file that the run wrote."""
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: str) -> None:  # noqa: B027 - optional
         """Close; `status` is ``finished``, ``interrupted`` or ``failed``. May be called twice."""

@@ -31,9 +31,9 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name the settings that differ so that a run cannot simply go on.
 
     Not named are settings without influence on the training (`out`, loggers, loaders, callbacks
-    other than `early_stopping`, what in `trainer_args` only watches); where the processes run (`devices`, `num_nodes`, `strategy`)
-    while their number and the accelerator are the same; and the seed if None was asked for both
-    times: the run that goes on takes over the old one.
+    other than `early_stopping`, what in `trainer_args` only watches); where the processes run
+    (`devices`, `num_nodes`, `strategy`) while their number and the accelerator are the same; and
+    the seed if None was asked for both times: the run that goes on takes over the old one.
 
     Args:
         old: `Resolved.as_dict()` of the run that was interrupted, perhaps read from JSON.

@@ -131,21 +131,16 @@ def resolve(
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
     )
+    run = evolve(
+        run,
+        batch_size=batch_size,
+        epochs=epochs,
+        num_workers=_num_workers(run, machine, local),
+        strategy=_strategy(run, world_size),
+        seed=draw_seed() if run.seed is None else run.seed,
+    )
     return Resolved(
-        settings=evolve(
-            settings,
-            run=evolve(
-                run,
-                batch_size=batch_size,
-                epochs=epochs,
-                num_workers=_num_workers(run, machine, local),
-                optim=settings.optimizer_name,
-                strategy=_strategy(run, world_size),
-                seed=draw_seed() if run.seed is None else run.seed,
-            ),
-            method=_method(settings, facts),
-            transform=evolve(settings.transform, num_channels=settings.transform.channels),
-        ),
+        settings=_settings(settings, run, facts),
         warnings=tuple(warnings),
         seed_drawn=seed_drawn,
         dataset_size=dataset_size,
@@ -161,6 +156,15 @@ def resolve(
         peak_lr=peak_lr(settings.optimizer, effective_batch_size),
         warmup_steps=warmup_steps(settings.optimizer, steps_per_epoch, total_steps),
         log_every_n_steps=_log_interval(run, steps_per_epoch),
+    )
+
+
+def _settings(settings: Settings, run: RunConfig, facts: RunFacts) -> Settings:
+    return evolve(
+        settings,
+        run=evolve(run, optim=settings.optimizer_name),
+        method=_method(settings, facts),
+        transform=evolve(settings.transform, num_channels=settings.transform.channels),
     )
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from lightly_core.atomic import atomic_path
 from lightly_core.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class SkipLog:
             return
         if not self._seen:
             index, name, reason = next(iter(new.values()))
-            logger.warning("Image %d, '%s', cannot be read: %s", index, name, reason)
+            logger.warning("Image %d, '%s', cannot be read: %s", index, _shown(name), reason)
         self._seen.update(new)
         self._append(list(new.values()))
         if len(self._seen) > self._max_share * self._dataset_size:
@@ -73,15 +74,14 @@ class SkipLog:
         """
         self._seen.update({row[0]: row for row in self._read()})
         if self._path is not None and self._seen:
-            temporary = self._path.with_name(f".{FILE_NAME}.{os.getpid()}")
             rows = [_HEADER, *(self._seen[index] for index in sorted(self._seen))]
-            temporary.write_bytes(_encode(rows))
-            os.replace(temporary, self._path)
+            with atomic_path(self._path) as temporary:
+                temporary.write_bytes(_encode(rows))
         return len(self._seen)
 
     def _too_many(self) -> str:
         count, size = len(self._seen), self._dataset_size
-        first = [f"'{name}' ({reason})" for _, name, reason in list(self._seen.values())[:3]]
+        first = [f"'{_shown(name)}' ({reason})" for _, name, reason in list(self._seen.values())[:3]]
         listed = "" if self._path is None else f" All are listed in {self._path}."
         return (
             f"{count} of {size} images ({100 * count / size:.3g} %) cannot be read, more than "
@@ -116,6 +116,11 @@ class SkipLog:
                 for row in csv.reader(file)
                 if len(row) == len(_HEADER) and row[0].isdecimal()
             ]
+
+
+def _shown(name: str) -> str:
+    """Return a file name that any terminal and log can write, also where it is no valid text."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _encode(rows: Iterable[tuple[object, ...]]) -> bytes:

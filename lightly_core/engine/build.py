@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-import lightning.pytorch as lightning
 from torch import nn
 
 import lightly_core
@@ -20,7 +19,7 @@ from lightly_core.engine.trainer import plain
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.export.weights import load_weights
 from lightly_core.models.embedding import EmbeddingWrapper
-from lightly_core.models.probing import freeze_unused
+from lightly_core.models.probing import freeze_unused, probe, unfreeze
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_target
@@ -35,13 +34,21 @@ class BuiltRun:
 
     Attributes:
         model: The backbone as the user named it, with its library.
+        wrapper: What the method trains: the backbone, with the layer of ``embed_dim`` if wanted.
         method: The method that holds it.
         module: What Lightning trains.
+        frozen: Parameters of the backbone that do not lead to its features.
     """
 
     model: BuiltModel
+    wrapper: ModelWrapper
     method: Method
     module: TrainingModule
+    frozen: tuple[str, ...]
+
+    def release(self) -> None:
+        """Give the user's own module back as trainable as it was."""
+        unfreeze(self.wrapper, self.frozen)
 
 
 def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> BuiltRun:
@@ -60,12 +67,13 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         model_args=run.model_args,
     )
     wrapper: ModelWrapper = built.wrapper
+    size = settings.transform.size
+    probe(wrapper, settings.transform.channels, size)
     if run.checkpoint is not None:
         report = load_weights(wrapper, run.checkpoint)
         logger.info("Weights from '%s': %s", run.checkpoint, report.summary())
     if run.embed_dim is not None:
         wrapper = EmbeddingWrapper(wrapper, run.embed_dim)
-    size = settings.transform.size
     unused = freeze_unused(wrapper, settings.transform.channels, size)
     if unused:
         logger.debug("Not reached by the features, hence not trained: %s", ", ".join(unused))
@@ -77,7 +85,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     module = TrainingModule(
         method, TwoStageTransform(settings.transform), source, resolved, metadata(settings)
     )
-    return BuiltRun(built, method, module)
+    return BuiltRun(built, wrapper, method, module, tuple(unused))
 
 
 def _build_method(resolved: Resolved, wrapper: ModelWrapper, dataset_size: int) -> Method:
@@ -146,8 +154,3 @@ def check_views(module: TrainingModule) -> None:
         dataset[(0, 0)]
     except ValueError as error:
         raise ConfigError(f"the images do not fit transform_args: {error}") from error
-
-
-def callback_names(callbacks: list[lightning.Callback]) -> str:
-    """Return the class names, for the log."""
-    return ", ".join(type(callback).__name__ for callback in callbacks)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lightly_core.engine.folder import atomic_path
+from lightly_core.atomic import atomic_path
 from lightly_core.errors import ConfigError
 
 
@@ -19,7 +19,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """What Lightning's Trainer writes its checkpoints with."""
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
     ) -> None:
         """Write under a temporary name, then rename."""
         with atomic_path(Path(path)) as temporary:
@@ -28,7 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self,
         path: str | Path,
-        map_location: Any = None,
+        map_location: object = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """Read tensors and plain data; a file with anything else is refused."""

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from lightly_core.atomic import atomic_path
 from lightly_core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -106,37 +102,13 @@ class RunFolder:
             logger.info("Left in place, not written by a run: %s", ", ".join(left[:10]))
 
 
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; on success it is renamed, on failure removed.
-
-    A reader thus sees the old file or the new one, never half of one, and a full disk loses
-    nothing.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=f"{path.suffix}.writing", dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    # mkstemp makes files that only their owner can read; results are to be shared like others.
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write `content` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
     """Read a JSON file of the run folder.
 
     Raises:

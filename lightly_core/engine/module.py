@@ -69,7 +69,7 @@ class TrainingModule(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Build the loader; called by Lightning once process groups exist."""
         run = self.resolved.settings.run
-        seed = self.trainer.strategy.broadcast(run.seed, src=0)
+        seed = self.trainer.strategy.broadcast(int(run.seed or 0), src=0)
         loader = build_loader(
             self.source,
             self.transform,
@@ -145,7 +145,7 @@ class TrainingModule(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Lay the weights out for fast convolutions."""
         if self.channels_last:
-            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.method.to(memory_format=torch.channels_last)
         self.train()
         self._steps_seen = self.global_step
 
@@ -212,8 +212,8 @@ class FinishBatch(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         module: TrainingModule,  # type: ignore[override]
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_index: int,
     ) -> None:
         """See `TrainingModule.finish_batch`."""

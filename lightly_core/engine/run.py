@@ -10,6 +10,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import attrs
@@ -144,6 +145,7 @@ class Run:
             status = "interrupted"
             raise
         finally:
+            built.release()
             loggers.finish(status)  # a logger's exception does not come out of it
             self.plugins.run_end(self)
 
@@ -159,7 +161,7 @@ class Run:
             "Python %s, torch %s, lightning %s",
             sys.version.split()[0],
             torch.__version__,
-            lightning.__version__,
+            version("lightning"),
         )
         logger.debug("Resolved configuration:\n%s", json.dumps(resolved, indent=2))
         self._announce()
@@ -196,12 +198,15 @@ class Run:
             logger.info("epochs=0: exporting the model untrained.")
         else:
             _fit(trainer, built.module, self.resume.path if self.resume is not None else None)
-        exported = self._export(built) if trainer.is_global_zero else []
-        trainer.strategy.barrier("exported")
+        trainer.strategy.barrier("trained")
+        exported: list[Path] = []
+        num_skipped = 0
         if trainer.is_global_zero:
+            exported = self._export(built)
+            num_skipped = skips.finish()
             for path in exported:
                 loggers.log_artifact(path)
-        return self._summarise(built, loggers, exported, knn, skips.finish())
+        return self._summarise(built, loggers, exported, knn, num_skipped)
 
     def _callbacks(
         self,
@@ -239,6 +244,7 @@ class Run:
             settings.transform.normalize,
             settings.transform.channels,
             settings.transform.interpolation,
+            settings.transform.channel_drop,
         )
         probe = LabelledProbe(
             self.source, settings.callbacks.knn, transform, seed=int(settings.run.seed or 0)

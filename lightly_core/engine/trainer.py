@@ -98,12 +98,12 @@ def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:
     ]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:  # noqa: ANN401 - what users pass on to Lightning
     """Return what a PythonObject holds, anything else as it is."""
     return value.value if isinstance(value, PythonObject) else value
 
 
-def _as_list(value: Any) -> list[Any]:
+def _as_list(value: object) -> list[Any]:
     if value is None or value is False or value is True:
         return []
     value = plain(value)

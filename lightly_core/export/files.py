@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from lightly_core import __version__
+from lightly_core.atomic import atomic_path
 from lightly_core.models.wrapping import BuiltModel
+from lightly_core.parts.state import portable_state_dict
 from lightly_core.protocols import ModelWrapper
 
 
@@ -48,8 +49,10 @@ def export_model(
         **metadata,
     }
     save = _save_state_dict if built.library is None else built.library.save
-    _write(native, lambda path: save(module, path))
-    _write(plain, lambda path: save_file(_separate_tensors(module), path, metadata=information))
+    with atomic_path(native) as temporary:
+        save(module, temporary)
+    with atomic_path(plain) as temporary:
+        save_file(portable_state_dict(module), temporary, metadata=information)
     return [native, plain]
 
 
@@ -79,29 +82,5 @@ def snippet(built: BuiltModel, file: Path) -> str:
     )
 
 
-def _write(path: Path, write: Callable[[Path], None]) -> None:
-    """Write to another name in the same folder first, then rename."""
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _save_state_dict(module: nn.Module, path: Path) -> None:
-    torch.save(module.state_dict(), path)
-
-
-def _separate_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict with every tensor whole and on its own, as safetensors wants it."""
-    separate: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, value in module.state_dict().items():
-        if not isinstance(value, Tensor):
-            continue
-        tensor = value.detach().cpu().contiguous()
-        storage = tensor.untyped_storage().data_ptr()
-        separate[name] = tensor.clone() if storage in seen else tensor
-        seen.add(storage)
-    return separate
+    torch.save(portable_state_dict(module), path)

@@ -8,11 +8,12 @@ import pytest
 from attrs import define, evolve, field
 from attrs.validators import gt
 
+from lightly_core.config.augmentations import RandomResizeArgs
 from lightly_core.config.load import load_settings
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import AdamWArgs
 from lightly_core.config.settings import PythonObject
-from lightly_core.config.transform import MultiCropTransformArgs, RandomResizeArgs
+from lightly_core.config.transform import MultiCropTransformArgs
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.builtin import register_builtin
 from lightly_core.plugins.catalog import Catalog

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import lightly_core.config
 from lightly_core.config import docs
+from lightly_core.config.augmentations import ColorJitterArgs
 from lightly_core.config.fields import settings_fields
 from lightly_core.config.settings import RunConfig
-from lightly_core.config.transform import ColorJitterArgs, TransformArgs
+from lightly_core.config.transform import TransformArgs
 
 CONFIG = Path(lightly_core.config.__file__).parent
 

@@ -3,6 +3,7 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 
+from lightly_core.config.augmentations import GaussianBlurArgs, RandomResizeArgs
 from lightly_core.config.load import Settings, load_settings
 from lightly_core.config.merging import merge
 from lightly_core.config.optim import AdamWArgs, LARSArgs, SGDArgs
@@ -15,7 +16,6 @@ from lightly_core.config.settings import (
     RunConfig,
     TensorBoardArgs,
 )
-from lightly_core.config.transform import GaussianBlurArgs, RandomResizeArgs
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 
 

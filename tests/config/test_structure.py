@@ -7,6 +7,7 @@ import pytest
 from attrs import define, field
 from attrs.validators import ge, gt
 
+from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs, RandomResizeArgs
 from lightly_core.config.fields import group_class, settings_fields
 from lightly_core.config.optim import AdamWArgs, LARSArgs, SGDArgs
 from lightly_core.config.settings import (
@@ -19,13 +20,7 @@ from lightly_core.config.settings import (
     TensorBoardArgs,
 )
 from lightly_core.config.structure import structure, unstructure
-from lightly_core.config.transform import (
-    ColorJitterArgs,
-    GaussianBlurArgs,
-    MultiCropTransformArgs,
-    RandomResizeArgs,
-    TransformArgs,
-)
+from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.errors import ConfigError, UnknownModelError
 
 REQUIRED = {"out": "o", "data": "d", "model": "m"}

@@ -5,12 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from lightly_core.config.transform import (
-    LocalViewArgs,
-    MultiCropTransformArgs,
-    RandomResizeArgs,
-    ViewSpec,
-)
+from lightly_core.config.augmentations import LocalViewArgs, RandomResizeArgs
+from lightly_core.config.transform import MultiCropTransformArgs, ViewSpec
 from lightly_core.data.decode import UnreadableImage, decode, fit_channels, smallest_useful_side
 
 

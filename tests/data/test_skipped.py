@@ -80,9 +80,11 @@ def test_works_without_a_folder():
         log.add([(2, "2.png", "truncated")])
 
 
-def test_names_that_are_no_valid_text_are_listed(tmp_path):
+def test_names_that_are_no_valid_text_are_listed(tmp_path, caplog):
     log = SkipLog(tmp_path, 10, 0.5)
-    log.add([(1, "caf\udce9.png", "truncated")])
+    with caplog.at_level("WARNING"):
+        log.add([(1, "caf\udce9.png", "truncated")])
+    assert "caf\\udce9.png" in caplog.text
     assert SkipLog(tmp_path, 10, 0.5).finish() == log.finish() == 1
 
 

@@ -2,13 +2,14 @@ import stat
 
 import pytest
 
-from lightly_core.engine.folder import RUN_FILES, RunFolder, atomic_path, read_json, write_json
+from lightly_core.atomic import atomic_path
+from lightly_core.engine.folder import RUN_FILES, RunFolder, read_json, write_json
 from lightly_core.errors import ConfigError
 
 
 def test_promise_07_an_existing_folder_is_refused_even_when_empty(tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(ConfigError, match="exists already.*overwrite=true"):
+    with pytest.raises(ConfigError, match=r"exists already.*overwrite=true"):
         RunFolder(tmp_path / "out").prepare(overwrite=False, resume=False)
 
 

@@ -32,9 +32,7 @@ def test_two_processes_give_the_losses_of_one(image_folder, tmp_path, read_metri
     one, two = (read_metrics(tmp_path / devices) for devices in ("1", "2"))
     assert [line["step"] for line in one] == [line["step"] for line in two] == [1, 2, 3, 4, 5, 6]
     for name in ("train_loss", "grad_norm"):
-        assert [line[name] for line in one] == pytest.approx(
-            [line[name] for line in two], rel=1e-4
-        )
+        assert [line[name] for line in one] == pytest.approx([line[name] for line in two], rel=1e-4)
     weights = [
         torch.load(tmp_path / d / "exported_models/exported_last.pt", weights_only=True)
         for d in ("1", "2")

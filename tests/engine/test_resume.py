@@ -68,9 +68,7 @@ def test_metrics_of_an_interval_that_was_cut_are_not_lost(
         pretrain(**short_run(epochs=3, trainer_args={**every, "callbacks": [Stop(4)]}))
     resumed = pretrain(**short_run(epochs=3, trainer_args=every, resume_interrupted=True))
     whole = pretrain(**short_run(epochs=3, trainer_args=every, out=tmp_path / "whole"))
-    losses = [
-        [line["train_loss"] for line in read_metrics(r.folder)] for r in (resumed, whole)
-    ]
+    losses = [[line["train_loss"] for line in read_metrics(r.folder)] for r in (resumed, whole)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 

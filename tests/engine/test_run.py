@@ -182,7 +182,7 @@ def test_without_labels_the_log_says_so(pretrain, short_run):
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(pretrain, short_run):
     settings = short_run(optim_args={"lr": 1e30, "warmup_epochs": 0}, epochs=5)
-    with pytest.raises(RunError, match="diverged.*smaller optim_args"):
+    with pytest.raises(RunError, match=r"diverged.*smaller optim_args"):
         pretrain(**settings)
 
 

@@ -3,8 +3,9 @@ import torch
 from attrs import define, field
 from torch import nn
 
+from lightly_core.config.augmentations import LocalViewArgs
 from lightly_core.config.method import MethodConfig
-from lightly_core.config.transform import LocalViewArgs, MultiCropTransformArgs, TransformArgs
+from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.protocols import Method, StepResult
 from lightly_core.testing import MethodCase, TinyConv, method_class_checks, parametrize_checks
 

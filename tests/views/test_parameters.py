@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.config.transform import (
-    ColorJitterArgs,
-    GaussianBlurArgs,
-    SolarizeArgs,
-    ViewSpec,
-)
+from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs, SolarizeArgs
+from lightly_core.config.transform import ViewSpec
 from lightly_core.data.views.parameters import (
     NUM_SLOTS,
     Slot,

@@ -8,20 +8,19 @@ from attrs import evolve
 from PIL import Image
 from torchvision.transforms.v2 import functional as reference
 
-from lightly_core.config.transform import (
+from lightly_core.config.augmentations import (
     ChannelDropArgs,
     ColorJitterArgs,
     GaussianBlurArgs,
     GlobalView1Args,
     LocalViewArgs,
-    MultiCropTransformArgs,
     NormalizeArgs,
     RandomFlipArgs,
     RandomResizeArgs,
     RandomRotationArgs,
     SolarizeArgs,
-    TransformArgs,
 )
+from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.data.views.two_stage import (
     EvalTransform,
     TwoStageTransform,
@@ -54,7 +53,7 @@ def run(transform, images, first_seed=0):
 
 
 def test_all_off_is_resize_and_normalise(photo):
-    (view,) = run(TwoStageTransform(OFF), [photo])
+    (view,) = run(TwoStageTransform(OFF, resampler="pillow"), [photo])
     resized = photo.resize((24, 24), Image.Resampling.BICUBIC)
     scaled = reference.to_dtype(reference.pil_to_tensor(resized), torch.float32, scale=True)
     expected = reference.normalize(scaled, list(OFF.normalize.mean), list(OFF.normalize.std))

@@ -7,13 +7,13 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from lightly_core.config.transform import (
+from lightly_core.config.augmentations import (
     ChannelDropArgs,
     RandomFlipArgs,
     RandomResizeArgs,
     RandomRotationArgs,
-    ViewSpec,
 )
+from lightly_core.config.transform import ViewSpec
 from lightly_core.data.views.worker import (
     Box,
     Geometry,

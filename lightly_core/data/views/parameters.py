@@ -12,7 +12,8 @@ from enum import IntEnum
 import numpy as np
 from torch import Tensor
 
-from lightly_core.config.transform import ColorJitterArgs, ViewSpec
+from lightly_core.config.augmentations import ColorJitterArgs
+from lightly_core.config.transform import ViewSpec
 
 
 class Slot(IntEnum):

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightly_core.config.transform import ChannelDropArgs, NormalizeArgs, TransformArgs, pair
+from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs, pair
+from lightly_core.config.transform import TransformArgs
 from lightly_core.data.views import device, parameters, worker
 from lightly_core.protocols import Sample, Transform
 

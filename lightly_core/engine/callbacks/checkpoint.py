@@ -48,8 +48,8 @@ class CheckpointCallback(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_index: int,
     ) -> None:
         """Save by steps."""

@@ -32,9 +32,7 @@ class InterruptCallback(lightning.Callback):
         self._asked = False
         self._previous: dict[int, Any] = {}
 
-    def on_train_start(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule
-    ) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Listen to the signals."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -50,8 +48,8 @@ class InterruptCallback(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_index: int,
     ) -> None:
         """Stop if asked, once the optimizer has stepped on all gradients so far."""

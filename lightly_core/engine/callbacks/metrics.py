@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 import lightning.pytorch as lightning
 import torch
@@ -82,7 +81,7 @@ class MetricsCallback(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         module: TrainingModule,  # type: ignore[override]
-        outputs: Any,
+        outputs: object,
         batch: Batch,
         batch_index: int,
     ) -> None:
@@ -128,7 +127,7 @@ def _mean_over_processes(trainer: lightning.Trainer, metrics: dict[str, float]) 
         return metrics
     values = torch.tensor(list(metrics.values()), device=trainer.strategy.root_device)
     mean = trainer.strategy.reduce(values, reduce_op="mean")
-    return dict(zip(metrics, mean.tolist(), strict=True))  # type: ignore[union-attr]
+    return dict(zip(metrics, mean.tolist(), strict=True))
 
 
 def _memory(device: torch.device) -> dict[str, float]:

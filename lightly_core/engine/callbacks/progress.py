@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
 
 import lightning.pytorch as lightning
 from rich.progress import (
@@ -43,9 +42,7 @@ class ProgressCallback(lightning.Callback):
         self._started = 0.0
         self._first_step = 0
 
-    def on_train_start(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule
-    ) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Begin to show."""
         self._started = self._line_at = time.monotonic()
         self._first_step = trainer.global_step
@@ -69,8 +66,8 @@ class ProgressCallback(lightning.Callback):
         self,
         trainer: lightning.Trainer,
         module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
+        outputs: object,
+        batch: object,
         batch_index: int,
     ) -> None:
         """Move the bar, or write a line now and then."""

@@ -6,8 +6,8 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger as LightningLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightly_core.engine.loggers.fanout import Fanout
 
@@ -41,6 +41,6 @@ class LoggerBridge(LightningLogger):
         )
 
     def log_hyperparams(
-        self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
+        self, params: dict[str, Any] | Namespace, *args: object, **kwargs: object
     ) -> None:
         """Do nothing: the engine records the configuration itself."""

@@ -39,7 +39,7 @@ class JsonlLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write one line; nan and infinities become null, which JSON can hold."""
-        line = {"step": step}
+        line: dict[str, float | None] = {"step": step}
         line.update({name: _jsonable(value) for name, value in metrics.items()})
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()

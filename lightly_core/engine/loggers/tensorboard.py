@@ -25,7 +25,7 @@ class TensorBoardLogger(Logger):
 
     def __init__(self, config: TensorBoardArgs, folder: Path, resume_step: int | None) -> None:
         self._prefix = config.prefix
-        self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(
             log_dir=str(folder / config.sub_dir if config.sub_dir else folder),
             purge_step=None if resume_step is None else resume_step + 1,
         )
@@ -33,19 +33,17 @@ class TensorBoardLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write one scalar a metric."""
         for name, value in metrics.items():
-            self._writer.add_scalar(self._prefix + name, value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(self._prefix + name, value, step)
 
     def log_config(self, config: Mapping[str, object]) -> None:
         """Write the configuration as a code block."""
         text = json.dumps(config, indent=2)
-        self._writer.add_text(  # type: ignore[no-untyped-call]
-            "config", "\n".join(f"    {line}" for line in text.splitlines()), 0
-        )
+        self._writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
 
     def log_image(self, name: str, image: np.ndarray, step: int) -> None:
         """Write a picture."""
-        self._writer.add_image(name, image, step, dataformats="HWC")  # type: ignore[no-untyped-call]
+        self._writer.add_image(name, image, step, dataformats="HWC")
 
     def finish(self, status: str) -> None:
         """Flush and close."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()

@@ -186,8 +186,32 @@ def test_looking_changes_nothing_in_the_model():
 
 def test_the_wrapper_follows_the_models_type():
     wrapper = TorchvisionWrapper(torchvision.models.squeezenet1_1()).to(torch.float64)
-    features = wrapper.forward_features(torch.zeros(1, 3, 64, 64, dtype=torch.float64))
-    assert features["features"].dtype == torch.float64
+    for again in (wrapper, TorchvisionWrapper(wrapper.model)):
+        features = again.forward_features(torch.zeros(1, 3, 64, 64, dtype=torch.float64))
+        assert features["features"].dtype == torch.float64
+
+
+def test_replaced_layers_are_used():
+    # What converting to synchronised batch norms does.
+    wrapper = TorchvisionWrapper(torchvision.models.resnet18()).eval()
+    wrapper.model.layer4 = nn.Sequential(wrapper.model.layer4[0], wrapper.model.layer4[1])
+    wrapper.model.layer4[1].bn2 = nn.Sequential(wrapper.model.layer4[1].bn2, nn.ReLU())
+    wrapper.model.layer4[1].bn2[0].weight.data.zero_()
+    images = torch.randn(1, 3, 64, 64)
+    block_input = []
+    wrapper.model.layer4[1].conv1.register_forward_hook(lambda _, x, y: block_input.append(x[0]))
+    features = wrapper.forward_features(images)["features"]
+    torch.testing.assert_close(features, block_input[0])
+
+
+def test_hooks_of_the_user_do_not_see_the_examination():
+    model = torchvision.models.squeezenet1_1()
+    shapes = []
+    model.features[0].register_forward_hook(lambda _, x, y: shapes.append(tuple(x[0].shape)))
+    wrapper = TorchvisionWrapper(model)
+    assert shapes == []
+    wrapper.forward_features(torch.zeros(1, 3, 64, 64))
+    assert shapes == [(1, 3, 64, 64)]
 
 
 def test_a_batch_of_one_trains():
@@ -207,19 +231,6 @@ class DependsOnValues(ChannelsLast):
 class HasConstant(ChannelsLast):
     def forward(self, x):
         return super().forward(x * torch.ones(1))
-
-
-class HasNoMap(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 8)
-
-    def forward(self, x):
-        return (
-            self.conv(x).mean(dim=(2, 3))
-            if False
-            else x.mean(dim=(2, 3)) @ torch.Tensor.t(self.conv.weight.sum(dim=(2, 3)))
-        )
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from typing import ClassVar
 from attrs import define, field
 from attrs.validators import and_, ge, gt
 
-from lightly_core.config.checks import finite
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
-from lightly_core.config.transform import (
+from lightly_core.config.augmentations import (
     ColorJitterArgs,
     GaussianBlurArgs,
     RandomFlipArgs,
     RandomResizeArgs,
-    TransformArgs,
 )
+from lightly_core.config.checks import finite
+from lightly_core.config.method import MethodConfig
+from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.transform import TransformArgs
 
 
 @define(frozen=True, kw_only=True)

@@ -147,7 +147,8 @@ def _parts(model: nn.Module, graph: fx.Graph, shapes: Sequence[Shapes]) -> _Part
 
 
 def _run(model: nn.Module, graph: fx.Graph, channels: int, size: int) -> Shapes:
-    image = torch.empty(_BATCH, channels, size, size, device="meta")
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    image = torch.empty(_BATCH, channels, size, size, device="meta", dtype=dtype)
     recorder = _Recorder(model, graph)
     with torch.no_grad():
         recorder.run(image)
@@ -169,9 +170,10 @@ def _shapes_at_working_sizes(model: nn.Module, graph: fx.Graph, channels: int) -
         with contextlib.suppress(Exception):
             shapes[size + _STEP] = _run(model, graph, channels, size + _STEP)
         return shapes
+    first_line = str(reason).partition("\n")[0]
     raise ConfigError(
         f"{type(model).__name__} takes no square image of {channels} channels; with "
-        f"{_FIRST_SIZE} pixels it fails with: {str(reason).partition(chr(10))[0]}\n  {WRAP_BY_HAND}"
+        f"{_FIRST_SIZE} pixels it fails with: {first_line}\n  {WRAP_BY_HAND}"
     )
 
 

@@ -1,0 +1,23 @@
+"""State dicts that load anywhere."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def portable_state_dict(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's tensors on the CPU, contiguous, none sharing memory with another.
+
+    A state dict as training leaves it may lie on a device that the reader lacks, or in the
+    memory layout that was fast for training.
+    """
+    portable: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, value in module.state_dict().items():
+        if not isinstance(value, Tensor):
+            continue  # what a module keeps as extra state is no tensor
+        tensor = value.detach().cpu().contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        portable[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    return portable

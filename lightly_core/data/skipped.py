@@ -81,7 +81,8 @@ class SkipLog:
 
     def _too_many(self) -> str:
         count, size = len(self._seen), self._dataset_size
-        first = [f"'{_shown(name)}' ({reason})" for _, name, reason in list(self._seen.values())[:3]]
+        rows = list(self._seen.values())[:3]
+        first = [f"'{_shown(name)}' ({reason})" for _, name, reason in rows]
         listed = "" if self._path is None else f" All are listed in {self._path}."
         return (
             f"{count} of {size} images ({100 * count / size:.3g} %) cannot be read, more than "

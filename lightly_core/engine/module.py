@@ -58,6 +58,10 @@ class TrainingModule(lightning.LightningModule):
         self._skip_batches = 0
         self._steps_seen = 0
         self.channels_last = resolved.settings.run.accelerator != "mps"
+        if self.channels_last:
+            # Here and not later: once DDP has made its buckets, gradients keep the layout that
+            # the weights had then, and a fused optimizer would pair them wrongly.
+            method.to(memory_format=torch.channels_last)
 
     # ------------------------------------------------------------------ data
 
@@ -143,9 +147,7 @@ class TrainingModule(lightning.LightningModule):
         return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
 
     def on_fit_start(self) -> None:
-        """Lay the weights out for fast convolutions."""
-        if self.channels_last:
-            self.method.to(memory_format=torch.channels_last)
+        """Begin in training mode, from the step that a resumed run has reached."""
         self.train()
         self._steps_seen = self.global_step
 

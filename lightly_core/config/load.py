@@ -194,6 +194,9 @@ def _run_config(
         problems.add(f"config: unknown key '{key}', did you mean {places}?")
     run = problems.attempt(lambda: structure(given, RunConfig, path="config"))
     if run is None:
+        readable = _readable_part(given)
+        if readable is not None:
+            problems.add(*(line for look in checks for line in look(readable)))
         return None
     if run.resume is not None:
         renamed = functools.partial(_without_resume, run, "resume_interrupted" in given)
@@ -203,6 +206,22 @@ def _run_config(
     for check in (_contradictions, _owned_keys, *checks):
         problems.add(*check(run))
     return run
+
+
+def _readable_part(given: Mapping[str, object]) -> RunConfig | None:
+    """Return the settings that are right, so that these can be looked at beside the wrong ones."""
+
+    def attempt(settings: Mapping[str, object]) -> RunConfig | None:
+        try:
+            return structure(settings, RunConfig, path="config")
+        except ConfigError:
+            return None
+
+    kept = {key: given[key] for key in ("out", "data", "model") if key in given}
+    for key, value in given.items():
+        if attempt({**kept, key: value}) is not None:
+            kept[key] = value
+    return attempt(kept)
 
 
 def _without_resume(run: RunConfig, new_name_given: bool) -> RunConfig:

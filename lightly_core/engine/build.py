@@ -141,15 +141,14 @@ def build_loggers(settings: Settings, folder: RunFolder, resume_step: int | None
     return Fanout(loggers)
 
 
-def check_views(module: TrainingModule) -> None:
-    """Refuse a data set whose first image does not become views, before training starts.
+def check_data(module: TrainingModule) -> None:
+    """Refuse loader arguments and images that cannot work, before anything is written.
 
     Raises:
-        ConfigError: The transform fails on it.
+        ConfigError: `loader_args` are wrong, or the transform fails on the first image.
+        DataError: No image can be read.
     """
-    from lightly_core.data.dataset import TrainingDataset
-
-    dataset = TrainingDataset(module.source, module.transform, 0)
+    dataset = module.make_loader(seed=0, rank=0).dataset
     try:
         dataset[(0, 0)]
     except ValueError as error:

@@ -28,13 +28,16 @@ class RunLogs:
         self._console.addFilter(_for_the_user)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
         self._file: logging.FileHandler | None = None
-        self._before: list[tuple[logging.Logger, int, bool]] = []
+        self._before: list[tuple[logging.Logger, int, bool, list[logging.Handler]]] = []
 
     def __enter__(self) -> RunLogs:
         """Start to listen."""
         for name in _LOGGERS:
             target = logging.getLogger(name)
-            self._before.append((target, target.level, target.propagate))
+            own = target.handlers[:]
+            self._before.append((target, target.level, target.propagate, own))
+            if name.startswith("lightning"):
+                target.handlers = []  # it prints by itself what is for the file only
             target.setLevel(logging.DEBUG if name == "lightly_core" else logging.INFO)
             target.propagate = False
             target.addHandler(self._console)
@@ -52,7 +55,7 @@ class RunLogs:
         )
         self._memory.setTarget(self._file)
         self._memory.flush()
-        for target, _, _ in self._before:
+        for target, *_ in self._before:
             target.removeHandler(self._memory)
             target.addHandler(self._file)
 
@@ -66,10 +69,8 @@ class RunLogs:
         if error is not None and self._file is not None:
             logging.getLogger(__name__).debug("The run ended with an error.", exc_info=error)
         logging.captureWarnings(False)
-        for target, level, propagate in self._before:
-            for handler in (self._console, self._memory, self._file):
-                if handler is not None:
-                    target.removeHandler(handler)
+        for target, level, propagate, handlers in self._before:
+            target.handlers = handlers
             target.setLevel(level)
             target.propagate = propagate
         self._memory.setTarget(None)

@@ -72,23 +72,34 @@ class TrainingModule(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Build the loader; called by Lightning once process groups exist."""
-        run = self.resolved.settings.run
-        seed = self.trainer.strategy.broadcast(int(run.seed or 0), src=0)
-        loader = build_loader(
-            self.source,
-            self.transform,
-            seed=seed,
-            per_device_batch_size=self.resolved.per_device_batch_size,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-            num_workers=int(run.num_workers),
-            pin_memory=self.device.type == "cuda",
-            loader_args=run.loader_args or {},
+        # Every process has drawn its own seed where None was asked for.
+        seed = self.trainer.strategy.broadcast(int(self.resolved.settings.run.seed or 0), src=0)
+        loader = self.make_loader(
+            seed, self.trainer.global_rank, pin_memory=self.device.type == "cuda"
         )
         self._sampler = loader.batch_sampler
         self._sampler.set_epoch(self._start_epoch)  # type: ignore[union-attr]
         self._sampler.skip_batches(self._skip_batches)  # type: ignore[union-attr]
         return loader
+
+    def make_loader(self, seed: int, rank: int, *, pin_memory: bool = False) -> DataLoader[Any]:
+        """Build the loader of one process; nothing is read before it is iterated.
+
+        Raises:
+            ConfigError: `loader_args` are wrong.
+        """
+        run = self.resolved.settings.run
+        return build_loader(
+            self.source,
+            self.transform,
+            seed=seed,
+            per_device_batch_size=self.resolved.per_device_batch_size,
+            rank=rank,
+            world_size=self.resolved.world_size,
+            num_workers=int(run.num_workers),
+            pin_memory=pin_memory,
+            loader_args=run.loader_args or {},
+        )
 
     def on_train_epoch_start(self) -> None:
         """Give the sampler its epoch; not called where a run resumes inside one."""

@@ -122,7 +122,7 @@ class Run:
         torch.set_float32_matmul_precision(run.float32_matmul_precision)
         seed_everything(int(run.seed or 0))
         built = build.build_run(self.resolved, self.source, self.plugins.catalog)
-        build.check_views(built.module)
+        build.check_data(built.module)
         if is_first_process():
             self.folder.prepare(overwrite=run.overwrite, resume=self.resume is not None)
         self.logs.open_file(self.folder.log)

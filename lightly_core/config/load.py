@@ -15,9 +15,11 @@ from lightly_core.config.keyvalue import parse_pairs, read_toml
 from lightly_core.config.merging import Layers, from_python
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
+from lightly_core.config.owned_keys import owned_keys
 from lightly_core.config.settings import CallbacksArgs, RunConfig
 from lightly_core.config.structure import structure
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.transform import DEFAULT_TRANSFORM, TransformArgs
+from lightly_core.config.transform_choice import choose_transform
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.plugins.catalog import Catalog, Record
 from lightly_core.plugins.loading import load_config, split_model_name
@@ -26,33 +28,6 @@ T = TypeVar("T")
 
 #: Loggers that run without being asked for.
 DEFAULT_LOGGERS = ("jsonl", "tensorboard")
-
-#: Keys of `trainer_args` for which there is a setting of our own.
-TRAINER_KEYS = {
-    "accelerator": "accelerator",
-    "accumulate_grad_batches": "gradient_accumulation_steps",
-    "default_root_dir": "out",
-    "devices": "devices",
-    "enable_checkpointing": "callbacks.model_checkpoint",
-    "max_epochs": "epochs",
-    "num_nodes": "num_nodes",
-    "precision": "precision",
-    "strategy": "strategy",
-}
-
-#: Keys of `loader_args` that have a setting, or None: nobody but the run itself may set them.
-LOADER_KEYS = {
-    "batch_sampler": None,
-    "batch_size": "batch_size",
-    "collate_fn": None,
-    "dataset": "data",
-    "drop_last": None,
-    "generator": None,
-    "num_workers": "num_workers",
-    "sampler": None,
-    "shuffle": None,
-    "worker_init_fn": None,
-}
 
 
 @define(frozen=True, kw_only=True)
@@ -64,6 +39,7 @@ class Settings:
         method_record: Where the method is.
         method: Options of the method, complete.
         transform: Options of the augmentation, complete.
+        transform_record: Where the transform is; None for that of the core.
         optimizer_name: Name of the optimizer; never "auto".
         optimizer: Options of optimizer and schedule, complete.
         callbacks: Options of the callbacks, complete.
@@ -83,6 +59,7 @@ class Settings:
     callbacks: CallbacksArgs
     loggers: dict[str, object]
     logger_records: dict[str, Record]
+    transform_record: Record | None = None
     model_record: Record | None = None
     model_name: str | None = None
     origins: dict[str, str] = attrs.field(factory=dict)
@@ -123,7 +100,8 @@ def load_settings(
     method_record, config_cls = _method(catalog, layers, problems)
     optimizer_cls = _optimizer_class(layers, config_cls)
     run = _run_config(layers, config_cls, optimizer_cls, checks, problems)
-    method, transform, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
+    method, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
+    transform_record, transform = _transform(catalog, layers, config_cls, problems)
     callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
     logger_records, loggers = _loggers(catalog, layers, problems)
     model_record, model_name = _model(catalog, layers, problems)
@@ -140,6 +118,7 @@ def load_settings(
         method_record=method_record,
         method=method,
         transform=transform,
+        transform_record=transform_record,
         optimizer_name=type(method).optimizer if run.optim == "auto" else run.optim,
         optimizer=optimizer,
         callbacks=callbacks,
@@ -203,7 +182,7 @@ def _run_config(
         run = problems.attempt(renamed)
         if run is None:
             return None
-    for check in (_contradictions, _owned_keys, *checks):
+    for check in (_contradictions, owned_keys, *checks):
         problems.add(*check(run))
     return run
 
@@ -247,18 +226,6 @@ def _contradictions(run: RunConfig) -> Iterator[str]:
             "config.overwrite: it would delete the run that resume_interrupted goes on with; "
             "give one of the two"
         )
-
-
-def _owned_keys(run: RunConfig) -> Iterator[str]:
-    for group, given, owned in (
-        ("loader_args", run.loader_args, LOADER_KEYS),
-        ("trainer_args", run.trainer_args, TRAINER_KEYS),
-    ):
-        for key in given or {}:
-            if key in owned:
-                setting = owned[key]
-                remedy = f"use the setting '{setting}' instead" if setting else "leave it out"
-                yield f"config.{group}.{key}: set by the run itself; {remedy}"
 
 
 def _misplaced(
@@ -319,7 +286,7 @@ def _groups(
     config_cls: type[MethodConfig] | None,
     optimizer_cls: type[OptimizerArgs] | None,
     problems: _Problems,
-) -> tuple[MethodConfig | None, TransformArgs | None, OptimizerArgs | None]:
+) -> tuple[MethodConfig | None, OptimizerArgs | None]:
     """Check the groups whose defaults the method decides."""
     optimizer = None
     if optimizer_cls is not None:
@@ -327,13 +294,28 @@ def _groups(
         base = (config_cls or MethodConfig).default_optimizer(names[optimizer_cls])
         optimizer = _group(layers, "optim_args", type(base), base, problems)
     if config_cls is None:
-        return None, None, optimizer  # which keys are right depends on the method
-    method = _group(layers, "method_args", config_cls, None, problems)
+        return None, optimizer  # which keys are right depends on the method
+    return _group(layers, "method_args", config_cls, None, problems), optimizer
+
+
+def _transform(
+    catalog: Catalog,
+    layers: Layers,
+    config_cls: type[MethodConfig] | None,
+    problems: _Problems,
+) -> tuple[Record | None, TransformArgs | None]:
+    if config_cls is None:
+        return None, None
+    name = layers.merged_group("transform_args", None).get("name", DEFAULT_TRANSFORM)
     views = _transform_base(config_cls)
-    transform = _group(layers, "transform_args", type(views), views, problems)
+    found = problems.attempt(
+        lambda: choose_transform(catalog, str(name), views), at="config.transform_args.name"
+    )
+    record, base = found or (None, views)
+    transform = _group(layers, "transform_args", type(base), base, problems)
     if transform is not None:
         problems.add(*_view_count(config_cls, transform.num_views))
-    return method, transform, optimizer
+    return record, transform
 
 
 def _group(

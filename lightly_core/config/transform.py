@@ -22,6 +22,9 @@ from lightly_core.config.augmentations import (
 )
 from lightly_core.config.checks import probability, sizes
 
+#: Value of `name` that means the augmentation of the core.
+DEFAULT_TRANSFORM = "default"
+
 
 @define(frozen=True)
 class ViewSpec:
@@ -41,6 +44,10 @@ class ViewSpec:
 class TransformArgs:
     """The views of an image. A group set to None is switched off."""
 
+    name: str = field(
+        default=DEFAULT_TRANSFORM,
+        metadata={"help": "which transform makes the views: 'default', or that of a plugin"},
+    )
     image_size: int | tuple[int, int] = field(
         default=(224, 224),
         validator=sizes,

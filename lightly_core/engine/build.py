@@ -23,7 +23,7 @@ from lightly_core.models.probing import freeze_unused, probe, unfreeze
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_target
-from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext
+from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext, Transform
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +82,8 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         raise PluginError(
             f"method '{run.method}' is a {type(method).__name__}, expected a torch.nn.Module"
         )
-    module = TrainingModule(
-        method, TwoStageTransform(settings.transform), source, resolved, metadata(settings)
-    )
+    transform = _build_transform(settings)
+    module = TrainingModule(method, transform, source, resolved, metadata(settings))
     return BuiltRun(built, wrapper, method, module, tuple(unused))
 
 
@@ -102,6 +101,14 @@ def _build_method(resolved: Resolved, wrapper: ModelWrapper, dataset_size: int) 
     )
     method = method_class(settings.method, wrapper, context)  # type: ignore[operator]
     return method  # type: ignore[no-any-return]
+
+
+def _build_transform(settings: Settings) -> Transform:
+    if settings.transform_record is None:
+        return TwoStageTransform(settings.transform)
+    transform_class = load_target(settings.transform_record)
+    transform = transform_class(settings.transform)  # type: ignore[operator]
+    return transform  # type: ignore[no-any-return]
 
 
 def metadata(settings: Settings) -> dict[str, str]:

@@ -309,10 +309,8 @@ def test_a_misspelled_setting_is_answered_with_the_right_one(cls, field, mangle)
         name = name + name[-1]
     elif mangle == "swap" and len(name) > 4:
         name = name[:2] + name[3] + name[2] + name[4:]
-    else:
+    if name == field.name:  # upper case, a short name, or two equal letters
         name = name.upper()
-    if name == field.name:
-        pytest.skip("two equal letters were swapped")
     lines = wrong({name: 1}, cls)
     assert f"config: unknown key '{name}', did you mean '{field.name}'?" in lines
 

@@ -1,0 +1,18 @@
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_the_subset_has_the_first_images_of_every_class(tmp_path):
+    for label in "ab":
+        (tmp_path / "all" / label).mkdir(parents=True)
+        for index in range(4):
+            (tmp_path / "all" / label / f"{index}.png").write_text(f"{label}{index}")
+    command = [sys.executable, EXAMPLES / "subset.py", tmp_path / "all", tmp_path / "part", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "4 images\n"
+    names = sorted(str(p.relative_to(tmp_path / "part")) for p in tmp_path.glob("part/*/*"))
+    assert names == ["a/0.png", "a/1.png", "b/0.png", "b/1.png"]
+    assert (tmp_path / "part/b/1.png").read_text() == "b1"

@@ -27,7 +27,7 @@ def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
 
     Args:
         pattern: Keep only names that match: with ``*``, ``?`` or ``[...]`` the whole name must,
-            without them it must contain the text. Case does not count.
+            with or without its library; without them it must contain the text. Case does not count.
         live: Ask the libraries themselves, which imports them, in place of the plugins' lists.
 
     Raises:
@@ -61,7 +61,12 @@ def matching(names: Iterable[str], pattern: str | None) -> list[str]:
         return list(names)
     pattern = pattern.lower()
     if any(sign in pattern for sign in "*?["):
-        return [name for name in names if fnmatchcase(name.lower(), pattern)]
+        return [
+            name
+            for name in names
+            if fnmatchcase(name.lower(), pattern)
+            or fnmatchcase(name.lower().partition("/")[2], pattern)
+        ]
     return [name for name in names if pattern in name.lower()]
 
 

@@ -137,7 +137,7 @@ def test_methods_lists_and_marks_contested_names(sandbox, run):
         (("resnet",), ["zoo/resnet18", "zoo/ResNet50"]),
         (("ZOO/V",), ["zoo/vit"]),
         (("zoo/*5?",), ["zoo/ResNet50"]),
-        (("res*",), []),
+        (("res*",), ["zoo/resnet18", "zoo/ResNet50"]),
         (("*/[rv]*",), ["zoo/resnet18", "zoo/ResNet50", "zoo/vit"]),
     ],
 )

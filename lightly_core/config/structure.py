@@ -169,6 +169,8 @@ def _literal_hook(converter: Converter, cls: Annotation) -> Hook:
     words = get_args(cls)
 
     def hook(value: object, _: object) -> object:
+        if value is None and "none" in words:
+            return "none"  # the command line has read the word as None
         if any(type(value) is type(word) and value == word for word in words):
             return value
         raise _unexpected(cls, value)

@@ -404,3 +404,8 @@ def test_promise_13_teacher_url_reaches_the_method(load):
 def test_promise_02_seed_none(load):
     assert load(seed=None).run.seed is None
     assert load("seed=none").run.seed is None
+
+
+def test_the_word_none_reaches_a_setting_that_knows_it(load):
+    settings = load("optim_args.lr_scale_method=none")
+    assert settings.optimizer.lr_scale_method == "none"

@@ -37,10 +37,8 @@ class KnnCallback(lightning.Callback):
         """Measure what came out."""
         self.after = self._measure(trainer, module, "after")
 
-    def _measure(
-        self, trainer: lightning.Trainer, module: TrainingModule, when: str
-    ) -> float | None:
-        top1 = None
+    def _measure(self, trainer: lightning.Trainer, module: TrainingModule, when: str) -> float:
+        top1 = 0.0
         if trainer.is_global_zero:
             result = self._probe.run(
                 module.method.exported_wrapper(),
@@ -59,8 +57,8 @@ class KnnCallback(lightning.Callback):
             )
             for note in result.notes:
                 logger.info("kNN: %s", note)
-            self._loggers.log_metrics({"knn/top1": top1}, trainer.global_step)
-        trainer.strategy.barrier("knn")
+        top1 = trainer.strategy.broadcast(top1)
+        self._loggers.log_metrics({"knn/top1": top1}, trainer.global_step)
         return top1
 
     def state_dict(self) -> dict[str, Any]:

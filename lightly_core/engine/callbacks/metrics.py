@@ -22,7 +22,7 @@ class MetricsCallback(lightning.Callback):
     The device is waited for once per logging interval, never per step.
 
     Args:
-        loggers: Where metrics go (on the first process).
+        loggers: Where metrics go; empty on all processes but the first.
         callbacks: Which optional metrics are wanted.
         every_n_steps: Length of the interval in optimizer steps.
     """
@@ -106,8 +106,8 @@ class MetricsCallback(lightning.Callback):
         metrics["data_wait"] = min(self._waited / elapsed, 1.0)
         if self._callbacks.device_stats_monitor is not None:
             metrics.update(_memory(module.device))
-        if trainer.is_global_zero:
-            self._loggers.log_metrics(metrics, step)
+        # Other processes have no loggers, but their callbacks may monitor a metric.
+        self._loggers.log_metrics(metrics, step)
         self._restart_clocks()
         _check_finite(metrics, step, self._callbacks)
 
@@ -119,7 +119,7 @@ class MetricsCallback(lightning.Callback):
         """Show the newest values to callbacks that monitor one."""
         for name, value in self._loggers.latest.items():
             if not name.startswith(("images_per_second", "data_wait", "epoch")):
-                module.log(name, torch.tensor(value), logger=False, rank_zero_only=True)
+                module.log(name, torch.tensor(value), logger=False)
 
 
 def _mean_over_processes(trainer: lightning.Trainer, metrics: dict[str, float]) -> dict[str, float]:

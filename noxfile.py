@@ -43,7 +43,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    install(session, "mypy>=1.15", "types-setuptools")
+    install(session, "mypy>=1.15", "pytest", "types-setuptools")
     session.run("mypy", "lightly_core", *(f"plugins/{name}/src" for name in PLUGINS))
 
 

@@ -16,3 +16,11 @@ def test_the_subset_has_the_first_images_of_every_class(tmp_path):
     names = sorted(str(p.relative_to(tmp_path / "part")) for p in tmp_path.glob("part/*/*"))
     assert names == ["a/0.png", "a/1.png", "b/0.png", "b/1.png"]
     assert (tmp_path / "part/b/1.png").read_text() == "b1"
+
+
+def test_the_speed_of_a_step_is_measured_in_both_precisions():
+    command = [sys.executable, EXAMPLES / "step_speed.py", "torchvision/squeezenet1_1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row = done.stdout.splitlines()[-1].split("|")
+    assert row[1].strip() == "torchvision/squeezenet1_1"
+    assert all(float(cell.strip().removesuffix(" s")) > 0 for cell in row[2:4])

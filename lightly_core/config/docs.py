@@ -76,7 +76,8 @@ All settings are given in Python as arguments of `lightly_core.pretrain`, on the
 `key=value`, or in a TOML file (`lightly run --config run.toml`). Python arguments overrule pairs,
 pairs overrule the file, and the file overrules the defaults. Names with dots stand for nested
 dictionaries: `transform_args.random_flip.vertical_prob=0.5`. A group is switched off with `None`
-in Python, `none` or `false` on the command line, and `false` in TOML.
+in Python, `none` or `false` on the command line, and `false` in TOML. What "auto" means is in
+[running.md](running.md).
 
 """
 

@@ -7,12 +7,12 @@ processes and a resume in the middle of an epoch change nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from attrs import define, field
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
@@ -29,9 +29,11 @@ from lightly_core.protocols import Sample, Transform
 _MAX_TRIES = 100
 
 
-@dataclass
+@define(eq=False)
 class RawBatch:
     """Samples of one batch before the device's stage.
+
+    No dataclass: Lightning looks into these and would round the parameters to half precision.
 
     Attributes:
         pixels: One tensor (B, C, H, W) a view, uint8 or float32 in [0, 1].
@@ -44,8 +46,8 @@ class RawBatch:
     pixels: list[Tensor]
     parameters: list[Tensor]
     indices: Tensor
-    extras: dict[str, Tensor] = field(default_factory=dict)
-    skipped: list[Skipped] = field(default_factory=list)
+    extras: dict[str, Tensor] = field(factory=dict)
+    skipped: list[Skipped] = field(factory=list)
 
     def pin_memory(self) -> RawBatch:
         """Return a copy whose pixels, indices and extras can be moved without waiting."""

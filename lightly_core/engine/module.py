@@ -117,6 +117,9 @@ class TrainingModule(lightning.LightningModule):
         """Run the device's stage of the augmentation."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views = self.transform.views(batch.pixels, batch.parameters)
+        # Weights are float32 but for the precisions that end in "-true".
+        dtype = next(self.method.parameters()).dtype
+        views = [view.to(dtype) for view in views]
         if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         self.skipped = batch.skipped

@@ -157,6 +157,12 @@ def test_embed_dim_adds_a_layer_and_leaves_the_exported_model_as_it_is(pretrain,
     assert exported.keys() == short_run()["model"].get_model().state_dict().keys()
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true", "64-true"])
+def test_every_precision_of_a_cpu_trains(precision, pretrain, short_run, read_metrics):
+    result = pretrain(**short_run(precision=precision))
+    assert all(0 < line["train_loss"] < 20 for line in read_metrics(result.folder))
+
+
 def test_epochs_zero_exports_the_model_as_it_came(pretrain, short_run):
     settings = short_run(epochs=0)
     before = {k: v.clone() for k, v in settings["model"].get_model().state_dict().items()}

@@ -4,6 +4,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from lightly_core.config.augmentations import GaussianBlurArgs, RandomResizeArgs
+from lightly_core.config.checks import read_devices
 from lightly_core.config.load import Settings, load_settings
 from lightly_core.config.merging import merge
 from lightly_core.config.optim import AdamWArgs, LARSArgs, SGDArgs
@@ -298,9 +299,12 @@ def test_devices_that_make_no_sense_are_refused(problems, value):
     assert line.startswith("config.devices: must be 'auto', a number >= 1")
 
 
-@pytest.mark.parametrize("value", ["auto", "2", "'2'", "0,1", "-1", "[3]", "0,"])
-def test_promise_15_devices_as_comma_string(load, value):
-    load(f"devices={value}")
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("auto", None), ("2", 2), ("'2'", 2), ("0,1", [0, 1]), ("[3]", [3]), ("0,", [0])],
+)
+def test_promise_15_devices_as_comma_string(load, value, expected):
+    assert read_devices(load(f"devices={value}").run.devices) == expected
 
 
 def test_promise_15_strategy_as_text(load):

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -63,7 +63,16 @@ class ModelWrapper(Protocol):
 
 
 class ModelLibrary(ABC):
-    """How one library's models come in and go out; the target of a ``catalog.models`` record."""
+    """How one library's models come in and go out; the target of a ``catalog.models`` record.
+
+    Attributes:
+        examples: Small models without prefix, one of each kind; the conformance checks try them.
+        pickled_modules: Top-level modules whose classes a weights file of the library may hold as
+            pickled objects, such as ``("ultralytics",)``; all others are refused.
+    """
+
+    examples: ClassVar[Sequence[str]] = ()
+    pickled_modules: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def create(
@@ -87,6 +96,21 @@ class ModelLibrary(ABC):
     def save(self, module: nn.Module, path: Path) -> None:
         """Write the file that the library itself loads; by default the plain state dict."""
         torch.save(portable_state_dict(module), path)
+
+    def translate_weights(
+        self, tensors: Mapping[str, Tensor], module: nn.Module
+    ) -> Mapping[str, Tensor]:
+        """Bring tensors from another layout, in which weights are published, to that of `module`.
+
+        Args:
+            tensors: Contents of a weights file by name.
+            module: As `ModelWrapper.get_model` returns it.
+
+        Returns:
+            Tensors under the names and in the shapes of `module`; by default they are returned as
+            they are.
+        """
+        return tensors
 
     @abstractmethod
     def snippet(

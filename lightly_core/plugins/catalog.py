@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from attrs import frozen
@@ -92,6 +92,8 @@ class Catalog:
         names: Sequence[str] | str | None,
         wraps: Sequence[str] = (),
         requires: Sequence[str] = (),
+        complete: bool = True,
+        abilities: Mapping[str, Sequence[str]] | None = None,
         summary: str,
         licence: str | None = None,
     ) -> None:
@@ -101,9 +103,13 @@ class Catalog:
             prefix: What users type before the slash in ``model=``.
             target: A `lightly_core.protocols.ModelLibrary`, ``package.module:Name``.
             names: The models without prefix; or ``package:file.txt``, one name a line; or None
-                if only the library itself knows. Names that are not listed are refused.
+                if only the library itself knows.
             wraps: Top-level modules whose classes it can wrap, such as ``("timm",)``.
             requires: Requirements beyond the plugin's own, such as ``("timm>=1.0",)``.
+            complete: Whether `names` are all there are: others are refused without importing the
+                library. False where another version of it may know more, or files are names too.
+            abilities: Abilities that some models have (names in `lightly_core.abilities`), each
+                with a few such models, which error messages suggest.
             summary: One line for the lists.
             licence: Licence of the library, where it is not Apache-2.0.
 
@@ -117,6 +123,8 @@ class Catalog:
             names=names if isinstance(names, str) or names is None else tuple(names),
             wraps=wraps,
             requires=requires,
+            complete=complete,
+            abilities=tuple((key, tuple(value)) for key, value in (abilities or {}).items()),
             summary=summary,
             licence=licence,
         )
@@ -272,6 +280,8 @@ class Catalog:
         names: tuple[str, ...] | str | None = None,
         wraps: Sequence[str] = (),
         requires: Sequence[str] = (),
+        complete: bool = True,
+        abilities: tuple[tuple[str, tuple[str, ...]], ...] = (),
         licence: str | None = None,
     ) -> None:
         owner = self._owner
@@ -295,6 +305,8 @@ class Catalog:
             names=names,
             wraps=tuple(wraps),
             requires=tuple(requires),
+            complete=complete,
+            abilities=abilities,
             licence=licence,
             plugin=owner.plugin,
             distribution=owner.distribution,

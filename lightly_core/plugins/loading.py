@@ -71,7 +71,7 @@ def model_names(record: Record) -> tuple[str, ...]:
 def split_model_name(catalog: Catalog, name: str) -> tuple[Record, str]:
     """Split ``library/name`` and look the library up.
 
-    Names are checked against what the plugin lists; where it lists none, any name passes.
+    Names are checked against what the plugin lists; where that list is not complete, any passes.
 
     Args:
         catalog: What is installed.
@@ -89,7 +89,7 @@ def split_model_name(catalog: Catalog, name: str) -> tuple[Record, str]:
         raise UnknownModelError(_no_prefix(catalog, name))
     record = catalog.get("models", prefix)
     known = model_names(record)
-    if record.names is None or model in known:
+    if record.names is None or not record.complete or model in known:
         return record, model
     near = close_names(model, known)
     second = f"  did you mean {near}?\n" if near else ""

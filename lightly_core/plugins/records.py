@@ -42,6 +42,9 @@ class Record:
         names: Models without prefix, or ``package:file.txt`` with one name a line; None: unknown.
         wraps: Top-level modules of the classes that a model library can wrap.
         requires: Requirements that ``pip install`` understands.
+        complete: Whether `names` are all; if not, the library itself decides about others.
+        abilities: What some of a library's models can do (`lightly_core.abilities`), each with a
+            few models that can.
         licence: Licence of the library behind it, where it differs from the framework's.
         plugin: Name of the entry point.
         distribution: Name of the installed distribution.
@@ -56,6 +59,8 @@ class Record:
     names: tuple[str, ...] | str | None = None
     wraps: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    complete: bool = True
+    abilities: tuple[tuple[str, tuple[str, ...]], ...] = ()
     licence: str | None = None
     # Two entry points of one distribution may register the same thing: same record.
     plugin: str = field(eq=False)

@@ -10,8 +10,19 @@ nox.options.reuse_existing_virtualenvs = True
 
 CODE = ("lightly_core", "plugins", "tests", "examples", "noxfile.py")
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
+TEST_TOOLS = (
+    *("pytest", "pytest-xdist", "import-linter"),
+    "hatchling>=1.26",  # builds the example plugin without a network
+)
 # One thread a worker: torch's own threads would only fight over the cores.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def folders_of(plugin: str) -> list[str]:
+    """The folders of a plugin and of those plugins that it requires."""
+    text = Path(f"plugins/{plugin}/pyproject.toml").read_text()
+    required = [name for name in PLUGINS if name != plugin and f'"lightly-{name}>=' in text]
+    return [f"plugins/{plugin}", *(folder for name in required for folder in folders_of(name))]
 
 
 def install(session: nox.Session, *tools: str) -> None:
@@ -21,14 +32,14 @@ def install(session: nox.Session, *tools: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The fast suite: everything that takes seconds."""
-    install(session, "pytest", "pytest-xdist", "import-linter")
+    install(session, *TEST_TOOLS)
     session.run("pytest", "-n", "2", "-m", "not slow", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The tests that take minutes: every torchvision model, several processes."""
-    install(session, "pytest", "pytest-xdist", "import-linter")
+    """The tests that take minutes: every model family, several processes."""
+    install(session, *TEST_TOOLS)
     session.run("pytest", "-n", "2", "-m", "slow", *session.posargs, env=ENVIRONMENT)
 
 
@@ -50,8 +61,9 @@ def types(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("plugin", PLUGINS)
 def contract(session: nox.Session, plugin: str) -> None:
-    """The tests of one plugin, installed with the core alone."""
-    session.install("-e", ".", "-e", f"plugins/{plugin}", "pytest")
+    """The tests of one plugin, installed with the core and the plugins that it requires alone."""
+    editable = [argument for folder in folders_of(plugin) for argument in ("-e", folder)]
+    session.install("-e", ".", *editable, "pytest")
     session.run("pytest", "-m", "not slow", f"plugins/{plugin}/tests", env=ENVIRONMENT)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.errors import RunError as RunError
     from lightly_core.errors import RunInterrupted as RunInterrupted
     from lightly_core.errors import UnknownModelError as UnknownModelError
+    from lightly_core.models.custom import wrap as wrap
     from lightly_core.models.wrapping import get_wrapped_model as get_wrapped_model
     from lightly_core.plugins.catalog import Catalog as Catalog
     from lightly_core.plugins.hookspecs import hookimpl as hookimpl
@@ -53,6 +54,7 @@ _HOMES = {
     "pretrain": "lightly_core.api",
     "run": "lightly_core.api",
     "train": "lightly_core.api",
+    "wrap": "lightly_core.models.custom",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
-from lightly_core.errors import ConfigError
+from lightly_core.errors import MissingAbilityError
 from lightly_core.plugins.discovery import get_plugins
 
 #: Names of the abilities as plugins register them, see `lightly_core.plugins.catalog.Catalog`.
@@ -120,6 +120,15 @@ class ActivationCheckpointing(Protocol):
         ...
 
 
+@runtime_checkable
+class InputNormalization(Protocol):
+    """A backbone that knows how the images that its weights were trained on were normalised."""
+
+    def input_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel, for values in [0, 1]."""
+        ...
+
+
 _A = TypeVar("_A")
 
 _MEANINGS: dict[type, tuple[str, str]] = {
@@ -134,11 +143,12 @@ def require_ability(wrapper: object, ability: type[_A], needed_by: str) -> _A:
 
     Args:
         wrapper: Any wrapper.
-        ability: `TokenModel`, `MultiScaleFeatures` or `ActivationCheckpointing`.
+        ability: `TokenModel`, `MultiScaleFeatures` or `ActivationCheckpointing`. The fourth,
+            `InputNormalization`, is asked for with `isinstance`: no caller depends on it.
         needed_by: Who asks, as the beginning of a sentence: ``"method 'ibot'"``.
 
     Raises:
-        ConfigError: It does not have it; the message lists models that do.
+        MissingAbilityError: It does not have it; the message lists models that do.
     """
     if isinstance(wrapper, ability):
         return wrapper
@@ -154,6 +164,6 @@ def require_ability(wrapper: object, ability: type[_A], needed_by: str) -> _A:
     models = ", ".join(examples) or "no installed plugin has one"
     get_model = getattr(wrapper, "get_model", None)
     got = type(get_model() if callable(get_model) else wrapper).__name__
-    raise ConfigError(
+    raise MissingAbilityError(
         f"{needed_by} needs a model with {meaning}, which {got} does not have\n  models: {models}"
     )

@@ -50,6 +50,10 @@ class UnknownModelError(ConfigError):
     """No installed plugin provides the model that was asked for."""
 
 
+class MissingAbilityError(ConfigError):
+    """The model cannot do what a method or a setting needs, see `lightly_core.abilities`."""
+
+
 class PluginError(LightlyError):
     """A plugin that was asked for cannot be used: broken, blocked, incompatible or ambiguous."""
 

@@ -69,10 +69,13 @@ class ModelLibrary(ABC):
         examples: Small models without prefix, one of each kind; the conformance checks try them.
         pickled_modules: Top-level modules whose classes a weights file of the library may hold as
             pickled objects, such as ``("ultralytics",)``; all others are refused.
+        loads_weights: Whether `create` takes a file or URL as ``weights`` in `model_args`, loads it
+            completely or not at all, and then fetches no weights of its own.
     """
 
     examples: ClassVar[Sequence[str]] = ()
     pickled_modules: ClassVar[Sequence[str]] = ()
+    loads_weights: ClassVar[bool] = False
 
     @abstractmethod
     def create(
@@ -215,6 +218,9 @@ class RunContext:
         world_size: Number of processes.
         input_channels: C.
         num_views: Global views per image.
+        image_size: Height and width of a global view in pixels.
+        mean: What `Batch.views` were normalised with, for values in [0, 1], a number a channel.
+        std: As `mean`.
     """
 
     dataset_size: int
@@ -224,6 +230,9 @@ class RunContext:
     world_size: int = 1
     input_channels: int = 3
     num_views: int = 2
+    image_size: tuple[int, int] = (224, 224)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
 
 @dataclass

@@ -60,7 +60,7 @@ def lightly(tmp_path, images, capfd):
         (["epochs=atuo"], ["config.epochs", "'auto'", "atuo"]),
         (["epochs=-1"], ["epochs", ">= 0", "-1"]),
         (["method=simclrr"], ["unknown method 'simclrr'", "did you mean 'simclr'"]),
-        (["method=distillation"], ["unknown method 'distillation'", "known: simclr"]),
+        (["method=distilation"], ["unknown method 'distilation'", "did you mean 'distillation'"]),
         (["model=torchvision/resnet81"], ["resnet81", "did you mean"]),
         (["model=timmm/resnet18"], ["timmm", "torchvision"]),
         (["model=resnet18"], ["resnet18", "torchvision/resnet18"]),

@@ -27,6 +27,7 @@ COMMANDS = {
     "methods": "list pretraining methods",
     "models": "list models",
     "plugins": "list installed plugins and what became of each",
+    "plugin": "check a plugin that you write",
 }
 
 #: Commands whose output may be read by a program that stops reading.

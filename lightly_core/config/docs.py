@@ -37,6 +37,7 @@ _WIDER = {
     "devices": "int | str | Sequence[int]",
     "accelerator": "str | Accelerator",
     "strategy": "str | Strategy",
+    "activation_checkpoint_args": "Mapping[str, Any] | None",
 }
 
 _SIGNATURE_HEAD = '''\

@@ -113,6 +113,8 @@ def load_settings(
     assert transform is not None
     assert optimizer is not None
     assert callbacks is not None
+    if method_record.alias_of is not None:
+        run = evolve(run, method=method_record.alias_of)
     return Settings(
         run=run,
         method_record=method_record,

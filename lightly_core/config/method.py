@@ -19,12 +19,14 @@ class RunFacts:
         effective_batch_size: Images per optimizer step: devices, nodes and accumulation counted.
         total_steps: Optimizer steps of the whole run.
         steps_per_epoch: Optimizer steps of one epoch.
+        native_bf16: Whether the accelerator computes bfloat16 natively.
     """
 
     dataset_size: int
     effective_batch_size: int
     total_steps: int
     steps_per_epoch: int
+    native_bf16: bool = False
 
 
 @define(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class MethodConfig:
     target_steps: ClassVar[int] = 100_000
     #: Fewest and most global views per image; None means no upper limit.
     view_counts: ClassVar[tuple[int, int | None]] = (1, None)
+    #: Largest norm of the gradient where ``trainer_args`` names none; None: it is not clipped.
+    gradient_clip_val: ClassVar[float | None] = None
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

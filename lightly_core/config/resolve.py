@@ -17,6 +17,7 @@ from lightly_core.config.load import DEFAULT_LOGGERS, Settings
 from lightly_core.config.machine import Machine
 from lightly_core.config.method import MethodConfig, RunFacts
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.secrets import without_secrets
 from lightly_core.config.settings import PythonObject, RunConfig
 from lightly_core.errors import ConfigError, DataError, PluginError
 
@@ -47,6 +48,7 @@ class Resolved:
         total_steps: Optimizer steps of the run.
         peak_lr: Learning rate after the warm-up.
         warmup_steps: Optimizer steps of the warm-up.
+        gradient_clip_val: What Lightning clips gradients to; None: it does not.
         log_every_n_steps: Optimizer steps between two entries of the metrics.
     """
 
@@ -65,10 +67,14 @@ class Resolved:
     total_steps: int
     peak_lr: float
     warmup_steps: int
+    gradient_clip_val: float | None
     log_every_n_steps: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return nested plain data: the settings with all groups filled in, and "derived"."""
+        """Return nested plain data: the settings with all groups filled in, and "derived".
+
+        It is what is logged and stored, so keys in addresses are left out.
+        """
         settings = self.settings
         loggers = {**dict.fromkeys(DEFAULT_LOGGERS), **settings.loggers}
         groups = {
@@ -86,7 +92,7 @@ class Resolved:
         data: dict[str, Any] = plain(settings.run)
         data.update({name: plain(group) for name, group in groups.items()})
         data["derived"] = plain(derived)
-        return data
+        return {name: without_secrets(value) for name, value in data.items()}
 
 
 def draw_seed() -> int:
@@ -125,12 +131,8 @@ def resolve(
     effective_batch_size = batch_size * min(accumulation, batches)
     steps_per_epoch = math.ceil(batches / accumulation)
     epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
-    facts = RunFacts(
-        dataset_size=dataset_size,
-        effective_batch_size=effective_batch_size,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-    )
+    native = _has_native_bf16(run.accelerator, machine)
+    facts = RunFacts(dataset_size, effective_batch_size, total_steps, steps_per_epoch, native)
     run = evolve(
         run,
         batch_size=batch_size,
@@ -155,6 +157,7 @@ def resolve(
         total_steps=total_steps,
         peak_lr=peak_lr(settings.optimizer, effective_batch_size),
         warmup_steps=warmup_steps(settings.optimizer, steps_per_epoch, total_steps),
+        gradient_clip_val=_clip_value(run, type(settings.method)),
         log_every_n_steps=_log_interval(run, steps_per_epoch),
     )
 
@@ -201,6 +204,13 @@ def _length(
         epochs = run.epochs
     total_steps = epochs * steps_per_epoch
     return epochs, total_steps if limit == -1 else min(total_steps, limit)
+
+
+def _clip_value(run: RunConfig, config_cls: type[MethodConfig]) -> float | None:
+    value: float | None = (run.trainer_args or {}).get(
+        "gradient_clip_val", config_cls.gradient_clip_val
+    )
+    return value
 
 
 def _accumulation(run: RunConfig, batches: int, warnings: list[str]) -> int:
@@ -290,8 +300,7 @@ def _hardware(run: RunConfig, machine: Machine, warnings: list[str]) -> RunConfi
     kind = accelerator if isinstance(accelerator, str) else "other"
     precision = run.precision
     if precision == "auto":
-        native = {"gpu": machine.cuda_bf16, "cpu": machine.cpu_bf16}
-        precision = "bf16-mixed" if native.get(kind, False) else "32-true"
+        precision = "bf16-mixed" if _has_native_bf16(accelerator, machine) else "32-true"
     if (precision, kind) in (("16-mixed", "cpu"), ("64-true", "mps")):
         raise ConfigError(
             f"config.precision: '{precision}' does not work on accelerator '{kind}'; use 'auto'"
@@ -306,6 +315,10 @@ def _hardware(run: RunConfig, machine: Machine, warnings: list[str]) -> RunConfi
         precision=precision,
         float32_matmul_precision=matmul,
     )
+
+
+def _has_native_bf16(accelerator: str | PythonObject, machine: Machine) -> bool:
+    return {"gpu": machine.cuda_bf16, "cpu": machine.cpu_bf16}.get(str(accelerator), False)
 
 
 def _accelerator(run: RunConfig, machine: Machine) -> str | PythonObject:

@@ -42,6 +42,20 @@ class PythonObject:
 
 
 @define(frozen=True, kw_only=True)
+class ActivationCheckpointArgs:
+    """Compute activations again in the backward pass, to save memory."""
+
+    enabled: bool = field(
+        default=False, metadata={"help": "on or off; the numbers stay the same, a step is slower"}
+    )
+    every_n_blocks: int = field(
+        default=1,
+        validator=ge(1),
+        metadata={"help": "blocks computed again together, for vision transformers"},
+    )
+
+
+@define(frozen=True, kw_only=True)
 class RunConfig:
     """All settings of `lightly run` and `lightly_core.pretrain`."""
 
@@ -138,6 +152,10 @@ class RunConfig:
     )
     model_args: dict[str, Any] | None = field(
         default=None, metadata={"help": "arguments of the model's constructor"}
+    )
+    activation_checkpoint_args: ActivationCheckpointArgs | None = field(
+        default=None,
+        metadata={"help": "less memory for activations; None: off"},
     )
     gradient_accumulation_steps: int = field(
         default=1,

@@ -51,6 +51,7 @@ class RunSettings(TypedDict, total=False):
     loader_args: Mapping[str, Any] | None
     trainer_args: Mapping[str, Any] | None
     model_args: Mapping[str, Any] | None
+    activation_checkpoint_args: Mapping[str, Any] | None
     gradient_accumulation_steps: int
     max_skipped: float
     resume: bool | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 import lightly_core
+from lightly_core.abilities import ActivationCheckpointing, require_ability
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved
 from lightly_core.data.sources import ImageSource
@@ -18,7 +19,7 @@ from lightly_core.engine.module import TrainingModule
 from lightly_core.engine.trainer import plain
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.export.weights import load_weights
-from lightly_core.models.embedding import EmbeddingWrapper
+from lightly_core.models.embedding import embed
 from lightly_core.models.probing import freeze_unused, probe, unfreeze
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
@@ -69,11 +70,16 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     wrapper: ModelWrapper = built.wrapper
     size = settings.transform.size
     probe(wrapper, settings.transform.channels, size)
-    if run.checkpoint is not None:
-        report = load_weights(wrapper, run.checkpoint)
-        logger.info("Weights from '%s': %s", run.checkpoint, report.summary())
+    checkpointing = run.activation_checkpoint_args
+    if checkpointing is not None and checkpointing.enabled:
+        able = require_ability(
+            wrapper, ActivationCheckpointing, needed_by="activation_checkpoint_args.enabled=true"
+        )
+        able.set_activation_checkpointing(True, checkpointing.every_n_blocks)
     if run.embed_dim is not None:
-        wrapper = EmbeddingWrapper(wrapper, run.embed_dim)
+        wrapper = embed(wrapper, run.embed_dim)
+    if run.checkpoint is not None:
+        load_weights(wrapper, run.checkpoint, library=built.library)
     unused = freeze_unused(wrapper, settings.transform.channels, size)
     if unused:
         logger.debug("Not reached by the features, hence not trained: %s", ", ".join(unused))
@@ -98,6 +104,9 @@ def _build_method(resolved: Resolved, wrapper: ModelWrapper, dataset_size: int) 
         world_size=resolved.world_size,
         input_channels=settings.transform.channels,
         num_views=settings.transform.num_views,
+        image_size=settings.transform.size,
+        mean=tuple(settings.transform.normalize.mean),
+        std=tuple(settings.transform.normalize.std),
     )
     method = method_class(settings.method, wrapper, context)  # type: ignore[operator]
     return method  # type: ignore[no-any-return]

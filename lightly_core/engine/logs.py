@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from types import TracebackType
 
-_LOGGERS = ("lightly_core", "py.warnings", "lightning.pytorch", "lightning.fabric")
+_LOGGERS = ("py.warnings", "lightning.pytorch", "lightning.fabric")
 
 
 class RunLogs:
@@ -18,27 +19,29 @@ class RunLogs:
 
     Args:
         first_process: Whether this process speaks; others log warnings only, to nobody's file.
+        plugins: Top-level packages of the plugins, which are heard like the core.
     """
 
-    def __init__(self, first_process: bool) -> None:
+    def __init__(self, first_process: bool, plugins: Iterable[str] = ()) -> None:
         self._first_process = first_process
+        self._ours = {"lightly_core", *plugins}
         self._console = logging.StreamHandler(sys.stdout)
         self._console.setFormatter(_ConsoleFormatter("%(message)s"))
         self._console.setLevel(logging.INFO if first_process else logging.ERROR)
-        self._console.addFilter(_for_the_user)
+        self._console.addFilter(self._for_the_user)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
         self._file: logging.FileHandler | None = None
         self._before: list[tuple[logging.Logger, int, bool, list[logging.Handler]]] = []
 
     def __enter__(self) -> RunLogs:
         """Start to listen."""
-        for name in _LOGGERS:
+        for name in sorted({*_LOGGERS, *self._ours}):
             target = logging.getLogger(name)
             own = target.handlers[:]
             self._before.append((target, target.level, target.propagate, own))
             if name.startswith("lightning"):
                 target.handlers = []  # it prints by itself what is for the file only
-            target.setLevel(logging.DEBUG if name == "lightly_core" else logging.INFO)
+            target.setLevel(logging.DEBUG if name in self._ours else logging.INFO)
             target.propagate = False
             target.addHandler(self._console)
             target.addHandler(self._memory)
@@ -78,6 +81,12 @@ class RunLogs:
         if self._file is not None:
             self._file.close()
 
+    def _for_the_user(self, record: logging.LogRecord) -> bool:
+        # Lightning's own notes (devices, tips) and the libraries' own warnings are for the file.
+        if record.name.partition(".")[0] in self._ours:
+            return True
+        return record.levelno >= logging.WARNING and record.name != "py.warnings"
+
 
 class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -86,10 +95,3 @@ class _ConsoleFormatter(logging.Formatter):
         if record.levelno >= logging.WARNING:
             return f"{record.levelname.lower()}: {message}"
         return message
-
-
-def _for_the_user(record: logging.LogRecord) -> bool:
-    # Lightning's own notes (devices, tips) and the libraries' own warnings are for the file.
-    if record.name.startswith("lightly_core"):
-        return True
-    return record.levelno >= logging.WARNING and record.name != "py.warnings"

@@ -155,9 +155,8 @@ class TrainingModule(lightning.LightningModule):
         It unscales, and under mixed precision clips, gradients between backward and step, which
         it refuses where the optimizer would do the unscaling itself.
         """
-        run = self.resolved.settings.run
-        clipped = bool((run.trainer_args or {}).get("gradient_clip_val"))
-        precision = str(run.precision)
+        clipped = bool(self.resolved.gradient_clip_val)
+        precision = str(self.resolved.settings.run.precision)
         return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
 
     def on_fit_start(self) -> None:

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved, resolve
+from lightly_core.config.secrets import without_secrets
 from lightly_core.data.decode import smallest_useful_side
 from lightly_core.data.skipped import SkipLog
 from lightly_core.data.sources import ImageSource, open_source
@@ -60,7 +61,7 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
         LightlyError: See `lightly_core.pretrain`.
         RunInterrupted: After saving.
     """
-    with RunLogs(is_first_process()) as logs, _global_state_restored():
+    with RunLogs(is_first_process(), plugins.catalog.packages()) as logs, _global_state_restored():
         run = Run(settings, plugins, logs)
         if dry_run:
             print(json.dumps(run.resolved.as_dict(), indent=2))
@@ -156,7 +157,7 @@ class Run:
         if self.resume is None:
             write_json(self.folder.config, resolved)
         write_json(self.folder.plugins, [status.as_dict() for status in self.plugins.statuses])
-        logger.debug("Command: %s", " ".join(sys.argv))
+        logger.debug("Command: %s", without_secrets(" ".join(sys.argv)))
         logger.debug(
             "Python %s, torch %s, lightning %s",
             sys.version.split()[0],

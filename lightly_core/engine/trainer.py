@@ -46,6 +46,7 @@ def build_trainer(
         "precision": run.precision,
         "max_epochs": run.epochs,
         "accumulate_grad_batches": resolved.accumulation,
+        "gradient_clip_val": resolved.gradient_clip_val,
         "log_every_n_steps": resolved.log_every_n_steps,
         "default_root_dir": str(folder.root),
         "sync_batchnorm": run.accelerator in ("gpu", "cuda") and resolved.world_size > 1,

@@ -1,32 +1,40 @@
-"""Weights out of files: our checkpoints, exported models, and plain state dicts."""
+"""Weights into models, as far as names and shapes agree, and a report of what became of each."""
 
 from __future__ import annotations
 
 import logging
-import pickle
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import ModelWrapper
+from lightly_core.export.reading import (
+    CHECKPOINT_KEY,
+    PREFIX_KEY,
+    only_tensors,
+    read_weights,
+    some,
+)
+from lightly_core.protocols import ModelLibrary, ModelWrapper
+
+__all__ = [
+    "CHECKPOINT_KEY",
+    "PREFIX_KEY",
+    "WRAPPER_PREFIXES",
+    "LoadReport",
+    "load_weights",
+    "read_weights",
+    "require_complete",
+]
 
 log = logging.getLogger(__name__)
 
-#: Key of a checkpoint's own entry, and in it the prefix of the exported wrapper's tensors.
-CHECKPOINT_KEY = "lightly"
-PREFIX_KEY = "exported_prefix"
-
 #: Names that trainers and wrappers put in front of a model's tensors, in any combination.
 WRAPPER_PREFIXES = frozenset({"module", "model", "backbone", "wrapper", "method", "_orig_mod"})
-
-#: Keys below which files keep the tensors.
-_CONTAINERS = ("state_dict", "model")
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,16 @@ class LoadReport:
         """Whether the file has exactly the tensors of the model."""
         return not (self.missing or self.unexpected or self.mismatched_shapes)
 
+    @property
+    def matched_share(self) -> float:
+        """Share of the model's tensors that were loaded, in [0, 1]."""
+        return self._share(self.missing)
+
+    @property
+    def used_share(self) -> float:
+        """Share of the file's tensors that were loaded, in [0, 1]."""
+        return self._share(self.unexpected)
+
     def summary(self) -> str:
         """Return one paragraph that names up to five tensors of each kind."""
         total = len(self.matched) + len(self.missing) + len(self.mismatched_shapes)
@@ -68,63 +86,47 @@ class LoadReport:
                 parts.append(f"{len(names)} {what}: {shown}")
         return "; ".join(parts)
 
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read tensors by name; nothing in the file is executed.
-
-    Args:
-        path: A ``.ckpt`` of a run (the tensors of the exported wrapper are returned), a
-            ``.safetensors`` file, or what `torch.save` wrote: a state dict, or a dict that has
-            one as ``state_dict`` or ``model``.
-
-    Returns:
-        Tensors on the CPU.
-
-    Raises:
-        ConfigError: There is no such file, it is damaged, or it holds more than data.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"there is no file {file}\n  check the path")
-    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
-    if (exported := _exported_tensors(content)) is not None:
-        return exported
-    while isinstance(content, Mapping):
-        inner = [content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
-        if not inner:
-            break
-        content = inner[0]
-    tensors = _tensors(content)
-    if not tensors:
-        got = f"keys {_some(content)}" if isinstance(content, Mapping) else type(content).__name__
-        raise ConfigError(
-            f"no tensors found in {file}, got {got}"
-            "\n  expected a state dict, as torch.save(model.state_dict(), file) writes it"
-        )
-    return tensors
+    def _share(self, others: tuple[str, ...]) -> float:
+        total = len(self.matched) + len(others) + len(self.mismatched_shapes)
+        return len(self.matched) / total if total else 1.0
 
 
-def load_weights(wrapper: ModelWrapper, path: str | Path, *, strict: bool = False) -> LoadReport:
+def load_weights(
+    wrapper: ModelWrapper,
+    path: str | Path,
+    *,
+    strict: bool = False,
+    library: ModelLibrary | None = None,
+) -> LoadReport:
     """Load weights into a model as far as names and shapes agree.
 
     Heads and tensors of other shapes do not stop it. Prefixes in front of the names in the file
     (`WRAPPER_PREFIXES`) are taken off where more names agree without them.
+
+    A file of another model is refused, as training would go on from random weights unnoticed: one
+    of whose tensors fewer than half were loaded, and which gave fewer than half of the model's.
+    Where the file is a part of the model (a backbone for a detector) or the model a part of the
+    file (a student and its teacher), one of the two shares is high. For the former a warning
+    names the counts. Whoever wants less than that filters what `read_weights` returns.
 
     Args:
         wrapper: Its `get_model()` gets the weights; the wrapper itself where the file has
             tensors for more of it, such as the convolution of ``embed_dim``.
         path: See `read_weights`.
         strict: Refuse anything but a complete match.
+        library: Says which pickled modules are read, and translates published layouts to that of
+            the model, see `ModelLibrary.translate_weights`.
 
     Returns:
         What was loaded and what was not.
 
     Raises:
-        ConfigError: The file cannot be read, nothing in it matches, or `strict` and not all does.
+        ConfigError: The file cannot be read, little or nothing in it fits, or `strict` and not all
+            does. The model is then as it was.
     """
-    tensors = read_weights(path)
-    module, found = _best_target(wrapper, tensors)
-    own = _tensors(module.state_dict())
+    tensors = read_weights(path, pickled_modules=library.pickled_modules if library else ())
+    module, found = _best_target(wrapper, tensors, library)
+    own = only_tensors(module.state_dict())
     fitting = {
         name: tensor
         for name, tensor in found.items()
@@ -141,45 +143,138 @@ def load_weights(wrapper: ModelWrapper, path: str | Path, *, strict: bool = Fals
             if name in own and name not in fitting
         ),
     )
+    model = type(wrapper.get_model()).__name__
     if not fitting:
         raise ConfigError(
-            f"no tensor of {path} fits {type(wrapper.get_model()).__name__}"
-            f"\n  the file has {_some(tensors)}; the model has {_some(own)}"
+            f"no tensor of {path} fits {model}"
+            f"\n  the file has {some(tensors)}; the model has {some(own)}"
             "\n  give the file of a run with the same model, or leave checkpoint out"
         )
     if strict and not report.complete:
         raise ConfigError(f"weights do not match the model exactly\n  {report.summary()}")
+    _refuse_another_model(report, model, len(own))
     module.load_state_dict(fitting, strict=False)
     log.info("Weights: %s", report.summary())
     return report
 
 
+def require_complete(
+    report: LoadReport,
+    *,
+    allowed_missing: Iterable[str] = (),
+    allowed_unexpected: Iterable[str] = (),
+    hint: str = "",
+) -> None:
+    """Refuse a load in which part of the model kept its random weights.
+
+    For builders of pretrained models, where anything but a complete load is a mistake. Tensors of
+    the file that the model does not have are refused too: a file of a deeper model would fill a
+    shallower one completely.
+
+    Args:
+        report: What `load_weights` returned. The tensors that match are already loaded, so the
+            model is not to be used when this raises.
+        allowed_missing: Patterns, as in `fnmatch`, for tensors of the model that the file need not
+            have in the right shape, such as ``"head.*"``.
+        allowed_unexpected: Patterns for tensors of the file that the model need not have.
+        hint: What to do, for the last line of the message.
+
+    Raises:
+        ConfigError: Some tensors were not loaded; the message has counts and names.
+    """
+    missing = _not_matching(report.missing, allowed_missing)
+    names = [name for name, _, _ in report.mismatched_shapes]
+    shapes = set(_not_matching(names, allowed_missing))
+    unexpected = _not_matching(report.unexpected, allowed_unexpected)
+    refused = LoadReport(
+        path=report.path,
+        matched=report.matched,
+        missing=missing,
+        unexpected=unexpected,
+        mismatched_shapes=tuple(row for row in report.mismatched_shapes if row[0] in shapes),
+    )
+    if not refused.complete:
+        lines = ["these weights are not complete", refused.summary(), hint]
+        raise ConfigError("\n  ".join(line for line in lines if line))
+
+
+def _not_matching(names: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
+    patterns = tuple(patterns)
+    return tuple(
+        name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns)
+    )
+
+
+def _refuse_another_model(report: LoadReport, model: str, size: int) -> None:
+    if report.matched_share >= 0.5:
+        return
+    counts = f"{len(report.matched)} of {size} tensors of {model}"
+    if report.used_share < 0.5:
+        raise ConfigError(
+            f"{report.path} looks like a file of another model: only {counts} fit"
+            f"\n  {report.summary()}"
+            "\n  give the file of a run with the same model, or leave checkpoint out; to start "
+            "from the few that fit, load them into the module yourself and pass it as model"
+        )
+    log.warning(
+        "Only %s are in %s; the others keep the values they had, which are random unless "
+        "the model came with weights.",
+        counts,
+        report.path,
+    )
+
+
 def _best_target(
-    wrapper: ModelWrapper, tensors: Mapping[str, Tensor]
+    wrapper: ModelWrapper, tensors: Mapping[str, Tensor], library: ModelLibrary | None
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     """Return the module that most tensors are for, and the tensors under its names."""
-    modules = [wrapper.get_model(), cast(nn.Module, wrapper)]
+    best: tuple[nn.Module, dict[str, Tensor]] | None = None
+    most = -1
+    for module in _modules(wrapper):
+        own = module.state_dict().keys()
+        # Published layouts are those of the user's own module.
+        translating = library if module is wrapper.get_model() else None
+        for candidate in _readings(tensors, module, translating):
+            agreeing = len(candidate.keys() & own)
+            # The first of equals: the user's own module, and few prefixes taken off.
+            if agreeing > most:
+                best, most = (module, candidate), agreeing
+    assert best is not None
+    return best
+
+
+def _modules(wrapper: ModelWrapper) -> list[nn.Module]:
+    model = wrapper.get_model()
+    whole = cast(nn.Module, wrapper)
     # `get_model` of a wrapper written for another framework may return any object.
-    candidates = [
-        (module, _without_prefix(tensors, module.state_dict()))
-        for module in modules
-        if isinstance(module, nn.Module)
-    ]
-    # max() takes the first of equals: the user's own module.
-    return max(candidates, key=lambda pair: len(pair[1].keys() & pair[0].state_dict().keys()))
+    return [model, whole] if isinstance(model, nn.Module) and model is not whole else [whole]
 
 
-def _without_prefix(tensors: Mapping[str, Tensor], own: Mapping[str, object]) -> dict[str, Tensor]:
-    """Take off the prefix that makes most names agree with those in `own`."""
-    agreeing = Counter({"": sum(name in own for name in tensors)})
-    for name in tensors:
+def _readings(
+    tensors: Mapping[str, Tensor], module: nn.Module, library: ModelLibrary | None
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the tensors with each prefix taken off, translated and as they are."""
+    for prefix in _prefixes(tensors):
+        stripped = _without_prefix(tensors, prefix)
+        if library is not None:
+            yield dict(library.translate_weights(stripped, module))
+        yield stripped
+
+
+def _prefixes(names: Iterable[str]) -> list[str]:
+    """Return what may stand in front of a model's names, shortest first, beginning with nothing."""
+    found = {"": None}
+    for name in names:
         parts = name.split(".")
         for depth, part in enumerate(parts[:-1], start=1):
             if part not in WRAPPER_PREFIXES:
                 break
-            if ".".join(parts[depth:]) in own:
-                agreeing[".".join(parts[:depth]) + "."] += 1
-    prefix = max(agreeing, key=lambda candidate: (agreeing[candidate], -len(candidate)))
+            found[".".join(parts[:depth]) + "."] = None
+    return sorted(found, key=len)
+
+
+def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take a prefix off where it is; names without it stay, unless there are two of a name."""
     stripped = {
         name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
     }
@@ -187,62 +282,3 @@ def _without_prefix(tensors: Mapping[str, Tensor], own: Mapping[str, object]) ->
         if not name.startswith(prefix):
             stripped.setdefault(name, tensor)
     return stripped
-
-
-def _exported_tensors(content: object) -> dict[str, Tensor] | None:
-    """Return the exported wrapper's tensors if this is a checkpoint of ours."""
-    facts = content.get(CHECKPOINT_KEY) if isinstance(content, Mapping) else None
-    if not isinstance(facts, Mapping) or PREFIX_KEY not in facts:
-        return None
-    assert isinstance(content, Mapping)
-    prefix = str(facts[PREFIX_KEY])
-    return {
-        name[len(prefix) :]: tensor
-        for name, tensor in _tensors(content["state_dict"]).items()
-        if name.startswith(prefix)
-    }
-
-
-def _read_torch(file: Path) -> object:
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # What is no pickle at all stops at its first byte, an "operand" that does not exist.
-        if "Unsupported operand" in str(error):
-            reason = ValueError("it was not written by torch.save")
-            raise ConfigError(_unreadable(file, reason)) from error
-        raise ConfigError(
-            f"{file} holds pickled Python objects, not only tensors; loading it could run any "
-            "code, so it is refused\n  where you trust the file, load it yourself and save "
-            "its tensors: torch.save(model.state_dict(), new_file)"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ConfigError(_unreadable(file, error)) from error
-
-
-def _read_safetensors(file: Path) -> object:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(_unreadable(file, error)) from error
-
-
-def _unreadable(file: Path, error: Exception) -> str:
-    reason = str(error).partition("\n")[0]
-    return (
-        f"{file} cannot be read: {type(error).__name__}: {reason}"
-        "\n  expected a checkpoint (.ckpt), an exported model (.pt, .safetensors) or a state dict"
-    )
-
-
-def _tensors(content: object) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
-        return {}
-    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-
-
-def _some(names: Mapping[Any, object]) -> str:
-    return ", ".join(map(str, list(names)[:3])) + (", ..." if len(names) > 3 else "")

@@ -51,7 +51,7 @@ def probe(wrapper: ModelWrapper, channels: int, size: int | tuple[int, int]) -> 
     dim = wrapper.feature_dim()
     if not isinstance(dim, int) or dim < 1:
         raise ConfigError(f"{name}.feature_dim() must return a positive int, got {dim!r}")
-    with _undisturbed(wrapper), torch.no_grad():
+    with undisturbed(wrapper), torch.no_grad():
         found, pooled = _forward(wrapper, channels, height, width)
 
     features = _entry(found, "features", f"{name}.forward_features", "(B, D, h, w)", 4)
@@ -94,7 +94,7 @@ def freeze_unused(wrapper: ModelWrapper, channels: int, size: int | tuple[int, i
         for name, parameter in cast(nn.Module, wrapper).named_parameters()
         if parameter.requires_grad
     }
-    with _undisturbed(wrapper), torch.enable_grad():
+    with undisturbed(wrapper), torch.enable_grad():
         found, pooled = _forward(wrapper, channels, height, width)
         outputs = [value for value in (*found.values(), *pooled.values()) if value.requires_grad]
         gradients: Iterable[Tensor | None] = [None] * len(trainable)
@@ -122,8 +122,8 @@ def unfreeze(wrapper: ModelWrapper, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def _undisturbed(wrapper: ModelWrapper) -> Iterator[None]:
-    """Put a wrapper in evaluation mode; restore the mode of each module and the random state."""
+def undisturbed(wrapper: ModelWrapper | nn.Module) -> Iterator[None]:
+    """Put a wrapper or a module in evaluation mode; restore all modes and the random state."""
     module = cast(nn.Module, wrapper)
     modes = {child: child.training for child in module.modules()}
     devices = {parameter.device for parameter in module.parameters()}
@@ -146,7 +146,9 @@ def _forward(
     parameter = next(iter(wrapper.parameters()), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(_BATCH, channels, height, width, generator=generator).to(device)
+    floating = parameter is not None and parameter.is_floating_point()
+    dtype = parameter.dtype if parameter is not None and floating else torch.float32
+    images = torch.randn(_BATCH, channels, height, width, generator=generator).to(device, dtype)
     name = type(wrapper).__name__
     try:
         found = wrapper.forward_features(images)

@@ -158,6 +158,7 @@ def _no_wrapper(model: nn.Module, catalog: Catalog) -> str:
     return (
         f"model: cannot find the features of a {type(model).__module__}.{type(model).__name__}"
         f"\n  modules of these libraries are understood: {', '.join(roots) or 'none is installed'}"
+        '\n  or say where they are: model=lightly_core.wrap(model, features="...")'
         f"\n  or add to the class what makes it a wrapper; missing: {', '.join(missing)}"
         "\n  or write such a class around it, see `lightly_core.ModelWrapper`"
     )

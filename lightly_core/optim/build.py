@@ -129,10 +129,10 @@ def _torch_group(group: ParameterGroup, args: OptimizerArgs, peak_lr: float) -> 
         "initial_lr": lr,
         "lr_scale": group.lr_scale,
         "constant_lr": group.constant_lr,
-        "weight_decay": args.weight_decay if group.weight_decay else 0.0,
+        "weight_decay": args.weight_decay * group.weight_decay,
     }
     if isinstance(args, LARSArgs):
-        torch_group["adapt"] = group.weight_decay
+        torch_group["adapt"] = bool(group.weight_decay)
     return torch_group
 
 

@@ -21,8 +21,8 @@ class ParameterGroup:
     Attributes:
         name: Shown in logs; unique within a run.
         parameters: The parameters, each in no other group.
-        weight_decay: Whether they are decayed. LARS also gives no trust ratio to a group that is
-            not decayed: it takes plain SGD steps.
+        weight_decay: Whether they are decayed, or a factor on the run's weight decay. LARS also
+            gives no trust ratio to a group that is not decayed: it takes plain SGD steps.
         lr_scale: Factor on the run's learning rate, > 0.
         constant_lr: Keep the peak learning rate: no warm-up and no decay (SimSiam's predictor,
             https://arxiv.org/abs/2011.10566).
@@ -30,7 +30,7 @@ class ParameterGroup:
 
     name: str
     parameters: list[nn.Parameter]
-    weight_decay: bool = True
+    weight_decay: bool | float = True
     lr_scale: float = 1.0
     constant_lr: bool = False
 

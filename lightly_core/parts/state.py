@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
 
@@ -9,11 +11,15 @@ def portable_state_dict(module: nn.Module) -> dict[str, Tensor]:
     """Return a module's tensors on the CPU, contiguous, none sharing memory with another.
 
     A state dict as training leaves it may lie on a device that the reader lacks, or in the
-    memory layout that was fast for training.
+    memory layout that was fast for training. Its ``_metadata``, the versions of the modules, is
+    kept: some (MNASNet of torchvision) load nothing without it.
     """
-    portable: dict[str, Tensor] = {}
+    state = module.state_dict()
+    portable: OrderedDict[str, Tensor] = OrderedDict()
+    if (versions := getattr(state, "_metadata", None)) is not None:
+        portable._metadata = versions  # type: ignore[attr-defined]
     storages: set[int] = set()
-    for name, value in module.state_dict().items():
+    for name, value in state.items():
         if not isinstance(value, Tensor):
             continue  # what a module keeps as extra state is no tensor
         tensor = value.detach().cpu().contiguous()

@@ -59,6 +59,7 @@ class Catalog:
         config: str,
         summary: str,
         requires: Sequence[str] = (),
+        alias_of: str | None = None,
         licence: str | None = None,
     ) -> None:
         """Register a pretraining method.
@@ -69,6 +70,8 @@ class Catalog:
             config: Its `lightly_core.config.method.MethodConfig`, in a module without torch.
             summary: One line for ``lightly methods``.
             requires: Requirements beyond the plugin's own, such as ``("timm>=1.0",)``.
+            alias_of: The method of this plugin that runs under another name here; settings and
+                files of a run then show that one.
             licence: Licence of the library behind it, where it is not Apache-2.0.
 
         Raises:
@@ -81,6 +84,7 @@ class Catalog:
             config=config,
             summary=summary,
             requires=requires,
+            alias_of=alias_of,
             licence=licence,
         )
 
@@ -228,6 +232,14 @@ class Catalog:
         found = [r for (k, _), records in self._records.items() if k == kind for r in records]
         return tuple(sorted(found, key=lambda record: (record.name, record.distribution)))
 
+    def packages(self) -> set[str]:
+        """Return the top-level packages that all records point into."""
+        return {
+            record.target.partition(":")[0].partition(".")[0]
+            for records in self._records.values()
+            for record in records
+        }
+
     def is_ambiguous(self, record: Record) -> bool:
         """Tell whether another plugin provides the same name."""
         return len(self._records.get((record.kind, record.name), ())) > 1
@@ -282,6 +294,7 @@ class Catalog:
         requires: Sequence[str] = (),
         complete: bool = True,
         abilities: tuple[tuple[str, tuple[str, ...]], ...] = (),
+        alias_of: str | None = None,
         licence: str | None = None,
     ) -> None:
         owner = self._owner
@@ -307,6 +320,7 @@ class Catalog:
             requires=tuple(requires),
             complete=complete,
             abilities=abilities,
+            alias_of=alias_of,
             licence=licence,
             plugin=owner.plugin,
             distribution=owner.distribution,

@@ -45,6 +45,7 @@ class Record:
         complete: Whether `names` are all; if not, the library itself decides about others.
         abilities: What some of a library's models can do (`lightly_core.abilities`), each with a
             few models that can.
+        alias_of: Name of the same plugin's method that this is another name of.
         licence: Licence of the library behind it, where it differs from the framework's.
         plugin: Name of the entry point.
         distribution: Name of the installed distribution.
@@ -61,6 +62,7 @@ class Record:
     requires: tuple[str, ...] = ()
     complete: bool = True
     abilities: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    alias_of: str | None = None
     licence: str | None = None
     # Two entry points of one distribution may register the same thing: same record.
     plugin: str = field(eq=False)

@@ -1,20 +1,56 @@
-"""The conformance kit: what a plugin must hold, as checks that its author runs with pytest."""
+"""The conformance kit: what a plugin must hold, as checks that its author runs with pytest.
+
+Three lines in a test file make each check a test of its own, here for a plugin that provides a
+library of models::
+
+    from lightly_core.testing import model_library_checks, parametrize_checks, plugin_checks
+
+    @parametrize_checks([*plugin_checks("acme"), *model_library_checks("acme")])
+    def test_contract(check):
+        check()
+
+Without pytest, ``lightly plugin check acme`` runs all checks that apply to a plugin.
+
+====  =============================================  =====================================
+P     a plugin, whatever it provides                 `plugin_checks`
+N, E  a library of models: its names, its files      `model_library_checks`
+W     a model wrapper                                `wrapper_checks`, in the former too
+A     abilities of a model wrapper                   `wrapper_checks`, in the former too
+M     a method                                       `method_checks`, `method_class_checks`
+T     a transform                                    `transform_checks`
+L     a logger                                       `logger_checks`
+====  =============================================  =====================================
+
+`TinyConv` and `TinyTokens` are backbones that make tests take milliseconds.
+"""
 
 from lightly_core.testing.checks import Check, parametrize_checks
+from lightly_core.testing.libraries import (
+    ModelExample,
+    model_library_checks,
+    require_export_round_trip,
+)
 from lightly_core.testing.loggers import logger_checks
-from lightly_core.testing.methods import MethodCase, method_checks, method_class_checks
-from lightly_core.testing.models import TinyConv
+from lightly_core.testing.method_case import MethodCase
+from lightly_core.testing.methods import method_checks, method_class_checks
+from lightly_core.testing.models import TinyConv, TinyTokens
 from lightly_core.testing.plugins import plugin_checks
+from lightly_core.testing.transforms import transform_checks
 from lightly_core.testing.wrappers import wrapper_checks
 
 __all__ = [
     "Check",
     "MethodCase",
+    "ModelExample",
     "TinyConv",
+    "TinyTokens",
     "logger_checks",
     "method_checks",
     "method_class_checks",
+    "model_library_checks",
     "parametrize_checks",
     "plugin_checks",
+    "require_export_round_trip",
+    "transform_checks",
     "wrapper_checks",
 ]

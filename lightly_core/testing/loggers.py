@@ -18,6 +18,8 @@ _Factory = Callable[[Path], Logger]
 def logger_checks(factory: _Factory) -> list[Check]:
     """Return the checks of a logger: that it takes what a run gives it.
 
+    None of them is about several processes: a run builds loggers on its first process only.
+
     Args:
         factory: Returns a new logger that writes below the given empty folder.
 

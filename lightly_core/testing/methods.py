@@ -3,96 +3,44 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import cast
 
+import attrs
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import AdamWArgs
-from lightly_core.config.structure import structure
+from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.errors import LightlyError, MissingAbilityError
 from lightly_core.optim.build import build_optimizer
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
+from lightly_core.protocols import Batch, Method, ModelWrapper, StepResult
 from lightly_core.testing.checks import Check, require
-from lightly_core.testing.models import TinyConv
+from lightly_core.testing.method_case import MethodCase
+from lightly_core.testing.models import TinyConv, TinyTokens
 
-_TOTAL_STEPS = 100
 _FITTING_STEPS = 20
 _LEARNING_RATE = 1e-3
-# What may see two devices: copies between them, and indices that are on the CPU.
-_MIXING = ("to", "type_as", "copy_", "__getitem__", "__setitem__", "index_put_")
-
-
-@dataclass(frozen=True)
-class MethodCase:
-    """A method's class with what it is built from.
-
-    Attributes:
-        method_class: The method.
-        config_class: Its options.
-        method_args: Options that differ from the defaults, best to make the method small.
-        wrapper: Returns a new backbone at each call.
-        batch_size: Images in the batch.
-        image_size: Side of the largest view in pixels.
-    """
-
-    method_class: type[Method]
-    config_class: type[MethodConfig]
-    method_args: Mapping[str, object] = field(default_factory=dict)
-    wrapper: Callable[[], ModelWrapper] = TinyConv
-    batch_size: int = 8
-    image_size: int = 32
-
-    def build(self, seed: int = 0) -> Method:
-        """Return a new method in train mode."""
-        torch.manual_seed(seed)
-        facts = RunFacts(
-            dataset_size=10 * self.batch_size,
-            effective_batch_size=self.batch_size,
-            total_steps=_TOTAL_STEPS,
-            steps_per_epoch=10,
-        )
-        context = RunContext(
-            dataset_size=facts.dataset_size,
-            global_batch_size=self.batch_size,
-            total_steps=_TOTAL_STEPS,
-            steps_per_epoch=facts.steps_per_epoch,
-            num_views=self.config_class.default_transform().num_views,
-        )
-        config = structure(self.method_args, self.config_class, path="method_args").resolve(facts)
-        return self.method_class(config, self.wrapper(), context).train()
-
-    def batch(self) -> Batch:
-        """Return normalised views of random images; views of one image resemble each other."""
-        specs = self.config_class.default_transform().view_specs()
-        largest = max(spec.size for spec in specs)
-        generator = torch.Generator().manual_seed(0)
-
-        def noise(size: int) -> Tensor:
-            return torch.randn(self.batch_size, 3, size, size, generator=generator)
-
-        images = noise(self.image_size)  # (B, 3, S, S)
-        views = []
-        for spec in specs:
-            size = self.image_size if spec.size == largest else self.image_size // 2
-            start = (self.image_size - size) // 2
-            part = images[:, :, start : start + size, start : start + size]
-            views.append(part + 0.3 * noise(size))
-        return Batch(views=views, indices=torch.arange(self.batch_size))
+# What may see two devices: copies between them, indices that are on the CPU, and modules that
+# follow their first input (`Module.to` asks the last one).
+_MIXING = (
+    *("to", "type_as", "copy_", "__getitem__", "__setitem__", "index_put_"),
+    "_has_compatible_shallow_copy_type",
+)
 
 
 def method_checks(
     name: str,
     *,
     method_args: Mapping[str, object] | None = None,
-    wrapper: Callable[[], ModelWrapper] = TinyConv,
+    wrapper: Callable[[], ModelWrapper] | None = None,
     batch_size: int = 8,
     image_size: int = 32,
 ) -> list[Check]:
@@ -101,12 +49,13 @@ def method_checks(
     Args:
         name: As users type it.
         method_args: Options that differ from the defaults, best to make the method small.
-        wrapper: Returns a new backbone at each call.
+        wrapper: Returns a new backbone at each call; None: `TinyConv`, or `TinyTokens` for a
+            method that refuses the former with `lightly_core.abilities.require_ability`.
         batch_size: Images in the batch.
         image_size: Side of the largest view in pixels; smaller views get half of it.
 
     Returns:
-        One check for each claim, M1 to M7 and M10. The method is loaded by the first that runs.
+        One check for each claim, M1 to M10. The method is loaded by the first that runs.
     """
 
     @cache
@@ -114,9 +63,13 @@ def method_checks(
         record = get_plugins().catalog.get("method", name)
         method_class = cast(type[Method], load_target(record))
         config_class = cast(type[MethodConfig], load_config(record))
-        return MethodCase(
-            method_class, config_class, method_args or {}, wrapper, batch_size, image_size
+        arguments = method_args or {}
+        found = MethodCase(
+            method_class, config_class, arguments, wrapper or TinyConv, batch_size, image_size
         )
+        if wrapper is None and _lacks_ability(found):
+            return replace(found, wrapper=TinyTokens)
+        return found
 
     return _checks(case)
 
@@ -260,6 +213,73 @@ def _metrics(case: MethodCase) -> None:
                 )
 
 
+def _declared_views(case: MethodCase) -> None:
+    declared = case.config_class.default_transform()
+    low, high = case.config_class.view_counts
+    require(
+        low <= declared.num_views and (high is None or declared.num_views <= high),
+        f"default_transform() makes {declared.num_views} global views, view_counts allows "
+        f"{low} to {'any number' if high is None else high}",
+    )
+    batch = case.views_of(declared)
+    sizes = [tuple(view.shape[2:]) for view in batch.views]
+    loss = case.build().training_step(batch, 0).loss
+    require(torch.isfinite(loss).all(), f"the loss is {loss} with views of {sizes}")
+    # Settings with fewer views than `view_counts` allows are refused before a method is built.
+    for transform in _smaller(declared, low):
+        views = f"{transform.num_views} of {len(transform.view_specs())} views global"
+        try:
+            method = case.build(num_views=transform.num_views)
+            loss = method.training_step(case.views_of(transform), 0).loss
+        except LightlyError as error:
+            require(str(error), f"the error with {views} says nothing")
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"with {views}, which the settings allow, the step raised "
+                f"{type(error).__name__}: {error}; raise ConfigError, or set view_counts"
+            ) from error
+        require(torch.isfinite(loss).all(), f"the loss is {loss} with {views}")
+
+
+def _smaller(declared: TransformArgs, fewest: int) -> Iterator[TransformArgs]:
+    """Return variants with fewer views that users may ask for."""
+    if isinstance(declared, MultiCropTransformArgs):
+        fewest = max(fewest, 2)
+        if declared.local_view is not None:
+            yield attrs.evolve(declared, local_view=None)
+    if fewest < declared.num_views:
+        yield attrs.evolve(declared, num_views=fewest)
+
+
+def _backbones(case: MethodCase) -> None:
+    if _lacks_ability(replace(case, wrapper=TinyConv)):
+        backbones: tuple[type[TinyConv | TinyTokens], ...] = (TinyTokens,)
+    else:
+        backbones = (TinyConv, TinyTokens)
+    for backbone in backbones:
+        one = replace(case, wrapper=backbone)
+        try:
+            loss = one.build().training_step(one.batch(), 0).loss
+            loss.backward()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise AssertionError(
+                f"with the backbone {backbone.__name__}: {type(error).__name__}: {error}"
+            ) from error
+        require(torch.isfinite(loss), f"the loss with {backbone.__name__} is {loss.item()}")
+
+
+def _lacks_ability(case: MethodCase) -> bool:
+    """Tell whether the method says that the backbone cannot do what it needs."""
+    try:
+        case.build().training_step(case.batch(), 0)
+    except MissingAbilityError:
+        return True
+    except Exception:  # Another check will raise it again.
+        return False
+    return False
+
+
 class _OneDevice(TorchFunctionMode):
     """Stops at calls that mix devices, which "meta" itself lets pass in many cases."""
 
@@ -300,5 +320,7 @@ _CHECKS: dict[str, tuple[str, Callable[[MethodCase], None]]] = {
     "M5": ("save_and_load_give_the_same_next_loss", _resume),
     "M6": ("same_seed_same_losses", _seed),
     "M7": ("metric_names_are_stable_and_values_scalars", _metrics),
+    "M8": ("works_with_the_views_that_it_declares", _declared_views),
+    "M9": ("works_with_every_tiny_backbone_that_has_what_it_needs", _backbones),
     "M10": ("step_follows_the_device", _devices),
 }

@@ -4,89 +4,86 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lightly_core.errors import LightlyError
+from lightly_core.errors import ConfigError, LightlyError
 from lightly_core.models.probing import freeze_unused
 from lightly_core.protocols import ModelWrapper
+from lightly_core.testing.abilities import ability_checks
 from lightly_core.testing.checks import Check, require
+from lightly_core.testing.wrapper_case import WrapperCase, eval_outputs, outputs, require_equal
 
-
-@dataclass(frozen=True)
-class _Case:
-    """A factory of wrappers and the images that they take."""
-
-    factory: Callable[[], ModelWrapper]
-    image_size: int
-    num_input_channels: int
-
-    def images(self, batch_size: int = 2, height: int = 1, width: int = 1) -> Tensor:
-        """Return random images (B, C, H, W); height and width in units of `image_size`."""
-        size = (height * self.image_size, width * self.image_size)
-        return torch.randn(batch_size, self.num_input_channels, *size)
+_OTHER_CHANNELS = (1, 4)
+# Share of the parameters; detectors have more behind the features than in front of them.
+_LEAST_USED = 0.1
 
 
 def wrapper_checks(
-    factory: Callable[[], ModelWrapper], *, image_size: int = 64, num_input_channels: int = 3
+    factory: Callable[[], ModelWrapper],
+    *,
+    image_size: int = 64,
+    num_input_channels: int = 3,
+    channels_factory: Callable[[int], ModelWrapper] | None = None,
 ) -> list[Check]:
     """Return the checks of a model wrapper.
 
+    The factory is called once here, to see which abilities the wrapper has.
+
     Args:
         factory: Returns a new wrapper at each call, always of the same architecture.
-        image_size: A side in pixels that the model takes; twice this is tried too. Best a
-            multiple of the stride.
+        image_size: A side in pixels that the model takes, more than one position; twice this is
+            tried too. Best a multiple of the stride.
         num_input_channels: C.
+        channels_factory: Returns a new wrapper for another number of channels; None where the
+            architecture takes C only.
 
     Returns:
-        One check for each claim, W1 to W11 and W13.
+        One check for each claim: W1 to W13, W12 with `channels_factory` only; A1 to A4 and A7 for
+        wrappers with tokens, A5 for those with feature maps of several strides, A6 for those with
+        activation checkpointing (`lightly_core.abilities`).
     """
-    case = _Case(factory, image_size, num_input_channels)
-    return [
-        Check(code, title, partial(function, case)) for code, (title, function) in _CHECKS.items()
+    case = WrapperCase(factory, image_size, num_input_channels, channels_factory)
+    return case_checks(case, _built(factory))
+
+
+def case_checks(
+    case: WrapperCase, example: ModelWrapper | None, *, subject: str = ""
+) -> list[Check]:
+    """Return the same checks for a case.
+
+    Args:
+        case: What is checked.
+        example: One of the wrappers, which tells by its methods which abilities there are; None
+            if the factory fails.
+        subject: `Check.subject` of each.
+    """
+    checks = [
+        Check(code, title, partial(function, case), subject)
+        for code, (title, function) in _CHECKS.items()
+        if code != "W12" or case.channels_factory is not None
     ]
+    return checks + ability_checks(case, example, subject=subject)
 
 
-def _outputs(wrapper: ModelWrapper, images: Tensor) -> dict[str, Tensor]:
-    """Return all tensors that both forward steps give."""
-    features = wrapper.forward_features(images)
-    return {**features, **wrapper.forward_pool(features)}
+def _built(factory: Callable[[], ModelWrapper]) -> ModelWrapper | None:
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return factory()
+        except Exception:  # Whatever it is, every check will raise it, and tests are collected.
+            return None
 
 
-def _eval_outputs(wrapper: ModelWrapper, images: Tensor) -> dict[str, Tensor]:
-    wrapper.eval()
-    with torch.no_grad():
-        return _outputs(wrapper, images)
-
-
-def _require_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
-    require(found.keys() == expected.keys(), f"{what}: keys {set(found)}, not {set(expected)}")
-    for name, value in found.items():
-        require(torch.equal(value, expected[name]), f"{what}: '{name}' differs")
-
-
-def _trained(case: _Case) -> ModelWrapper:
-    """Return a wrapper whose weights and running statistics no new wrapper has."""
-    wrapper = case.factory()
-    with torch.no_grad():
-        for parameter in wrapper.parameters():
-            parameter.add_(0.01 * torch.randn_like(parameter))
-        wrapper.train()
-        _outputs(wrapper, case.images())
-    wrapper.eval()
-    return wrapper
-
-
-def _shapes(case: _Case) -> None:
+def _shapes(case: WrapperCase) -> None:
     wrapper = case.factory()
     width = wrapper.feature_dim()
     require(type(width) is int and width > 0, f"feature_dim() gave {width!r}, not an int > 0")
-    features = _eval_outputs(wrapper, case.images())
+    features = eval_outputs(wrapper, case.images())
     shape = tuple(features["features"].shape)
     require(
         len(shape) == 4 and shape[:2] == (2, width),
@@ -98,25 +95,43 @@ def _shapes(case: _Case) -> None:
         require(token == (2, width), f"'cls_token' has shape {token}, expected (2, {width})")
 
 
-def _sizes(case: _Case) -> None:
+def _sizes(case: WrapperCase) -> None:
     wrapper = case.factory()
     wrapper.eval()
     with torch.no_grad():
         base = wrapper.forward_features(case.images())["features"].shape[2:]
-        for height, width in ((2, 2), (1, 2)):
-            images = case.images(1, height, width)
-            found = tuple(wrapper.forward_features(images)["features"].shape[2:])
-            expected = (height * base[0], width * base[1])
+        for factors in ((2, 2), (1, 2)):
+            images = case.images(1, *factors)
+            try:
+                found = wrapper.forward_features(images)["features"].shape[2:]
+            except (ValueError, ConfigError) as error:
+                # Some architectures take one size only.
+                require(
+                    str(case.image_size) in str(error),
+                    f"the error for images of {tuple(images.shape[2:])} pixels does not name the "
+                    f"size that is taken, {case.image_size}: {error}",
+                )
+                continue
+            expected = tuple(factor * count for factor, count in zip(factors, base, strict=True))
             require(
-                found == expected,
-                f"images of {tuple(images.shape[2:])} pixels gave {found} positions, expected "
-                f"{expected}: {tuple(base)} at {case.image_size} pixels",
+                all(map(_fits, found, base, factors)),
+                f"images of {tuple(images.shape[2:])} pixels gave {tuple(found)} positions, "
+                f"expected {expected}: {tuple(base)} at {case.image_size} pixels",
             )
 
 
-def _pooling(case: _Case) -> None:
+def _fits(found: int, base: int, factor: int) -> bool:
+    """Tell whether a side `factor` times as long may have this many positions."""
+    if factor == 1:
+        return found == base
+    # One less where a size is no multiple of the stride; more where convolutions without padding
+    # lose some at the edges, which counts less in larger images.
+    return max(base + 1, factor * base - 1) <= found <= factor * base + 3
+
+
+def _pooling(case: WrapperCase) -> None:
     wrapper = case.factory()
-    pooled = _eval_outputs(wrapper, case.images())["pooled_features"]
+    pooled = eval_outputs(wrapper, case.images())["pooled_features"]
     expected = (2, wrapper.feature_dim(), 1, 1)
     require(
         tuple(pooled.shape) == expected,
@@ -124,79 +139,80 @@ def _pooling(case: _Case) -> None:
     )
 
 
-def _gradients(case: _Case) -> None:
+def _gradients(case: WrapperCase) -> None:
     wrapper = case.factory()
-    # A classifier behind the features is in order: a run freezes it, as is done here.
+    # A classifier behind the features is in order: a run freezes it, as is done here. Neck and
+    # head of a detector have up to three times as many tensors as its backbone.
     unused = freeze_unused(wrapper, case.num_input_channels, case.image_size)
     trainable = {n: p for n, p in cast(nn.Module, wrapper).named_parameters() if p.requires_grad}
     require(
-        len(trainable) > len(unused),
+        4 * len(trainable) > len(unused),
         f"the features depend on {len(trainable)} parameters only, not on {unused}",
     )
     images = case.images().requires_grad_()
     wrapper.train()
-    outputs = _outputs(wrapper, images).values()
-    sums = [(value * torch.randn_like(value)).sum() for value in outputs]
+    values = outputs(wrapper, images).values()
+    sums = [(value * torch.randn_like(value)).sum() for value in values]
     torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
     require(images.grad is not None, "no gradient arrives at the images; something is detached")
     missing = [name for name, parameter in trainable.items() if parameter.grad is None]
     require(not missing, f"no gradient in train mode for {missing}, though there is one in eval")
 
 
-def _repeatable(case: _Case) -> None:
+def _repeatable(case: WrapperCase) -> None:
     wrapper = case.factory()
     images = case.images()
-    first = _eval_outputs(wrapper, images)
-    _require_equal(_eval_outputs(wrapper, images), first, "the same images in eval mode again")
+    first = eval_outputs(wrapper, images)
+    require_equal(eval_outputs(wrapper, images), first, "the same images in eval mode again")
 
 
-def _state_dict(case: _Case) -> None:
-    wrapper, fresh = _trained(case), case.factory()
+def _state_dict(case: WrapperCase) -> None:
+    wrapper, fresh = case.trained(), case.factory()
     cast(nn.Module, fresh).load_state_dict(wrapper.state_dict(), strict=True)
     images = case.images()
-    expected = _eval_outputs(wrapper, images)
-    _require_equal(_eval_outputs(fresh, images), expected, "after loading the state dict")
+    expected = eval_outputs(wrapper, images)
+    require_equal(eval_outputs(fresh, images), expected, "after loading the state dict")
 
 
-def _deepcopy(case: _Case) -> None:
-    wrapper, images = _trained(case), case.images()
-    expected = _eval_outputs(wrapper, images)
+def _deepcopy(case: WrapperCase) -> None:
+    wrapper, images = case.trained(), case.images()
+    expected = eval_outputs(wrapper, images)
     twin = copy.deepcopy(wrapper)
-    _require_equal(_eval_outputs(twin, images), expected, "the deep copy's output")
+    require_equal(eval_outputs(twin, images), expected, "the deep copy's output")
     with torch.no_grad():
         for value in (*twin.parameters(), *twin.get_model().parameters()):
             value.zero_()
-    again = _eval_outputs(wrapper, images)
-    _require_equal(again, expected, "the original after its deep copy was changed")
+    again = eval_outputs(wrapper, images)
+    require_equal(again, expected, "the original after its deep copy was changed")
     twin = copy.deepcopy(wrapper)
     with torch.no_grad():
         for value in wrapper.parameters():
             value.zero_()
-    again = _eval_outputs(twin, images)
-    _require_equal(again, expected, "the deep copy after its original was changed")
+    again = eval_outputs(twin, images)
+    require_equal(again, expected, "the deep copy after its original was changed")
 
 
-def _pickle(case: _Case) -> None:
-    wrapper, images = _trained(case), case.images()
+def _pickle(case: WrapperCase) -> None:
+    wrapper, images = case.trained(), case.images()
     twin = pickle.loads(pickle.dumps(wrapper))
-    _require_equal(_eval_outputs(twin, images), _eval_outputs(wrapper, images), "after pickling")
+    require_equal(eval_outputs(twin, images), eval_outputs(wrapper, images), "after pickling")
 
 
-def _exported_model(case: _Case) -> None:
-    wrapper, fresh = _trained(case), case.factory()
+def _exported_model(case: WrapperCase) -> None:
+    wrapper, fresh = case.trained(), case.factory()
     model = wrapper.get_model()
     require(isinstance(model, nn.Module), f"get_model() gave {type(model)}, not a module")
     require(wrapper.get_model() is model, "get_model() gave another module at the second call")
     fresh.get_model().load_state_dict(model.state_dict(), strict=True)
     images = case.images()
-    _require_equal(
-        _eval_outputs(fresh, images),
-        _eval_outputs(wrapper, images),
+    require_equal(
+        eval_outputs(fresh, images),
+        eval_outputs(wrapper, images),
         "features after get_model()'s state dict was loaded into another get_model()",
     )
 
 
-def _no_side_effects(case: _Case) -> None:
+def _no_side_effects(case: WrapperCase) -> None:
     wrapper = case.factory()
     module = cast(nn.Module, wrapper)
     images = case.images()
@@ -205,7 +221,7 @@ def _no_side_effects(case: _Case) -> None:
         module.train(mode)
         modes = [part.training for part in module.modules()]
         state, dtype = torch.get_rng_state(), torch.get_default_dtype()
-        _outputs(wrapper, images)
+        outputs(wrapper, images)
         require(torch.get_default_dtype() == dtype, "a forward changed torch's default dtype")
         require(torch.is_grad_enabled(), "a forward switched gradients off")
         found = [part.training for part in module.modules()]
@@ -216,27 +232,56 @@ def _no_side_effects(case: _Case) -> None:
     require(torch.equal(images, before), "a forward changed the images in place")
 
 
-def _bfloat16(case: _Case) -> None:
+def _bfloat16(case: WrapperCase) -> None:
     wrapper = case.factory()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = _eval_outputs(wrapper, case.images())
-    for name, value in outputs.items():
+        found = eval_outputs(wrapper, case.images())
+    for name, value in found.items():
         require(torch.isfinite(value).all(), f"'{name}' is not finite under bfloat16 autocast")
 
 
-def _batch_of_one(case: _Case) -> None:
+def _channels(case: WrapperCase) -> None:
+    assert case.channels_factory is not None
+    for count in _OTHER_CHANNELS:
+        try:
+            wrapper = case.channels_factory(count)
+        except ConfigError as error:
+            # Some architectures take one number only.
+            named = str(count) in str(error) and "channel" in str(error)
+            require(named, f"the error for {count} input channels does not say so: {error}")
+            continue
+        _check_channels(wrapper, replace(case, num_input_channels=count))
+
+
+def _check_channels(wrapper: ModelWrapper, case: WrapperCase) -> None:
+    count = case.num_input_channels
+    images = case.images().requires_grad_()
+    wrapper.eval()
+    pooled = outputs(wrapper, images)["pooled_features"]
+    expected = (2, wrapper.feature_dim(), 1, 1)
+    require(
+        tuple(pooled.shape) == expected,
+        f"for {count} channels 'pooled_features' has shape {tuple(pooled.shape)}, expected "
+        f"{expected}",
+    )
+    (gradient,) = torch.autograd.grad((pooled * torch.randn_like(pooled)).sum(), images)
+    unused = [i for i in range(count) if not gradient[:, i].any()]
+    require(not unused, f"of {count} input channels, these change nothing: {unused}")
+
+
+def _batch_of_one(case: WrapperCase) -> None:
     wrapper = case.factory()
     wrapper.train()
     try:
-        outputs = _outputs(wrapper, case.images(batch_size=1))
+        found = outputs(wrapper, case.images(batch_size=1))
     except (ValueError, LightlyError) as error:
         require(str(error), "the error for a batch of one image says nothing")
         return
-    pooled = tuple(outputs["pooled_features"].shape)
+    pooled = tuple(found["pooled_features"].shape)
     require(pooled == (1, wrapper.feature_dim(), 1, 1), f"'pooled_features' has shape {pooled}")
 
 
-_CHECKS: dict[str, tuple[str, Callable[[_Case], None]]] = {
+_CHECKS: dict[str, tuple[str, Callable[[WrapperCase], None]]] = {
     "W1": ("feature_map_has_feature_dim_channels", _shapes),
     "W2": ("feature_map_follows_the_image_size", _sizes),
     "W3": ("pooled_features_have_one_position", _pooling),
@@ -248,5 +293,6 @@ _CHECKS: dict[str, tuple[str, Callable[[_Case], None]]] = {
     "W9": ("get_model_is_the_wrapped_model", _exported_model),
     "W10": ("forward_has_no_side_effects", _no_side_effects),
     "W11": ("finite_under_bfloat16_autocast", _bfloat16),
+    "W12": ("other_numbers_of_input_channels_work", _channels),
     "W13": ("batch_of_one_works_or_says_why_not", _batch_of_one),
 }

@@ -14,7 +14,12 @@ HEAVY = (
 SLOW = ("rich", "cattrs", "pydantic")
 
 LISTS = ["--help", "methods", "models", "plugins", "plugins -v", "models --json"]
-HELPS = ["run --help", "run method=simclr --help"]
+HELPS = [
+    "run --help",
+    "run method=simclr --help",
+    "plugin --help",
+    "plugin check --help",
+]
 
 REPORT = """
 import sys

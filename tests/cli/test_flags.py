@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 
-from lightly_core.cli import main, parser
+from lightly_core.cli import main, parser, plugin
 
 EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version"}
 
@@ -12,11 +12,14 @@ FLAGS = {
     "methods": {"--json"},
     "models": {"--json", "--live"},
     "plugins": {"--json", "-v", "--verbose"},
+    "plugin": set(),
+    "plugin check": {"--model"},
 }
 
 
 def test_the_commands_are_those_listed_here():
-    assert set(main.COMMANDS) == set(FLAGS)
+    subcommands = {f"plugin {name}" for name in plugin.COMMANDS}
+    assert {*main.COMMANDS, *subcommands} == set(FLAGS)
     assert main.ALIASES == {"pretrain": ("run", False), "train": ("run", True)}
 
 
@@ -29,9 +32,10 @@ def test_the_flags_are_those_listed_here(command, monkeypatch, run):
         made.append(real(*args, **kwargs))
         return made[-1]
 
-    module = importlib.import_module(f"lightly_core.cli.{command}")
+    words = command.split()
+    module = importlib.import_module(f"lightly_core.cli.{words[0]}")
     monkeypatch.setattr(module, "command_parser", remember)
-    run(command, "--help")
+    run(*words, "--help")
     (made_parser,) = made
     assert set(parser.option_names(made_parser)) == FLAGS[command] | EVERYWHERE | {"-h", "--help"}
 

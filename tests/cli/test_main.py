@@ -22,7 +22,7 @@ def test_without_a_command_the_help_is_printed(run, arguments):
     code, out, err = run(*arguments)
     assert (code, err) == (0, "")
     assert out.startswith("usage: lightly COMMAND ...")
-    for command in ("run", "methods", "models", "plugins"):
+    for command in ("run", "methods", "models", "plugins", "plugin"):
         assert f"\n  {command} " in out
 
 
@@ -35,9 +35,9 @@ def test_version(run, arguments):
     ("arguments", "message"),
     [
         (
-            ("plugin",),
-            "error: unknown command 'plugin', did you mean 'plugins'?\n"
-            "  commands are: run, methods, models, plugins\n",
+            ("method",),
+            "error: unknown command 'method', did you mean 'methods'?\n"
+            "  commands are: run, methods, models, plugins, plugin\n",
         ),
         (("xyz",), "error: unknown command 'xyz'\n  commands are:"),
         (("epochs=3",), "error: expected a command, got the setting 'epochs=3'\n"),
@@ -59,7 +59,7 @@ def test_wrong_usage_ends_with_code_2_and_one_message(run, arguments, message):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", ["run", "methods", "models", "plugins"])
+@pytest.mark.parametrize("command", ["run", "methods", "models", "plugins", "plugin"])
 def test_every_command_has_help_with_the_options_of_all_commands(run, command):
     code, out, err = run(command, "--help")
     assert (code, err) == (0, "")

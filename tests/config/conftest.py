@@ -64,6 +64,13 @@ def catalog(monkeypatch):
         catalog.method(
             "toy", target="toy_plugin:Toy", config="toy_plugin:ToyConfig", summary="Toy."
         )
+        catalog.method(
+            "plaything",
+            target="toy_plugin:Toy",
+            config="toy_plugin:ToyConfig",
+            alias_of="toy",
+            summary="Toy.",
+        )
         catalog.models("toy", target="toy_plugin:Models", names=("a", "b"), summary="Toys.")
     return catalog
 

@@ -413,3 +413,9 @@ def test_promise_02_seed_none(load):
 def test_the_word_none_reaches_a_setting_that_knows_it(load):
     settings = load("optim_args.lr_scale_method=none")
     assert settings.optimizer.lr_scale_method == "none"
+
+
+def test_another_name_of_a_method_is_shown_as_the_method_itself(load):
+    settings = load("method=plaything", "method_args.momentum_start=0.5")
+    assert settings.run.method == "toy"
+    assert settings.method.momentum_start == 0.5

@@ -25,6 +25,12 @@ def resolved(load):
     return resolved
 
 
+def test_keys_in_addresses_are_used_but_not_stored(resolved):
+    result = resolved(model_args={"weights": "https://h/b.pth?Signature=SECRET"})
+    assert result.as_dict()["model_args"] == {"weights": "https://h/b.pth?..."}
+    assert result.settings.run.model_args == {"weights": "https://h/b.pth?Signature=SECRET"}
+
+
 def derived(result):
     return result.as_dict()["derived"]
 
@@ -174,6 +180,7 @@ def test_numbers_of_a_plain_run(resolved):
         "total_steps": 30,
         "peak_lr": pytest.approx(0.5 * 100 / 256),
         "warmup_steps": 3,
+        "gradient_clip_val": None,
         "log_every_n_steps": 10,
     }
     assert result.warnings == ()

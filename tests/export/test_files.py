@@ -1,4 +1,5 @@
 import copy
+from fnmatch import fnmatch
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 from lightly_core import __version__
 from lightly_core.export.files import export_model, snippet
 from lightly_core.export.weights import load_weights
+from lightly_core.models.custom import wrap
+from lightly_core.models.embedding import embed
 from lightly_core.models.wrapping import BuiltModel
 
 
@@ -104,3 +107,71 @@ def test_the_snippet_for_a_users_wrapper_runs(toy, tmp_path):
     exec(snippet(built, native), scope)
     torch.testing.assert_close(scope["model"].state_dict(), trained.model.state_dict())
     assert scope["model"] is scope["wrapper"].model
+
+
+def test_the_snippet_for_a_wrapped_module_runs(toy, tmp_path):
+    wrapper = wrap(toy.Net(), features="norm", image_size=16)
+    built = BuiltModel(wrapper, None, None, None)
+    native, _ = export_model(built, wrapper, tmp_path, "exported_last", {})
+    scope = {"model": toy.Net()}
+    exec(snippet(built, native), scope)
+    torch.testing.assert_close(scope["model"].state_dict(), wrapper.model.state_dict())
+
+
+# ------------------------------------------------------------------------- embed_dim
+
+
+@pytest.fixture
+def own():
+    """Make the record of a user's own wrapper."""
+    return lambda wrapper: BuiltModel(wrapper, None, None, None)
+
+
+def test_the_layer_of_embed_dim_has_a_file_of_its_own(built, toy, tmp_path):
+    wrapper = embed(built.wrapper, 3)
+    # As training leaves it, which must not show in the file.
+    wrapper.to(memory_format=torch.channels_last)
+    given = {"embed_dim": "3"}
+    native, plain, embedding = export_model(built, wrapper, tmp_path, "exported_last", given)
+    assert embedding.name == "exported_last.embedding.safetensors"
+    tensors = load_file(embedding)
+    assert {name: tuple(value.shape) for name, value in tensors.items()} == {
+        "weight": (3, 8),
+        "bias": (3,),
+    }
+    assert torch.equal(tensors["weight"], wrapper.embed.weight[:, :, 0, 0])
+    with safe_open(embedding, framework="pt") as file:
+        assert file.metadata()["model"] == "toy/net"
+        assert file.metadata()["embed_dim"] == "3"
+    toy.Net().load_state_dict(load_file(plain), strict=True)
+    toy.Net().load_state_dict(torch.load(native, weights_only=True), strict=True)
+
+
+def test_model_and_layer_together_give_the_embedding(own, toy, tmp_path):
+    wrapper = embed(toy.Wrapper(), 3).eval()
+    built = own(wrapper.wrapper)
+    native, _, _ = export_model(built, wrapper, tmp_path, "exported_last", {})
+    scope = {"wrapper": toy.Wrapper()}
+    exec(snippet(built, native), scope)
+    images = torch.randn(2, 3, 16, 16)
+    features = scope["wrapper"].eval().forward_features(images)
+    pooled = scope["wrapper"].forward_pool(features)["pooled_features"].flatten(1)
+    found = wrapper.forward_pool(wrapper.forward_features(images))["pooled_features"]
+    torch.testing.assert_close(scope["embed"](pooled), found.flatten(1))
+
+
+def test_without_embed_dim_no_layer_of_an_older_export_is_left(own, toy, tmp_path):
+    wrapper = toy.Wrapper()
+    built = own(wrapper)
+    export_model(built, embed(wrapper, 3), tmp_path, "exported_last", {})
+    native, _ = export_model(built, wrapper, tmp_path, "exported_last", {})
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["exported_last.pt", "exported_last.safetensors"]
+    assert "torch.nn.Linear" not in snippet(built, native)
+
+
+def test_overwrite_clears_the_file_of_the_layer():
+    from lightly_core.engine.folder import RUN_FILES
+
+    name = "exported_models/exported_last.embedding.safetensors"
+    assert any(fnmatch(name, pattern) for pattern in RUN_FILES)

@@ -1,4 +1,4 @@
-import datetime
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,8 +6,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.export.weights import load_weights, read_weights
+from lightly_core.export.weights import (
+    LoadReport,
+    load_weights,
+    read_weights,
+    require_complete,
+)
 from lightly_core.models.embedding import EmbeddingWrapper
+from lightly_core.protocols import ModelLibrary
 
 
 @pytest.fixture
@@ -143,29 +149,158 @@ def test_a_file_for_another_model_is_refused(toy, tmp_path):
         load_weights(toy.Wrapper(), tmp_path / "weights.pt")
 
 
-def test_pickled_modules_are_refused(toy, tmp_path):
-    torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
+def test_a_whole_module_is_loaded(toy, source, tmp_path):
+    layers = nn.Sequential(*[nn.Linear(2, 2) for _ in range(3)])
+    wrapper = toy.Wrapper(nn.Sequential(*[nn.Linear(2, 2) for _ in range(3)]))
+    torch.save(layers, tmp_path / "model.pt")
+    assert load_weights(wrapper, tmp_path / "model.pt", strict=True).complete
+    assert_loaded(wrapper, layers)
+
+
+# ---------------------------------------------------------------------------- libraries
+
+
+class Published(ModelLibrary):
+    """Weights are published under other names and flattened."""
+
+    pickled_modules = ("zoo",)
+
+    def create(self, name, *, num_input_channels, model_args):
+        raise NotImplementedError
+
+    wrap = names = snippet = create
+
+    def translate_weights(self, tensors, module):
+        shapes = {name: value.shape for name, value in module.state_dict().items()}
+        translated = {}
+        for name, tensor in tensors.items():
+            if name.startswith("published_"):
+                name = name.removeprefix("published_")
+                tensor = tensor.reshape(shapes[name])
+            translated[name] = tensor
+        return translated
+
+
+def published(state, prefix=""):
+    return {f"{prefix}published_{name}": value.reshape(-1) for name, value in state.items()}
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "module.backbone."])
+def test_a_library_translates_published_weights(toy, source, tmp_path, prefix):
+    content = {**published(source.state_dict(), prefix), "dino_head.weight": torch.zeros(2)}
+    torch.save({"teacher": content}, tmp_path / "weights.pth")
+    wrapper = toy.Wrapper()
+    report = load_weights(wrapper, tmp_path / "weights.pth", library=Published())
+    assert_loaded(wrapper, source)
+    assert report.unexpected == ("dino_head.weight",)
+    with pytest.raises(ConfigError, match="no tensor of"):
+        load_weights(toy.Wrapper(), tmp_path / "weights.pth")
+
+
+def test_a_library_leaves_its_own_layout_alone(toy, source, tmp_path):
+    torch.save(source.state_dict(), tmp_path / "weights.pt")
+    wrapper = toy.Wrapper()
+    assert load_weights(wrapper, tmp_path / "weights.pt", library=Published(), strict=True)
+    assert_loaded(wrapper, source)
+
+
+def test_a_checkpoint_with_embedding_passes_a_library(toy, source, tmp_path):
+    class Narrow(Published):
+        def translate_weights(self, tensors, module):
+            return {name: tensors[name] for name in module.state_dict() if name in tensors}
+
+    old = EmbeddingWrapper(toy.Wrapper(source), 6)
+    path = checkpoint(old, tmp_path / "last.ckpt")
+    new = EmbeddingWrapper(toy.Wrapper(), 6)
+    assert load_weights(new, path, strict=True, library=Narrow()).complete
+    assert torch.equal(new.embed.weight, old.embed.weight)
+
+
+def test_a_library_names_the_modules_that_may_be_pickled(zoo, toy, tmp_path):
+    model = zoo.Net()
+    torch.save({"model": None, "ema": model}, tmp_path / "best.pt")
+    wrapper = toy.Wrapper(zoo.Net())
+    assert load_weights(wrapper, tmp_path / "best.pt", strict=True, library=Published())
+    assert_loaded(wrapper, model)
     with pytest.raises(ConfigError, match="pickled Python objects"):
-        read_weights(tmp_path / "model.pt")
-    torch.save({"state_dict": {}, "date": datetime.date(2020, 1, 1)}, tmp_path / "model.pt")
-    with pytest.raises(ConfigError, match="pickled Python objects"):
-        read_weights(tmp_path / "model.pt")
+        load_weights(wrapper, tmp_path / "best.pt")
 
 
-@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 half a zip"])
-def test_damaged_files_are_refused(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read_weights(tmp_path / name)
+# ---------------------------------------------------------------------------- partial loads
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="there is no file"):
-        read_weights(tmp_path / "nowhere.pt")
+def some_of(state, count, extra):
+    """`count` of the tensors and `extra` others."""
+    more = {f"extra.{index}": torch.zeros(1) for index in range(extra)}
+    return {**dict(list(state.items())[:count]), **more}
 
 
-def test_a_file_without_tensors_is_refused(tmp_path):
-    torch.save({"epoch": 3}, tmp_path / "numbers.pt")
-    with pytest.raises(ConfigError, match=r"no tensors found .* got keys epoch"):
-        read_weights(tmp_path / "numbers.pt")
+def test_a_file_of_another_model_is_refused_though_a_few_names_agree(toy, source, tmp_path):
+    torch.save(some_of(source.state_dict(), 4, 5), tmp_path / "weights.pt")
+    wrapper = toy.Wrapper()
+    before = {name: value.clone() for name, value in wrapper.model.state_dict().items()}
+    with pytest.raises(ConfigError, match="another model: only 4 of 9 tensors of ToyNet fit"):
+        load_weights(wrapper, tmp_path / "weights.pt")
+    torch.testing.assert_close(wrapper.model.state_dict(), before)
+
+
+def test_tensors_of_other_shapes_do_not_count_as_fitting(toy, source, tmp_path):
+    state = source.state_dict()
+    for name in list(state)[4:]:
+        state[name] = torch.zeros(77)
+    torch.save(state, tmp_path / "weights.pt")
+    with pytest.raises(ConfigError, match="only 4 of 9 tensors of ToyNet fit"):
+        load_weights(toy.Wrapper(), tmp_path / "weights.pt")
+
+
+def test_a_part_of_the_model_is_loaded_with_a_warning(toy, source, tmp_path, caplog):
+    torch.save(some_of(source.state_dict(), 4, 4), tmp_path / "weights.pt")
+    wrapper = toy.Wrapper()
+    report = load_weights(wrapper, tmp_path / "weights.pt")
+    assert report.matched_share == pytest.approx(4 / 9)
+    assert report.used_share == pytest.approx(4 / 8)
+    assert torch.equal(wrapper.model.conv.weight, source.conv.weight)
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "Only 4 of 9 tensors of ToyNet are in" in warning.getMessage()
+
+
+def test_a_model_inside_of_a_larger_file_is_loaded_quietly(toy, source, tmp_path, caplog):
+    torch.save(some_of(source.state_dict(), 5, 100), tmp_path / "weights.pt")
+    assert load_weights(toy.Wrapper(), tmp_path / "weights.pt").matched_share == 5 / 9
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def report(**kinds):
+    empty = dict.fromkeys(("matched", "missing", "unexpected", "mismatched_shapes"), ())
+    return LoadReport(Path("w.pth"), **{**empty, **kinds})
+
+
+def test_complete_loads_pass():
+    require_complete(report(matched=("a",)))
+    require_complete(
+        report(
+            matched=("a",),
+            missing=("head.bias",),
+            mismatched_shapes=(("head.weight", (1,), (2,)),),
+            unexpected=("mask_token", "blocks.0.bias_mask"),
+        ),
+        allowed_missing=["head.*"],
+        allowed_unexpected=["mask_token", "*.bias_mask"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text"),
+    [
+        ({"missing": ("head.bias", "a.b")}, "1 of 2 tensors loaded; 1 not in the file: a.b"),
+        ({"unexpected": ("blocks.12.w",)}, "1 of 1 tensors loaded; 1 not in the model: blocks"),
+        (
+            {"mismatched_shapes": (("pos", (1, 2), (3, 4)), ("head.w", (1,), (2,)))},
+            r"1 of 2 tensors loaded; 1 of another shape, .*: pos \(1, 2\) instead of \(3, 4\)",
+        ),
+    ],
+)
+def test_incomplete_loads_are_refused_with_names(kinds, text):
+    with pytest.raises(ConfigError, match=text) as error:
+        require_complete(report(matched=("a",), **kinds), allowed_missing=["head.*"], hint="Do it.")
+    assert str(error.value).splitlines()[-1] == "  Do it."

@@ -142,6 +142,21 @@ def test_a_library_that_lists_nothing_takes_any_name(zoo):
     assert (record.name, name) == ("open", "any/thing:1")
 
 
+def test_a_list_that_is_not_complete_takes_any_name(sandbox):
+    sandbox.add(
+        "lightly-more",
+        """
+        @hookimpl
+        def lightly_register(catalog):
+            catalog.models(
+                "more", target="lightly_more.lib:L", names=("a",), complete=False, summary="S."
+            )
+        """,
+    )
+    record, name = split_model_name(sandbox.discover().catalog, "more/not/listed.pt")
+    assert (record.name, name) == ("more", "not/listed.pt")
+
+
 def test_a_qualified_library(zoo):
     record, name = split_model_name(zoo, "lightly-tup:tup/vit")
     assert (record.name, name) == ("tup", "vit")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightly_core.testing import Check, parametrize_checks
-from lightly_core.testing.checks import require
+from lightly_core.testing.checks import require, require_close
 
 
 def failing():
@@ -64,6 +64,29 @@ def test_every_check_is_a_test_and_an_expected_failure_must_fail(tmp_path, reaso
 def test_expected_failure_of_no_check_is_an_error():
     with pytest.raises(ValueError, match=r"\['A3'\]; the checks are A1, A2"):
         parametrize_checks(CHECKS, expected_failures={"A3": "gone"})
+
+
+def test_an_expected_failure_may_be_that_of_one_subject():
+    checks = [Check("A1", "holds", passing, "x"), Check("A1", "holds", passing, "y")]
+
+    def marked(reasons):
+        (parameters,) = parametrize_checks(checks, expected_failures=reasons).args[1:]
+        return {parameter.id: bool(parameter.marks) for parameter in parameters}
+
+    assert marked({"x:A1": "known"}) == {"x:A1-holds": True, "y:A1-holds": False}
+    assert marked({"A1": "known"}) == {"x:A1-holds": True, "y:A1-holds": True}
+    with pytest.raises(ValueError, match=r"\['z:A1'\]; the checks are A1, x:A1, y:A1"):
+        marked({"z:A1": "gone"})
+
+
+def test_close_tensors_may_differ_by_rounding_only():
+    values = torch.tensor([1.0, 1000.0])
+    require_close(values * (1 + 1e-5), values, "values")
+    for other in (values * 1.01, torch.tensor([1.5, 1000.0]), torch.tensor([torch.nan, 1000.0])):
+        with pytest.raises(AssertionError, match="values: off by up to"):
+            require_close(other, values, "values")
+    with pytest.raises(AssertionError, match=r"values: shape \(1, 2\), expected \(2,\)"):
+        require_close(values[None], values, "values")
 
 
 def test_a_check_is_seeded_and_leaves_the_random_state_alone():

@@ -1,17 +1,33 @@
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import ClassVar
+
 import pytest
 import torch
 from attrs import define, field
 from torch import nn
 
+from lightly_core.abilities import TokenModel, require_ability
 from lightly_core.config.augmentations import LocalViewArgs
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.errors import ConfigError
 from lightly_core.protocols import Method, StepResult
-from lightly_core.testing import MethodCase, TinyConv, method_class_checks, parametrize_checks
+from lightly_core.testing import (
+    MethodCase,
+    TinyConv,
+    TinyTokens,
+    method_checks,
+    method_class_checks,
+    methods,
+    parametrize_checks,
+)
 
 
 @define(frozen=True, kw_only=True)
 class AlignConfig(MethodConfig):
+    view_counts: ClassVar = (2, 2)
+
     width: int = field(default=8, metadata={"help": "width of the projector"})
 
     @classmethod
@@ -123,22 +139,43 @@ class MakesTensorsOnTheCpu(Align):
         return StepResult((pooled @ torch.eye(pooled.shape[1])).mean())
 
 
-@pytest.mark.parametrize(
-    ("code", "method", "message"),
-    [
-        ("M1", NotAScalar, r"shape \(1,\)"),
-        ("M2", NeverLearns, "expected a lower one"),
-        ("M3", ForgetsTheHead, "'head.weight': 0"),
-        ("M3", GroupsTwice, "'head.weight': 2"),
-        ("M4", TeacherMovesInTheStep, "'teacher.weight' is frozen and changed"),
-        ("M5", CountsOutsideTheState, "after saving and loading"),
-        ("M6", OwnRandomness, "same seed"),
-        ("M7", ChangingMetrics, r"\['at_0'\] became \['at_1'\]"),
-        ("M7", AttachedMetric, "not detached"),
-        ("M10", WaitsForTheDevice, "meta"),
-        ("M10", MakesTensorsOnTheCpu, r"got tensors on \['cpu', 'meta'\]"),
-    ],
-)
+class SmallViewsOnly(Align):
+    def training_step(self, batch, step):
+        if batch.views[0].shape[2] > 100:
+            raise RuntimeError("no position for this place")
+        return super().training_step(batch, step)
+
+
+class NeedsClassToken(Align):
+    def pooled(self, view):
+        return self.model.forward_features(view)["cls_token"]
+
+
+class ThirtyTwoWideOnly(Align):
+    def __init__(self, config, model, context):
+        super().__init__(config, model, context)
+        self.head = nn.Linear(32, config.width)
+
+
+FAULTS = [
+    ("M1", NotAScalar, r"shape \(1,\)"),
+    ("M2", NeverLearns, "expected a lower one"),
+    ("M3", ForgetsTheHead, "'head.weight': 0"),
+    ("M3", GroupsTwice, "'head.weight': 2"),
+    ("M4", TeacherMovesInTheStep, "'teacher.weight' is frozen and changed"),
+    ("M5", CountsOutsideTheState, "after saving and loading"),
+    ("M6", OwnRandomness, "same seed"),
+    ("M7", ChangingMetrics, r"\['at_0'\] became \['at_1'\]"),
+    ("M7", AttachedMetric, "not detached"),
+    ("M10", WaitsForTheDevice, "meta"),
+    ("M8", SmallViewsOnly, "no position for this place"),
+    ("M9", NeedsClassToken, "with the backbone TinyConv: KeyError: 'cls_token'"),
+    ("M9", ThirtyTwoWideOnly, "with the backbone TinyTokens: RuntimeError"),
+    ("M10", MakesTensorsOnTheCpu, r"got tensors on \['cpu', 'meta'\]"),
+]
+
+
+@pytest.mark.parametrize(("code", "method", "message"), FAULTS)
 def test_check_finds_the_fault(code, method, message):
     checks = {check.code: check for check in method_class_checks(MethodCase(method, AlignConfig))}
     with pytest.raises(Exception, match=message):
@@ -162,3 +199,134 @@ def test_views_are_as_many_as_the_transform_declares_and_local_ones_smaller():
 def test_method_arguments_and_backbone_reach_the_method():
     case = MethodCase(Align, AlignConfig, {"width": 5}, lambda: TinyConv(feature_dim=16))
     assert case.build().head.weight.shape == (5, 16)
+
+
+def check_of(code, method, config, wrapper=TinyConv):
+    checks = method_class_checks(MethodCase(method, config, wrapper=wrapper, batch_size=4))
+    return {check.code: check for check in checks}[code]
+
+
+def test_every_check_is_shown_to_find_a_fault():
+    checks = method_class_checks(MethodCase(Align, AlignConfig))
+    assert {check.code for check in checks} == {code for code, _, _ in FAULTS}
+    assert [check.code for check in checks] == [f"M{number}" for number in range(1, 11)]
+
+
+# --------------------------------------------------------------------------------- M8: views
+
+
+class AllViews(Align):
+    """Any number of views; `fewest` is what it cannot do without."""
+
+    fewest = 1
+    error = ConfigError
+
+    def training_step(self, batch, step):
+        if len(batch.views) < self.fewest:
+            raise self.error(f"expected {self.fewest} views")
+        pooled = torch.stack([self.head(self.pooled(view)) for view in batch.views])
+        return StepResult(pooled.var(dim=0, correction=0).mean() - pooled.std())
+
+
+class AllLocalViews(AllViews):
+    fewest = 5
+
+
+class AllLocalViewsObscurely(AllViews):
+    fewest = 5
+    error = IndexError
+
+
+@define(frozen=True, kw_only=True)
+class MoreViewsThanAllowed(AlignConfig):
+    @classmethod
+    def default_transform(cls):
+        return TransformArgs(num_views=3)
+
+
+@define(frozen=True, kw_only=True)
+class AnyNumberOfViews(AlignConfig):
+    view_counts: ClassVar = (1, None)
+
+
+@define(frozen=True, kw_only=True)
+class AllCropsConfig(AlignConfig):
+    @classmethod
+    def default_transform(cls):
+        local = LocalViewArgs(num_views=3, view_size=(16, 16))
+        return MultiCropTransformArgs(image_size=32, local_view=local)
+
+
+@pytest.mark.parametrize("method", [AllViews, AllLocalViews])
+def test_fewer_views_are_taken_or_refused_with_a_clear_error(method):
+    check_of("M8", method, AllCropsConfig)()
+
+
+@pytest.mark.parametrize(
+    ("method", "config", "message"),
+    [
+        (Align, MoreViewsThanAllowed, "makes 3 global views, view_counts allows 2 to 2"),
+        (Align, AnyNumberOfViews, "with 1 of 1 views global, .* ValueError: not enough values"),
+        (AllLocalViewsObscurely, AllCropsConfig, "with 2 of 2 views global, .* IndexError"),
+    ],
+)
+def test_views_that_do_not_fit_are_found(method, config, message):
+    with pytest.raises(AssertionError, match=message):
+        check_of("M8", method, config)()
+
+
+def test_full_size_views_are_those_of_the_transform():
+    case = MethodCase(AllViews, AllCropsConfig, batch_size=4)
+    batch = case.views_of(AllCropsConfig.default_transform())
+    shapes = [tuple(view.shape) for view in batch.views]
+    assert shapes == [(4, 3, 32, 32)] * 2 + [(4, 3, 16, 16)] * 3
+    assert not torch.equal(batch.views[0], batch.views[1])
+
+
+# ----------------------------------------------------------------------------- M9: abilities
+
+
+class NeedsTokens(Align):
+    def __init__(self, config, model, context):
+        super().__init__(config, model, context)
+        require_ability(model, TokenModel, needed_by="method 'needs-tokens'")
+
+
+class RefusesForNoReason(Align):
+    def __init__(self, config, model, context):
+        super().__init__(config, model, context)
+        if isinstance(model, TinyConv):
+            raise ConfigError("I do not like it")
+
+
+def test_a_method_may_need_tokens():
+    check_of("M9", NeedsTokens, AlignConfig, TinyTokens)()
+
+
+def test_a_method_may_not_refuse_a_backbone_otherwise():
+    with pytest.raises(AssertionError, match=r"with the backbone TinyConv: .* I do not like it"):
+        check_of("M9", RefusesForNoReason, AlignConfig, TinyTokens)()
+
+
+@pytest.mark.parametrize(("method", "backbone"), [(Align, TinyConv), (NeedsTokens, TinyTokens)])
+def test_the_backbone_is_chosen_by_what_the_method_needs(monkeypatch, method, backbone):
+    class Remembers(method):
+        def training_step(self, batch, step):
+            seen.append(type(self.model))
+            return super().training_step(batch, step)
+
+    seen = []
+    catalog = SimpleNamespace(get=lambda kind, name: (kind, name))
+    monkeypatch.setattr(methods, "get_plugins", lambda: SimpleNamespace(catalog=catalog))
+    monkeypatch.setattr(methods, "load_target", {("method", "some"): Remembers}.get)
+    monkeypatch.setattr(methods, "load_config", {("method", "some"): AlignConfig}.get)
+    for check in method_checks("some"):
+        if check.code in ("M1", "M5"):
+            check()
+    assert set(seen) == {backbone}
+
+
+def test_the_case_can_be_varied():
+    case = replace(MethodCase(Align, AlignConfig), wrapper=TinyTokens)
+    assert case.build().head.weight.shape == (8, 16)
+    assert case.build(num_views=1).context.num_views == 1

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_core.testing import TinyConv, parametrize_checks, wrapper_checks
+from lightly_core.errors import ConfigError
+from lightly_core.testing import TinyConv, TinyTokens, parametrize_checks, wrapper_checks
 
 
-@parametrize_checks(wrapper_checks(TinyConv, image_size=32))
+@parametrize_checks(wrapper_checks(TinyConv, image_size=32, channels_factory=TinyConv))
 def test_tiny_conv_holds_the_contract(check):
     check()
 
@@ -19,8 +20,9 @@ def test_images_have_the_channels_that_were_declared(check):
     check()
 
 
-def test_tiny_conv_is_tiny():
-    assert sum(parameter.numel() for parameter in TinyConv().parameters()) < 10_000
+@pytest.mark.parametrize("wrapper", [TinyConv, TinyTokens])
+def test_the_backbones_are_tiny(wrapper):
+    assert sum(parameter.numel() for parameter in wrapper().parameters()) < 10_000
 
 
 class WrongWidth(TinyConv):
@@ -48,7 +50,7 @@ class WithClassifier(TinyConv):
 class MostlyUnused(TinyConv):
     def __init__(self):
         super().__init__()
-        self.other = nn.ModuleList(nn.Linear(2, 2) for _ in range(10))
+        self.other = nn.ModuleList(nn.Linear(2, 2) for _ in range(50))
 
 
 class Detached(WithClassifier):
@@ -131,6 +133,68 @@ class ObscureForOne(TinyConv):
         return super().forward_features(x)
 
 
+class OneSize(TinyConv):
+    def forward_features(self, x):
+        if x.shape[2:] != (32, 32):
+            raise ValueError(self.message)
+        return super().forward_features(x)
+
+
+class OneSizeSaysSo(OneSize):
+    message = "takes images of 32 x 32 pixels"
+
+
+class OneSizeIsMum(OneSize):
+    message = "shape mismatch"
+
+
+class LosesEdges(TinyConv):
+    """Convolutions without padding: at 32 pixels 3 positions, at 64 pixels 7."""
+
+    def __init__(self):
+        super().__init__()
+        self._model.append(nn.Conv2d(32, 32, kernel_size=2))
+
+
+def three_or_four_channels(count):
+    if count == 1:
+        raise ConfigError("this model takes images of 3 or more channels, got 1")
+    return TinyConv(count)
+
+
+def only_three_channels(count):
+    if count != 3:
+        raise ConfigError("cannot do that")
+    return TinyConv()
+
+
+class LooksAtOneChannel(TinyConv):
+    def forward_features(self, x):
+        first = torch.zeros(x.shape[1])
+        first[0] = 1
+        return super().forward_features(x * first[:, None, None])
+
+
+@pytest.mark.parametrize("wrapper", [OneSizeSaysSo, LosesEdges])
+def test_a_size_that_cannot_be_doubled_is_in_order_where_it_is_said(wrapper):
+    checks = {check.code: check for check in wrapper_checks(wrapper, image_size=32)}
+    checks["W2"]()
+
+
+def test_a_number_of_channels_may_be_refused_with_a_clear_error():
+    checks = wrapper_checks(TinyConv, channels_factory=three_or_four_channels)
+    {check.code: check for check in checks}["W12"]()
+
+
+def test_a_factory_that_fails_lets_the_tests_be_collected():
+    def broken():
+        raise RuntimeError("no such layer")
+
+    checks = wrapper_checks(broken)
+    with pytest.raises(RuntimeError, match="no such layer"):
+        checks[0]()
+
+
 @parametrize_checks(wrapper_checks(WithClassifier, image_size=32))
 def test_a_classifier_behind_the_features_is_in_order(check):
     check()
@@ -139,6 +203,7 @@ def test_a_classifier_behind_the_features_is_in_order(check):
 FAULTS = [
     ("W1", WrongWidth, "feature_dim"),
     ("W2", FixedMap, r"gave \(4, 4\) positions, expected \(8, 8\)"),
+    ("W2", OneSizeIsMum, "does not name the size that is taken, 32: shape mismatch"),
     ("W3", FlatPool, r"expected \(2, 32, 1, 1\)"),
     ("W4", MostlyUnused, r"not on .*other\.0"),
     ("W4", Detached, "at the images"),
@@ -163,6 +228,21 @@ def test_check_finds_the_fault(code, wrapper, message):
         checks[code]()
 
 
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (lambda count: TinyConv(), "to have 3 channels, but got 1 channels"),
+        (LooksAtOneChannel, r"of 4 input channels, these change nothing: \[1, 2, 3\]"),
+        (only_three_channels, "for 1 input channels does not say so: cannot do that"),
+    ],
+)
+def test_w12_finds_the_fault(factory, message):
+    checks = wrapper_checks(TinyConv, image_size=32, channels_factory=factory)
+    with pytest.raises(Exception, match=message):
+        {check.code: check for check in checks}["W12"]()
+
+
 def test_every_check_is_shown_to_find_a_fault():
     found = {code for code, _, _ in FAULTS}
     assert found == {check.code for check in wrapper_checks(TinyConv)}
+    assert {*found, "W12"} == {f"W{number}" for number in range(1, 14)}

@@ -67,6 +67,21 @@ def test_wrong_model_args_are_explained(create, model_args, message):
         create("resnet18", **model_args)
 
 
+# Their classes pass over arguments that they do not know.
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "convnext_tiny"])
+def test_a_misspelt_argument_is_not_passed_over(create, name):
+    message = rf"unknown model_args of torchvision/{name}: num_clases, did you mean 'num_classes'"
+    with pytest.raises(ConfigError, match=message):
+        create(name, num_clases=7)
+
+
+def test_arguments_of_the_functions_behind_a_builder_are_known(create):
+    narrow = create("mobilenet_v3_small", width_mult=0.5).model
+    assert narrow.features[0][0].out_channels == 8
+    with pytest.raises(ConfigError, match=r"mobilenet_v3_small takes .*reduced_tail.*width_mult"):
+        create("mobilenet_v3_small", tail=True)
+
+
 def test_an_unknown_name_offers_near_ones(create):
     with pytest.raises(UnknownModelError, match=r"did you mean .*resnet18"):
         create("resnet81")
@@ -188,6 +203,7 @@ def test_promise_05_a_run_with_other_classes_starts_from_it(tmp_path):
         ("swin_t", 4, {}),
         ("googlenet", 1, {"aux_logits": False}),
         ("regnet_x_400mf", 2, {}),
+        ("mnasnet0_5", 3, {}),  # loads only with the versions of its layers
     ],
 )
 def test_the_printed_snippet_runs(tmp_path, name, channels, model_args):

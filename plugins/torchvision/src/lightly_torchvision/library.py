@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torchvision  # type: ignore[import-untyped]
@@ -36,6 +37,12 @@ class TorchvisionLibrary(ModelLibrary):
     - ``weights``: None (default) for random weights; a file with weights; or a name that
       torchvision knows, such as ``"DEFAULT"``, which torchvision downloads.
     """
+
+    examples: ClassVar[Sequence[str]] = (
+        "mobilenet_v3_small",
+        "shufflenet_v2_x0_5",
+        "squeezenet1_1",
+    )
 
     def names(self) -> Sequence[str]:
         """Return the names of all classification models."""
@@ -181,19 +188,43 @@ def _build(name: str, arguments: Mapping[str, object], weights: object = None) -
             raise
         raise ConfigError(_explain(name, arguments, weights, error)) from error
     assert isinstance(model, nn.Module)
+    if arguments and _takes_any_argument(model):
+        known = _known_parameters(name)
+        unknown = [key for key in arguments if key not in known]
+        if unknown:
+            raise ConfigError(_unknown_arguments(name, unknown, known))
     return model
 
 
+def _takes_any_argument(model: nn.Module) -> bool:
+    """Tell whether the class passes over arguments that it does not know."""
+    parameters = inspect.signature(type(model).__init__).parameters.values()
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
 def _explain(name: str, arguments: Mapping[str, object], weights: object, error: Exception) -> str:
-    known = _constructor_parameters(name)
+    known = _known_parameters(name)
     unknown = [key for key in arguments if key not in known]
-    listed = f"{name} takes {', '.join(sorted([*known, *OWN_ARGUMENTS]))}"
     if isinstance(error, TypeError) and unknown:
-        near = get_close_matches(unknown[0], [*known, *OWN_ARGUMENTS], n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        return f"unknown model_args of torchvision/{name}: {', '.join(unknown)}{hint}\n  {listed}"
+        return _unknown_arguments(name, unknown, known)
     given = {**arguments, "weights": weights} if weights is not None else dict(arguments)
-    return f"torchvision/{name} refuses model_args {given}: {error}\n  {listed}"
+    return f"torchvision/{name} refuses model_args {given}: {error}\n  {_taken(name, known)}"
+
+
+def _unknown_arguments(name: str, unknown: Sequence[str], known: Sequence[str]) -> str:
+    near = get_close_matches(unknown[0], [*known, *OWN_ARGUMENTS], n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    told = f"unknown model_args of torchvision/{name}: {', '.join(unknown)}{hint}"
+    return f"{told}\n  {_taken(name, known)}"
+
+
+def _taken(name: str, known: Sequence[str]) -> str:
+    return f"{name} takes {', '.join(sorted({*known, *OWN_ARGUMENTS}))}"
+
+
+def _known_parameters(name: str) -> list[str]:
+    """Return the names of all arguments that a model's builder, or what it calls, understands."""
+    return [*_constructor_parameters(name), *_helper_parameters(get_model_builder(name))]
 
 
 def _constructor_parameters(name: str) -> list[str]:
@@ -209,6 +240,20 @@ def _constructor_parameters(name: str) -> list[str]:
         for parameter in parameters
         if parameter.kind is not parameter.VAR_KEYWORD
         and parameter.name not in ("self", "progress", "weights")
+    ]
+
+
+def _helper_parameters(builder: Callable[..., object]) -> list[str]:
+    """Return the optional arguments of the functions that a builder hands its own on to."""
+    builder = inspect.unwrap(builder)
+    module = vars(sys.modules[builder.__module__])
+    called = [module.get(name) for name in builder.__code__.co_names]
+    return [
+        parameter.name
+        for function in called
+        if inspect.isfunction(function) and function.__module__ == builder.__module__
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is not parameter.empty
     ]
 
 

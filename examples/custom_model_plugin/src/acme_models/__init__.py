@@ -1,0 +1,1 @@
+"""ACME's networks, and a plugin for lightly-core."""

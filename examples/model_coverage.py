@@ -1,0 +1,275 @@
+"""Try many backbones of every installed library, and write what came of it as a Markdown page.
+
+    python examples/model_coverage.py --out docs/model-coverage.md
+
+A model passes if it does what the conformance kit asks for: a feature map of the width that it
+states (W1), at two image sizes or with an error that names the only one (W2), pooled features (W3),
+a gradient for each parameter that these depend on (W4), and an export whose printed code builds the
+model again with every tensor equal (E1). Which models: all of torchvision, DINOv2 and DINOv3, the
+smallest of each family of timm, one of each generation and task of Ultralytics. `lightly models`
+lists the rest. Takes about an hour on two cores; a part of it: `--library timm`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.metadata
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from lightly_core.abilities import MultiScaleFeatures, TokenModel
+from lightly_core.listing import list_models
+from lightly_core.models.probing import freeze_unused, probe, unfreeze
+from lightly_core.models.wrapping import build_model, get_wrapped_model
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.protocols import ModelWrapper
+from lightly_core.testing import require_export_round_trip, wrapper_checks
+
+#: Column of the table by code of the check.
+CHECKS = {"W1": "features", "W2": "sizes", "W3": "pooled", "W4": "gradient", "E1": "export"}
+_SIZES = (64, 96, 128, 224, 256, 299, 384, 448, 512)
+
+
+@dataclass
+class Row:
+    """What was seen of one model.
+
+    Attributes:
+        model: Name with library.
+        group: Family or generation.
+        millions: Parameters of the whole model, in millions.
+        width: D.
+        grid: Feature positions, and the image size for them.
+        abilities: Optional abilities that it has.
+        trained: Share of the parameters that the features depend on.
+        failures: What went wrong, by column.
+        skipped: Why it was not tried; empty if it was.
+    """
+
+    model: str
+    group: str
+    millions: float = 0.0
+    width: int = 0
+    grid: str = ""
+    abilities: str = ""
+    trained: str = ""
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: str = ""
+
+
+# ------------------------------------------------------------------------- which models
+
+
+def torchvision_models() -> Iterator[tuple[str, str]]:
+    """Yield name and family of every classification model."""
+    for name in list_models("torchvision/*"):
+        yield name, re.sub(r"[_\d].*", "", name.partition("/")[2])
+
+
+def timm_models() -> Iterator[tuple[str, str]]:
+    """Yield the model of each family that has the fewest parameters."""
+    import timm
+
+    for family in timm.list_modules():
+        counts: dict[str, int] = {}
+        for name in timm.list_models(module=family):
+            with torch.device("meta"):
+                try:
+                    model = timm.create_model(name)
+                except Exception:  # It needs numbers; it may still be run by name.
+                    continue
+            counts[name] = sum(parameter.numel() for parameter in model.parameters())
+        if counts:
+            yield f"timm/{min(counts, key=lambda name: counts[name])}", family
+        else:
+            print(f"no model of timm's family {family} can be counted", file=sys.stderr)
+
+
+def ultralytics_models() -> Iterator[tuple[str, str]]:
+    """Yield the smallest model of each generation and task, without weights."""
+    seen: set[str] = set()
+    for name in list_models("ultralytics/*.yaml"):
+        match = re.fullmatch(r"ultralytics/(yolov?\d+|rtdetr)[-_]?([a-z]?)(.*)\.yaml", name)
+        if match is None:
+            continue
+        group = f"{match[1]}{match[3]}"
+        # Sizes are listed from small to large by their letters only where these begin with n or t.
+        if group not in seen and match[2] in ("n", "t", "l", ""):
+            seen.add(group)
+            yield name, group
+
+
+def dinov2_models() -> Iterator[tuple[str, str]]:
+    """Yield the architectures without published weights, which need a network."""
+    for name in list_models("dinov2/*-notpretrained"):
+        yield name, "DINOv2"
+
+
+def dinov3_models() -> Iterator[tuple[str, str]]:
+    """Yield the architectures without published weights, which need a network."""
+    for name in list_models("dinov3/*-notpretrained"):
+        yield name, "DINOv3 ConvNeXt" if "convnext" in name else "DINOv3 ViT"
+
+
+LIBRARIES = {
+    "torchvision": torchvision_models,
+    "timm": timm_models,
+    "ultralytics": ultralytics_models,
+    "dinov2": dinov2_models,
+    "dinov3": dinov3_models,
+}
+
+# ------------------------------------------------------------------------- what they do
+
+
+def look_at(model: str, group: str, most_millions: float) -> Row:
+    """Try one model; never raises."""
+    row = Row(model, group)
+    try:
+        row.millions = _millions(model)
+        if row.millions > most_millions:
+            row.skipped = f"more than {most_millions:.0f} M parameters"
+            return row
+        built = build_model(model, catalog=get_plugins().catalog)
+        size = _describe(row, built.wrapper)
+    except Exception as error:  # The table is there to show it.
+        row.failures["build"] = _one_line(error)
+        return row
+    # One wrapper for all: these checks compare nothing with a new one.
+    checks = wrapper_checks(lambda: built.wrapper, image_size=size)
+    wanted: dict[str, Callable[[], object]] = {
+        CHECKS[check.code]: check for check in checks if check.code in CHECKS
+    }
+    wanted["export"] = lambda: require_export_round_trip(built)
+    for column, check in wanted.items():
+        try:
+            check()
+        except Exception as error:
+            row.failures[column] = _one_line(error)
+    gc.collect()
+    return row
+
+
+def _describe(row: Row, wrapper: ModelWrapper) -> int:
+    """Fill in the columns that say what the model is; return an image size that it takes."""
+    module = cast(nn.Module, wrapper)
+    row.width = wrapper.feature_dim()
+    size = _size(wrapper)
+    rows, columns = probe(wrapper, 3, size).feature_size
+    row.grid = f"{rows}x{columns} at {size}"
+    having = {"tokens": TokenModel, "multi-scale": MultiScaleFeatures}
+    row.abilities = ", ".join(text for text, kind in having.items() if isinstance(wrapper, kind))
+    unused = freeze_unused(wrapper, 3, size)
+    counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    row.trained = f"{sum(n for n, on in counts if on) / sum(n for n, _ in counts):.0%}"
+    unfreeze(wrapper, unused)
+    return size
+
+
+def _millions(model: str) -> float:
+    """Count the parameters without memory for them, where the model can be built so."""
+    try:
+        with torch.device("meta"):
+            wrapper = get_wrapped_model(model)
+    except Exception:
+        wrapper = get_wrapped_model(model)
+    return sum(p.numel() for p in cast(nn.Module, wrapper.get_model()).parameters()) / 1e6
+
+
+def _size(wrapper: ModelWrapper) -> int:
+    """Return the smallest usual image size that the model takes, with more than one position."""
+    reason: Exception | None = None
+    sizes: tuple[int, ...] = _SIZES
+    if isinstance(wrapper, TokenModel):
+        side = wrapper.patch_size()
+        sizes = (-(-sizes[0] // side) * side, *sizes)  # best a multiple
+    for size in sizes:
+        try:
+            if min(probe(wrapper, 3, size).feature_size) > 1:
+                return size
+        except Exception as error:
+            reason = error
+    raise reason or ValueError(f"one position only at {sizes}")
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:160]
+
+
+# ------------------------------------------------------------------------------- a page
+
+
+def page(tables: dict[str, list[Row]]) -> str:
+    """Return the Markdown page."""
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "timm")}
+    versions["ultralytics"] = importlib.metadata.version("ultralytics")
+    lines = [
+        "# Models that were tried",
+        "",
+        "Made by `python examples/model_coverage.py --out docs/model-coverage.md`, which says what",
+        f"each column means, with {', '.join(f'{name} {v}' for name, v in versions.items())}.",
+        "*trained* is the share of the parameters that the features depend on; the rest is the",
+        "classifier or the detection head, which a run leaves as it is.",
+    ]
+    for library, rows in tables.items():
+        tried = [row for row in rows if not row.skipped]
+        passed = sum(not row.failures for row in tried)
+        lines += ["", f"## {library}: {passed} of {len(tried)} pass", ""]
+        columns = ["model", "group", "M parameters", "width", "grid", "abilities", "trained"]
+        lines.append(f"| {' | '.join([*columns, *CHECKS.values()])} |")
+        lines.append("|---" * (len(columns) + len(CHECKS)) + "|")
+        lines += [_line(row) for row in rows]
+    return "\n".join([*lines, ""])
+
+
+def _line(row: Row) -> str:
+    cells = [row.model, row.group, f"{row.millions:.1f}"]
+    if row.skipped or "build" in row.failures:
+        reason = row.skipped or row.failures["build"]
+        return f"| {' | '.join(cells)} | {reason} |" + " |" * (3 + len(CHECKS))
+    cells += [str(row.width), row.grid, row.abilities, row.trained]
+    cells += [row.failures.get(column, "ok") for column in CHECKS.values()]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Run the script."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, help="file to write; default: the terminal")
+    parser.add_argument("--library", action="append", choices=LIBRARIES, help="may be repeated")
+    parser.add_argument("--most-millions", type=float, default=700, help="skip larger models")
+    parser.add_argument("--pattern", default="", help="only models whose name contains this")
+    options = parser.parse_args()
+    tables: dict[str, list[Row]] = {}
+    for library in options.library or LIBRARIES:
+        tables[library] = []
+        for model, group in LIBRARIES[library]():
+            if options.pattern in model:
+                start = time.perf_counter()
+                row = look_at(model, group, options.most_millions)
+                seconds = time.perf_counter() - start
+                state = row.skipped or row.failures or "ok"
+                print(f"{model}: {state}, {seconds:.0f} s", file=sys.stderr, flush=True)
+                tables[library].append(row)
+    text = page(tables)
+    if options.out is None:
+        print(text)
+    else:
+        options.out.write_text(text)
+    if any(row.failures for rows in tables.values() for row in rows):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""`lightly plugin`: for those who write plugins."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import tempfile
+import traceback
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lightly_core.cli.parser import command_parser, near, parse_command, use_plugins
+from lightly_core.errors import ConfigError, UnknownModelError
+
+if TYPE_CHECKING:
+    from lightly_core.plugins.catalog import Catalog
+    from lightly_core.plugins.records import PluginStatus, Record
+    from lightly_core.testing import Check
+
+COMMANDS = {"check": "try everything that a plugin provides"}
+
+_CHECK_EPILOG = """\
+Models are tried on images of random numbers, methods on a tiny backbone. The same checks are tests
+for pytest in lightly_core.testing. Exit code: 0 all hold, 1 some do not.
+
+  lightly plugin check torchvision --model resnet18 --model vgg11
+"""
+
+
+class _Group(NamedTuple):
+    """Checks of one thing, or why there are none: it need not be so, or it is a failure."""
+
+    label: str
+    checks: Sequence[Check] = ()
+    skipped: str = ""
+    error: Exception | None = None
+
+
+def main(arguments: Sequence[str], options: Namespace) -> int:
+    """Run a sub-command; returns the exit code."""
+    if arguments and arguments[0] == "check":
+        return _check(arguments[1:], options)
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    parser = command_parser(
+        "plugin",
+        usage="COMMAND ...",
+        description="Help for those who write plugins.",
+        epilog=f"commands:\n{commands}\n\n`lightly plugin COMMAND --help` tells more of a command.",
+    )
+    if "-h" in arguments or "--help" in arguments:
+        print(parser.format_help().rstrip())
+        return 0
+    if not arguments:
+        raise ConfigError(f"expected a command: {', '.join(COMMANDS)}\n  see `lightly plugin -h`")
+    raise ConfigError(
+        f"unknown command 'plugin {arguments[0]}'{near(arguments[0], list(COMMANDS))}"
+        f"\n  commands are: {', '.join(COMMANDS)}; `lightly plugins` lists what is installed"
+    )
+
+
+def _check(arguments: Sequence[str], options: Namespace) -> int:
+    parser = command_parser(
+        "plugin check",
+        usage="NAME [--model MODEL]...",
+        description="Run all checks that apply to what an installed plugin provides.",
+        epilog=_CHECK_EPILOG,
+    )
+    parser.add_argument("name", metavar="NAME", help="name of the plugin, or of its distribution")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="model to try, not those that the plugin chose as examples; may be repeated",
+    )
+    parsed = parse_command(parser, arguments)
+    if parsed is None:
+        return 0
+    use_plugins(options)
+    from lightly_core.plugins.discovery import get_plugins
+
+    plugins = get_plugins()
+    status = _find(parsed.name, plugins.statuses)
+    records = plugins.catalog.provided_by(status.name, status.distribution)
+    chosen = _chosen_models(parsed.model, records, plugins.catalog) if parsed.model else {}
+    passed = failed = 0
+    for group in _groups(parsed.name, records, chosen, plugins.catalog):
+        if group.skipped:
+            print(f"skip  {group.label}: {group.skipped}", flush=True)
+        if group.error is not None:
+            _print_failure(f"{group.label} cannot be checked", group.error, options.traceback)
+            failed += 1
+        for check in group.checks:
+            holds = _report(check, group.label, options.traceback)
+            passed, failed = passed + holds, failed + (not holds)
+    told = f"{failed} of {passed + failed} checks failed" if failed else f"{passed} checks passed"
+    print(f"\n{status.name} ({status.owner}): {told}")
+    return 1 if failed else 0
+
+
+# ------------------------------------------------------------------- what is to be checked
+
+
+def _find(name: str, statuses: Sequence[PluginStatus]) -> PluginStatus:
+    """Return the plugin that is meant.
+
+    Raises:
+        ConfigError: There is none, more than one, or it is blocked.
+    """
+    from lightly_core.plugins.catalog import close_names, named
+
+    found = [status for status in statuses if named(name, status.name, status.distribution)]
+    if not found:
+        known = sorted({status.name for status in statuses})
+        guess = close_names(name, [*known, *(status.distribution for status in statuses)])
+        second = f"did you mean {guess}?  " if guess else ""
+        raise ConfigError(
+            f"unknown plugin '{name}'"
+            f"\n  {second}installed: {', '.join(known) if known else 'none'}"
+            "\n  a plugin that you write has to be installed: pip install -e its folder"
+        )
+    if len(found) > 1:
+        listed = ", ".join(f"{status.name} of {status.distribution}" for status in found)
+        raise ConfigError(
+            f"{len(found)} plugins are called '{name}': {listed}"
+            "\n  give the other of the two names of the one that you mean"
+        )
+    if found[0].state == "blocked":
+        raise ConfigError(f"plugin '{name}' is blocked: {found[0].reason}")
+    return found[0]
+
+
+def _chosen_models(
+    given: Sequence[str], records: Sequence[Record], catalog: Catalog
+) -> dict[str, list[str]]:
+    """Return the names without prefix by library.
+
+    Raises:
+        ConfigError: The plugin has no such model.
+    """
+    libraries = {record.name: record for record in records if record.kind == "models"}
+    if not libraries:
+        raise ConfigError("--model is given, but this plugin provides no models; leave it out")
+    chosen: dict[str, list[str]] = {}
+    for full_name in given:
+        prefix, _, name = full_name.partition("/")
+        if prefix not in libraries or not name:
+            if len(libraries) > 1:
+                raise ConfigError(
+                    f"--model {full_name}: expected library/name, with one of these libraries: "
+                    f"{', '.join(libraries)}"
+                )
+            (prefix,), name = libraries, full_name
+        _require_model(libraries[prefix], name, catalog)
+        chosen.setdefault(prefix, []).append(name)
+    return chosen
+
+
+def _require_model(record: Record, name: str, catalog: Catalog) -> None:
+    from lightly_core.plugins.loading import load_target, model_names, split_model_name
+    from lightly_core.protocols import ModelLibrary
+
+    split_model_name(catalog, f"{catalog.usable_name(record)}/{name}")
+    library = None if name in model_names(record) else load_target(record)
+    if isinstance(library, type) and issubclass(library, ModelLibrary):
+        try:
+            with _quiet():
+                library().create(name, num_input_channels=3, model_args={})
+        except UnknownModelError:
+            raise
+        except Exception:  # The checks will report it.
+            return
+
+
+def _groups(
+    name: str, records: Sequence[Record], chosen: dict[str, list[str]], catalog: Catalog
+) -> Iterator[_Group]:
+    from lightly_core.testing import plugin_checks
+
+    yield _Group(f"plugin '{name}'", plugin_checks(name))
+    makers = {"models": _models, "method": _method, "transform": _transform, "logger": _logger}
+    for record in records:
+        qualified = catalog.usable_name(record)
+        try:
+            with _quiet():
+                group = makers[record.kind](record, qualified, chosen)
+        except Exception as error:  # Whatever the plugin's code raises.
+            group = _Group(record.label, error=error)
+        yield group
+
+
+def _models(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+    from lightly_core.testing import model_library_checks
+
+    return _Group(record.label, model_library_checks(name, examples=chosen.get(record.name)))
+
+
+def _method(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+    from lightly_core.testing import method_checks
+
+    return _Group(record.label, method_checks(name))
+
+
+def _transform(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+    from lightly_core.plugins.loading import load_config, load_target
+    from lightly_core.testing import transform_checks
+
+    transform_class, args = load_target(record), load_config(record)()
+    reason = _refused(lambda: transform_class(args))  # type: ignore[operator]
+    if reason:
+        return _Group(record.label, skipped=reason)
+    return _Group(record.label, transform_checks(transform_class, args))  # type: ignore[arg-type]
+
+
+def _logger(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+    from lightly_core.plugins.loading import load_config, load_target
+    from lightly_core.protocols import Logger
+    from lightly_core.testing import logger_checks
+
+    logger_class, config = load_target(record), load_config(record)()
+
+    def build(folder: Path) -> Logger:
+        return logger_class(config, folder, None)  # type: ignore[operator,no-any-return]
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        reason = _refused(lambda: build(Path(folder)).finish("finished"))
+    if reason:
+        return _Group(record.label, skipped=reason)
+    return _Group(record.label, logger_checks(build))
+
+
+def _refused(build: Callable[[], object]) -> str:
+    """Return why something cannot be built from its default options; empty if it can."""
+    try:
+        build()
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        return f"cannot be built from its default options: {type(error).__name__}: {reason}"
+    return ""
+
+
+# --------------------------------------------------------------------------------- report
+
+
+def _report(check: Check, label: str, show_traceback: bool) -> bool:
+    """Run a check and print one line, and the message if it fails; tell whether it holds."""
+    what = f"{label}, {check.subject}" if check.subject else label
+    line = f"{check.code}-{check.title} ({what})"
+    try:
+        with _quiet():
+            check()
+    except (Exception, SystemExit) as error:
+        _print_failure(line, error, show_traceback)
+        return False
+    print(f"ok    {line}", flush=True)
+    return True
+
+
+def _print_failure(line: str, error: BaseException, show_traceback: bool) -> None:
+    print(f"FAIL  {line}")
+    text = str(error) if isinstance(error, AssertionError) else ""
+    for row in (text or f"{type(error).__name__}: {error}").splitlines():
+        print(f"      {row}")
+    sys.stdout.flush()
+    if show_traceback:
+        traceback.print_exception(type(error), error, error.__traceback__)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what libraries print while models are built out of the report."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

@@ -1,0 +1,28 @@
+"""What must not be written down: keys in addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+# User and password; host and path; query and fragment, where signed addresses have their key.
+_ADDRESS = re.compile(
+    r"\b([a-z][a-z0-9+.-]*://)(?:[^\s/@?#]*@)?([^\s?#'\"]*)([?#][^\s'\"]*)?", re.I
+)
+
+
+def without_secrets(value: object) -> object:
+    """Return nested plain data in which addresses have neither password nor query.
+
+    What remains names the file, so that two runs can still be compared.
+
+    Args:
+        value: Dicts, lists, strings and other plain values; it is not changed.
+    """
+    if isinstance(value, str):
+        return _ADDRESS.sub(lambda found: found[1] + found[2] + ("?..." if found[3] else ""), value)
+    if isinstance(value, Mapping):
+        return {key: without_secrets(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(entry) for entry in value]
+    return value

@@ -1,0 +1,307 @@
+"""Bytes from a server into a file: continued after a cut, tried again, announced."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import logging
+import os
+import re
+import shutil
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from lightly_core import __version__
+from lightly_core.download.urls import RemoteFile
+from lightly_core.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+#: Seconds to wait after failures in a row; after one more the download is given up.
+BACKOFF_SECONDS = (1.0, 3.0, 10.0)
+
+#: Seconds between two lines of progress.
+PROGRESS_SECONDS = 5.0
+
+_TIMEOUT_SECONDS = 30.0
+_CHUNK = 1 << 18
+_TEMPORARY_STATUS = (408, 425, 429)
+_LOST = (
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    http.client.HTTPException,
+)
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a server says of a file; equal as long as the file stays the same.
+
+    Attributes:
+        size: Bytes; None where the server does not say.
+        etag: The server's mark of this content.
+        modified: When it was changed.
+    """
+
+    size: int | None = None
+    etag: str | None = None
+    modified: str | None = None
+
+    @classmethod
+    def of_file(cls, path: Path) -> Version:
+        """Return the same for a local file."""
+        status = path.stat()
+        return cls(size=status.st_size, modified=str(status.st_mtime_ns))
+
+    def may_be(self, other: Version) -> bool:
+        """Tell whether nothing that is known of both differs; parts come with fewer headers."""
+        pairs = (
+            (self.size, other.size),
+            (self.etag, other.etag),
+            (self.modified, other.modified),
+        )
+        return all(mine == theirs for mine, theirs in pairs if None not in (mine, theirs))
+
+    @property
+    def condition(self) -> str | None:
+        """Value of an If-Range header, for which only strong marks are good."""
+        strong = self.etag is not None and not self.etag.startswith("W/")
+        return self.etag if strong else self.modified
+
+
+class _TemporaryError(Exception):
+    """Something that may work at the next attempt; the text is fit for the user."""
+
+
+class _ChangedError(Exception):
+    """What has arrived is not the beginning of the file that the server has now."""
+
+
+def _readable(size: int) -> str:
+    """Write a number of bytes for people."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
+@dataclass
+class Transfer:
+    """One download.
+
+    Attributes:
+        remote: Where the file comes from.
+        part: What has arrived so far; made if missing.
+        version: Of what is in `part`; None where nothing is there.
+        remember: Called with the version before its first byte is written.
+        target: Where the file will be, for messages.
+        what: What it is, for messages.
+    """
+
+    remote: RemoteFile
+    part: Path
+    version: Version | None
+    remember: Callable[[Version], None]
+    target: Path
+    what: str
+    announced: bool = field(default=False, init=False)
+
+    def run(self) -> None:
+        """Bring `part` to the size of the file.
+
+        Raises:
+            ConfigError: The file cannot be had.
+            OSError: `part` cannot be written.
+        """
+        failures = 0
+        while True:
+            before = self._arrived()
+            try:
+                self._attempt()
+                return
+            except _ChangedError:
+                log.info("%s: the file on %s has changed", self.what, self.remote.place)
+                self.part.unlink(missing_ok=True)
+                self.version = None
+                problem = "the file changes all the time"
+            except _TemporaryError as error:
+                problem = str(error)
+                if self._arrived() > before:
+                    failures = 0  # each attempt brings it nearer to its end
+            failures += 1
+            if failures > len(BACKOFF_SECONDS):
+                raise self._unreachable(problem)
+            seconds = BACKOFF_SECONDS[failures - 1]
+            log.info("%s: %s; trying again in %g s", self.what, problem, seconds)
+            time.sleep(seconds)
+
+    def _arrived(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _attempt(self) -> None:
+        """Ask once and write what comes."""
+        if self.remote.local is not None:
+            self._copy(self.remote.local)
+            return
+        offset = self._arrived() if self.version is not None else 0
+        if self.version is not None and offset and offset == self.version.size:
+            return
+        with self._open(offset) as response:
+            version, continues = _understand(response, offset)
+            if continues and self.version is not None and not version.may_be(self.version):
+                raise _ChangedError
+            self._refuse_web_page(response.headers)
+            self._write(response, version, offset if continues else 0)
+
+    def _copy(self, local: Path) -> None:
+        try:
+            stream = local.open("rb")
+        except OSError as error:
+            raise ConfigError(
+                f"{self.what}: cannot read {local}: {error.strerror}\n  check the URL"
+            ) from error
+        with stream:
+            self._write(stream, Version.of_file(local), 0)
+
+    def _open(self, offset: int) -> http.client.HTTPResponse:
+        request = urllib.request.Request(self.remote.url)
+        request.add_header("User-Agent", f"lightly-core/{__version__}")
+        request.add_header("Accept-Encoding", "identity")
+        if self.remote.authorization is not None:
+            # Not for the host to which a redirect leads.
+            request.add_unredirected_header("Authorization", self.remote.authorization)
+        if offset:
+            request.add_header("Range", f"bytes={offset}-")
+            if self.version is not None and self.version.condition is not None:
+                request.add_header("If-Range", self.version.condition)
+        try:
+            response: http.client.HTTPResponse
+            response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
+            return response
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise self._refused(error.code, error.reason) from None
+        except urllib.error.URLError as error:
+            raise self._failed(error.reason) from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise self._failed(error) from None
+
+    def _refused(self, status: int, reason: object) -> Exception:
+        answer = f"{self.remote.place} answered {status} {reason}"
+        if status >= 500 or status in _TEMPORARY_STATUS:
+            return _TemporaryError(answer)
+        if status == 416:
+            return _ChangedError()
+        if status in (401, 403) and self.remote.has_query:
+            advice = "the link is signed and may have expired: get a new one; or "
+        elif status in (401, 403):
+            advice = "the file needs a login, or that its licence is accepted: get a link of "
+            advice += "your own; or "
+        else:
+            advice = "check the URL; or "
+        return ConfigError(
+            f"{self.what}: cannot download {self.remote.shown}: {answer}\n  {advice}{self._ways()}"
+        )
+
+    def _failed(self, reason: object) -> Exception:
+        """Return the error for a connection that failed; its text never quotes the URL."""
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return self._unreachable(f"its certificate is not trusted: {reason.verify_message}")
+        if isinstance(reason, (ValueError, http.client.InvalidURL)):
+            return self._unreachable("the URL is not valid")
+        if isinstance(reason, TimeoutError):
+            return _TemporaryError(f"no answer from {self.remote.place} in time")
+        if isinstance(reason, _LOST):
+            return _TemporaryError(f"connection to {self.remote.place} lost")
+        if isinstance(reason, socket.gaierror):
+            return self._unreachable("its name cannot be resolved")
+        text = reason.strerror if isinstance(reason, OSError) else None
+        return self._unreachable(text or type(reason).__name__)
+
+    def _unreachable(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"{self.what}: cannot download {self.remote.name} from {self.remote.place}: {reason}"
+            f"\n  without network: {self._ways()}"
+        )
+
+    def _ways(self) -> str:
+        return (
+            f"download {self.remote.shown} elsewhere and give the path of the file, "
+            f"or put it at {self.target}"
+        )
+
+    def _refuse_web_page(self, headers: http.client.HTTPMessage) -> None:
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == "text/html" and not self.remote.name.endswith((".html", ".htm")):
+            raise ConfigError(
+                f"{self.what}: {self.remote.shown} gives a web page, not a file"
+                f"\n  the link needs a login or has expired: get a new one; or {self._ways()}"
+            )
+
+    def _write(self, stream: IO[bytes], version: Version, offset: int) -> None:
+        self._announce(version, offset)
+        if version.size is not None:
+            free = shutil.disk_usage(self.part.parent).free
+            if version.size - offset > free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if offset == 0:
+            # What is there belongs to another version; never keep it under the new one's name.
+            self.part.unlink(missing_ok=True)
+            self.remember(version)
+            self.version = version
+        done, last = offset, time.monotonic()
+        with self.part.open("ab") as out:
+            while chunk := self._read(stream):
+                out.write(chunk)
+                done += len(chunk)
+                if time.monotonic() - last >= PROGRESS_SECONDS:
+                    last = time.monotonic()
+                    self._report(done, version.size)
+        if version.size is not None and done < version.size:
+            raise _TemporaryError(f"connection cut after {done} of {version.size} bytes")
+        if version.size is not None and done > version.size:
+            raise _ChangedError
+
+    def _read(self, stream: IO[bytes]) -> bytes:
+        try:
+            return stream.read(_CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(error) from None
+
+    def _announce(self, version: Version, offset: int) -> None:
+        if self.announced:
+            return
+        self.announced = True
+        size = "unknown size" if version.size is None else _readable(version.size)
+        rest = f", going on after {_readable(offset)}" if offset else ""
+        log.info(
+            "Downloading %s: %s (%s%s) from %s to %s",
+            self.what, self.remote.name, size, rest, self.remote.place, self.target,
+        )  # fmt: skip
+
+    def _report(self, done: int, size: int | None) -> None:
+        share = "" if not size else f" of {_readable(size)} ({done / size:.0%})"
+        log.info("%s: %s%s", self.remote.name, _readable(done), share)
+
+
+def _understand(response: http.client.HTTPResponse, offset: int) -> tuple[Version, bool]:
+    """Return what the server has, and whether what comes is its rest after `offset`."""
+    headers = response.headers
+    etag, modified = headers.get("ETag"), headers.get("Last-Modified")
+    if response.status == 206:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
+        if found is None or int(found[1]) != offset:
+            raise _ChangedError
+        size = None if found[2] == "*" else int(found[2])
+        return Version(size, etag, modified), True
+    length = headers.get("Content-Length", "")
+    return Version(int(length) if length.isdigit() else None, etag, modified), False

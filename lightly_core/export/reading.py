@@ -1,0 +1,215 @@
+"""Tensors out of files: our checkpoints, exported models, state dicts, pickled modules."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lightly_core.errors import ConfigError
+from lightly_core.export.shells import Shell, load_inert, module_tensors
+
+log = logging.getLogger(__name__)
+
+#: Key of a checkpoint's own entry, and in it the prefix of the exported wrapper's tensors.
+CHECKPOINT_KEY = "lightly"
+PREFIX_KEY = "exported_prefix"
+
+#: Keys below which files keep the tensors, in the order in which they are looked for: averaged
+#: weights first, as they are what training scripts evaluate and publish, and a student last.
+CONTAINERS = (
+    "ema",
+    "model_ema",
+    "state_dict_ema",
+    "teacher",
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "student",
+    "net",
+    "module",
+)
+
+# Deeper than any file is; a file can also contain itself.
+_MAX_DEPTH = 5
+
+_EXPECTED = "expected a checkpoint (.ckpt), an exported model (.pt, .safetensors) or a state dict"
+
+
+def read_weights(path: str | Path, *, pickled_modules: Sequence[str] = ()) -> dict[str, Tensor]:
+    """Read tensors by name; nothing in the file is executed, whatever it holds.
+
+    Whole modules, as ``torch.save(model, file)`` writes them, are read too where all that the
+    file names is in ``torch.nn``, in `pickled_modules` or plain data such as
+    ``argparse.Namespace``. Their classes are neither imported nor built: the tensors are taken
+    from the data, see `lightly_core.export.shells`.
+
+    Args:
+        path: A ``.ckpt`` of a run (the tensors of the exported wrapper are returned), a
+            safetensors file, or what `torch.save` wrote: a module, a state dict, or a dict that
+            has one of them below a key of `CONTAINERS`; the first one that holds tensors is
+            taken.
+        pickled_modules: Top-level modules whose classes the file may name, such as
+            ``("ultralytics",)``; see `lightly_core.protocols.ModelLibrary`.
+
+    Returns:
+        Tensors on the CPU. Modules in half precision come as float32; other tensors as they are.
+
+    Raises:
+        ConfigError: There is no such file, it is damaged, it is no file of weights, or it names
+            classes or functions that are not allowed.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        what = f"{file} is a folder" if file.is_dir() else f"there is no file {file}"
+        raise ConfigError(f"{what}\n  check the path")
+    content = _read(file, pickled_modules)
+    if (exported := _exported_tensors(content)) is not None:
+        return exported
+    tensors, keys = _find(content)
+    if not tensors:
+        got = f"keys {some(content)}" if isinstance(content, Mapping) else _kind(content)
+        raise ConfigError(
+            f"no tensors found in {file}, got {got}"
+            "\n  expected a state dict, as torch.save(model.state_dict(), file) writes it"
+        )
+    if keys and isinstance(content, Mapping):
+        others = [key for key in CONTAINERS if content.get(key) is not None and key != keys[0]]
+        if others:
+            log.info("%s: taking '%s', leaving '%s'", file, keys[0], "', '".join(others))
+    return tensors
+
+
+def only_tensors(content: object) -> dict[str, Tensor]:
+    """Return the entries of a mapping that are tensors; nothing for what is no mapping."""
+    if not isinstance(content, Mapping):
+        return {}
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def some(names: Mapping[Any, object]) -> str:
+    """Name the first keys, for messages."""
+    return ", ".join(map(str, list(names)[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def _find(content: object, depth: int = 0) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the tensors, and the keys below which they were found."""
+    if isinstance(content, Shell):
+        return module_tensors(content), ()
+    if not isinstance(content, Mapping) or depth > _MAX_DEPTH:
+        return {}, ()
+    for key in CONTAINERS:
+        tensors, below = _find(content.get(key), depth + 1)
+        if tensors:
+            return tensors, (key, *below)
+    return only_tensors(content), ()
+
+
+def _exported_tensors(content: object) -> dict[str, Tensor] | None:
+    """Return the exported wrapper's tensors if this is a checkpoint of ours."""
+    facts = content.get(CHECKPOINT_KEY) if isinstance(content, Mapping) else None
+    if not isinstance(facts, Mapping) or PREFIX_KEY not in facts:
+        return None
+    assert isinstance(content, Mapping)
+    prefix = str(facts[PREFIX_KEY])
+    return {
+        name[len(prefix) :]: tensor
+        for name, tensor in only_tensors(content.get("state_dict")).items()
+        if name.startswith(prefix)
+    }
+
+
+def _read(file: Path, pickled_modules: Sequence[str]) -> object:
+    with file.open("rb") as stream:
+        head = stream.read(512)
+    _refuse_other_kinds(file, head)
+    # Safetensors: eight bytes with the length of a JSON text, then the text.
+    if file.suffix == ".safetensors" or head[8:10] == b'{"':
+        return _read_safetensors(file)
+    try:
+        return load_inert(file, pickled_modules)
+    except ConfigError:
+        raise
+    except pickle.UnpicklingError as error:
+        # What is no pickle at all stops at its first byte, an "operand" that does not exist.
+        foreign = "Unsupported operand" in str(error)
+        what = "torch.save did not write it in its usual format" if foreign else "it is damaged"
+        raise ConfigError(_unreadable(file, ValueError(what))) from error
+    except Exception as error:  # a damaged file can end in any error
+        raise ConfigError(_unreadable(file, error)) from error
+
+
+def _read_safetensors(file: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(_unreadable(file, error)) from error
+
+
+def _refuse_other_kinds(file: Path, head: bytes) -> None:
+    """Raise for kinds of files that are often given in place of weights, with what to do."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        problem = "it is empty\n  download or save it again"
+    elif head.startswith(b"version https://git-lfs"):
+        problem = (
+            "it is a pointer of git LFS, not the file itself"
+            "\n  run `git lfs pull` in its repository"
+        )
+    elif text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
+        problem = (
+            "it looks like a web page, not like weights: what a server answers when a link has "
+            "expired or needs a login\n  get a new link and download the file again"
+        )
+    elif file.suffix.lower() == ".onnx":
+        problem = f"it is an ONNX graph, which cannot be trained\n  {_EXPECTED}"
+    elif head.startswith(b"PK\x03\x04"):
+        problem = _problem_of_zip(file)
+    else:
+        return
+    if problem:
+        raise ConfigError(f"{file} cannot be read: {problem}")
+
+
+def _problem_of_zip(file: Path) -> str:
+    """Return what is wrong with a zip archive, nothing if `torch.save` may have written it."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return "it is cut off or damaged\n  download or save it again"
+    if any(name.endswith("/constants.pkl") for name in names):
+        return (
+            "it is a TorchScript archive, which holds a program"
+            "\n  where you trust it, save its tensors: "
+            "torch.save(torch.jit.load(file).state_dict(), new_file)"
+        )
+    if not any(name.endswith("data.pkl") for name in names):
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        return (
+            f"it is a zip archive that torch.save did not write; it holds {shown or 'nothing'}"
+            f"\n  where the weights are inside, unpack it and give their path; {_EXPECTED}"
+        )
+    return ""
+
+
+def _unreadable(file: Path, error: Exception) -> str:
+    reason = str(error).partition("\n")[0]
+    return f"{file} cannot be read: {type(error).__name__}: {reason}\n  {_EXPECTED}"
+
+
+def _kind(content: object) -> str:
+    kind = type(content)
+    return (
+        f"a pickled {kind.__module__}.{kind.__name__}"
+        if isinstance(content, Shell)
+        else (kind.__name__)
+    )

@@ -1,0 +1,396 @@
+"""A user's own module as a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.errors import ConfigError
+from lightly_core.models.layouts import BATCH, Layout, Shape, Size, find_layout
+from lightly_core.models.outputs import (
+    LAST_HIDDEN_STATE,
+    Look,
+    entry,
+    images_for,
+    look,
+    meta_twin,
+    run_until,
+)
+from lightly_core.models.probing import undisturbed
+from lightly_core.protocols import ModelWrapper
+
+Pool = Callable[[Tensor], Tensor]
+
+#: Words that `pool` takes, beside paths and functions.
+POOLS = ("avg", "max", "cls")
+
+_MOST_CANDIDATES = 6
+
+
+def wrap(
+    module: nn.Module,
+    *,
+    features: str | None = None,
+    pool: str | Pool = "avg",
+    num_input_channels: int = 3,
+    image_size: int | tuple[int, int] = 224,
+    num_prefix_tokens: int | None = None,
+) -> ModelWrapper:
+    """Make a backbone of a module of your own, to be passed as ``model=``.
+
+    Width and layout of the features are found by trying the module out: a map (B, D, h, w), a
+    map with the channels last (B, h, w, D), or tokens (B, P + h * w, D) with P prefix tokens such
+    as a class token. What comes behind the features does not run, so a classifier may stay in
+    place. The module is not changed, and keeps no hook.
+
+    Example::
+
+        model = lightly_core.wrap(MyResNet(), features="layer4")
+
+    Args:
+        module: Takes images (B, C, H, W).
+        features: The part whose output (at its first call, if it has several) the features are,
+            as a dotted path such as ``"backbone.stages.3"``; None for what the module returns. If
+            that is a list, its last map or tokens are taken; if a dict, its only ones, or the
+            ``last_hidden_state``. ``"path:key"`` takes another entry, by key or position, and
+            ``":key"`` one of what the module returns.
+        pool: ``"avg"`` or ``"max"`` over all positions; ``"cls"``, the first prefix token; the
+            path of the part that pools, which gets the features as the module lays them out; or
+            a function without parameters of the map (B, D, h, w). It returns (B, D) or
+            (B, D, 1, 1).
+        num_input_channels: C.
+        image_size: Height and width in pixels, or one number for both, that the module takes.
+            It is tried with a larger size too, if it takes one.
+        num_prefix_tokens: P; None finds it out.
+
+    Returns:
+        A `torch.nn.Module` with the four methods of a wrapper; `get_model` gives `module`. A
+        module that is a wrapper already is returned as it is.
+
+    Raises:
+        ConfigError: There is no such part, its output is neither map nor tokens, `pool` does not
+            fit it, or the module does not take such images. The message lists parts that fit.
+    """
+    _check_module(module)
+    if isinstance(module, ModelWrapper):
+        if features is not None or pool != "avg" or num_prefix_tokens is not None:
+            raise ConfigError(
+                f"wrap: {type(module).__name__} is a wrapper already, it says itself what its "
+                "features are\n  pass it as model= without wrap, or wrap its get_model()"
+            )
+        return module
+    path, _, key = (features or "").partition(":")
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = (height, width)
+    _check_path(module, path, "features")
+    pool = _as_path(module, pool)
+    if isinstance(pool, str) and pool not in POOLS:
+        _check_path(module, pool, "pool", POOLS)
+    seen = look(module, path, num_input_channels, size)
+    key, layout = _find(module, path, key, seen, num_input_channels, num_prefix_tokens)
+    if pool == "cls" and not layout.num_prefix_tokens:
+        raise ConfigError(
+            f"wrap: pool='cls' takes the first prefix token, but {_named(module, path)} gives "
+            f"{layout} without any\n  use pool='avg' or 'max'"
+        )
+    only_size = size if len(seen.at_sizes(path, key)) == 1 else None
+    wrapper = CustomWrapper(module, path, key, layout, pool, only_size)
+    _check_pool(wrapper, num_input_channels, size)
+    return wrapper
+
+
+class CustomWrapper(nn.Module):
+    """Give any module the interface of a backbone; `wrap` makes one.
+
+    Shapes: B images, C channels, D = `feature_dim()`, h and w feature positions, P prefix tokens.
+
+    Args:
+        model: The user's module.
+        path: Of the part that gives the features; "" for the module itself.
+        key: Key or position of the features in what that part returns; "" for all of it.
+        layout: Where the tensor has its features.
+        pool: As in `wrap`.
+        only_size: The size that the module takes, None if there are several.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        path: str,
+        key: str,
+        layout: Layout,
+        pool: str | Pool,
+        only_size: Size | None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.pool = pool
+        self._path = path
+        self._key = key
+        self._layout = layout
+        self._only_size = only_size
+
+    def forward_features(self, x: Tensor) -> dict[str, Tensor]:
+        """Compute the feature map; nothing behind it runs.
+
+        Args:
+            x: Normalised images (B, C, H, W).
+
+        Returns:
+            ``features`` (B, D, h, w); with prefix tokens also these, ``prefix_tokens``
+            (B, P, D), and the first of them as ``cls_token`` (B, D).
+
+        Raises:
+            ValueError: The module takes images of another size only, or gives something else
+                than when it was wrapped.
+        """
+        size = (x.shape[-2], x.shape[-1])
+        try:
+            output = run_until(self.model, self._path, x)
+        except Exception as error:
+            if self._only_size in (None, size):
+                raise
+            raise ValueError(
+                f"{type(self.model).__name__} fails on images of {_pixels(size)}, as it did on "
+                f"all but {_pixels(self._only_size)} when it was wrapped: {error}; set "
+                f"transform_args.image_size={list(self._only_size)}"
+            ) from error
+        found = entry(output, self._key)
+        if not isinstance(found, Tensor):
+            mode = "training" if self.training else "evaluation"
+            raise ValueError(
+                f"{_named(self.model, self._path)} gave {self._layout} when it was wrapped, but "
+                f"gives a {type(output).__name__} in {mode} mode; name a part that always gives "
+                "the same"
+            )
+        features, prefix = self._layout.to_map(found, size)
+        if prefix is None:
+            return {"features": features}
+        return {"features": features, "prefix_tokens": prefix, "cls_token": prefix[:, 0]}
+
+    def forward_pool(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pool what `forward_features` returned.
+
+        Args:
+            x: ``features`` (B, D, h, w) and, where there are any, ``prefix_tokens`` (B, P, D)
+                and ``cls_token`` (B, D).
+
+        Returns:
+            ``pooled_features`` (B, D, 1, 1).
+        """
+        features = x["features"]
+        if self.pool == "cls" and "cls_token" in x:
+            pooled = x["cls_token"]
+        elif self.pool == "max":
+            pooled = features.amax(dim=(2, 3))
+        elif self.pool in ("avg", "cls"):
+            pooled = features.mean(dim=(2, 3))
+        elif isinstance(self.pool, str):
+            part = self.model.get_submodule(self.pool)
+            pooled = part(self._layout.from_map(features, x.get("prefix_tokens")))
+        else:
+            pooled = self.pool(features)
+        return {"pooled_features": pooled.flatten(1)[:, :, None, None]}  # (B, D, 1, 1)
+
+    def feature_dim(self) -> int:
+        """Return D."""
+        return self._layout.dim
+
+    def get_model(self) -> nn.Module:
+        """Return the user's module."""
+        return self.model
+
+
+def _find(
+    module: nn.Module,
+    path: str,
+    key: str,
+    seen: Look,
+    num_input_channels: int,
+    num_prefix_tokens: int | None,
+) -> tuple[str, Layout]:
+    """Return key and layout of the features."""
+    if path not in seen.shapes[0]:
+        raise ConfigError(_not_reached(module, path, seen, num_input_channels))
+    keys = list(seen.shapes[0][path])
+    if key and key not in keys:
+        raise ConfigError(
+            f"wrap: {_named(module, path)} gives no tensor {key!r}, its tensors are "
+            f"{_shown(seen, path, keys) or 'none'}"
+        )
+    layouts = {
+        name: find_layout(seen.at_sizes(path, name), seen.sizes, num_prefix_tokens)
+        for name in ([key] if key else keys)
+    }
+    fitting = {name: layout for name, layout in layouts.items() if layout is not None}
+    if len(fitting) > 1:
+        if LAST_HIDDEN_STATE in fitting:
+            fitting = {LAST_HIDDEN_STATE: fitting[LAST_HIDDEN_STATE]}
+        elif not all(name.isdigit() for name in fitting):
+            raise ConfigError(
+                f"wrap: {_named(module, path)} gives several maps: "
+                f"{_shown(seen, path, list(fitting))}"
+                f'\n  choose one: features="{path}:{list(fitting)[-1]}"'
+            )
+    if not fitting:
+        raise ConfigError(_no_features(module, path, [key] if key else keys, seen))
+    name, layout = list(fitting.items())[-1]
+    if num_prefix_tokens is not None and layout.kind != "tokens":
+        raise ConfigError(
+            f"wrap: num_prefix_tokens={num_prefix_tokens} is for tokens (B, T, D), but "
+            f"{_named(module, path)} gives {layout}\n  leave it out"
+        )
+    return name, layout
+
+
+def _check_module(module: object) -> None:
+    if isinstance(module, type):
+        raise ConfigError(
+            f"wrap: got the class {module.__name__}, expected a module"
+            f"\n  pass an instance: {module.__name__}(...)"
+        )
+    if not isinstance(module, nn.Module):
+        names = "; models by name go to model= as they are" if isinstance(module, str) else ""
+        raise ConfigError(f"wrap: expected a torch.nn.Module, got {module!r}{names}")
+
+
+def _check_path(module: nn.Module, path: str, argument: str, words: Sequence[str] = ()) -> None:
+    names = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
+    if not path or path in names:
+        return
+    known = [*words, *names]
+    near = [name for name in names if name.endswith(f".{path}")]
+    near = near[:3] or get_close_matches(path, known, n=3)
+    children = ", ".join([*words, *(name for name, _ in module.named_children())])
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise ConfigError(
+        f"wrap: {argument}={path!r}, but {type(module).__name__} has no such part"
+        f"\n  {hint}known: {children or 'none'}"
+        + (f"; {len(names)} paths in all, see named_modules()" if names else "")
+    )
+
+
+def _as_path(module: nn.Module, pool: str | Pool) -> str | Pool:
+    """Return the path of a part that was given itself; it would else be registered twice."""
+    if not isinstance(pool, nn.Module):
+        return pool
+    path = next((name for name, part in module.named_modules() if part is pool), None)
+    if path is None and any(True for _ in pool.parameters()):
+        raise ConfigError(
+            f"wrap: pool={type(pool).__name__} has parameters, which would be trained and then be "
+            f"missing in the exported {type(module).__name__}\n  make it a part of the module and "
+            "give its path"
+        )
+    return pool if path is None else path
+
+
+def _check_pool(wrapper: CustomWrapper, num_input_channels: int, size: Size) -> None:
+    """Try the pooling out, on a copy without memory where that works."""
+    if wrapper.pool in POOLS:
+        return
+    expected = (BATCH, wrapper.feature_dim())
+    reason: object = None
+    for twin in (True, False):
+        try:
+            candidate = meta_twin(wrapper) if twin else wrapper
+            with undisturbed(candidate), torch.no_grad():
+                images = images_for(candidate, num_input_channels, size)
+                found = cast(CustomWrapper, candidate).forward_features(images)
+                pooled = cast(CustomWrapper, candidate).forward_pool(found)["pooled_features"]
+        except Exception as error:  # The pooling may be anybody's code.
+            reason = f"fails: {type(error).__name__}: {error}"
+            continue
+        got = tuple(pooled.shape[:2])
+        if got == expected:
+            return
+        reason = f"gives {got[1]} numbers for each image"
+        break
+    raise ConfigError(
+        f"wrap: pool={wrapper.pool!r} on {wrapper._layout} {reason}"
+        f"\n  expected {expected[1]} numbers (B, {expected[1]}) or (B, {expected[1]}, 1, 1); "
+        "use 'avg', 'max' or 'cls', or another part"
+    )
+
+
+def _not_reached(module: nn.Module, path: str, seen: Look, num_input_channels: int) -> str:
+    name = type(module).__name__
+    if seen.error is None:
+        return (
+            f"wrap: features={path!r}, but the forward pass of {name} does not call this part"
+            + _choices(seen)
+        )
+    convolutions = (part for part in module.modules() if isinstance(part, nn.Conv2d))
+    first = next(convolutions, None)
+    wanted = num_input_channels if first is None else first.in_channels
+    way_out = (
+        f"its first convolution takes {wanted} channels: set num_input_channels={wanted}, or "
+        f"build it for {num_input_channels}"
+        if wanted != num_input_channels
+        else "set image_size to a size that it takes, or name a part in front of what fails"
+    )
+    return (
+        f"wrap: {name} fails on images of {num_input_channels} channels, "
+        f"{_pixels(seen.sizes[0])}: {type(seen.error).__name__}: {seen.error}\n  {way_out}"
+        + _choices(seen)
+    )
+
+
+def _no_features(module: nn.Module, path: str, keys: Sequence[str], seen: Look) -> str:
+    what = f"wrap: {_named(module, path)} gives {_shown(seen, path, keys) or 'no tensor'}"
+    for key in keys:
+        layout = find_layout(seen.at_sizes(path, key), seen.sizes)
+        if layout is not None:  # without the number of prefix tokens that was given
+            return (
+                f"{what}, which without so many prefix tokens is no grid of patches; it looks "
+                f"like {layout}\n  leave num_prefix_tokens out, or correct it"
+            )
+    return (
+        f"{what}, which is neither a map (B, D, h, w) or (B, h, w, D) nor tokens (B, T, D), "
+        "growing with the image" + _choices(seen)
+    )
+
+
+def _choices(seen: Look) -> str:
+    """List parts that give features, best first: the later, the better."""
+    giving = {
+        path: shapes
+        for path, known in seen.shapes[0].items()
+        if path and "" in known
+        for shapes in [tuple(seen.at_sizes(path, ""))]
+        if find_layout(shapes, seen.sizes) is not None
+    }
+    # Of parts that give the same shapes the last is kept, which ends outermost. Parts deep inside
+    # of others, such as the layers of a block, are no good places.
+    by_shape = {
+        shapes: path
+        for path, shapes in giving.items()
+        if sum(path.startswith(f"{outer}.") for outer in giving) <= 1
+    }
+    order = list(giving)
+    best = sorted(by_shape.items(), key=lambda item: order.index(item[1]), reverse=True)
+    if not best:
+        return ""
+    lines = [f'  features="{path}"  {_text(shapes[0])}' for shapes, path in best]
+    head = f"these parts give features for images of {_pixels(seen.sizes[0])}:"
+    return "\n  ".join(["", head, *lines[:_MOST_CANDIDATES]])
+
+
+def _shown(seen: Look, path: str, keys: Sequence[str]) -> str:
+    known = seen.shapes[0][path]
+    return ", ".join(f"{key!r} {_text(known[key])}" if key else _text(known[key]) for key in keys)
+
+
+def _text(shape: Shape) -> str:
+    return str(shape) if shape[:1] != (BATCH,) else f"({', '.join(['B', *map(str, shape[1:])])})"
+
+
+def _named(module: nn.Module, path: str) -> str:
+    return f"{path!r} of {type(module).__name__}" if path else type(module).__name__
+
+
+def _pixels(size: Size) -> str:
+    return f"{size[0]} x {size[1]} pixels"

@@ -1,0 +1,136 @@
+"""What a wrapper must hold that can more than every wrapper can."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.abilities import ActivationCheckpointing, MultiScaleFeatures, TokenModel
+from lightly_core.errors import ConfigError
+from lightly_core.protocols import ModelWrapper
+from lightly_core.testing.checks import Check, require, require_close
+from lightly_core.testing.tokens import TOKEN_CHECKS
+from lightly_core.testing.wrapper_case import WrapperCase, outputs
+
+
+def ability_checks(
+    case: WrapperCase, example: ModelWrapper | None, *, subject: str = ""
+) -> list[Check]:
+    """Return the checks of those abilities that a wrapper has.
+
+    Args:
+        case: What is checked.
+        example: One of the wrappers, looked at for its methods only.
+        subject: `Check.subject` of each.
+    """
+    return [
+        Check(code, title, partial(function, case), subject)
+        for ability, checks in _CHECKS.items()
+        if isinstance(example, ability)
+        for code, (title, function) in checks.items()
+    ]
+
+
+def _multi_scale(case: WrapperCase) -> None:
+    wrapper = case.factory()
+    wrapper.eval()
+    model = cast(MultiScaleFeatures, wrapper)
+    images = case.images().requires_grad_()
+    maps, widths = model.forward_multi_scale(images), tuple(model.multi_scale_dims())
+    found = tuple(feature_map.shape[1] for feature_map in maps)
+    require(found == widths, f"the maps are {found} wide, multi_scale_dims() says {widths}")
+    sizes = [tuple(feature_map.shape[2:]) for feature_map in maps]
+    require(len(maps) > 1, f"there is one map only, of {sizes}; several strides are expected")
+    for finer, coarser in itertools.pairwise(sizes):
+        require(
+            coarser[0] < finer[0] and coarser[1] < finer[1],
+            f"the maps have {sizes} positions, expected each to be coarser than the one before",
+        )
+    for index, feature_map in enumerate(maps):
+        require(len(feature_map) == len(images), f"map {index} is of {len(feature_map)} images")
+        require(feature_map.requires_grad, f"map {index} is detached")
+        weighted = (feature_map * torch.randn_like(feature_map)).sum()
+        (gradient,) = torch.autograd.grad(weighted, images, retain_graph=True, allow_unused=True)
+        require(
+            gradient is not None and gradient.any(), f"no gradient from map {index} at the images"
+        )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What one forward and backward pass left behind."""
+
+    outputs: dict[str, Tensor]
+    gradients: dict[str, Tensor]
+    random_state: Tensor
+    saved_bytes: int
+
+
+def _step(wrapper: ModelWrapper, images: Tensor) -> _Step:
+    module = cast(nn.Module, wrapper)
+    module.zero_grad(set_to_none=True)
+    module.train()
+    saved = 0
+
+    def pack(value: Tensor) -> Tensor:
+        nonlocal saved
+        saved += value.numel() * value.element_size()
+        return value
+
+    torch.manual_seed(1)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        found = outputs(wrapper, images)
+    generator = torch.Generator().manual_seed(2)
+    sums = [(v * torch.randn(v.shape, generator=generator)).sum() for v in found.values()]
+    torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
+    gradients = {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}
+    values = {name: value.detach() for name, value in found.items()}
+    return _Step(values, gradients, torch.get_rng_state(), saved)
+
+
+def _checkpointing(case: WrapperCase) -> None:
+    wrapper = case.trained()
+    model, images = cast(ActivationCheckpointing, wrapper), case.images()
+    expected = _step(wrapper, images)
+    for number in (1, 2):
+        try:
+            model.set_activation_checkpointing(True, number)
+        except ConfigError:
+            require(number > 1, "set_activation_checkpointing(True) is refused")
+            continue
+        found = _step(wrapper, images)
+        _require_same_step(found, expected, f"checkpointing with every_n_blocks={number}")
+        require(
+            found.saved_bytes < expected.saved_bytes,
+            f"{found.saved_bytes} bytes are kept for the backward pass, as many as without "
+            f"checkpointing ({expected.saved_bytes})",
+        )
+    model.set_activation_checkpointing(False)
+    again = _step(wrapper, images)
+    _require_same_step(again, expected, "checkpointing switched off again")
+    require(again.saved_bytes == expected.saved_bytes, "it cannot be switched off again")
+
+
+def _require_same_step(found: _Step, expected: _Step, what: str) -> None:
+    for name, value in expected.outputs.items():
+        require(torch.equal(found.outputs[name], value), f"{what} changed '{name}'")
+    lost = expected.gradients.keys() ^ found.gradients.keys()
+    require(not lost, f"{what} changed which parameters get a gradient: {sorted(lost)}")
+    for name, value in expected.gradients.items():
+        gradient = found.gradients[name]
+        # The order in which two uses of one parameter are summed up may differ.
+        require_close(gradient, value, f"{what}, gradient of '{name}'", rtol=1e-5, atol=1e-6)
+    require(torch.equal(found.random_state, expected.random_state), f"{what} drew random numbers")
+
+
+_CHECKS: dict[type, dict[str, tuple[str, Callable[[WrapperCase], None]]]] = {
+    TokenModel: TOKEN_CHECKS,
+    MultiScaleFeatures: {"A5": ("maps_are_as_declared_and_ever_coarser", _multi_scale)},
+    ActivationCheckpointing: {"A6": ("checkpointing_changes_no_number", _checkpointing)},
+}

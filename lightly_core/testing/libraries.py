@@ -1,0 +1,318 @@
+"""What every model library must hold, tried on a few of its models."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.abilities import TokenModel
+from lightly_core.errors import ConfigError, PluginError, UnknownModelError
+from lightly_core.export.files import export_model, snippet
+from lightly_core.export.weights import load_weights
+from lightly_core.models.wrapping import BuiltModel
+from lightly_core.parts.state import portable_state_dict
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.plugins.loading import load_target, model_names
+from lightly_core.plugins.records import Record
+from lightly_core.protocols import ModelLibrary, ModelWrapper
+from lightly_core.testing.checks import Check, require
+from lightly_core.testing.wrapper_case import WrapperCase
+from lightly_core.testing.wrappers import case_checks
+
+_CHANNELS = 3
+_USUAL_SIZES = (64, 96, 128, 224, 256, 299, 384, 448, 512)
+_UNKNOWN = "no-such-model"
+_UNKNOWN_ARGUMENT = "no_such_argument"
+
+
+@dataclass(frozen=True)
+class ModelExample:
+    """A model that the checks try.
+
+    Attributes:
+        name: Name without prefix.
+        model_args: Arguments of the library's constructor.
+        image_size: A side in pixels that the model takes, best a multiple of its stride.
+    """
+
+    name: str
+    model_args: Mapping[str, object] = field(default_factory=dict)
+    image_size: int = 64
+
+    def __str__(self) -> str:
+        arguments = ", ".join(f"{key}={value}" for key, value in self.model_args.items())
+        return f"{self.name}({arguments})" if arguments else self.name
+
+
+@dataclass(frozen=True)
+class _LibraryCase:
+    """A library and one of its models."""
+
+    record: Record
+    library: ModelLibrary
+    example: ModelExample
+    # What a complete list has to name; paths and the like are only tried.
+    examples: tuple[str, ...]
+
+    def create(self, channels: int = _CHANNELS) -> ModelWrapper:
+        return self.library.create(
+            self.example.name,
+            num_input_channels=channels,
+            model_args=dict(self.example.model_args),
+        )
+
+    def wrapper_case(self) -> WrapperCase:
+        return WrapperCase(self.create, self.example.image_size, _CHANNELS, self.create)
+
+    def trained(self, channels: int = _CHANNELS) -> BuiltModel:
+        """Return a model with weights that no new one has."""
+        factory = partial(self.create, channels)
+        wrapper = WrapperCase(factory, self.example.image_size, channels).trained()
+        name = f"{self.record.name}/{self.example.name}"
+        arguments = dict(self.example.model_args)
+        return BuiltModel(wrapper, self.library, name, self.example.name, arguments, channels)
+
+
+def model_library_checks(
+    prefix: str, *, examples: Sequence[str | ModelExample] | None = None
+) -> list[Check]:
+    """Return the checks of an installed model library.
+
+    Each example is built once here, to see which abilities it has and which images it takes.
+
+    Args:
+        prefix: What users type before the slash.
+        examples: Models to try. Default: the library's own `ModelLibrary.examples`, or else the
+            first model that the plugin lists. For a plain name an image size is looked for.
+
+    Returns:
+        For the library N1 and N2; for each example N3, E1, E2 and all of `wrapper_checks`, with
+        `Check.subject` set to the example. W12 tries 1 and 4 channels.
+
+    Raises:
+        UnknownModelError: No installed plugin provides the library.
+        PluginError: It cannot be imported, or there is no example.
+    """
+    record = get_plugins().catalog.get("models", prefix)
+    library = _load(record)
+    chosen = examples or library.examples or model_names(record)[:1]
+    if not chosen:
+        raise PluginError(
+            f"{record.label} of {record.owner} lists no models, so there is none to check"
+            "\n  set `examples` on the library, or give examples"
+        )
+    names = tuple(example if isinstance(example, str) else example.name for example in chosen)
+    checks: list[Check] = []
+    for position, given in enumerate(chosen):
+        with torch.random.fork_rng(devices=[]):
+            example, wrapper = _looked_at(library, given)
+        case = _LibraryCase(record, library, example, names)
+        if position == 0:
+            checks += _listed(_LIBRARY_CHECKS, case, "")
+        checks += _listed(_EXAMPLE_CHECKS, case, str(example))
+        checks += case_checks(case.wrapper_case(), wrapper, subject=str(example))
+    return checks
+
+
+def _load(record: Record) -> ModelLibrary:
+    loaded = load_target(record)
+    if not (isinstance(loaded, type) and issubclass(loaded, ModelLibrary)):
+        raise PluginError(
+            f"target of {record.label} of {record.owner}: expected a subclass of ModelLibrary, "
+            f"got {loaded!r}"
+        )
+    return loaded()
+
+
+def _listed(
+    table: Mapping[str, tuple[str, Callable[[_LibraryCase], None]]],
+    case: _LibraryCase,
+    subject: str,
+) -> list[Check]:
+    return [
+        Check(code, title, partial(function, case), subject)
+        for code, (title, function) in table.items()
+    ]
+
+
+def _looked_at(
+    library: ModelLibrary, given: str | ModelExample
+) -> tuple[ModelExample, ModelWrapper | None]:
+    """Return an example with its image size, and the wrapper; None where it cannot be built."""
+    example = ModelExample(given) if isinstance(given, str) else given
+    try:
+        wrapper = library.create(
+            example.name, num_input_channels=_CHANNELS, model_args=dict(example.model_args)
+        )
+    except Exception:  # Whatever it is, every check will raise it, and tests are collected.
+        return example, None
+    if isinstance(given, str):
+        example = ModelExample(given, image_size=_fitting_size(wrapper))
+    return example, wrapper
+
+
+def _fitting_size(wrapper: ModelWrapper) -> int:
+    """Return the first usual image size at which features have more than one position."""
+    sizes: tuple[int, ...] = _USUAL_SIZES
+    if isinstance(wrapper, TokenModel):
+        side = wrapper.patch_size()
+        sizes = (-(-_USUAL_SIZES[0] // side) * side, *_USUAL_SIZES)
+    wrapper.eval()
+    for size in sizes:
+        try:
+            with torch.no_grad():
+                features = wrapper.forward_features(torch.randn(1, _CHANNELS, size, size))
+            if min(features["features"].shape[2:]) > 1:
+                return size
+        except Exception:  # Whatever the model raises means that it does not take the size.
+            continue
+    return sizes[0]
+
+
+# -------------------------------------------------------------------------------- names
+
+
+def _names(case: _LibraryCase) -> None:
+    known = set(case.library.names())
+    missing = [name for name in case.library.examples if name not in known]
+    require(not missing, f"names() lacks the library's own examples {missing}")
+    if case.record.complete and case.record.names is not None:
+        listed = model_names(case.record)
+        missing = [name for name in (*listed, *case.examples) if name not in known]
+        require(
+            not missing,
+            f"the plugin's list is said to be complete, but names() lacks {len(missing)} of its "
+            f"names: {missing[:5]}",
+        )
+
+
+def _unknown_name(case: _LibraryCase) -> None:
+    name = f"{case.example.name}-{_UNKNOWN}"
+    try:
+        case.library.create(name, num_input_channels=_CHANNELS, model_args={})
+    except UnknownModelError as error:
+        require(name in str(error), f"the error for the unknown '{name}' does not name it: {error}")
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"create('{name}') raised {type(error).__name__} ({error}), expected UnknownModelError"
+        ) from error
+    raise AssertionError(f"create('{name}') gave a model, expected UnknownModelError")
+
+
+def _unknown_argument(case: _LibraryCase) -> None:
+    arguments = {**case.example.model_args, _UNKNOWN_ARGUMENT: 1}
+    try:
+        case.library.create(case.example.name, num_input_channels=_CHANNELS, model_args=arguments)
+    except ConfigError as error:
+        require(
+            _UNKNOWN_ARGUMENT in str(error),
+            f"the error for model_args {arguments} does not name '{_UNKNOWN_ARGUMENT}': {error}",
+        )
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"model_args {arguments} raised {type(error).__name__} ({error}), expected ConfigError"
+        ) from error
+    raise AssertionError(f"model_args {arguments} gave a model, expected ConfigError")
+
+
+# -------------------------------------------------------------------------------- files
+
+
+def _snippet(case: _LibraryCase) -> None:
+    for channels in (_CHANNELS, 1):
+        try:
+            built = case.trained(channels)
+        except ConfigError:
+            require(channels != _CHANNELS, f"there is no model for {channels} channels")
+            continue
+        require_export_round_trip(built)
+
+
+def require_export_round_trip(built: BuiltModel) -> None:
+    """Export a model and run the printed code; raise unless that gives every tensor back.
+
+    Args:
+        built: A model of a library.
+
+    Raises:
+        AssertionError: The code makes no module called ``model``, or tensors differ.
+    """
+    assert built.library is not None
+    with tempfile.TemporaryDirectory() as folder:
+        native, _ = export_model(built, built.wrapper, Path(folder), "exported", {})
+        code = snippet(built, native)
+        scope: dict[str, object] = {"__name__": "__main__"}
+        exec(compile(code, "<snippet>", "exec"), scope)
+    model = scope.get("model")
+    require(
+        isinstance(model, nn.Module),
+        f"the snippet makes no module called 'model', but {type(model).__name__}:\n{code}",
+    )
+    what = f"{built.num_input_channels} channels"
+    module = built.wrapper.get_model()
+    _require_same_tensors(cast(nn.Module, model), module, built.library, what)
+
+
+def _require_same_tensors(
+    found: nn.Module, expected: nn.Module, library: ModelLibrary, what: str
+) -> None:
+    """Raise unless a module, or what it wraps, has the same tensors in any layout it knows."""
+    wanted = portable_state_dict(expected)
+    tensors = _below_prefix(portable_state_dict(found), wanted)
+    if tensors.keys() != wanted.keys():
+        tensors = dict(library.translate_weights(portable_state_dict(found), expected))
+    missing, extra = wanted.keys() - tensors.keys(), tensors.keys() - wanted.keys()
+    require(
+        not (missing or extra),
+        f"the snippet's model ({what}) lacks {sorted(missing)[:5]} and has {sorted(extra)[:5]}",
+    )
+    wrong = [name for name, tensor in wanted.items() if not torch.equal(tensors[name], tensor)]
+    require(
+        not wrong,
+        f"{len(wrong)} of {len(wanted)} tensors of the snippet's model ({what}) are not those that "
+        f"were saved: {wrong[:5]}",
+    )
+
+
+def _below_prefix(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what a library's own object around the module puts in front of all names."""
+    first = next(iter(wanted), "")
+    prefixes = {name[: -len(first)] for name in tensors if first and name.endswith("." + first)}
+    for prefix in prefixes:
+        if all(name.startswith(prefix) for name in tensors):
+            return {name[len(prefix) :]: tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _weights_files(case: _LibraryCase) -> None:
+    built = case.trained()
+    expected = portable_state_dict(built.wrapper.get_model())
+    with tempfile.TemporaryDirectory() as folder:
+        for file in export_model(built, built.wrapper, Path(folder), "exported", {}):
+            fresh = case.create()
+            report = load_weights(fresh, file, library=case.library)
+            require(report.complete, f"{file.suffix} loads in parts only: {report.summary()}")
+            found = portable_state_dict(fresh.get_model())
+            wrong = [name for name in expected if not torch.equal(found[name], expected[name])]
+            require(not wrong, f"{file.suffix} changed {len(wrong)} tensors: {wrong[:5]}")
+
+
+_LIBRARY_CHECKS: dict[str, tuple[str, Callable[[_LibraryCase], None]]] = {
+    "N1": ("library_knows_every_name_that_is_listed", _names),
+    "N2": ("unknown_name_is_refused", _unknown_name),
+}
+
+_EXAMPLE_CHECKS: dict[str, tuple[str, Callable[[_LibraryCase], None]]] = {
+    "N3": ("unknown_model_args_are_refused", _unknown_argument),
+    "E1": ("saved_file_and_snippet_give_the_model_back", _snippet),
+    "E2": ("exported_files_load_completely", _weights_files),
+}

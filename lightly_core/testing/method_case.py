@@ -1,0 +1,102 @@
+"""A method under test, and what its checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.structure import structure
+from lightly_core.config.transform import TransformArgs
+from lightly_core.data.views.two_stage import TwoStageTransform
+from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext
+from lightly_core.testing.models import TinyConv
+
+TOTAL_STEPS = 100
+_PICTURE_SIZE = 64
+
+
+@dataclass(frozen=True)
+class MethodCase:
+    """A method's class with what it is built from.
+
+    Attributes:
+        method_class: The method.
+        config_class: Its options.
+        method_args: Options that differ from the defaults, best to make the method small.
+        wrapper: Returns a new backbone at each call.
+        batch_size: Images in the batch.
+        image_size: Side of the largest view in pixels.
+    """
+
+    method_class: type[Method]
+    config_class: type[MethodConfig]
+    method_args: Mapping[str, object] = field(default_factory=dict)
+    wrapper: Callable[[], ModelWrapper] = TinyConv
+    batch_size: int = 8
+    image_size: int = 32
+
+    def build(self, seed: int = 0, num_views: int | None = None) -> Method:
+        """Return a new method in train mode.
+
+        Args:
+            seed: For the weights.
+            num_views: Global views per image; None: as many as by default.
+        """
+        torch.manual_seed(seed)
+        facts = RunFacts(
+            dataset_size=10 * self.batch_size,
+            effective_batch_size=self.batch_size,
+            total_steps=TOTAL_STEPS,
+            steps_per_epoch=10,
+        )
+        context = RunContext(
+            dataset_size=facts.dataset_size,
+            global_batch_size=self.batch_size,
+            total_steps=TOTAL_STEPS,
+            steps_per_epoch=facts.steps_per_epoch,
+            num_views=num_views or self.config_class.default_transform().num_views,
+            image_size=(self.image_size, self.image_size),
+        )
+        config = structure(self.method_args, self.config_class, path="method_args").resolve(facts)
+        return self.method_class(config, self.wrapper(), context).train()
+
+    def batch(self) -> Batch:
+        """Return normalised views of random images; views of one image resemble each other."""
+        specs = self.config_class.default_transform().view_specs()
+        largest = max(spec.size for spec in specs)
+        generator = torch.Generator().manual_seed(0)
+
+        def noise(size: int) -> Tensor:
+            return torch.randn(self.batch_size, 3, size, size, generator=generator)
+
+        images = noise(self.image_size)  # (B, 3, S, S)
+        views = []
+        for spec in specs:
+            size = self.image_size if spec.size == largest else self.image_size // 2
+            start = (self.image_size - size) // 2
+            part = images[:, :, start : start + size, start : start + size]
+            views.append(part + 0.3 * noise(size))
+        return Batch(views=views, indices=torch.arange(self.batch_size))
+
+    def views_of(self, transform: TransformArgs) -> Batch:
+        """Return what a run with this transform makes of random pictures, in full size."""
+        stages = TwoStageTransform(transform)
+        shape = (self.batch_size, _PICTURE_SIZE, _PICTURE_SIZE, transform.source_channels)
+        pictures = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+        samples = [
+            stages.sample(
+                Image.fromarray(picture) if transform.source_channels == 3 else picture,
+                np.random.default_rng(index),
+                index,
+            )
+            for index, picture in enumerate(pictures)
+        ]
+        pixels = [torch.stack(view) for view in zip(*(s.views for s in samples), strict=True)]
+        drawn = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
+        return Batch(stages.views(pixels, drawn), torch.arange(self.batch_size))

@@ -1,0 +1,192 @@
+"""What every transform must hold."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lightly_core.config.transform import TransformArgs, ViewSpec
+from lightly_core.data.decode import convert
+from lightly_core.errors import LightlyError
+from lightly_core.protocols import Sample, Transform
+from lightly_core.testing.checks import Check, require
+
+_Picture = Image.Image | np.ndarray
+_USUAL_SIZE = (48, 60)
+_ODD_SIZES = {"tiny": (1, 1), "narrow": (2, 300), "huge": (3000, 4000)}
+
+
+def transform_checks(
+    factory: Callable[[TransformArgs], Transform], args: TransformArgs | None = None
+) -> list[Check]:
+    """Return the checks of a transform.
+
+    Args:
+        factory: Makes a new transform from options, as a run does; mostly the class itself.
+        args: The options, which declare how many views there are, and their sizes. Default: two
+            views of 32 pixels.
+
+    Returns:
+        One check for each claim, T1 to T4.
+    """
+    case = _Case(factory, args or TransformArgs(image_size=32, num_views=2))
+    return [
+        Check(code, title, partial(function, case)) for code, (title, function) in _CHECKS.items()
+    ]
+
+
+class _Case:
+    """Options, and the transform made from them.
+
+    Args:
+        factory: Makes a new transform.
+        args: Its options.
+    """
+
+    def __init__(self, factory: Callable[[TransformArgs], Transform], args: TransformArgs) -> None:
+        self.build: Callable[[], Transform] = partial(factory, args)
+        self.channels = args.channels
+        self.source_channels = args.source_channels
+        self.specs: Sequence[ViewSpec] = args.view_specs()
+
+    def picture(self, size: tuple[int, int] = _USUAL_SIZE) -> _Picture:
+        """Return random pixels of a size (height, width) as a run's loader hands them over."""
+        shape = (*size, self.source_channels)
+        pixels = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+        if self.source_channels == 3:
+            return Image.fromarray(pixels)
+        return Image.fromarray(pixels[:, :, 0]) if self.source_channels == 1 else pixels
+
+    def require_views(self, sample: Sample, what: str) -> None:
+        """Raise unless the first stage's views are those that the options declare."""
+        require(
+            len(sample.views) == len(self.specs),
+            f"{what} gave {len(sample.views)} views, the options declare {len(self.specs)}",
+        )
+        for index, (view, spec) in enumerate(zip(sample.views, self.specs, strict=True)):
+            shape, expected = tuple(view.shape), (self.channels, *spec.size)
+            require(
+                shape == expected, f"view {index} of {what} has shape {shape}, expected {expected}"
+            )
+            if view.dtype == torch.float32:
+                inside = view.min() >= 0 and view.max() <= 1
+                require(inside, f"view {index} of {what} has float values outside of [0, 1]")
+            else:
+                require(
+                    view.dtype == torch.uint8,
+                    f"view {index} of {what} is of {view.dtype}, expected uint8 or float32",
+                )
+
+
+def _sample(transform: Transform, picture: _Picture, seed: int = 0, index: int = 0) -> Sample:
+    return transform.sample(picture, np.random.default_rng(seed), index)
+
+
+def _finished(transform: Transform, samples: Sequence[Sample]) -> list[Tensor]:
+    """Return what the second stage makes of a batch."""
+    pixels = [torch.stack(view) for view in zip(*(s.views for s in samples), strict=True)]
+    drawn = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
+    return transform.views(pixels, drawn)
+
+
+def _declared(case: _Case) -> None:
+    transform, picture = case.build(), case.picture()
+    before = np.array(picture)
+    samples = [_sample(transform, picture, seed, index=7 + seed) for seed in range(3)]
+    require(np.array_equal(np.array(picture), before), "the picture was changed in place")
+    for seed, sample in enumerate(samples):
+        case.require_views(sample, f"a picture of {_USUAL_SIZE} pixels")
+        require(sample.index == 7 + seed, f"the sample has index {sample.index}, not {7 + seed}")
+        shapes = [(value.ndim, value.dtype) for value in sample.parameters]
+        require(
+            shapes == [(1, torch.float32)] * len(case.specs),
+            f"parameters are {shapes}, expected one vector of float32 a view",
+        )
+    views = _finished(transform, samples)
+    found = [(tuple(view.shape), view.dtype) for view in views]
+    expected = [((3, case.channels, *spec.size), torch.float32) for spec in case.specs]
+    require(found == expected, f"the second stage gave {found}, expected {expected}")
+    for index, view in enumerate(views):
+        require(torch.isfinite(view).all(), f"view {index} is not finite behind the second stage")
+
+
+def _all_tensors(transform: Transform, case: _Case) -> list[Tensor]:
+    samples = [_sample(transform, case.picture(), seed) for seed in range(4)]
+    first = [value for sample in samples for value in (*sample.views, *sample.parameters)]
+    extras = [value for sample in samples for _, value in sorted(sample.extras.items())]
+    return first + extras + _finished(transform, samples)
+
+
+def _same(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
+    return len(first) == len(second) and all(map(torch.equal, first, second))
+
+
+def _seed(case: _Case) -> None:
+    transform = case.build()
+    found = []
+    for seed in (1, 2):
+        # What other code does with the process's own generators must not matter.
+        torch.manual_seed(seed)
+        states = random.getstate(), np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            found.append(_all_tensors(transform, case))
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+    require(
+        _same(*found),
+        "the same seeds gave other views; draw from `rng` only, and everything in `sample`",
+    )
+    again = _all_tensors(case.build(), case)
+    require(_same(found[0], again), "the same seeds gave other views in a new transform")
+
+
+def _pickle(case: _Case) -> None:
+    transform = case.build()
+    twin = pickle.loads(pickle.dumps(transform))
+    same = _same(_all_tensors(twin, case), _all_tensors(transform, case))
+    require(same, "the views are others after pickling")
+
+
+def _odd_pictures(case: _Case) -> None:
+    transform = case.build()
+    pictures: dict[str, _Picture] = {
+        f"a {what} picture of {size} pixels": case.picture(size)
+        for what, size in _ODD_SIZES.items()
+    }
+    if case.source_channels in (1, 3):
+        transparent = Image.fromarray(np.full((40, 30, 4), 128, dtype=np.uint8))
+        pictures["a transparent picture"] = convert(transparent, case.source_channels)
+        pictures["a grey picture"] = Image.new("L", (30, 40), 100)
+    size = (40, 30, case.source_channels)
+    pictures["a picture of float32"] = np.random.default_rng(0).random(size, dtype=np.float32)
+    for what, picture in pictures.items():
+        try:
+            sample = _sample(transform, picture)
+        except (ValueError, LightlyError) as error:
+            require(str(error), f"the error for {what} says nothing")
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"{what} raised {type(error).__name__} ({error}), expected views or a ValueError"
+            ) from error
+        case.require_views(sample, what)
+        for view in _finished(transform, [sample]):
+            require(torch.isfinite(view).all(), f"{what} gave views that are not finite")
+
+
+_CHECKS: dict[str, tuple[str, Callable[[_Case], None]]] = {
+    "T1": ("views_are_as_many_and_as_large_as_declared", _declared),
+    "T2": ("seed_decides_all", _seed),
+    "T3": ("pickle_round_trip", _pickle),
+    "T4": ("odd_pictures_work_or_are_refused", _odd_pictures),
+}

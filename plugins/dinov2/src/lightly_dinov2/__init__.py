@@ -1,0 +1,1 @@
+"""DINOv2's vision transformers as backbones for lightly-core."""

@@ -1,0 +1,23 @@
+"""What lightly-dinov3 adds. Imported at start-up, so nothing heavy here."""
+
+from lightly_core import Catalog, hookimpl
+from lightly_dinov3.models import LICENCE, MODELS
+
+LIGHTLY_API = 1
+
+
+@hookimpl
+def lightly_register(catalog: Catalog) -> None:
+    """Register the models."""
+    catalog.models(
+        "dinov3",
+        target="lightly_dinov3.library:DINOv3Library",
+        names=tuple(MODELS),
+        requires=("timm>=1.0.20",),
+        abilities={
+            "tokens": ("vits16-notpretrained", "vitt16"),
+            "activation_checkpointing": ("vits16-notpretrained", "convnext-tiny-notpretrained"),
+        },
+        summary="Meta's DINOv3 models, from their published weights or from scratch.",
+        licence=LICENCE,
+    )

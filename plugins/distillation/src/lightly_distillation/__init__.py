@@ -1,0 +1,1 @@
+"""Distillation for lightly-core."""

@@ -1,0 +1,311 @@
+"""Options of the three distillations; what they share stands in the first class."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from attrs import define, evolve, field
+from attrs.validators import and_, ge, gt, optional
+
+from lightly_core.config.augmentations import (
+    ColorJitterArgs,
+    NormalizeArgs,
+    RandomFlipArgs,
+    RandomResizeArgs,
+)
+from lightly_core.config.checks import finite, not_empty
+from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs
+from lightly_core.config.settings import PythonObject
+from lightly_core.config.transform import TransformArgs
+from lightly_core.errors import ConfigError
+
+#: Largest dataset for which a queue size is used; the sizes are those of LightlyTrain.
+_QUEUE_SIZES = {
+    50: 16,
+    100: 32,
+    250: 64,
+    500: 128,
+    1_000: 256,
+    2_000: 512,
+    4_000: 1024,
+    10_000: 2048,
+    20_000: 4096,
+}
+_LARGEST_QUEUE = 8192
+#: Batch size for which all learning rates below are meant.
+_REFERENCE_BATCH_SIZE = 1536
+
+_TEACHER_HELP = (
+    "model to learn from: 'library/name', or (Python) a module or wrapper, which is copied and "
+    "never changed"
+)
+
+_positive = and_(finite, gt(0))
+
+
+@define(frozen=True, kw_only=True)
+class DistillationConfig(MethodConfig):
+    """The teacher and what it sees."""
+
+    view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    gradient_clip_val: ClassVar[float | None] = 1.0
+
+    teacher: str | PythonObject = field(
+        default="dinov2/vitb14-noreg",
+        validator=not_empty,
+        metadata={"help": _TEACHER_HELP},
+    )
+    teacher_weights: str | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={"help": "file with weights of the teacher"},
+    )
+    teacher_url: str | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={
+            "help": "address of such a file, downloaded once; it may be a signed one, whose key is "
+            "written nowhere"
+        },
+    )
+    teacher_args: dict[str, Any] | None = field(
+        default=None,
+        metadata={"help": "arguments of the teacher's constructor, for a teacher given by name"},
+    )
+    teacher_precision: Literal["auto", "fp32", "bf16", "fp16"] = field(
+        default="auto",
+        metadata={
+            "help": "number format of the teacher's products; auto: bf16 where the device "
+            "computes it natively, else fp32"
+        },
+    )
+    teacher_chunk_size: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={"help": "images that the teacher sees at once, to save memory; None: all"},
+    )
+    teacher_compile: bool = field(
+        default=False, metadata={"help": "compile the teacher with torch.compile"}
+    )
+    teacher_normalize: NormalizeArgs | None = field(
+        default=None,
+        metadata={
+            "help": "mean and std that the teacher was trained with; None: those that it knows, "
+            "else those of transform_args.normalize"
+        },
+    )
+    mixup: bool = field(
+        default=True,
+        metadata={"help": "blend each image with another one of the batch, for both networks"},
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse two sources of weights."""
+        if self.teacher_weights is not None and self.teacher_url is not None:
+            raise ValueError(
+                "teacher_weights and teacher_url are both given; keep one: teacher_weights for a "
+                "file on this machine, teacher_url for an address"
+            )
+
+    def resolve(self, facts: RunFacts) -> DistillationConfig:
+        """Replace the precision of the teacher."""
+        if self.teacher_precision != "auto":
+            return self
+        return evolve(self, teacher_precision="bf16" if facts.native_bf16 else "fp32")
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return one strongly augmented view, which both networks see.
+
+        As LightlyTrain's, without its blur of sigma <= 0.1, which changes no pixel.
+        """
+        return TransformArgs(
+            num_views=1,
+            random_resize=RandomResizeArgs(min_scale=0.14, max_scale=1.0),
+            random_flip=RandomFlipArgs(horizontal_prob=0.5, vertical_prob=0.0),
+            color_jitter=ColorJitterArgs(
+                prob=0.8, strength=0.5, brightness=0.8, contrast=0.8, saturation=0.4, hue=0.2
+            ),
+            random_gray_scale=0.2,
+            gaussian_blur=None,
+            solarize=None,
+        )
+
+
+@define(frozen=True, kw_only=True)
+class QueueConfig(DistillationConfig):
+    """Adds the queue of the teacher's features that the first and third version have."""
+
+    queue_size: int | Literal["auto"] = field(
+        default="auto",
+        metadata={"help": "earlier images that each one is compared with; auto: from the dataset"},
+    )
+
+    @queue_size.validator
+    def _queue_size_positive(self, attribute: object, value: int | str) -> None:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"'queue_size' must be >= 1 or 'auto', got {value}")
+
+    def resolve(self, facts: RunFacts) -> DistillationConfig:
+        """Replace the size of the queue, and the precision of the teacher."""
+        size = resolve_queue_size(self.queue_size, facts.dataset_size)
+        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
+        return DistillationConfig.resolve(evolve(self, queue_size=size), facts)
+
+
+@define(frozen=True, kw_only=True)
+class DistillationV1Config(QueueConfig):
+    """Options of distillationv1."""
+
+    optimizer: ClassVar[str] = "lars"
+
+    temperature: float = field(
+        default=0.07,
+        validator=_positive,
+        metadata={"help": "softmax temperature; smaller looks at the most similar images only"},
+    )
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return learning rate and decay for the optimizer called `name`."""
+        if name == "lars":
+            return _lars(1.8)
+        if name == "adamw":
+            return _adamw(5e-4, 0.0)
+        return MethodConfig.default_optimizer(name)
+
+
+@define(frozen=True, kw_only=True)
+class DistillationV2Config(DistillationConfig):
+    """Options of distillationv2."""
+
+    optimizer: ClassVar[str] = "lars"
+
+    loss: Literal["mse", "normalized_mse", "cosine"] = field(
+        default="mse",
+        metadata={
+            "help": "distance to the teacher's features: mse; normalized_mse: to features that "
+            "are standardised at each position; cosine: of their directions only"
+        },
+    )
+    n_teacher_blocks: int = field(
+        default=2,
+        validator=ge(1),
+        metadata={"help": "how many of the teacher's last blocks are predicted"},
+    )
+    n_projection_layers: int = field(
+        default=1,
+        validator=ge(1),
+        metadata={"help": "linear layers of the head that predicts the teacher's features"},
+    )
+    projection_hidden_dim: int = field(
+        default=2048,
+        validator=ge(1),
+        metadata={"help": "width of the head's hidden layers, where it has any"},
+    )
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return learning rate and decay for the optimizer called `name`."""
+        if name == "lars":
+            return _lars(9.0)
+        if name == "adamw":
+            # LARS is five times as fast here as in the first version; AdamW likewise, rounded.
+            return _adamw(2e-3, 0.01)
+        return MethodConfig.default_optimizer(name)
+
+
+@define(frozen=True, kw_only=True)
+class DistillationV3Config(QueueConfig):
+    """Options of distillationv3."""
+
+    optimizer: ClassVar[str] = "adamw"
+
+    teacher: str | PythonObject = field(
+        default="dinov3/vitb16",
+        validator=not_empty,
+        metadata={"help": _TEACHER_HELP},
+    )
+    temperature_global: float = field(
+        default=0.07,
+        validator=_positive,
+        metadata={"help": "softmax temperature of the comparison of images"},
+    )
+    temperature_local: float = field(
+        default=0.07,
+        validator=_positive,
+        metadata={"help": "softmax temperature of the comparison of parts of an image"},
+    )
+    loss_local_weight: float = field(
+        default=1.0,
+        validator=and_(finite, ge(0)),
+        metadata={"help": "weight of the comparison of parts of an image"},
+    )
+    local_chunk_size: int = field(
+        default=4096,
+        validator=ge(1),
+        metadata={
+            "help": "positions whose similarities are held in memory at once; fewer need less "
+            "memory, the numbers stay the same"
+        },
+    )
+    conv_decay_factor: float = field(
+        default=2.5e-5,
+        validator=_positive,
+        metadata={
+            "help": "factor on optim_args.weight_decay for students of convolutions and batch "
+            "norm, which want 1e-6 where transformers want 0.04; 1: the same for all"
+        },
+    )
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return learning rate and decay for the optimizer called `name`."""
+        if name == "lars":
+            return _lars(1.8)
+        if name == "adamw":
+            return _adamw(5e-4, 0.04)
+        return MethodConfig.default_optimizer(name)
+
+
+def resolve_queue_size(wanted: int | Literal["auto"], dataset_size: int) -> int:
+    """Return the number of rows of the queue, below the number of images.
+
+    Args:
+        wanted: As the user set it.
+        dataset_size: Number of images.
+
+    Raises:
+        ConfigError: As many rows are wanted as there are images, or more.
+    """
+    if wanted == "auto":
+        fitting = [rows for images, rows in _QUEUE_SIZES.items() if dataset_size <= images]
+        size = fitting[0] if fitting else _LARGEST_QUEUE
+        return max(1, min(size, dataset_size - 1))
+    if wanted >= dataset_size:
+        raise ConfigError(
+            f"config.method_args.queue_size: {wanted} is too large for {dataset_size} images, "
+            "expected fewer rows than images: it would hold some images more than once"
+            "\n  use queue_size=auto, or a smaller one"
+        )
+    return wanted
+
+
+def _lars(lr: float) -> LARSArgs:
+    return LARSArgs(
+        lr=lr,
+        momentum=0.9,
+        weight_decay=1e-6,
+        lr_scale_method="sqrt",
+        reference_batch_size=_REFERENCE_BATCH_SIZE,
+    )
+
+
+def _adamw(lr: float, weight_decay: float) -> AdamWArgs:
+    return AdamWArgs(
+        lr=lr,
+        weight_decay=weight_decay,
+        lr_scale_method="sqrt",
+        reference_batch_size=_REFERENCE_BATCH_SIZE,
+    )

@@ -1,0 +1,238 @@
+"""Whole runs on a few images."""
+
+import functools
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import lightning.pytorch as lightning
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lightly_core
+from lightly_core.engine.machine import inspect_machine
+from lightly_core.errors import ConfigError, RunInterrupted, UnknownModelError
+from lightly_core.models.wrapping import get_wrapped_model
+from lightly_core.testing.models import TinyConv
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(24):
+        colour = rng.integers(0, 255, 3)
+        pixels = np.clip(colour + rng.integers(-40, 40, (20, 24, 3)), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02}.png")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, image_folder, conv_teacher):
+    """Do a run of six steps."""
+
+    def do(**changes):
+        torch.manual_seed(0)
+        values = {
+            "out": tmp_path / "out",
+            "data": image_folder,
+            "model": TinyConv(),
+            "method": "distillation",
+            "method_args": {"teacher": conv_teacher},
+            "transform_args": {"image_size": 32},
+            "epochs": 2,
+            "batch_size": 8,
+            "num_workers": 0,
+            "precision": "32-true",
+            "accelerator": "cpu",
+            "loggers": {"tensorboard": None},
+            "trainer_args": {"log_every_n_steps": 1},
+        }
+        return lightly_core.pretrain(**{**values, **changes})
+
+    return do
+
+
+def metrics_of(folder):
+    lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_distillation_is_the_second_version_and_says_so(run, tmp_path):
+    run()
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["method"] == "distillationv2"
+    assert config["method_args"]["loss"] == "mse"
+    assert config["method_args"]["teacher"] == "<lightly_core.testing.models.TinyConv object>"
+    assert config["optim"] == "lars"
+    native = inspect_machine().cpu_bf16
+    assert config["method_args"]["teacher_precision"] == ("bf16" if native else "fp32")
+    checkpoint = torch.load(tmp_path / "out/checkpoints/last.ckpt", weights_only=True)
+    assert not any("teacher" in name for name in checkpoint["state_dict"])
+    assert "Teacher lightly_core.testing" in (tmp_path / "out/train.log").read_text()
+
+
+class SeesClipping(lightning.Callback):
+    value = "not seen"
+
+    def on_train_start(self, trainer, module):
+        self.value = trainer.gradient_clip_val
+
+
+@pytest.mark.parametrize(
+    ("trainer_args", "expected"),
+    [({}, 1.0), ({"gradient_clip_val": 0.5}, 0.5), ({"gradient_clip_val": None}, None)],
+)
+def test_gradients_are_clipped_to_one_unless_the_user_says_otherwise(
+    run, tmp_path, trainer_args, expected
+):
+    callback = SeesClipping()
+    run(epochs=1, trainer_args={"callbacks": [callback], **trainer_args})
+    assert callback.value == expected
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["derived"]["gradient_clip_val"] == expected
+
+
+class Stop(lightning.Callback):
+    """Sends Ctrl-C to the process itself in the fourth step."""
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("method", ["distillationv1", "distillationv3"])
+def test_an_interrupted_run_goes_on_with_its_queue(run, tmp_path, conv_teacher, method):
+    settings = {"method": method, "method_args": {"teacher": conv_teacher, "queue_size": 20}}
+    run(out=tmp_path / "whole", **settings)
+
+    stopping = {"log_every_n_steps": 1, "callbacks": [Stop()]}
+    with pytest.raises(RunInterrupted):
+        run(trainer_args=stopping, **settings)
+    run(resume_interrupted=True, **settings)
+    whole, resumed = (metrics_of(tmp_path / name) for name in ("whole", "out"))
+    losses = [
+        {line["step"]: line["train_loss"] for line in lines if "train_loss" in line}
+        for lines in (whole, resumed)
+    ]
+    assert losses[0] == losses[1]
+    assert max(losses[0]) == 6
+
+
+def test_embed_dim_works_with_the_third_version(run, conv_teacher):
+    result = run(method="distillationv3", method_args={"teacher": conv_teacher}, embed_dim=12)
+    assert {"train_loss", "train_loss/global", "train_loss/local"} <= result.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        ({"method_args": {"teacher": "torchvision/resnet81"}}, UnknownModelError, "resnet18"),
+        ({"method_args": {"teacher": "torchvisoin/resnet18"}}, UnknownModelError, "torchvision"),
+        (
+            {"method": "distillationv1", "method_args": {"queue_size": 24}},
+            ConfigError,
+            "24 is too large for 24 images",
+        ),
+        (
+            {"method_args": {"teacher_weights": "a", "teacher_url": "b"}},
+            ConfigError,
+            "are both given",
+        ),
+        ({"transform_args": {"image_size": 8}}, ConfigError, "distillationv1, which needs no map"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(
+    run, tmp_path, conv_teacher, changes, error, text
+):
+    changes["method_args"] = {"teacher": conv_teacher, **changes.get("method_args", {})}
+    with pytest.raises(error, match=text):
+        run(**changes)
+    assert not (tmp_path / "out").exists()
+
+
+# -------------------------------------------------------------------------------- slow
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serve a folder on this machine; gives the folder and its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as found:
+        thread = threading.Thread(target=found.serve_forever, daemon=True)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{found.server_port}"
+        found.shutdown()
+
+
+@pytest.mark.slow
+def test_a_dinov3_teacher_from_a_signed_address(server, tmp_path, monkeypatch):
+    folder, address = server
+    monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "cache"))
+    small = {"depth": 2}
+    torch.manual_seed(0)
+    wrapper = get_wrapped_model("dinov3/vits16-notpretrained", model_args=small)
+    torch.save(wrapper.get_model().state_dict(), folder / "dinov3_small.pth")
+    result = lightly_core.pretrain(
+        out=tmp_path / "out",
+        data="builtin:digits",
+        model="torchvision/resnet18",
+        method="distillation",
+        method_args={
+            "teacher": "dinov3/vits16",
+            "teacher_args": small,
+            "teacher_url": f"{address}/dinov3_small.pth?Policy=SECRET&Signature=SECRET",
+        },
+        transform_args={"image_size": 32},
+        epochs=1,
+        batch_size=16,
+        num_workers=0,
+        accelerator="cpu",
+        trainer_args={"limit_train_batches": 3},
+        callbacks={"knn": None},
+    )
+    assert result.exported
+    log = (tmp_path / "out/train.log").read_text()
+    assert "tensors from" in log
+    assert "dinov3_small.pth, sha256 " in log
+    assert "SECRET" not in log
+    assert "SECRET" not in (tmp_path / "out/config.json").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["distillationv1", "distillationv2", "distillationv3"])
+def test_two_processes_give_the_losses_of_one(image_folder, tmp_path, method):
+    for devices in ("1", "2"):
+        command = [sys.executable, HERE / "parity_run.py", tmp_path / devices, image_folder]
+        done = subprocess.run(
+            [*map(str, command), devices, method], capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    one, two = (metrics_of(tmp_path / devices) for devices in ("1", "2"))
+    for name in ("train_loss", "teacher/cosine"):
+        values = [[line[name] for line in lines if name in line] for lines in (one, two)]
+        assert len(values[0]) == 6
+        assert values[0] == pytest.approx(values[1], rel=1e-4)
+    states = [
+        torch.load(tmp_path / devices / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for devices in ("1", "2")
+    ]
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(tensor, states[1][name], rtol=1e-3, atol=1e-5)

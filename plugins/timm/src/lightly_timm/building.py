@@ -1,0 +1,138 @@
+"""Call timm's constructors, and explain what goes wrong there."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+import timm
+import torch
+from torch import nn
+
+from lightly_core.errors import ConfigError
+
+#: Keys of `model_args` that are ours, not timm's.
+OWN_ARGUMENTS = ("weights",)
+
+#: Keys that say where weights come from; a model without them has the same tensors.
+SOURCES = ("pretrained", "checkpoint_path", "cache_dir")
+
+# What timm's builder takes away before the constructor sees it.
+_FEATURE_ARGUMENTS = ("features_only", "out_indices", "feature_cls", "pruned")
+
+# Arguments that let a model take images of any size, the better one first. Constructors that do
+# not have them refuse them before anything is built.
+_ANY_SIZE: tuple[tuple[str, object], ...] = (("dynamic_img_size", True), ("strict_img_size", False))
+
+
+def build(
+    name: str, num_input_channels: int, arguments: Mapping[str, object]
+) -> tuple[nn.Module, dict[str, object]]:
+    """Build a model that takes images of any size, where its constructor can do that.
+
+    Args:
+        name: A name that timm knows.
+        num_input_channels: Channels of the images.
+        arguments: Arguments from the user.
+
+    Returns:
+        The model, and the arguments with which `timm.create_model` built it.
+
+    Raises:
+        ConfigError: An argument is unknown or refused, or pretrained weights cannot be fetched.
+    """
+    given = arguments.get("in_chans", num_input_channels)
+    if given != num_input_channels:
+        raise ConfigError(
+            f"model_args.in_chans={given}, but images have {num_input_channels} channels"
+            "\n  leave in_chans out; set transform_args.num_channels"
+        )
+    base = {"in_chans": num_input_channels, **arguments}
+    attempts = [(key, {**base, key: value}) for key, value in _ANY_SIZE if key not in arguments]
+    for key, full in [*attempts, ("", base)]:
+        state = torch.get_rng_state()
+        try:
+            model = timm.create_model(name, **full)  # type: ignore[arg-type]
+        except Exception as error:  # Constructors raise anything when arguments do not suit them.
+            if isinstance(error, TypeError) and key and f"'{key}'" in str(error):
+                torch.set_rng_state(state)  # So that a seed gives the same weights as timm alone.
+                continue
+            raise ConfigError(_explain(name, arguments, error)) from error
+        assert isinstance(model, nn.Module)
+        _refuse_ignored(name, model, arguments)
+        return model, full
+    raise AssertionError("the last attempt either returns or raises")
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Build modules on the meta device, without drawing random numbers."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        yield
+
+
+def constructor_arguments(name: str) -> list[str]:
+    """Return the names of the arguments that a model takes, beside those of `create_model`."""
+    with without_memory():
+        model = timm.create_model(name)
+    parameters = inspect.signature(type(model)).parameters.values()
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        and parameter.name not in ("cfg", "device", "dtype", "in_chans")
+    ]
+
+
+def _refuse_ignored(name: str, model: nn.Module, arguments: Mapping[str, object]) -> None:
+    """Refuse arguments that the constructor takes and forgets."""
+    known = {name for cls in type(model).__mro__ for name in inspect.signature(cls).parameters}
+    known |= {*inspect.signature(timm.create_model).parameters, *_FEATURE_ARGUMENTS, "in_chans"}
+    if "features_only" in arguments:
+        return  # The class is a wrapper of timm's then, not the model's.
+    for key in arguments:
+        if key in known:
+            continue
+        if _takes_anything(name, arguments, key):
+            raise ConfigError(_unknown(name, [key]))
+
+
+def _takes_anything(name: str, arguments: Mapping[str, object], key: str) -> bool:
+    # What takes any object at all makes no use of it.
+    with without_memory(), contextlib.suppress(Exception):
+        given = {**arguments, "pretrained": False, key: object()}
+        timm.create_model(name, **given)  # type: ignore[arg-type]
+        return True
+    return False
+
+
+def _explain(name: str, arguments: Mapping[str, object], error: Exception) -> str:
+    first = str(error).partition("\n")[0]
+    if arguments.get("pretrained"):
+        return (
+            f"the pretrained weights of timm/{name} cannot be fetched: {type(error).__name__}: "
+            f"{first}\n  download the file on a machine with network and give its path as "
+            "model_args.weights, or leave pretrained out to start from random weights"
+        )
+    unknown = [key for key in arguments if f"'{key}'" in first]
+    if isinstance(error, TypeError) and "unexpected keyword" in first and unknown:
+        return _unknown(name, unknown)
+    return (
+        f"timm/{name} refuses model_args {dict(arguments)}: {type(error).__name__}: {first}"
+        f"\n  {_known_arguments(name)[1]}"
+    )
+
+
+def _unknown(name: str, unknown: list[str]) -> str:
+    known, listed = _known_arguments(name)
+    near = get_close_matches(unknown[0], known, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    return f"unknown model_args of timm/{name}: {', '.join(unknown)}{hint}\n  {listed}"
+
+
+def _known_arguments(name: str) -> tuple[list[str], str]:
+    known = sorted({*constructor_arguments(name), *OWN_ARGUMENTS, *SOURCES, "features_only"})
+    return known, f"{name} takes {', '.join(known)}"

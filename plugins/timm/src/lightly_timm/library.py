@@ -1,0 +1,183 @@
+"""timm's models by name, and modules of timm that the user built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import timm
+from timm.models import get_arch_pretrained_cfgs, is_model
+from torch import Tensor, nn
+
+from lightly_core.errors import ConfigError, UnknownModelError
+from lightly_core.protocols import ModelLibrary
+from lightly_timm.anatomy import takes_channels
+from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build, without_memory
+from lightly_timm.names import model_names
+from lightly_timm.weights import load_file, translate
+from lightly_timm.wrapper import TimmWrapper, wrap_timm
+
+_MOST_CHANNELS = 16
+
+
+class TimmLibrary(ModelLibrary):
+    """Every model of the installed timm.
+
+    `model_args` go to `timm.create_model`, beside one key of ours: ``weights``, a file with
+    pretrained weights in timm's or the authors' layout. Models that can take images of any size
+    are built so. By default weights are random.
+    """
+
+    examples = ("test_resnet", "test_mambaout", "test_vit")
+
+    def names(self) -> Sequence[str]:
+        """Return the architectures, and these with the tags of their weights."""
+        return model_names()
+
+    def create(
+        self, name: str, *, num_input_channels: int, model_args: Mapping[str, object]
+    ) -> TimmWrapper:
+        """Build a model.
+
+        Args:
+            name: As in ``timm.list_models()``, with or without the tag of weights.
+            num_input_channels: Channels of the images.
+            model_args: Arguments of `timm.create_model`, and ``weights``.
+
+        Raises:
+            UnknownModelError: timm has no such model.
+            ConfigError: An argument is wrong, or weights cannot be had or do not fit.
+        """
+        _check_name(name)
+        arguments, file = _split(model_args)
+        model, _ = build(name, num_input_channels, arguments)
+        if file is not None:
+            load_file(model, file, name)
+        size = _built_for(arguments.get("img_size"))
+        return wrap_timm(model, num_input_channels, image_size=size)
+
+    def wrap(self, module: nn.Module, *, num_input_channels: int) -> TimmWrapper:
+        """Wrap a module of timm that the user built or changed.
+
+        Args:
+            module: Takes images (B, C, H, W).
+            num_input_channels: C.
+
+        Raises:
+            ConfigError: The model takes another number of channels, or no features can be found.
+        """
+        try:
+            return wrap_timm(module, num_input_channels)
+        except ConfigError:
+            for channels in range(1, _MOST_CHANNELS + 1):
+                if channels != num_input_channels and takes_channels(module, channels):
+                    raise ConfigError(
+                        f"this {type(module).__name__} takes images of {channels} channels, but "
+                        f"{num_input_channels} are asked for\n  build it with in_chans="
+                        f"{num_input_channels}, or ask for {channels} (num_input_channels, or "
+                        "transform_args.num_channels in a run)"
+                    ) from None
+            raise
+
+    def translate_weights(
+        self, tensors: Mapping[str, Tensor], module: nn.Module
+    ) -> Mapping[str, Tensor]:
+        """Bring tensors from layouts that timm knows to that of a module of timm.
+
+        Args:
+            tensors: Contents of a weights file by name.
+            module: A module of timm.
+
+        Returns:
+            See `lightly_timm.weights.translate`.
+        """
+        return translate(tensors, module)
+
+    def snippet(
+        self,
+        name: str | None,
+        *,
+        num_input_channels: int,
+        model_args: Mapping[str, object],
+        file: Path,
+    ) -> str:
+        """Return code that needs torch and timm only; see `ModelLibrary.snippet`."""
+        load = [
+            f"state_dict = torch.load({str(file)!r}, map_location='cpu', weights_only=True)",
+            "model.load_state_dict(state_dict, strict=True)",
+        ]
+        if name is None:
+            start = ["import torch", "", "# model: built in the same way as for the run"]
+            return "\n".join([*start, *load])
+        own = (*OWN_ARGUMENTS, *SOURCES)
+        arguments = {key: value for key, value in model_args.items() if key not in own}
+        with without_memory():
+            _, arguments = build(name, num_input_channels, arguments)
+        call = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in arguments.items())])
+        return "\n".join(
+            ["import timm", "import torch", "", f"model = timm.create_model({call})", *load]
+        )
+
+
+def _check_name(name: str) -> None:
+    architecture, dot, tag = name.partition(".")
+    version = timm.__version__
+    if ":" in name or "/" in name:
+        raise UnknownModelError(
+            f"timm/{name}: models of the Hugging Face Hub and of folders are not built by name"
+            "\n  give timm's name of the architecture, and the file as model_args.weights"
+        )
+    if not is_model(architecture):
+        known = timm.list_models()
+        near = get_close_matches(architecture.lower(), known, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UnknownModelError(
+            f"timm {version} has no model {name!r}\n  {hint}`lightly models 'timm/*'` lists all"
+        )
+    if not dot:
+        return
+    # A name that timm has replaced stands for another, whose tags are the ones that count.
+    tagged = sorted(get_arch_pretrained_cfgs(architecture))
+    if tagged and name not in tagged:
+        near = get_close_matches(name, tagged, n=3) or tagged[:3]
+        raise UnknownModelError(
+            f"timm {version} has no weights {tag!r} of {architecture}\n  did you mean "
+            f"{' or '.join(near)}?"
+        )
+
+
+def _built_for(img_size: object) -> tuple[int, int] | None:
+    """Return the image size that the user asked for, (height, width)."""
+    if isinstance(img_size, int):
+        return img_size, img_size
+    if isinstance(img_size, (list, tuple)) and len(img_size) == 2:
+        return img_size[0], img_size[1]
+    return None
+
+
+def _split(model_args: Mapping[str, object]) -> tuple[dict[str, object], Path | None]:
+    """Return the arguments of `timm.create_model`, and the file of weights."""
+    arguments = {key: value for key, value in model_args.items() if key not in OWN_ARGUMENTS}
+    weights = model_args.get("weights")
+    if weights is None:
+        return arguments, None
+    others = [key for key in ("pretrained", "checkpoint_path") if arguments.get(key)]
+    if others:
+        raise ConfigError(
+            f"model_args.weights and model_args.{others[0]} are both given\n  keep one of them"
+        )
+    if not isinstance(weights, (str, Path)):
+        raise ConfigError(f"model_args.weights must be the path of a file, got {weights!r}")
+    path = Path(weights)
+    if path.is_file():
+        return arguments, path
+    if "://" in str(weights):
+        raise ConfigError(
+            f"model_args.weights: got the address {weights}, expected a local file"
+            "\n  download the file and give its path"
+        )
+    raise ConfigError(
+        f"model_args.weights: there is no file {path}\n  weights are given as a local file; for "
+        "timm's own download set model_args.pretrained=true instead"
+    )

@@ -1,0 +1,28 @@
+"""What lightly-timm adds. Imported at start-up, so nothing heavy here."""
+
+from lightly_core import Catalog, hookimpl
+
+LIGHTLY_API = 1
+
+
+@hookimpl
+def lightly_register(catalog: Catalog) -> None:
+    """Register the models."""
+    catalog.models(
+        "timm",
+        target="lightly_timm.library:TimmLibrary",
+        names="lightly_timm:models.txt",
+        wraps=("timm",),
+        # 1.0.20 is the first with DINOv3 and with RoPE modules that know their grid.
+        requires=("timm>=1.0.20",),
+        complete=False,  # Another version of timm knows other models.
+        abilities={
+            "tokens": (
+                "vit_tiny_patch16_224",
+                "vit_small_patch16_dinov3",
+                "eva02_tiny_patch14_224",
+            ),
+            "activation_checkpointing": ("resnet50", "convnext_tiny"),
+        },
+        summary="Every model of timm, PyTorch Image Models.",
+    )

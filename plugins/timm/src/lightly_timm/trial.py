@@ -1,0 +1,115 @@
+"""Run a copy of a model at image sizes and see what it does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lightly_timm.shapes import BATCH, Size
+from lightly_timm.twin import twin_of
+
+_LOOKUPS = frozenset(
+    {
+        torch.ops.aten.index.Tensor,
+        torch.ops.aten.index_select.default,
+        torch.ops.aten.gather.default,
+        torch.ops.aten.embedding.default,
+    }
+)
+
+
+def compute(model: nn.Module, entry: str, x: Tensor) -> object:
+    """Run a method that computes features.
+
+    Args:
+        model: The model.
+        entry: ``forward_features``; ``forward_intermediates``, for the last of these and the
+            final output; or ``forward``.
+        x: Images (B, C, H, W).
+    """
+    if entry == "forward_intermediates":
+        method: Any = model.forward_intermediates
+        return method(x, indices=1)
+    return getattr(model, entry)(x)
+
+
+class Trial:
+    """A copy of a model to try out; the model itself is not touched.
+
+    Args:
+        model: The model.
+        channels: C, channels of the images.
+        on_meta: Run without numbers.
+
+    Attributes:
+        twin: The copy, in evaluation mode.
+        entry: Method that is run, see `compute`.
+    """
+
+    def __init__(self, model: nn.Module, channels: int, *, on_meta: bool) -> None:
+        self.model = model
+        self.channels = channels
+        self.twin = twin_of(model, on_meta=on_meta)
+        self.entry = "forward_features" if hasattr(model, "forward_features") else "forward"
+        self._on_meta = on_meta
+        self._lookups = _Lookups()
+        parameter = next((p for p in self.twin.parameters() if p.is_floating_point()), None)
+        self._device = torch.device("cpu") if parameter is None else parameter.device
+        self._dtype = None if parameter is None else parameter.dtype
+
+    def run(self, size: Size) -> object:
+        """Return what the model makes of images (B, C, *size)."""
+        with torch.no_grad(), self._lookups:
+            shape = (BATCH, self.channels, *size)
+            images = torch.zeros(shape, device=self._device, dtype=self._dtype)
+            return compute(self.twin, self.entry, images)
+
+    def takes(self, size: Size) -> bool:
+        """Tell whether the model runs at an image size."""
+        # Whatever it raises means that it does not.
+        with contextlib.suppress(Exception):
+            self.run(size)
+            return True
+        return False
+
+    def confirms(self, size: Size) -> bool:
+        """Tell whether a size at which the model runs without numbers works with numbers too.
+
+        Without numbers nobody notices an index that is out of a table's range. Only models that
+        look something up, and that timm does not know to take any size, are run once more.
+        """
+        configuration = getattr(self.model, "pretrained_cfg", None)
+        stated = configuration if isinstance(configuration, Mapping) else {}
+        if not (self._on_meta and self._lookups.seen and stated.get("fixed_input_size", True)):
+            return True
+        trial = Trial(self.model, self.channels, on_meta=False)
+        trial.entry = self.entry
+        return trial.takes(size)
+
+
+class _Lookups(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notices operations that look something up in a table.
+
+    Attributes:
+        seen: Whether there was one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen = False
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        """Run one operation."""
+        self.seen = self.seen or func in _LOOKUPS
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,264 @@
+import sys
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from lightly_core.errors import ConfigError, UnknownModelError
+from lightly_core.export.files import export_model, snippet
+from lightly_core.export.weights import load_weights
+from lightly_core.models.wrapping import build_model, get_wrapped_model
+from lightly_core.plugins.discovery import get_plugins
+from lightly_timm.weights import translate
+from lightly_timm.wrapper import TimmWrapper
+
+
+def built_model(model, channels=3, **model_args):
+    return build_model(
+        model,
+        catalog=get_plugins().catalog,
+        num_input_channels=channels,
+        model_args=model_args or None,
+    )
+
+
+# ------------------------------------------------------------------------------------- names
+
+
+def test_a_name_gives_the_weights_that_timm_gives():
+    wrapper = get_wrapped_model("timm/test_resnet")
+    torch.manual_seed(0)
+    torch.testing.assert_close(
+        wrapper.get_model().state_dict(), timm.create_model("test_resnet").state_dict()
+    )
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit.r160_in1k", "test_resnet"])
+def test_a_seed_gives_the_same_weights_with_and_without_us(name, create):
+    torch.manual_seed(3)
+    wrapper = create(name)
+    torch.manual_seed(3)
+    own = timm.create_model(name)
+    torch.testing.assert_close(wrapper.get_model().state_dict(), own.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet81", r"no model 'resnet81'\n  did you mean (?s:.*)resnet18"),
+        ("ResNet18", "did you mean (?s:.*)resnet18"),
+        ("resnet18.a1_in1", r"no weights 'a1_in1' of resnet18\n  did you mean resnet18.a1_in1k"),
+        ("hf-hub:timm/resnet18", "Hugging Face Hub (?s:.*)model_args.weights"),
+        ("local-dir:/somewhere", "folders (?s:.*)model_args.weights"),
+    ],
+)
+def test_unknown_names_offer_near_ones(name, message, create):
+    with pytest.raises(UnknownModelError, match=message):
+        create(name)
+
+
+# --------------------------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_any_number_of_input_channels(channels, create):
+    wrapper = create("test_resnet", channels=channels)
+    images = torch.zeros(1, channels, 64, 64)
+    assert wrapper.forward_features(images)["features"].shape == (1, 96, 2, 2)
+
+
+def test_arguments_reach_timm(create):
+    assert create("test_vit", num_classes=7, depth=2).model.head.out_features == 7
+    assert len(create("test_vit", depth=2).model.blocks) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("test_vit", {"dept": 2}, r"model_args of timm/test_vit: dept, did you mean 'depth'\?"),
+        ("test_vit", {"dept": 2}, "test_vit takes .*embed_dim.*weights"),
+        ("test_resnet", {"widt": 2}, r"unknown model_args of timm/test_resnet: widt"),
+        ("test_vit", {"num_heads": 7}, "refuses model_args .*'num_heads': 7.*Assertion"),
+        ("test_vit", {"in_chans": 4}, "in_chans=4, but images have 3 channels"),
+        ("test_resnet", {"pretrained": True}, "cannot be fetched(?s:.*)model_args.weights"),
+        ("test_resnet", {"checkpoint_path": "none.pth"}, "refuses .*none.pth"),
+        ("test_resnet", {"weights": "none.pth"}, "there is no file none.pth"),
+        ("test_resnet", {"weights": "https://a.b/c.pth"}, "expected a local file"),
+        ("test_resnet", {"weights": 3}, "must be the path of a file, got 3"),
+        ("test_resnet", {"weights": "a", "pretrained": True}, "both given"),
+    ],
+)
+def test_wrong_arguments_say_what_is_expected(name, arguments, message, create):
+    with pytest.raises(ConfigError, match=message):
+        create(name, **arguments)
+
+
+def test_arguments_that_a_constructor_forgets_are_refused(monkeypatch, create):
+    class Forgetful(nn.Module):
+        def __init__(self, in_chans=3, **kwargs):
+            super().__init__()
+            self.conv = nn.Conv2d(in_chans, 8, 8, stride=8)
+
+        def forward_features(self, x):
+            return self.conv(x)
+
+    def forgetful(pretrained=False, **kwargs):
+        for key in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
+            kwargs.pop(key, None)
+        return Forgetful(**kwargs)
+
+    forgetful.__module__ = __name__
+    registry = sys.modules["timm.models._registry"]
+    monkeypatch.setitem(registry._model_entrypoints, "forgetful", forgetful)
+    assert create("forgetful").feature_dim() == 8
+    with pytest.raises(ConfigError, match="unknown model_args of timm/forgetful: depth"):
+        create("forgetful", depth=3)
+
+
+# ----------------------------------------------------------------------------- users' modules
+
+
+def test_a_users_module_is_wrapped_and_not_copied():
+    module = timm.create_model("test_resnet", num_classes=3)
+    built = built_model(module)
+    assert built.wrapper.get_model() is module
+    assert isinstance(built.wrapper, TimmWrapper)
+
+
+def test_a_users_module_with_other_channels_is_refused():
+    module = timm.create_model("test_resnet", in_chans=4)
+    with pytest.raises(ConfigError, match="this ResNet takes images of 4 channels, but 3 are"):
+        built_model(module)
+    assert built_model(module, channels=4).wrapper.feature_dim() == 96
+
+
+# ------------------------------------------------------------------------------------ weights
+
+
+def trained(name="test_vit", **arguments):
+    model = timm.create_model(name, **arguments)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    return model
+
+
+def test_weights_from_a_file_are_all_there(tmp_path, create):
+    model = trained()
+    torch.save({"model": model.state_dict()}, tmp_path / "a.pth")
+    wrapper = create("test_vit", weights=str(tmp_path / "a.pth"))
+    torch.testing.assert_close(wrapper.get_model().state_dict(), model.state_dict())
+
+
+def test_a_classifier_of_other_classes_is_left_out(tmp_path, create):
+    model = trained()
+    torch.save(model.state_dict(), tmp_path / "a.pth")
+    for classes in (0, 7):
+        wrapper = create("test_vit", weights=tmp_path / "a.pth", num_classes=classes)
+        own = wrapper.get_model().state_dict()
+        same = {key: value for key, value in model.state_dict().items() if "head" not in key}
+        torch.testing.assert_close({key: own[key] for key in same}, same)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_efficientnet"])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_the_first_convolution_is_adapted_as_timm_does_it(name, channels, tmp_path, create):
+    model = trained(name)
+    torch.save(model.state_dict(), tmp_path / "a.pth")
+    wrapper = create(name, channels=channels, weights=tmp_path / "a.pth")
+    own = timm.create_model(
+        name,
+        pretrained=True,
+        in_chans=channels,
+        pretrained_cfg_overlay={"file": str(tmp_path / "a.pth")},
+    )
+    torch.testing.assert_close(wrapper.get_model().state_dict(), own.state_dict())
+
+
+def test_positions_are_resized_as_timm_does_it(tmp_path, create):
+    torch.save(trained().state_dict(), tmp_path / "a.pth")
+    wrapper = create("test_vit", img_size=64, weights=tmp_path / "a.pth")
+    overlay = {"file": str(tmp_path / "a.pth")}
+    own = timm.create_model("test_vit", True, pretrained_cfg_overlay=overlay, img_size=64)
+    torch.testing.assert_close(wrapper.get_model().state_dict(), own.state_dict())
+
+
+def test_an_original_layout_is_converted(tmp_path, library, create):
+    arguments = {"embed_dim": 24, "depth": 2, "num_heads": 2, "init_values": 1.0}
+    model = trained("deit3_small_patch16_224", **arguments)
+    original = {
+        key.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2"): value
+        for key, value in model.state_dict().items()
+    }
+    torch.save({"model": original}, tmp_path / "a.pth")
+    wrapper = create("deit3_small_patch16_224", weights=tmp_path / "a.pth", **arguments)
+    torch.testing.assert_close(wrapper.get_model().state_dict(), model.state_dict())
+    assert translate(original, model).keys() == model.state_dict().keys()
+    fresh = create("deit3_small_patch16_224", **arguments)
+    assert load_weights(fresh, tmp_path / "a.pth", library=library).complete
+
+
+def test_a_partial_load_is_refused_with_counts_and_names(tmp_path, create):
+    state = trained().state_dict()
+    total = len(state)
+    state.pop("blocks.0.norm1.weight")
+    state["extra"] = torch.zeros(1)
+    state["blocks.1.norm1.weight"] = torch.zeros(3)
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(ConfigError) as caught:
+        create("test_vit", weights=tmp_path / "a.pth")
+    message = str(caught.value)
+    assert f"{total - 2} of its {total} tensors match" in message
+    assert "1 missing in the file: blocks.0.norm1.weight" in message
+    assert "1 unexpected: extra" in message
+    assert "blocks.1.norm1.weight (3,) instead of (64,)" in message
+
+
+def test_a_file_of_another_model_is_refused(tmp_path, create):
+    torch.save(trained("test_resnet").state_dict(), tmp_path / "a.pth")
+    with pytest.raises(ConfigError, match=r"0 of its .* tensors match"):
+        create("test_vit", weights=tmp_path / "a.pth")
+    (tmp_path / "a.npz").write_bytes(b"no zip")
+    for name, message in (("test_resnet", "reads no .npz"), ("test_vit", "does not fit")):
+        with pytest.raises(ConfigError, match=message):
+            create(name, weights=tmp_path / "a.npz")
+
+
+# ------------------------------------------------------------------------------------ export
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("test_resnet", {"num_classes": 5, "weights": "a.pth"}),
+        ("test_vit", {"img_size": (64, 96), "depth": 2, "pretrained": False}),
+        ("test_resnet", {"features_only": True, "out_indices": (1, 3)}),
+    ],
+)
+def test_the_snippet_needs_timm_only_and_rebuilds_the_model(
+    name, arguments, tmp_path, monkeypatch, create
+):
+    monkeypatch.chdir(tmp_path)
+    if "weights" in arguments:
+        torch.save(trained(name).state_dict(), tmp_path / "a.pth")
+    built = built_model(f"timm/{name}", channels=4, **arguments)
+    native, _ = export_model(built, built.wrapper, tmp_path, "exported", {})
+    code = snippet(built, native)
+    assert "lightly" not in code.replace(str(native), "")
+    exec(code, scope := {})
+    model = scope["model"].eval()
+    images = torch.randn(1, 4, 64, 96)
+    if name == "test_vit":
+        own = model.forward_features(images)[:, 1:]
+        found = built.wrapper.eval().forward_features(images)["features"]
+        assert torch.equal(found.flatten(2).transpose(1, 2), own)
+    torch.testing.assert_close(model.state_dict(), built.wrapper.get_model().state_dict())
+
+
+def test_the_snippet_of_a_users_module_leaves_building_to_the_user(tmp_path):
+    built = built_model(timm.create_model("test_resnet"))
+    native, _ = export_model(built, built.wrapper, tmp_path, "exported", {})
+    model = timm.create_model("test_resnet")
+    exec(snippet(built, native), {"model": model})
+    torch.testing.assert_close(model.state_dict(), built.wrapper.get_model().state_dict())

@@ -1,0 +1,1 @@
+"""Ultralytics' YOLO and RT-DETR models as backbones for lightly-core."""

@@ -1,0 +1,123 @@
+import io
+import pickle
+
+import pytest
+import torch
+
+from lightly_core.parts.queue import FeatureQueue
+
+
+def rows(*numbers):
+    return torch.tensor(numbers, dtype=torch.float32)[:, None].expand(-1, 2)
+
+
+def contents(queue):
+    return sorted(queue.rows()[:, 0].tolist())
+
+
+def test_an_empty_queue_has_no_rows():
+    queue = FeatureQueue(4, 2)
+    assert queue.rows().shape == (0, 2)
+    assert len(queue) == 0
+
+
+def test_only_what_was_pushed_is_returned():
+    queue = FeatureQueue(5, 2)
+    queue.push(rows(1, 2))
+    assert contents(queue) == [1, 2]
+    queue.push(rows(3))
+    assert contents(queue) == [1, 2, 3]
+    assert len(queue) == 3
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 7, 11])
+def test_the_newest_rows_are_kept_as_in_a_list(batch):
+    queue, expected, number = FeatureQueue(5, 2), [], 0
+    for _ in range(12):
+        new = list(range(number, number + batch))
+        number += batch
+        queue.push(rows(*new))
+        expected = (expected + new)[-5:]
+        assert contents(queue) == expected
+
+
+def test_rows_are_written_in_place():
+    queue = FeatureQueue(3, 2)
+    memory = queue.features.data_ptr()
+    for number in range(5):
+        queue.push(rows(number))
+    assert queue.features.data_ptr() == memory == queue.rows().data_ptr()
+
+
+def test_the_queue_holds_no_gradient():
+    queue = FeatureQueue(3, 2)
+    queue.push(rows(1, 2).clone().requires_grad_() * 2)
+    assert not queue.rows().requires_grad
+
+
+def test_other_number_formats_are_converted():
+    queue = FeatureQueue(3, 2)
+    queue.push(rows(1, 2).bfloat16())
+    assert queue.rows().dtype == torch.float32
+
+
+@pytest.mark.parametrize("pushed", [0, 2, 3, 4])
+def test_a_loaded_queue_goes_on_exactly(pushed):
+    queue = FeatureQueue(3, 2)
+    for number in range(pushed):
+        queue.push(rows(number))
+    file = io.BytesIO()
+    torch.save(queue.state_dict(), file)
+    file.seek(0)
+    fresh = FeatureQueue(3, 2)
+    fresh.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    assert torch.equal(fresh.rows(), queue.rows())
+    for one in (queue, fresh):
+        one.push(rows(10, 11))
+    assert torch.equal(fresh.rows(), queue.rows())
+    assert torch.equal(fresh.position, queue.position)
+
+
+def test_loading_an_empty_queue_empties_a_full_one():
+    queue = FeatureQueue(3, 2)
+    queue.push(rows(1, 2, 3))
+    queue.load_state_dict(FeatureQueue(3, 2).state_dict())
+    assert len(queue) == 0
+
+
+def test_the_state_is_tensors_only():
+    state = FeatureQueue(3, 2).state_dict()
+    assert {name: tuple(value.shape) for name, value in state.items()} == {
+        "features": (3, 2),
+        "position": (2,),
+    }
+
+
+def test_it_can_be_pickled():
+    queue = FeatureQueue(3, 2)
+    queue.push(rows(1, 2))
+    assert torch.equal(pickle.loads(pickle.dumps(queue)).rows(), queue.rows())
+
+
+def test_no_value_is_read_from_the_device():
+    # "meta" has no values to read.
+    queue = FeatureQueue(3, 2).to("meta")
+    for _ in range(3):
+        queue.push(torch.empty(2, 2, device="meta"))
+    assert queue.rows().shape == (3, 2)
+
+
+def test_rows_of_all_processes_are_pushed(monkeypatch):
+    def two_processes(x):
+        return torch.cat([x, x + 10])
+
+    monkeypatch.setattr("lightly_core.parts.queue.gather", two_processes)
+    queue = FeatureQueue(5, 2)
+    queue.push(rows(1, 2))
+    assert contents(queue) == [1, 2, 11, 12]
+
+
+@pytest.mark.parametrize(("size", "dim"), [(0, 2), (2, 0)])
+def test_impossible_sizes_are_refused(size, dim):
+    with pytest.raises(ValueError, match=f"size={size} and dim={dim}"):
+        FeatureQueue(size, dim)

@@ -1,0 +1,346 @@
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from lightly_core.errors import ConfigError, PluginError, UnknownModelError
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.protocols import ModelLibrary
+from lightly_core.testing import (
+    ModelExample,
+    TinyConv,
+    TinyTokens,
+    libraries,
+    model_library_checks,
+)
+
+MODELS = {"conv": TinyConv, "tokens": TinyTokens}
+LIBRARY_CODES = ["N1", "N2", "N3", "E1", "E2"]
+
+
+class Toys(ModelLibrary):
+    """The tiny backbones as a library; the snippet uses them directly."""
+
+    examples = ("conv", "tokens")
+
+    def create(self, name, *, num_input_channels, model_args):
+        if name not in MODELS:
+            raise UnknownModelError(f"toys has no model {name!r}\n  known: conv, tokens")
+        try:
+            return MODELS[name](num_input_channels, **model_args)
+        except TypeError as error:
+            raise ConfigError(f"model_args of toys/{name}: {error}") from error
+
+    def wrap(self, module, *, num_input_channels):
+        raise ConfigError("toys are built by name")
+
+    def names(self):
+        return list(MODELS)
+
+    def snippet(self, name, *, num_input_channels, model_args, file):
+        arguments = ", ".join(f", {key}={value!r}" for key, value in model_args.items())
+        return "\n".join(
+            [
+                "import torch",
+                "from lightly_core.testing import TinyConv, TinyTokens",
+                f"model = {MODELS[name].__name__}({num_input_channels}{arguments}).get_model()",
+                f"model.load_state_dict(torch.load({str(file)!r}, weights_only=True))",
+            ]
+        )
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Makes a library available as ``toys``."""
+
+    def install(library=Toys, **record):
+        module = types.ModuleType("toyplugin")
+        module.Library = library
+        monkeypatch.setitem(sys.modules, "toyplugin", module)
+        catalog = Catalog()
+        with catalog.registering(plugin="toys", distribution="toy-plugin", root="toyplugin"):
+            record = {"names": ("conv", "tokens"), "summary": "Toys.", **record}
+            catalog.models("toys", target="toyplugin:Library", **record)
+        plugins = types.SimpleNamespace(catalog=catalog)
+        monkeypatch.setattr(libraries, "get_plugins", lambda: plugins)
+
+    return install
+
+
+def run(code, examples=None):
+    """Run the checks of one code, for all examples."""
+    checks = model_library_checks("toys", examples=examples)
+    chosen = [check for check in checks if check.code == code]
+    assert chosen
+    for check in chosen:
+        check()
+
+
+@pytest.mark.parametrize("code", LIBRARY_CODES)
+def test_a_sound_library_holds_the_contract(install, code):
+    install()
+    run(code)
+
+
+def test_the_checks_of_wrappers_and_their_abilities_are_there_for_each_example(install):
+    install()
+    checks = model_library_checks("toys")
+    by_subject = {}
+    for check in checks:
+        by_subject.setdefault(check.subject, []).append(check.code)
+    wrapper = [f"W{number}" for number in range(1, 14)]
+    abilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6"]
+    assert by_subject == {
+        "": ["N1", "N2"],
+        "conv": ["N3", "E1", "E2", *wrapper],
+        "tokens": ["N3", "E1", "E2", *wrapper, *abilities],
+    }
+    for check in checks:
+        if check.code in ("W2", "W12", "A3"):
+            check()
+
+
+def test_examples_bring_arguments_and_an_image_size(install):
+    made = []
+
+    class Remembers(Toys):
+        def create(self, name, *, num_input_channels, model_args):
+            made.append((name, num_input_channels, dict(model_args)))
+            return super().create(
+                name, num_input_channels=num_input_channels, model_args=model_args
+            )
+
+    install(Remembers)
+    example = ModelExample("conv", {"feature_dim": 8}, image_size=16)
+    checks = model_library_checks("toys", examples=[example])
+    assert str(checks[-1]) == "conv(feature_dim=8):W13-batch_of_one_works_or_says_why_not"
+    made.clear()
+    {check.code: check for check in checks}["W12"]()
+    assert made == [("conv", 1, {"feature_dim": 8}), ("conv", 4, {"feature_dim": 8})]
+
+
+def test_without_examples_the_first_listed_model_is_tried(install):
+    class NoExamples(Toys):
+        examples = ()
+
+    install(NoExamples)
+    assert {check.subject for check in model_library_checks("toys")} == {"", "conv"}
+    install(NoExamples, names=None)
+    with pytest.raises(PluginError, match=r"lists no models.*\n  set `examples`"):
+        model_library_checks("toys")
+
+
+class Only(TinyConv):
+    """Takes images of one size, which has to be found for a plain name."""
+
+    size = 128
+
+    def forward_features(self, x):
+        if x.shape[-1] != self.size:
+            raise ValueError(f"expected {self.size} pixels")
+        return super().forward_features(x)
+
+
+class FourteenPixels(TinyTokens):
+    def __init__(self, num_input_channels=3):
+        super().__init__(num_input_channels, patch_size=14)
+
+
+@pytest.mark.parametrize(("model", "size"), [(TinyConv, 64), (Only, 128), (FourteenPixels, 70)])
+def test_an_image_size_is_looked_for(install, monkeypatch, model, size):
+    monkeypatch.setitem(MODELS, "conv", model)
+    install()
+    sizes = []
+    real = model.forward_features
+    checks = model_library_checks("toys", examples=["conv"])
+    monkeypatch.setattr(model, "forward_features", lambda s, x: sizes.append(x.shape) or real(s, x))
+    {check.code: check for check in checks}["W1"]()
+    assert sizes == [(2, 3, size, size)]
+
+
+def test_a_library_that_cannot_be_used_is_named(install):
+    install()
+    with pytest.raises(UnknownModelError, match="unknown model library 'toyz'"):
+        model_library_checks("toyz")
+    install(nn.Linear)
+    with pytest.raises(PluginError, match="expected a subclass of ModelLibrary"):
+        model_library_checks("toys")
+
+
+def test_an_example_that_cannot_be_built_lets_the_tests_be_collected(install):
+    install()
+    checks = model_library_checks("toys", examples=["connv"])
+    with pytest.raises(UnknownModelError, match="toys has no model 'connv'"):
+        {check.code: check for check in checks}["W1"]()
+
+
+def test_names_that_a_list_need_not_have_may_be_examples(install):
+    class Files(Toys):
+        def create(self, name, *, num_input_channels, model_args):
+            name = name.removeprefix("folder/")
+            return super().create(
+                name, num_input_channels=num_input_channels, model_args=model_args
+            )
+
+    install(Files, complete=False)
+    run("N1", ["folder/conv"])
+    install(Files)
+    with pytest.raises(AssertionError, match=r"names\(\) lacks 1 of its names: \['folder/conv'\]"):
+        run("N1", ["folder/conv"])
+
+
+# -------------------------------------------------------------------------------- the faults
+
+
+class ForgetsANewName(Toys):
+    def names(self):
+        return ["conv"]
+
+
+class OwnExampleIsGone(Toys):
+    examples = ("conv", "old")
+
+
+class KeyErrorForUnknown(Toys):
+    def create(self, name, *, num_input_channels, model_args):
+        return MODELS[name](num_input_channels, **model_args)
+
+
+class TakesTheNearest(Toys):
+    def create(self, name, *, num_input_channels, model_args):
+        return MODELS[name.partition("-")[0]](num_input_channels, **model_args)
+
+
+class DoesNotSayWhich(Toys):
+    def create(self, name, *, num_input_channels, model_args):
+        if name not in MODELS:
+            raise UnknownModelError("there is no such model")
+        if model_args:
+            raise ConfigError("wrong arguments")
+        return MODELS[name](num_input_channels)
+
+
+class PassesOverArguments(Toys):
+    def create(self, name, *, num_input_channels, model_args):
+        return super().create(name, num_input_channels=num_input_channels, model_args={})
+
+
+class SnippetWithoutModel(Toys):
+    def snippet(self, name, **arguments):
+        return super().snippet(name, **arguments) + "\nnetwork = model\ndel model"
+
+
+class SnippetLoadsNothing(Toys):
+    def snippet(self, name, **arguments):
+        return super().snippet(name, **arguments).partition("model.load")[0]
+
+
+class SnippetForgetsChannels(Toys):
+    def snippet(self, name, *, num_input_channels, model_args, file):
+        return super().snippet(name, num_input_channels=3, model_args=model_args, file=file)
+
+
+class SnippetOfAnotherModel(Toys):
+    def snippet(self, name, **arguments):
+        code = super().snippet(name, **arguments).partition("model.load")[0]
+        return code + "model = torch.nn.Linear(2, 2)"
+
+
+class SavesHalf(Toys):
+    def save(self, module, path):
+        state = {n: v.half().to(v.dtype) for n, v in module.state_dict().items()}
+        torch.save(state, path)
+
+
+class SavesAPart(Toys):
+    def save(self, module, path):
+        torch.save(dict(list(module.state_dict().items())[1:]), path)
+
+
+class TranslatesWrongly(Toys):
+    def translate_weights(self, tensors, module):
+        return {name: -tensor for name, tensor in tensors.items()}
+
+
+FAULTS = [
+    ("N1", ForgetsANewName, r"lacks the library's own examples \['tokens'\]"),
+    ("N1", OwnExampleIsGone, r"lacks the library's own examples \['old'\]"),
+    ("N2", KeyErrorForUnknown, r"create\('conv-no-such-model'\) raised KeyError"),
+    ("N2", TakesTheNearest, r"create\('conv-no-such-model'\) gave a model"),
+    ("N2", DoesNotSayWhich, "does not name it: there is no such model"),
+    ("N3", KeyErrorForUnknown, "raised TypeError .*no_such_argument.*, expected ConfigError"),
+    ("N3", PassesOverArguments, r"model_args \{'no_such_argument': 1\} gave a model"),
+    ("N3", DoesNotSayWhich, "does not name 'no_such_argument': wrong arguments"),
+    ("E1", SnippetWithoutModel, "makes no module called 'model', but NoneType"),
+    ("E1", SnippetLoadsNothing, "are not those that were saved"),
+    ("E1", SnippetForgetsChannels, "size mismatch"),
+    ("E1", SnippetOfAnotherModel, r"\(3 channels\) lacks .* and has \['bias', 'weight'\]"),
+    ("E1", SavesHalf, "are not those that were saved"),
+    ("E1", SavesAPart, "Missing key"),
+    ("E2", SavesHalf, r"\.pt changed \d+ tensors"),
+    ("E2", SavesAPart, r"\.pt loads in parts only: .*not in the file"),
+    ("E2", TranslatesWrongly, r"\.pt changed \d+ tensors"),
+]
+
+
+@pytest.mark.parametrize(("code", "library", "message"), FAULTS)
+def test_check_finds_the_fault(install, code, library, message):
+    install(library)
+    with pytest.raises(Exception, match=message):
+        run(code)
+
+
+def test_a_listed_name_that_the_library_does_not_know_is_found(install):
+    install(names=("conv", "tokens", "dropped"))
+    with pytest.raises(AssertionError, match=r"lacks 1 of its names: \['dropped'\]"):
+        run("N1")
+    install(names=("conv", "tokens", "dropped"), complete=False)
+    run("N1")
+
+
+def test_every_check_is_shown_to_find_a_fault():
+    assert {code for code, _, _ in FAULTS} == set(LIBRARY_CODES)
+
+
+class Object(Toys):
+    """The library's own object around a model, as some libraries load it."""
+
+    def snippet(self, name, **arguments):
+        code = super().snippet(name, **arguments)
+        return code + "\nmodel = torch.nn.ModuleDict({'inner': model})"
+
+
+class OtherLayout(Toys):
+    """Saves under other names, and builds a model that has them."""
+
+    def save(self, module, path):
+        torch.save({f"old_{name}": tensor for name, tensor in module.state_dict().items()}, path)
+
+    def translate_weights(self, tensors, module):
+        return {name.removeprefix("old_"): tensor for name, tensor in tensors.items()}
+
+    def snippet(self, name, *, file, **arguments):
+        return "\n".join(
+            [
+                "import torch",
+                f"state = torch.load({str(file)!r}, weights_only=True)",
+                "model = torch.nn.Module()",
+                "for name, tensor in state.items():",
+                "    part = model",
+                "    *path, last = name.split('.')",
+                "    for step in path:",
+                "        if not hasattr(part, step):",
+                "            part.add_module(step, torch.nn.Module())",
+                "        part = getattr(part, step)",
+                "    part.register_buffer(last, tensor)",
+            ]
+        )
+
+
+@pytest.mark.parametrize("library", [Object, OtherLayout])
+@pytest.mark.parametrize("code", ["E1", "E2"])
+def test_a_model_in_the_librarys_own_object_or_layout_is_the_same_model(install, library, code):
+    install(library)
+    run(code)

@@ -1,6 +1,6 @@
-"""Try many backbones of every installed library, and write what came of it as a Markdown page.
+"""Try many backbones of every library, and write what came of it to one Markdown page a library.
 
-    python examples/model_coverage.py --out docs/model-coverage.md
+    python examples/model_coverage.py --out docs/model-coverage
 
 A model passes if it does what the conformance kit asks for: a feature map of the width that it
 states (W1), at two image sizes or with an error that names the only one (W2), pooled features (W3),
@@ -31,7 +31,8 @@ from lightly_core.listing import list_models
 from lightly_core.models.probing import freeze_unused, probe, unfreeze
 from lightly_core.models.wrapping import build_model, get_wrapped_model
 from lightly_core.plugins.discovery import get_plugins
-from lightly_core.protocols import ModelWrapper
+from lightly_core.plugins.loading import load_target
+from lightly_core.protocols import ModelLibrary, ModelWrapper
 from lightly_core.testing import require_export_round_trip, wrapper_checks
 
 #: Column of the table by code of the check.
@@ -96,16 +97,13 @@ def timm_models() -> Iterator[tuple[str, str]]:
 
 def ultralytics_models() -> Iterator[tuple[str, str]]:
     """Yield the smallest model of each generation and task, without weights."""
-    seen: set[str] = set()
+    groups: dict[str, dict[str, str]] = {}
     for name in list_models("ultralytics/*.yaml"):
-        match = re.fullmatch(r"ultralytics/(yolov?\d+|rtdetr)[-_]?([a-z]?)(.*)\.yaml", name)
-        if match is None:
-            continue
-        group = f"{match[1]}{match[3]}"
-        # Sizes are listed from small to large by their letters only where these begin with n or t.
-        if group not in seen and match[2] in ("n", "t", "l", ""):
-            seen.add(group)
-            yield name, group
+        match = re.fullmatch(r"ultralytics/(yolov?\d+|rtdetr)-?([a-z]?)((?:-.*)?)\.yaml", name)
+        if match is not None:
+            groups.setdefault(match[1] + match[3], {})[match[2]] = name
+    for group, by_size in groups.items():
+        yield by_size[min(by_size, key="ntsmblcxe".index)], group
 
 
 def dinov2_models() -> Iterator[tuple[str, str]]:
@@ -177,6 +175,10 @@ def _describe(row: Row, wrapper: ModelWrapper) -> int:
 
 def _millions(model: str) -> float:
     """Count the parameters without memory for them, where the model can be built so."""
+    catalog = get_plugins().catalog
+    # What a library makes when it is imported must not be without numbers.
+    library = cast(type[ModelLibrary], load_target(catalog.get("models", model.partition("/")[0])))
+    library().names()
     try:
         with torch.device("meta"):
             wrapper = get_wrapped_model(model)
@@ -208,27 +210,24 @@ def _one_line(error: Exception) -> str:
 # ------------------------------------------------------------------------------- a page
 
 
-def page(tables: dict[str, list[Row]]) -> str:
-    """Return the Markdown page."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "timm")}
-    versions["ultralytics"] = importlib.metadata.version("ultralytics")
+def page(library: str, rows: list[Row]) -> str:
+    """Return the Markdown page of a library."""
+    distribution = "timm" if library.startswith("dino") else library
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", distribution)]
+    tried = [row for row in rows if not row.skipped]
+    passed = sum(not row.failures for row in tried)
+    columns = ["model", "group", "M parameters", "width", "grid", "abilities", "trained"]
     lines = [
-        "# Models that were tried",
+        f"# {library}: {passed} of {len(tried)} models pass",
         "",
-        "Made by `python examples/model_coverage.py --out docs/model-coverage.md`, which says what",
-        f"each column means, with {', '.join(f'{name} {v}' for name, v in versions.items())}.",
-        "*trained* is the share of the parameters that the features depend on; the rest is the",
-        "classifier or the detection head, which a run leaves as it is.",
+        "Made by `python examples/model_coverage.py --out docs/model-coverage`, which says what",
+        f"each column means, with {' and '.join(versions)}. *trained* is the share of parameters that",
+        "the features depend on; the rest is the classifier or the detection head.",
+        "",
+        f"| {' | '.join([*columns, *CHECKS.values()])} |",
+        "|---" * (len(columns) + len(CHECKS)) + "|",
     ]
-    for library, rows in tables.items():
-        tried = [row for row in rows if not row.skipped]
-        passed = sum(not row.failures for row in tried)
-        lines += ["", f"## {library}: {passed} of {len(tried)} pass", ""]
-        columns = ["model", "group", "M parameters", "width", "grid", "abilities", "trained"]
-        lines.append(f"| {' | '.join([*columns, *CHECKS.values()])} |")
-        lines.append("|---" * (len(columns) + len(CHECKS)) + "|")
-        lines += [_line(row) for row in rows]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *map(_line, rows), ""])
 
 
 def _line(row: Row) -> str:
@@ -246,14 +245,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--out", type=Path, help="file to write; default: the terminal")
+    parser.add_argument("--out", type=Path, help="folder to write to; default: the terminal")
     parser.add_argument("--library", action="append", choices=LIBRARIES, help="may be repeated")
     parser.add_argument("--most-millions", type=float, default=700, help="skip larger models")
     parser.add_argument("--pattern", default="", help="only models whose name contains this")
     options = parser.parse_args()
-    tables: dict[str, list[Row]] = {}
+    failed = False
     for library in options.library or LIBRARIES:
-        tables[library] = []
+        rows = []
         for model, group in LIBRARIES[library]():
             if options.pattern in model:
                 start = time.perf_counter()
@@ -261,14 +260,15 @@ def main() -> None:
                 seconds = time.perf_counter() - start
                 state = row.skipped or row.failures or "ok"
                 print(f"{model}: {state}, {seconds:.0f} s", file=sys.stderr, flush=True)
-                tables[library].append(row)
-    text = page(tables)
-    if options.out is None:
-        print(text)
-    else:
-        options.out.write_text(text)
-    if any(row.failures for rows in tables.values() for row in rows):
-        sys.exit(1)
+                rows.append(row)
+        failed = failed or any(row.failures for row in rows)
+        text = page(library, rows)
+        if options.out is None:
+            print(text)
+        else:
+            options.out.mkdir(parents=True, exist_ok=True)
+            (options.out / f"{library}.md").write_text(text)
+    sys.exit(int(failed))
 
 
 if __name__ == "__main__":

@@ -129,6 +129,11 @@ class InputNormalization(Protocol):
         ...
 
 
+def per_channel(values: Sequence[float], num_channels: int) -> tuple[float, ...]:
+    """Repeat or cut numbers to one a channel, as first convolutions are adapted."""
+    return tuple(float(values[channel % len(values)]) for channel in range(num_channels))
+
+
 _A = TypeVar("_A")
 
 _MEANINGS: dict[type, tuple[str, str]] = {

@@ -11,7 +11,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import ActivationCheckpointing, MultiScaleFeatures, TokenModel
+from lightly_core.abilities import (
+    ActivationCheckpointing,
+    InputNormalization,
+    MultiScaleFeatures,
+    TokenModel,
+)
 from lightly_core.errors import ConfigError
 from lightly_core.protocols import ModelWrapper
 from lightly_core.testing.checks import Check, require, require_close
@@ -60,6 +65,19 @@ def _multi_scale(case: WrapperCase) -> None:
         require(
             gradient is not None and gradient.any(), f"no gradient from map {index} at the images"
         )
+
+
+def _normalization(case: WrapperCase) -> None:
+    mean, std = cast(InputNormalization, case.factory()).input_normalization()
+    channels = case.num_input_channels
+    require(
+        len(mean) == len(std) == channels,
+        f"mean {mean} and deviation {std} are not one number for each of {channels} channels",
+    )
+    require(
+        all(0 <= value <= 1 for value in mean) and all(0 < value <= 1 for value in std),
+        f"mean {mean} and deviation {std} are not those of values in [0, 1]",
+    )
 
 
 @dataclass(frozen=True)
@@ -133,4 +151,5 @@ _CHECKS: dict[type, dict[str, tuple[str, Callable[[WrapperCase], None]]]] = {
     TokenModel: TOKEN_CHECKS,
     MultiScaleFeatures: {"A5": ("maps_are_as_declared_and_ever_coarser", _multi_scale)},
     ActivationCheckpointing: {"A6": ("checkpointing_changes_no_number", _checkpointing)},
+    InputNormalization: {"A8": ("input_normalization_has_a_number_a_channel", _normalization)},
 }

@@ -198,6 +198,11 @@ class TinyTokens(nn.Module):
             raise ConfigError(f"every_n_blocks must be at least 1, got {every_n_blocks}")
         self._blocks_per_checkpoint = every_n_blocks if enabled else 0
 
+    def input_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean 0.5 and standard deviation 0.5 for each channel."""
+        channels = self._model.patch_embedding.in_channels
+        return (0.5,) * channels, (0.5,) * channels
+
     # ------------------------------------------------------------------------- inside
 
     def _embed(

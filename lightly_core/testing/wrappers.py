@@ -46,7 +46,8 @@ def wrapper_checks(
     Returns:
         One check for each claim: W1 to W13, W12 with `channels_factory` only; A1 to A4 and A7 for
         wrappers with tokens, A5 for those with feature maps of several strides, A6 for those with
-        activation checkpointing (`lightly_core.abilities`).
+        activation checkpointing, A8 for those that know their normalisation
+        (`lightly_core.abilities`).
     """
     case = WrapperCase(factory, image_size, num_input_channels, channels_factory)
     return case_checks(case, _built(factory))

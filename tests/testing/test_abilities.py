@@ -7,7 +7,7 @@ from lightly_core.abilities import ActivationCheckpointing, MultiScaleFeatures, 
 from lightly_core.errors import ConfigError
 from lightly_core.testing import TinyConv, TinyTokens, parametrize_checks, wrapper_checks
 
-CODES = ["A1", "A2", "A3", "A4", "A5", "A6", "A7"]
+CODES = ["A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"]
 
 
 @parametrize_checks(wrapper_checks(TinyTokens, image_size=32, channels_factory=TinyTokens))
@@ -283,6 +283,16 @@ class RoundsTheGridUp(TinyTokens):
         return patches.transpose(1, 2).reshape(len(patches), -1, *grid)
 
 
+class OneNumberForAll(TinyTokens):
+    def input_normalization(self):
+        return (0.5,), (0.5,)
+
+
+class BytesNormalization(TinyTokens):
+    def input_normalization(self):
+        return (127.5,) * 3, (127.5,) * 3
+
+
 FAULTS = [
     ("A1", TransposedMap, "and 'features': off by"),
     ("A1", MiscountsPrefix, r"'prefix_tokens' has shape \(3, 1, 16\), expected \(3, 2, 16\)"),
@@ -311,6 +321,8 @@ FAULTS = [
     ("A6", LosesGradients, "changed which parameters get a gradient: .*patch_embedding"),
     ("A6", StaysOn, "cannot be switched off"),
     ("A7", RoundsTheGridUp, r"token_grid says \(5, 5\)"),
+    ("A8", OneNumberForAll, "not one number for each of 3 channels"),
+    ("A8", BytesNormalization, "not those of values in"),
 ]
 
 

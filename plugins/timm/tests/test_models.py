@@ -295,5 +295,19 @@ def test_features_are_as_wide_as_they_say(name, create):
     found = probe(wrapper, 3, (64, 128))
     own = wrapper.model.eval().forward_features(torch.zeros(1, 3, 64, 64)).shape
     assert found.feature_dim == max(own[1], own[3])
-    assert found.feature_size[1] == 2 * found.feature_size[0]
+    assert found.feature_size[1] >= 2 * found.feature_size[0]
     assert not isinstance(wrapper, TokenModel)
+
+
+def test_the_normalisation_is_that_of_the_weights(create):
+    assert create("test_vit").input_normalization() == ((0.5,) * 3, (0.5,) * 3)
+    mean, std = create("resnet18", channels=1).input_normalization()
+    assert (mean, std) == ((0.485,), (0.229,))
+
+
+def test_a_class_token_alone_is_enough_for_pooling(create):
+    wrapper = create("vit_small_patch14_reg4_dinov2", depth=1, embed_dim=32, num_heads=2)
+    found = wrapper.eval().forward_features(torch.randn(2, 3, 56, 56))
+    expected = wrapper.forward_pool(found)["pooled_features"]
+    del found["prefix_tokens"]
+    assert torch.equal(wrapper.forward_pool(found)["pooled_features"], expected)

@@ -185,3 +185,10 @@ def test_bfloat16_is_finite(name, shared, images):
 def test_get_model_is_the_model(shared):
     assert type(shared.get_model()).__module__.startswith("torchvision.")
     assert isinstance(shared.get_model(), nn.Module)
+
+
+def test_the_normalisation_has_a_number_for_each_channel():
+    wrapper = TorchvisionLibrary().create("squeezenet1_1", num_input_channels=4, model_args={})
+    mean, std = wrapper.input_normalization()
+    assert mean == (0.485, 0.456, 0.406, 0.485)
+    assert std == (0.229, 0.224, 0.225, 0.229)

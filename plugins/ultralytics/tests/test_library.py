@@ -390,3 +390,8 @@ def test_messages_of_ultralytics_become_debug_messages(create, caplog, capsys):
     assert "no model scale passed" in caplog.text
     assert "P6 models now use -p6 suffix" in caplog.text
     assert capsys.readouterr().out == ""
+
+
+def test_pixels_are_taken_as_they_are():
+    wrapper = get_wrapped_model("ultralytics/yolov8n-cls.yaml", num_input_channels=4)
+    assert wrapper.input_normalization() == ((0.0,) * 4, (1.0,) * 4)

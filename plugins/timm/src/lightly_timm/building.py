@@ -62,6 +62,9 @@ def build(
                 continue
             raise ConfigError(_explain(name, arguments, error)) from error
         assert isinstance(model, nn.Module)
+        if key and key not in _parameters(model) and "features_only" not in arguments:
+            torch.set_rng_state(state)  # It takes any argument and has forgotten this one.
+            continue
         _refuse_ignored(name, model, arguments)
         return model, full
     raise AssertionError("the last attempt either returns or raises")
@@ -89,7 +92,7 @@ def constructor_arguments(name: str) -> list[str]:
 
 def _refuse_ignored(name: str, model: nn.Module, arguments: Mapping[str, object]) -> None:
     """Refuse arguments that the constructor takes and forgets."""
-    known = {name for cls in type(model).__mro__ for name in inspect.signature(cls).parameters}
+    known = _parameters(model)
     known |= {*inspect.signature(timm.create_model).parameters, *_FEATURE_ARGUMENTS, "in_chans"}
     if "features_only" in arguments:
         return  # The class is a wrapper of timm's then, not the model's.
@@ -98,6 +101,11 @@ def _refuse_ignored(name: str, model: nn.Module, arguments: Mapping[str, object]
             continue
         if _takes_anything(name, arguments, key):
             raise ConfigError(_unknown(name, [key]))
+
+
+def _parameters(model: nn.Module) -> set[str]:
+    """Return the names of all arguments of a model's class and its bases."""
+    return {name for cls in type(model).__mro__ for name in inspect.signature(cls).parameters}
 
 
 def _takes_anything(name: str, arguments: Mapping[str, object], key: str) -> bool:

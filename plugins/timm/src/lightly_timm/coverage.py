@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -96,9 +97,7 @@ def _sizes(wrapper: TimmWrapper) -> list[tuple[int, int]]:
     anatomy = wrapper._anatomy
     if not anatomy.any_size:
         return [anatomy.size]
-    step = 32
-    while any(step % multiple for multiple in anatomy.multiple):
-        step += 2
+    step = math.lcm(32, *anatomy.multiple)
     side = -(-128 // step) * step
     return [(side, side), (side, 2 * side)]
 

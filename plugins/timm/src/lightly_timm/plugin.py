@@ -13,8 +13,8 @@ def lightly_register(catalog: Catalog) -> None:
         target="lightly_timm.library:TimmLibrary",
         names="lightly_timm:models.txt",
         wraps=("timm",),
-        # 1.0.20 is the first with DINOv3 and with RoPE modules that know their grid.
-        requires=("timm>=1.0.20",),
+        # Older ones lose the class token of transformers without position embeddings.
+        requires=("timm>=1.0.26",),
         complete=False,  # Another version of timm knows other models.
         abilities={
             "tokens": (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
+from lightly_core.abilities import per_channel
 from lightly_core.errors import ConfigError
 from lightly_timm.anatomy import examine
 from lightly_timm.pooling import apply_pool
@@ -46,6 +49,7 @@ class TimmWrapper(nn.Module):
         super().__init__()
         _refuse_patch_dropout(model)
         self.model = model
+        self._num_input_channels = num_input_channels
         self._anatomy = examine(model, num_input_channels, image_size=image_size)
 
     def forward_features(self, x: Tensor) -> dict[str, Tensor]:
@@ -106,6 +110,15 @@ class TimmWrapper(nn.Module):
         """Return the timm model."""
         return self.model
 
+    def input_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation that timm states for the model's weights."""
+        stated = getattr(self.model, "pretrained_cfg", None)
+        stated = stated if isinstance(stated, Mapping) else {}
+        mean = stated.get("mean") or IMAGENET_DEFAULT_MEAN
+        std = stated.get("std") or IMAGENET_DEFAULT_STD
+        channels = self._num_input_channels
+        return per_channel(mean, channels), per_channel(std, channels)
+
     def _grid(self, x: Tensor, num_patches: int) -> tuple[int, int]:
         anatomy = self._anatomy
         if anatomy.grid is not None:
@@ -117,8 +130,11 @@ class TimmWrapper(nn.Module):
         anatomy = self._anatomy
         features = x["features"]
         prefix = x.get("prefix_tokens")
-        if prefix is None and anatomy.num_prefix_tokens == 1 and "cls_token" in x:
-            prefix = x["cls_token"][:, None]
+        count = anatomy.num_prefix_tokens
+        only_token = count == 1 or getattr(self.model, "global_pool", None) == "token"
+        if prefix is None and count and only_token and "cls_token" in x:
+            # Where only the class token is pooled, registers may be anything.
+            prefix = x["cls_token"][:, None].expand(-1, count, -1)  # (B, P, D)
         if anatomy.num_prefix_tokens and prefix is None:
             return None
         if anatomy.layout == "NHWC":

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lightly_core.abilities import per_channel
 from lightly_torchvision.anatomy import examine
+
+# torchvision.transforms._presets.ImageClassification
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
 
 
 class TorchvisionWrapper(nn.Module):
@@ -28,6 +33,7 @@ class TorchvisionWrapper(nn.Module):
     def __init__(self, model: nn.Module, num_input_channels: int = 3) -> None:
         super().__init__()
         self.model = model
+        self._num_input_channels = num_input_channels
         self._anatomy = examine(model, num_input_channels)
 
     def forward_features(self, x: Tensor) -> dict[str, Tensor]:
@@ -93,3 +99,8 @@ class TorchvisionWrapper(nn.Module):
     def get_model(self) -> nn.Module:
         """Return the torchvision model."""
         return self.model
+
+    def input_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return ImageNet's mean and standard deviation, as for all weights of torchvision."""
+        channels = self._num_input_channels
+        return per_channel(_MEAN, channels), per_channel(_STD, channels)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
+from lightly_ultralytics.description import input_channels
 from lightly_ultralytics.graph import Anatomy, Plan, examine, layers_of
 
 
@@ -56,6 +57,11 @@ class UltralyticsWrapper(nn.Module):
     def get_model(self) -> nn.Module:
         """Return the model of ultralytics."""
         return self.model
+
+    def input_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean 0 and standard deviation 1: ultralytics trains on values in [0, 1]."""
+        channels = input_channels(self.model)
+        return (0.0,) * channels, (1.0,) * channels
 
     def used_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the layers that the features depend on."""

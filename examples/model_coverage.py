@@ -37,7 +37,7 @@ from lightly_core.testing import require_export_round_trip, wrapper_checks
 
 #: Column of the table by code of the check.
 CHECKS = {"W1": "features", "W2": "sizes", "W3": "pooled", "W4": "gradient", "E1": "export"}
-_SIZES = (64, 96, 128, 224, 256, 299, 384, 448, 512)
+_SIZES = (64, 96, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Row:
         abilities: Optional abilities that it has.
         trained: Share of the parameters that the features depend on.
         failures: What went wrong, by column.
+        notes: What is true in place of "ok", by column.
         skipped: Why it was not tried; empty if it was.
     """
 
@@ -64,6 +65,7 @@ class Row:
     abilities: str = ""
     trained: str = ""
     failures: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     skipped: str = ""
 
 
@@ -152,7 +154,10 @@ def look_at(model: str, group: str, most_millions: float) -> Row:
         try:
             check()
         except Exception as error:
-            row.failures[column] = _one_line(error)
+            if column == "sizes" and _has_one_grid(built.wrapper, size):
+                row.notes[column] = "one grid"
+            else:
+                row.failures[column] = _one_line(error)
     gc.collect()
     return row
 
@@ -171,6 +176,12 @@ def _describe(row: Row, wrapper: ModelWrapper) -> int:
     row.trained = f"{sum(n for n, on in counts if on) / sum(n for n, _ in counts):.0%}"
     unfreeze(wrapper, unused)
     return size
+
+
+def _has_one_grid(wrapper: ModelWrapper, size: int) -> bool:
+    """Tell whether the model scales all images to one size itself."""
+    grids = {probe(wrapper, 3, other).feature_size for other in (size, 2 * size, 3 * size)}
+    return len(grids) == 1
 
 
 def _millions(model: str) -> float:
@@ -222,7 +233,8 @@ def page(library: str, rows: list[Row]) -> str:
         "",
         "Made by `python examples/model_coverage.py --out docs/model-coverage`, which says what",
         f"each column means, with {' and '.join(versions)}. *trained* is the share of parameters",
-        "that the features depend on; the rest is the classifier or the detection head.",
+        "that the features depend on; the rest is the classifier or the detection head. *one",
+        "grid*: the model scales all images to one size itself.",
         "",
         f"| {' | '.join([*columns, *CHECKS.values()])} |",
         "|---" * (len(columns) + len(CHECKS)) + "|",
@@ -236,7 +248,8 @@ def _line(row: Row) -> str:
         reason = row.skipped or row.failures["build"]
         return f"| {' | '.join(cells)} | {reason} |" + " |" * (3 + len(CHECKS))
     cells += [str(row.width), row.grid, row.abilities, row.trained]
-    cells += [row.failures.get(column, "ok") for column in CHECKS.values()]
+    told = {**row.notes, **row.failures}
+    cells += [told.get(column, "ok") for column in CHECKS.values()]
     return f"| {' | '.join(cells)} |"
 
 

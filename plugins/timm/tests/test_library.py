@@ -84,14 +84,21 @@ def test_arguments_reach_timm(create):
         ("test_resnet", {"pretrained": True}, "cannot be fetched(?s:.*)model_args.weights"),
         ("test_resnet", {"checkpoint_path": "none.pth"}, "refuses .*none.pth"),
         ("test_resnet", {"weights": "none.pth"}, "there is no file none.pth"),
-        ("test_resnet", {"weights": "https://a.b/c.pth"}, "expected a local file"),
-        ("test_resnet", {"weights": 3}, "must be the path of a file, got 3"),
+        ("test_resnet", {"weights": 3}, "must be the path or URL of a file, got 3"),
         ("test_resnet", {"weights": "a", "pretrained": True}, "both given"),
     ],
 )
 def test_wrong_arguments_say_what_is_expected(name, arguments, message, create):
     with pytest.raises(ConfigError, match=message):
         create(name, **arguments)
+
+
+def test_weights_come_from_an_address_too(create, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "cache"))
+    source = timm.create_model("test_resnet")
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    wrapper = create("test_resnet", weights=(tmp_path / "weights.pth").as_uri())
+    torch.testing.assert_close(wrapper.model.state_dict(), source.state_dict(), rtol=0, atol=0)
 
 
 def test_arguments_that_a_constructor_forgets_are_refused(monkeypatch, create):

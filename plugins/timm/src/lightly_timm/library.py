@@ -10,6 +10,7 @@ import timm
 from timm.models import get_arch_pretrained_cfgs, is_model
 from torch import Tensor, nn
 
+from lightly_core.download import fetch
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.protocols import ModelLibrary
 from lightly_timm.anatomy import takes_channels
@@ -24,9 +25,9 @@ _MOST_CHANNELS = 16
 class TimmLibrary(ModelLibrary):
     """Every model of the installed timm.
 
-    `model_args` go to `timm.create_model`, beside one key of ours: ``weights``, a file with
-    pretrained weights in timm's or the authors' layout. Models that can take images of any size
-    are built so. By default weights are random.
+    `model_args` go to `timm.create_model`, beside one key of ours: ``weights``, path or URL of a
+    file with pretrained weights in timm's or the authors' layout. Models that can take images of
+    any size are built so. By default weights are random.
     """
 
     examples = ("test_resnet", "test_mambaout", "test_vit")
@@ -168,16 +169,13 @@ def _split(model_args: Mapping[str, object]) -> tuple[dict[str, object], Path | 
             f"model_args.weights and model_args.{others[0]} are both given\n  keep one of them"
         )
     if not isinstance(weights, (str, Path)):
-        raise ConfigError(f"model_args.weights must be the path of a file, got {weights!r}")
-    path = Path(weights)
+        raise ConfigError(f"model_args.weights must be the path or URL of a file, got {weights!r}")
+    if "://" in str(weights):
+        return arguments, fetch(str(weights), what="weights of a timm model")
+    path = Path(weights).expanduser()
     if path.is_file():
         return arguments, path
-    if "://" in str(weights):
-        raise ConfigError(
-            f"model_args.weights: got the address {weights}, expected a local file"
-            "\n  download the file and give its path"
-        )
     raise ConfigError(
-        f"model_args.weights: there is no file {path}\n  weights are given as a local file; for "
+        f"model_args.weights: there is no file {path}\n  weights are given as a path or URL; for "
         "timm's own download set model_args.pretrained=true instead"
     )

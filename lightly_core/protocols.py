@@ -149,6 +149,7 @@ class Sample:
         extras: Tensors that a method wants made in the worker (masks, positions).
         skipped: ``(index, name, reason)`` of the files that could not be read and whose place
             this image takes.
+        view_id: See `Batch.view_ids`.
     """
 
     index: int
@@ -156,6 +157,7 @@ class Sample:
     parameters: list[Tensor]
     extras: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[tuple[int, str, str]] = field(default_factory=list)
+    view_id: int = -1
 
 
 @dataclass
@@ -166,11 +168,17 @@ class Batch:
         views: One float tensor (B, C, H, W) a view, normalised; row i of each is image i.
         indices: Position of each image in the source, (B,) int64.
         extras: Stacked `Sample.extras`, first dimension B.
+        view_ids: (B,) int64, always on the CPU. Where views repeat with period K
+            (`MethodConfig.view_period`) the number ``place * K + epoch % K`` in [0, N * K) of an
+            image's views; equal numbers mean equal views. -1 where they come only once: nothing
+            repeats, or the image of that place could not be read and another one is shown. None
+            is as -1 everywhere.
     """
 
     views: list[Tensor]
     indices: Tensor
     extras: dict[str, Tensor] = field(default_factory=dict)
+    view_ids: Tensor | None = None
 
 
 class Transform(ABC):
@@ -221,6 +229,9 @@ class RunContext:
         image_size: Height and width of a global view in pixels.
         mean: What `Batch.views` were normalised with, for values in [0, 1], a number a channel.
         std: As `mean`.
+        view_facts: Where views repeat (`MethodConfig.view_period`), all that they depend on, as
+            data that JSON can hold: runs with equal facts get equal views for equal
+            `Batch.view_ids`. Else empty.
     """
 
     dataset_size: int
@@ -233,6 +244,7 @@ class RunContext:
     image_size: tuple[int, int] = (224, 224)
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    view_facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass

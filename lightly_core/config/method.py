@@ -56,6 +56,15 @@ class MethodConfig:
         """Return the method's values for the optimizer called `name`."""
         return OPTIMIZERS[name]()
 
+    def view_period(self) -> int | None:
+        """Return after how many epochs the views of every image repeat; None: never.
+
+        With a period of K, what is drawn for an image in epoch e is what was drawn in epoch e - K,
+        and `lightly_core.protocols.Batch.view_ids` tells which views these are. The order of the
+        images never repeats.
+        """
+        return None
+
     def resolve(self, facts: RunFacts) -> MethodConfig:
         """Return a copy in which every "auto" has become a value."""
         return self

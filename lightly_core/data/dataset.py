@@ -1,7 +1,8 @@
 """From images to batches of uint8 views: what the loader's workers do.
 
-A sample depends on the seed, the epoch and the image only. Number of workers, number of
-processes and a resume in the middle of an epoch change nothing.
+A sample depends on the seed, the epoch (where views repeat: the epoch within the period) and the
+image only. Number of workers, number of processes and a resume in the middle of an epoch change
+nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class RawBatch:
         indices: Position of each image in the source, (B,) int64.
         extras: Stacked `Sample.extras`, first dimension B.
         skipped: Index, name and reason of images that could not be read.
+        view_ids: Stacked `Sample.view_id`, (B,) int64, always on the CPU.
     """
 
     pixels: list[Tensor]
@@ -48,6 +50,7 @@ class RawBatch:
     indices: Tensor
     extras: dict[str, Tensor] = field(factory=dict)
     skipped: list[Skipped] = field(factory=list)
+    view_ids: Tensor | None = None
 
     def pin_memory(self) -> RawBatch:
         """Return a copy whose pixels, indices and extras can be moved without waiting."""
@@ -57,10 +60,11 @@ class RawBatch:
             self.indices.pin_memory(),
             {name: extra.pin_memory() for name, extra in self.extras.items()},
             self.skipped,
+            self.view_ids,
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
-        """Return a copy with everything but the parameters on a device."""
+        """Return a copy with everything but the parameters and view ids on a device."""
         return RawBatch(
             [view.to(device, non_blocking=non_blocking) for view in self.pixels],
             self.parameters,
@@ -70,6 +74,7 @@ class RawBatch:
                 for name, extra in self.extras.items()
             },
             self.skipped,
+            self.view_ids,
         )
 
 
@@ -82,12 +87,20 @@ class TrainingDataset(Dataset[Sample]):
         source: The images.
         transform: Its first stage is used.
         seed: Seed of all samples.
+        view_period: After how many epochs the samples repeat; None: never.
     """
 
-    def __init__(self, source: ImageSource, transform: Transform, seed: int) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        transform: Transform,
+        seed: int,
+        view_period: int | None = None,
+    ) -> None:
         self.source = source
         self.transform = transform
         self.seed = seed
+        self.view_period = view_period
 
     def __len__(self) -> int:
         return len(self.source)
@@ -99,6 +112,8 @@ class TrainingDataset(Dataset[Sample]):
             DataError: Neither the image nor the next ones (100, or all) can be read.
         """
         epoch, asked = key
+        period = self.view_period
+        drawn = epoch if period is None else epoch % period
         size = len(self.source)
         skipped: list[Skipped] = []
         for step in range(min(size, _MAX_TRIES)):
@@ -107,8 +122,11 @@ class TrainingDataset(Dataset[Sample]):
             if isinstance(loaded, str):
                 skipped.append((index, self.source.name(index), loaded))
                 continue
-            sample = self.transform.sample(loaded, sample_rng(self.seed, epoch, asked), index)
+            sample = self.transform.sample(loaded, sample_rng(self.seed, drawn, asked), index)
             sample.skipped = skipped
+            # Another image in this place need not come back: the file may be readable next time.
+            if period is not None and index == asked:
+                sample.view_id = asked * period + drawn
             return sample
         first = ", ".join(f"'{name}' ({reason})" for _, name, reason in skipped[:3])
         raise DataError(f"none of {len(skipped)} images in a row can be read, such as {first}")
@@ -189,6 +207,7 @@ def collate(samples: Sequence[Sample]) -> RawBatch:
         indices=torch.tensor([sample.index for sample in samples], dtype=torch.int64),
         extras={name: _stack([sample.extras[name] for sample in samples]) for name in first.extras},
         skipped=[row for sample in samples for row in sample.skipped],
+        view_ids=torch.tensor([sample.view_id for sample in samples], dtype=torch.int64),
     )
 
 
@@ -218,6 +237,7 @@ def build_loader(
     num_workers: int,
     pin_memory: bool,
     loader_args: dict[str, Any] | None = None,
+    view_period: int | None = None,
 ) -> torch.utils.data.DataLoader[Sample]:
     """Build the training loader of one process; its ``batch_sampler`` is a `StepSampler`.
 
@@ -231,6 +251,7 @@ def build_loader(
         num_workers: Worker processes; 0 loads in this one.
         pin_memory: Whether batches are put where a GPU can fetch them.
         loader_args: Further arguments of torch's DataLoader.
+        view_period: After how many epochs the samples repeat; None: never.
 
     Raises:
         ConfigError: `loader_args` holds a wrong or a reserved name, or a wrong value.
@@ -240,7 +261,7 @@ def build_loader(
         len(source), per_device_batch_size, seed=seed, rank=rank, world_size=world_size
     )
     return make_loader(
-        TrainingDataset(source, transform, seed),
+        TrainingDataset(source, transform, seed, view_period),
         collate,
         num_workers=num_workers,
         loader_args={"pin_memory": pin_memory, **(loader_args or {})},

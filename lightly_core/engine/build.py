@@ -11,6 +11,7 @@ import lightly_core
 from lightly_core.abilities import ActivationCheckpointing, require_ability
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved
+from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.sources import ImageSource
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.engine.folder import RunFolder
@@ -83,7 +84,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     unused = freeze_unused(wrapper, settings.transform.channels, size)
     if unused:
         logger.debug("Not reached by the features, hence not trained: %s", ", ".join(unused))
-    method = _build_method(resolved, wrapper, len(source))
+    method = _build_method(resolved, wrapper, source)
     if not isinstance(method, nn.Module):
         raise PluginError(
             f"method '{run.method}' is a {type(method).__name__}, expected a torch.nn.Module"
@@ -93,11 +94,11 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     return BuiltRun(built, wrapper, method, module, tuple(unused))
 
 
-def _build_method(resolved: Resolved, wrapper: ModelWrapper, dataset_size: int) -> Method:
+def _build_method(resolved: Resolved, wrapper: ModelWrapper, source: ImageSource) -> Method:
     settings = resolved.settings
     method_class = load_target(settings.method_record)
     context = RunContext(
-        dataset_size=dataset_size,
+        dataset_size=len(source),
         global_batch_size=resolved.batch_size,
         total_steps=resolved.total_steps,
         steps_per_epoch=resolved.steps_per_epoch,
@@ -107,9 +108,30 @@ def _build_method(resolved: Resolved, wrapper: ModelWrapper, dataset_size: int) 
         image_size=settings.transform.size,
         mean=tuple(settings.transform.normalize.mean),
         std=tuple(settings.transform.normalize.std),
+        view_facts=_view_facts(resolved, source),
     )
     method = method_class(settings.method, wrapper, context)  # type: ignore[operator]
     return method  # type: ignore[no-any-return]
+
+
+def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
+    """Return all that repeating views depend on; empty where none repeat, as it takes time."""
+    settings = resolved.settings
+    period = settings.method.view_period()
+    if period is None:
+        return {}
+    transform = settings.transform_record
+    precision = str(settings.run.precision)
+    return {
+        "lightly_core": lightly_core.__version__,
+        "images": fingerprint(source),
+        "seed": settings.run.seed,
+        "view_period": period,
+        "transform": "" if transform is None else transform.target,
+        "transform_args": resolved.as_dict()["transform_args"],
+        # Views have the type of the weights, which is float32 under mixed precision.
+        "weights": precision if precision.endswith("-true") else "32-true",
+    }
 
 
 def _build_transform(settings: Settings) -> Transform:

@@ -99,6 +99,7 @@ class TrainingModule(lightning.LightningModule):
             num_workers=int(run.num_workers),
             pin_memory=pin_memory,
             loader_args=run.loader_args or {},
+            view_period=self.resolved.settings.method.view_period(),
         )
 
     def on_train_epoch_start(self) -> None:
@@ -123,7 +124,7 @@ class TrainingModule(lightning.LightningModule):
         if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         self.skipped = batch.skipped
-        return Batch(views=views, indices=batch.indices, extras=batch.extras)
+        return Batch(views, batch.indices, batch.extras, batch.view_ids)
 
     # ------------------------------------------------------------------ training
 

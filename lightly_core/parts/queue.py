@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,7 +16,10 @@ class FeatureQueue(nn.Module):
 
     A ring: new rows overwrite the oldest in place. Every process stores the rows of all processes,
     in the same order, so that the queues of all processes are equal. The contents and where the
-    next row goes are saved in checkpoints.
+    next row goes are saved in checkpoints, as the module's extra state.
+
+    The rows are no buffer: DistributedDataParallel sends all buffers from the first process to
+    the others in each step, and these are equal already. They follow what is pushed to its device.
 
     Args:
         size: Q, how many rows are kept.
@@ -25,18 +29,12 @@ class FeatureQueue(nn.Module):
         ValueError: `size` or `dim` is below 1.
     """
 
-    features: Tensor
-    position: Tensor
-
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
         if size < 1 or dim < 1:
             raise ValueError(f"expected size >= 1 and dim >= 1, got size={size} and dim={dim}")
         self.size = size
-        self.register_buffer("features", torch.zeros(size, dim))
-        # Next row and number of rows, for checkpoints only: to read them on each step, the
-        # program would have to wait for the device.
-        self.register_buffer("position", torch.zeros(2, dtype=torch.int64))
+        self.features = torch.zeros(size, dim)
         self._next = 0
         self._filled = 0
 
@@ -54,14 +52,13 @@ class FeatureQueue(nn.Module):
         Args:
             rows: (B, D), B the same on all processes. No gradient flows into the queue.
         """
+        self.features = self.features.to(rows.device)
         new = gather(rows)[-self.size :].to(self.features)  # (min(B * processes, Q), D)
         before_end = min(len(new), self.size - self._next)
         self.features[self._next : self._next + before_end] = new[:before_end]
         self.features[: len(new) - before_end] = new[before_end:]
         self._next = (self._next + len(new)) % self.size
         self._filled = min(self._filled + len(new), self.size)
-        self.position[0].fill_(self._next)
-        self.position[1].fill_(self._filled)
 
     def rows(self) -> Tensor:
         """Return the rows that have been pushed, (`len`, D), in no particular order.
@@ -70,7 +67,22 @@ class FeatureQueue(nn.Module):
         """
         return self.features[: self._filled]
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torch's
-        super()._load_from_state_dict(*args, **kwargs)
-        if self.position.device.type != "meta":
-            self._next, self._filled = self.position.tolist()
+    def get_extra_state(self) -> dict[str, Tensor | int]:
+        """Return what a state dict holds."""
+        return {"features": self.features, "next": self._next, "filled": self._filled}
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what `get_extra_state` returned.
+
+        Raises:
+            ValueError: It comes from a queue of another size.
+        """
+        features = state["features"]
+        if features.shape != self.features.shape:
+            raise ValueError(
+                f"the saved queue has {' x '.join(map(str, features.shape))} numbers, expected "
+                f"{' x '.join(map(str, self.features.shape))}"
+            )
+        # A copy: the other queue may still be in use.
+        self.features = features.to(self.features, copy=True)
+        self._next, self._filled = state["next"], state["filled"]

@@ -42,7 +42,17 @@ def source(bad=(), size=10):
     return open_source(PythonObject(Pictures(bad, size)))
 
 
-def loader(transform, *, bad=(), size=10, num_workers=0, rank=0, world_size=1, **loader_args):
+def loader(
+    transform,
+    *,
+    bad=(),
+    size=10,
+    num_workers=0,
+    rank=0,
+    world_size=1,
+    view_period=None,
+    **loader_args,
+):
     if num_workers:
         loader_args["multiprocessing_context"] = "fork"  # the classes here cannot be imported
     return build_loader(
@@ -55,6 +65,7 @@ def loader(transform, *, bad=(), size=10, num_workers=0, rank=0, world_size=1, *
         num_workers=num_workers,
         pin_memory=False,
         loader_args=loader_args,
+        view_period=view_period,
     )
 
 
@@ -115,6 +126,37 @@ def test_a_mistake_in_the_transform_is_not_taken_for_a_bad_image(transform):
         TrainingDataset(source(), transform, seed=5)[(0, 0)]
 
 
+def test_samples_repeat_with_the_period(transform):
+    dataset = TrainingDataset(source(), transform, seed=5, view_period=3)
+    drawn = [dataset[(epoch, 7)] for epoch in range(7)]
+    assert [sample.view_id for sample in drawn] == [21, 22, 23, 21, 22, 23, 21]
+    numbers = [tuple(sample.parameters[0].tolist()) for sample in drawn]
+    assert numbers == [numbers[epoch % 3] for epoch in range(7)]
+    assert len(set(numbers)) == 3
+    endless = TrainingDataset(source(), transform, seed=5)
+    assert numbers[:3] == [tuple(endless[(epoch, 7)].parameters[0].tolist()) for epoch in range(3)]
+    assert endless[(4, 7)].view_id == -1
+
+
+def test_what_takes_the_place_of_an_unreadable_image_has_no_view_id(transform):
+    dataset = TrainingDataset(source(BAD), transform, seed=5, view_period=2)
+    assert [dataset[(2, index)].view_id for index in (2, 3, 4, 5)] == [4, -1, -1, 10]
+
+
+def test_view_ids_are_those_of_the_whole_dataset_and_the_order_never_repeats(transform):
+    built = loader(transform, view_period=2, bad={3})
+    orders, ids = [], []
+    for epoch in range(4):
+        built.batch_sampler.set_epoch(epoch)
+        batches = list(built)
+        orders.append([index for batch in batches for index in batch.indices.tolist()])
+        ids.append([number for batch in batches for number in batch.view_ids.tolist()])
+        for index, number in zip(orders[-1], ids[-1], strict=True):
+            assert number in (2 * index + epoch % 2, -1)
+    assert len(set(map(tuple, orders))) == 4
+    assert any(-1 in numbers for numbers in ids)
+
+
 # ------------------------------------------------------------------ batches
 
 
@@ -141,11 +183,16 @@ def test_collate_brings_bytes_and_floats_to_one_scale():
     assert torch.allclose(batch.pixels[0][:, 0, 0, 0], torch.tensor([0.2, 0.5]))
 
 
-def test_to_moves_everything_but_the_parameters():
+def test_to_moves_everything_but_the_parameters_and_view_ids():
     batch = RawBatch(
-        [torch.zeros(2, 3, 4, 4)], [torch.zeros(2, 5)], torch.zeros(2), {"mask": torch.zeros(2)}
+        [torch.zeros(2, 3, 4, 4)],
+        [torch.zeros(2, 5)],
+        torch.zeros(2),
+        {"mask": torch.zeros(2)},
+        view_ids=torch.arange(2),
     )
     moved = batch.to("meta")
+    assert moved.view_ids.tolist() == [0, 1]
     devices = [moved.pixels[0], moved.parameters[0], moved.indices, moved.extras["mask"]]
     assert [tensor.device.type for tensor in devices] == ["meta", "cpu", "meta", "meta"]
 
@@ -153,10 +200,11 @@ def test_to_moves_everything_but_the_parameters():
 def test_pinning_leaves_the_parameters_out(monkeypatch):
     # Pinning itself needs a GPU; which tensors are pinned does not.
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
-    batch = RawBatch([torch.zeros(1)], [torch.zeros(1)], torch.zeros(1), {"mask": torch.zeros(1)})
+    zeros = [torch.zeros(1) for _ in range(5)]
+    batch = RawBatch(zeros[:1], zeros[1:2], zeros[2], {"mask": zeros[3]}, view_ids=zeros[4])
     batch = batch.pin_memory()
     tensors = [batch.pixels[0], batch.parameters[0], batch.indices, batch.extras["mask"]]
-    assert [tensor.item() for tensor in tensors] == [1, 0, 1, 1]
+    assert [tensor.item() for tensor in (*tensors, batch.view_ids)] == [1, 0, 1, 1, 0]
 
 
 # ------------------------------------------------------------------ loaders

@@ -75,7 +75,6 @@ def test_a_loaded_queue_goes_on_exactly(pushed):
     for one in (queue, fresh):
         one.push(rows(10, 11))
     assert torch.equal(fresh.rows(), queue.rows())
-    assert torch.equal(fresh.position, queue.position)
 
 
 def test_loading_an_empty_queue_empties_a_full_one():
@@ -85,12 +84,29 @@ def test_loading_an_empty_queue_empties_a_full_one():
     assert len(queue) == 0
 
 
-def test_the_state_is_tensors_only():
-    state = FeatureQueue(3, 2).state_dict()
-    assert {name: tuple(value.shape) for name, value in state.items()} == {
-        "features": (3, 2),
-        "position": (2,),
-    }
+def test_a_queue_of_another_size_is_not_loaded():
+    with pytest.raises(ValueError, match="4 x 2 numbers, expected 3 x 2"):
+        FeatureQueue(3, 2).load_state_dict(FeatureQueue(4, 2).state_dict())
+
+
+def test_a_loaded_queue_is_a_copy():
+    queue, other = FeatureQueue(3, 2), FeatureQueue(3, 2)
+    queue.push(rows(1))
+    other.load_state_dict(queue.state_dict())
+    queue.push(rows(2, 3, 4))
+    assert contents(other) == [1]
+
+
+def test_nothing_is_sent_to_other_processes_in_each_step():
+    # That is what DistributedDataParallel does with buffers and parameters.
+    queue = FeatureQueue(3, 2)
+    assert not [*queue.buffers(), *queue.parameters()]
+
+
+def test_the_rows_follow_what_is_pushed():
+    queue = FeatureQueue(3, 2)
+    queue.push(torch.empty(2, 2, device="meta"))
+    assert queue.rows().device.type == "meta"
 
 
 def test_it_can_be_pickled():

@@ -91,7 +91,7 @@ def test_the_checks_of_wrappers_and_their_abilities_are_there_for_each_example(i
     for check in checks:
         by_subject.setdefault(check.subject, []).append(check.code)
     wrapper = [f"W{number}" for number in range(1, 14)]
-    abilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6"]
+    abilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6", "A8"]
     assert by_subject == {
         "": ["N1", "N2"],
         "conv": ["N3", "E1", "E2", *wrapper],

@@ -1,11 +1,20 @@
 import attrs
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from lightly_core.config.settings import PythonObject
 from lightly_core.protocols import Batch, RunContext
 from lightly_core.testing.models import TinyConv, TinyTokens
+
+
+class TokensOfImagenet(TinyTokens):
+    """Trained with the normalisation of `RunContext`: its images stay as they are."""
+
+    def input_normalization(self):
+        return RunContext.mean, RunContext.std
 
 
 def trained(module):
@@ -43,7 +52,7 @@ def conv_teacher():
 @pytest.fixture
 def token_teacher():
     torch.manual_seed(0)
-    return trained(TinyTokens(feature_dim=24, depth=3))
+    return trained(TokensOfImagenet(feature_dim=24, depth=3))
 
 
 @pytest.fixture
@@ -51,6 +60,22 @@ def batch():
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(8, 3, 32, 32, generator=generator)
     return Batch(views=[images], indices=torch.arange(8))
+
+
+@pytest.fixture
+def make_image_folder():
+    """Write 24 small pictures."""
+
+    def make(folder, seed=0):
+        folder.mkdir()
+        rng = np.random.default_rng(seed)
+        for index in range(24):
+            colour = rng.integers(0, 255, 3)
+            pixels = np.clip(colour + rng.integers(-40, 40, (20, 24, 3)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02}.png")
+        return folder
+
+    return make
 
 
 @pytest.fixture

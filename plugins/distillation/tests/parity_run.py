@@ -1,4 +1,4 @@
-"""Started by test_run.py: python parity_run.py OUT DATA DEVICES METHOD, one short run."""
+"""Started by tests: python parity_run.py OUT DATA DEVICES METHOD [CACHE_DIR], one short run."""
 
 import sys
 
@@ -33,8 +33,10 @@ class Net(nn.Module):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    out, data, devices, method = sys.argv[1:]
+    out, data, devices, method, *cache_dir = sys.argv[1:]
     options = {} if method == "distillationv2" else {"queue_size": 20}
+    if cache_dir:
+        options |= {"cache": 1, "cache_dir": cache_dir[0]}
     lightly_core.pretrain(
         out=out,
         data=data,

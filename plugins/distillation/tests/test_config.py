@@ -42,7 +42,7 @@ def test_defaults_are_those_of_lightlytrain():
     }
     teachers = [config().teacher for config in ALL]
     assert teachers == ["dinov2/vitb14-noreg", "dinov2/vitb14-noreg", "dinov3/vitb16"]
-    assert all(config().mixup for config in ALL)
+    assert all(config().blends() for config in ALL)
     assert [config.optimizer for config in ALL] == ["lars", "lars", "adamw"]
     assert all(config.gradient_clip_val == 1.0 for config in ALL)
 

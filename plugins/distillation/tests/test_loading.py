@@ -73,7 +73,7 @@ def test_a_module_of_a_known_library_is_wrapped(build, resnet, images):
 
 def test_a_name_of_timm(build):
     teacher = build("timm/test_vit", teacher_args={"img_size": 32})
-    assert teacher.map_dim(2) == 2 * teacher.dim
+    assert teacher.map_shape(2)[0] == 2 * teacher.dim
 
 
 def test_what_cannot_be_copied_is_an_error(build):

@@ -11,10 +11,8 @@ import threading
 from pathlib import Path
 
 import lightning.pytorch as lightning
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import lightly_core
 from lightly_core.engine.machine import inspect_machine
@@ -26,15 +24,8 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def image_folder(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(24):
-        colour = rng.integers(0, 255, 3)
-        pixels = np.clip(colour + rng.integers(-40, 40, (20, 24, 3)), 0, 255)
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02}.png")
-    return folder
+def image_folder(tmp_path, make_image_folder):
+    return make_image_folder(tmp_path / "images")
 
 
 @pytest.fixture

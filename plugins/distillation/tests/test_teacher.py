@@ -30,7 +30,7 @@ def test_pooled_features_are_those_of_the_wrapper_at_length_one(conv_teacher, ma
 
 def test_blocks_of_tokens_lie_next_to_each_other_in_the_map(token_teacher, make_context, images):
     teacher = make(copy.deepcopy(token_teacher), make_context())
-    assert (teacher.dim, teacher.grid, teacher.map_dim(2)) == (24, (4, 4), 48)
+    assert (teacher.dim, teacher.grid, teacher.map_shape(2)) == (24, (4, 4), (48, 4, 4))
     found = teacher.feature_map(images, 2)
     blocks = token_teacher.eval().forward_intermediates(images, 2)
     for row in range(4):
@@ -77,7 +77,7 @@ class TwoMaps(nn.Module):
 
 def test_maps_of_several_strides_are_brought_to_the_last_grid(make_context, images):
     teacher = make(TwoMaps(), make_context())
-    assert teacher.map_dim(2) == 4
+    assert teacher.map_shape(2) == (4, 4, 4)
     found = teacher.feature_map(images, 2)
     # Bilinear at half the size takes the mean of four, which here is that of the larger patch.
     torch.testing.assert_close(found[:, 0], found[:, 1])
@@ -87,20 +87,20 @@ def test_maps_of_several_strides_are_brought_to_the_last_grid(make_context, imag
 def test_a_teacher_with_one_map_says_so_and_gives_it(conv_teacher, make_context, images, caplog):
     teacher = make(conv_teacher, make_context())
     with caplog.at_level(logging.INFO):
-        assert teacher.map_dim(2) == 24
+        assert teacher.map_shape(2)[0] == 24
     assert "has one feature map" in caplog.text
     assert teacher.feature_map(images, 2).shape == (8, 24, 4, 4)
 
 
 def test_more_blocks_than_there_are_is_an_error(token_teacher, make_context):
     with pytest.raises(ConfigError, match=r"n_teacher_blocks: teacher .* has no 4 blocks"):
-        make(token_teacher, make_context()).map_dim(4)
+        make(token_teacher, make_context()).map_shape(4)
 
 
 def test_a_single_position_is_an_error_with_ways_out(conv_teacher, make_context):
     teacher = make(conv_teacher, make_context(image_size=(8, 8)))
     with pytest.raises(ConfigError, match="8 x 8 pixels") as caught:
-        teacher.map_dim(1)
+        teacher.map_shape(1)
     for way_out in ("another teacher", "transform_args.image_size", "method=distillationv1"):
         assert way_out in str(caught.value)
 

@@ -6,6 +6,7 @@ the teacher's map, N = h * w.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from lightly_core.parts.mixup import mixup
 from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext
+from lightly_distillation.cache import FeatureCache
+from lightly_distillation.cache_plan import plan_cache
 from lightly_distillation.config import DistillationConfig
 from lightly_distillation.loading import build_teacher
 from lightly_distillation.teacher import resize
@@ -37,11 +40,35 @@ class Distillation(Method):
     ) -> None:
         super().__init__(config, model, context)
         self.teacher = build_teacher(config, context)
+        self._cache: FeatureCache | None = None
+        if config.cache is not None:
+            self._cache = FeatureCache(
+                plan_cache(config, context, self.teacher.facts(), self.target_shapes())
+            )
+
+    @abstractmethod
+    def target_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return a name and the shape, without B, of everything that `compute_targets` returns."""
+
+    @abstractmethod
+    def compute_targets(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Ask the teacher for the features of images (B, C, H, W)."""
 
     def images(self, batch: Batch) -> Tensor:
         """Return what both networks see: the view, blended if wanted, (B, C, H, W)."""
-        views = mixup(batch.views).views if self.config.mixup else batch.views
+        views = mixup(batch.views).views if self.config.blends() else batch.views
         return views[0]
+
+    def targets(self, batch: Batch, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the teacher's features, read from the cache where they are there.
+
+        Args:
+            batch: Says which views these are.
+            images: What `images` returned.
+        """
+        if self._cache is None:
+            return self.compute_targets(images)
+        return self._cache.features(batch.view_ids, images, self.compute_targets)
 
     def pool(self, features: dict[str, Tensor]) -> Tensor:
         """Return the student's pooled features (B, D) of what its ``forward_features`` gave."""

@@ -95,13 +95,41 @@ class DistillationConfig(MethodConfig):
             "else those of transform_args.normalize"
         },
     )
-    mixup: bool = field(
-        default=True,
-        metadata={"help": "blend each image with another one of the batch, for both networks"},
+    mixup: bool | Literal["auto"] = field(
+        default="auto",
+        metadata={
+            "help": "blend each image with another one of the batch, for both networks; auto: "
+            "unless there is a cache"
+        },
+    )
+    cache: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={
+            "help": "so many different views of each image are used, over and over, and the "
+            "teacher's features of them kept on disk; None: new views each epoch, nothing kept"
+        },
+    )
+    cache_dir: str | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={
+            "help": "folder of the kept features; None: 'features' in that of LIGHTLY_CACHE_DIR"
+        },
+    )
+    cache_max_gb: float = field(
+        default=50.0,
+        validator=_positive,
+        metadata={"help": "most space that the kept features may take, in 10^9 bytes"},
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse two sources of weights."""
+        """Refuse two sources of weights, and blended images together with a cache."""
+        if self.mixup is True and self.cache is not None:
+            raise ValueError(
+                f"mixup=true and cache={self.cache} are both given; keep one: blended images are "
+                "new ones in each step, so that there is nothing to keep"
+            )
         if self.teacher_weights is not None and self.teacher_url is not None:
             raise ValueError(
                 "teacher_weights and teacher_url are both given; keep one: teacher_weights for a "
@@ -109,10 +137,19 @@ class DistillationConfig(MethodConfig):
             )
 
     def resolve(self, facts: RunFacts) -> DistillationConfig:
-        """Replace the precision of the teacher."""
-        if self.teacher_precision != "auto":
-            return self
-        return evolve(self, teacher_precision="bf16" if facts.native_bf16 else "fp32")
+        """Replace the precision of the teacher, and say whether images are blended."""
+        precision = self.teacher_precision
+        if precision == "auto":
+            precision = "bf16" if facts.native_bf16 else "fp32"
+        return evolve(self, teacher_precision=precision, mixup=self.blends())
+
+    def blends(self) -> bool:
+        """Tell whether images are blended, also where "auto" was not replaced."""
+        return self.cache is None if self.mixup == "auto" else self.mixup
+
+    def view_period(self) -> int | None:
+        """Return the number of different views of each image; None: no end of them."""
+        return self.cache
 
     @classmethod
     def default_transform(cls) -> TransformArgs:
@@ -148,7 +185,7 @@ class QueueConfig(DistillationConfig):
             raise ValueError(f"'queue_size' must be >= 1 or 'auto', got {value}")
 
     def resolve(self, facts: RunFacts) -> DistillationConfig:
-        """Replace the size of the queue, and the precision of the teacher."""
+        """Replace the size of the queue, and what all versions replace."""
         size = resolve_queue_size(self.queue_size, facts.dataset_size)
         # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
         return DistillationConfig.resolve(evolve(self, queue_size=size), facts)

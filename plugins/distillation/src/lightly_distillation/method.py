@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.heads import mlp
@@ -48,6 +48,14 @@ class DistillationV1(Distillation):
         self.head = mlp([model.feature_dim(), self.teacher.dim], init_std=_INIT_STD)
         self.queue = FeatureQueue(int(config.queue_size), self.teacher.dim)
 
+    def target_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return (K,)."""
+        return {"pooled": (self.teacher.dim,)}
+
+    def compute_targets(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the pooled features (B, K)."""
+        return (self.teacher.pooled(images),)
+
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute the KL of the similarities to the queue, in nats.
 
@@ -56,7 +64,7 @@ class DistillationV1(Distillation):
             step: Not used.
         """
         images = self.images(batch)
-        target = self.teacher.pooled(images)  # (B, K)
+        (target,) = self.targets(batch, images)  # (B, K)
         predicted = self.head(self.pool(self.model.forward_features(images)))  # (B, K)
         self.queue.push(target)
         loss = queue_kl(predicted, target, self.queue.rows(), self.config.temperature)
@@ -82,12 +90,22 @@ class DistillationV2(Distillation):
     ) -> None:
         super().__init__(config, model, context)
         hidden = [config.projection_hidden_dim] * (config.n_projection_layers - 1)
+        width = self.teacher.map_shape(config.n_teacher_blocks)[0]
         self.head = mlp(
-            [model.feature_dim(), *hidden, self.teacher.map_dim(config.n_teacher_blocks)],
+            [model.feature_dim(), *hidden, width],
             norm="layer",
             activation="gelu",
             init_std=_INIT_STD,
         )
+
+    def target_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return (K, h, w)."""
+        blocks = self.config.n_teacher_blocks
+        return {f"map{blocks}": self.teacher.map_shape(blocks)}
+
+    def compute_targets(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature map (B, K, h, w)."""
+        return (self.teacher.feature_map(images, self.config.n_teacher_blocks),)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute the distance of the features, by default their mean squared difference.
@@ -97,7 +115,7 @@ class DistillationV2(Distillation):
             step: Not used.
         """
         images = self.images(batch)
-        target = self.teacher.feature_map(images, self.config.n_teacher_blocks)  # (B, K, h, w)
+        (target,) = self.targets(batch, images)  # (B, K, h, w)
         features = self.model.forward_features(images)
         predicted = project_map(features["features"], self.head, target.shape[2:])  # (B, N, K)
         loss = feature_regression(predicted, tokens(target), self.config.loss)
@@ -129,8 +147,16 @@ class DistillationV3(Distillation):
         super().__init__(config, model, context)
         dim = model.feature_dim()
         self.global_head = mlp([dim, self.teacher.dim], init_std=_INIT_STD)
-        self.local_head = mlp([dim, self.teacher.map_dim(1)], init_std=_INIT_STD)
+        self.local_head = mlp([dim, self.teacher.map_shape(1)[0]], init_std=_INIT_STD)
         self.queue = FeatureQueue(int(config.queue_size), self.teacher.dim)
+
+    def target_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return (K,) and (K, h, w)."""
+        return {"pooled": (self.teacher.dim,), "map1": self.teacher.map_shape(1)}
+
+    def compute_targets(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the pooled features (B, K) and the feature map (B, K, h, w)."""
+        return self.teacher.pooled_and_map(images)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute both comparisons, each a KL in nats.
@@ -141,7 +167,7 @@ class DistillationV3(Distillation):
         """
         config = self.config
         images = self.images(batch)
-        target, target_map = self.teacher.pooled_and_map(images)  # (B, K), (B, K, h, w)
+        target, target_map = self.targets(batch, images)  # (B, K), (B, K, h, w)
         features = self.model.forward_features(images)
         predicted = self.global_head(self.pool(features))  # (B, K)
         parts = project_map(features["features"], self.local_head, target_map.shape[2:])

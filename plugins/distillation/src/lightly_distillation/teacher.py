@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import cycle, islice
@@ -72,17 +74,20 @@ class Teacher:
         self._computations: dict[str, Callable[..., tuple[Tensor, ...]]] = {}
         self._affine = _affine(wrapper, context, normalization)
         self._device: torch.device | None = None
+        self._map_shapes: dict[int, tuple[int, int, int]] = {}
         cast(nn.Module, wrapper).eval().requires_grad_(False)
         self._follow(torch.device("cpu"))
         found = probe(wrapper, self._channels, self._image_size)
         self.dim, self.grid = found.feature_dim, found.feature_size
 
-    def map_dim(self, num_blocks: int) -> int:
-        """Return K, the width of `feature_map`, found by trying.
+    def map_shape(self, num_blocks: int) -> tuple[int, int, int]:
+        """Return (K, h, w) of `feature_map`, found by trying.
 
         Raises:
             ConfigError: There is only one position, or there are fewer blocks.
         """
+        if num_blocks in self._map_shapes:
+            return self._map_shapes[num_blocks]
         if self.grid == (1, 1):
             size = " x ".join(str(side) for side in self._image_size)
             raise ConfigError(
@@ -107,7 +112,22 @@ class Teacher:
                 self.name,
                 num_blocks,
             )
-        return found.shape[1]
+        self._map_shapes[num_blocks] = (found.shape[1], found.shape[2], found.shape[3])
+        return self._map_shapes[num_blocks]
+
+    def facts(self) -> dict[str, object]:
+        """Return all that its features depend on beside the images; JSON can hold it."""
+        module = cast(nn.Module, self.wrapper)
+        # Where something lies in memory is another place each time.
+        structure = re.sub(r"0x[0-9a-fA-F]+", "", repr(module))
+        affine = None if self._affine is None else [v.flatten().tolist() for v in self._affine]
+        return {
+            "name": self.name,
+            "structure": hashlib.sha256(structure.encode()).hexdigest()[:16],
+            "weights": _digest_of(module.state_dict())[:16],
+            "precision": str(self._autocast or "as the weights").removeprefix("torch."),
+            "images_times_and_plus": affine,
+        }
 
     # ------------------------------------------------------------------ features
 
@@ -223,6 +243,20 @@ def resize(features: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(features.shape[2:]) == tuple(size):
         return features
     return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def _digest_of(state: Mapping[str, object]) -> str:
+    """Return the sha256 of names, types and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(name.encode())
+        if isinstance(value, Tensor):
+            values = value.detach().cpu().contiguous().flatten()
+            digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+            digest.update(values.view(torch.uint8).numpy().data)
+        else:
+            digest.update(repr(value).encode())
+    return digest.hexdigest()
 
 
 def _affine(

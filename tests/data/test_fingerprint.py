@@ -1,0 +1,94 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from lightly_core.config.settings import PythonObject
+from lightly_core.data.fingerprint import fingerprint
+from lightly_core.data.sources import open_source
+from lightly_core.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path, write_images):
+    write_images(tmp_path / "a", ["0.png", "1.png", "in/2.png"])
+    for path in (tmp_path / "a").rglob("*.png"):
+        os.utime(path, (1e9, 1e9))
+    return tmp_path / "a"
+
+
+def of(data):
+    return fingerprint(open_source(str(data)))
+
+
+def test_a_folder_may_move(folder, tmp_path):
+    before = of(folder)
+    shutil.copytree(folder, tmp_path / "b")  # keeps times
+    assert of(tmp_path / "b") == before == of(folder)
+    assert before.startswith("3 files, ")
+
+
+def rename(folder):
+    (folder / "0.png").rename(folder / "00.png")
+
+
+def add(folder):
+    shutil.copy2(folder / "0.png", folder / "3.png")
+
+
+def touch(folder):
+    os.utime(folder / "0.png", (2e9, 2e9))
+
+
+def grow(folder):
+    with (folder / "0.png").open("ab") as file:
+        file.write(b"0")
+    os.utime(folder / "0.png", (1e9, 1e9))
+
+
+def remove_after_listing(folder):
+    (folder / "0.png").unlink()
+    (folder / "0.png").symlink_to(folder / "nothing.png")
+
+
+@pytest.mark.parametrize("change", [rename, add, touch, grow, remove_after_listing])
+def test_every_change_of_a_file_is_seen(folder, change):
+    before = of(folder)
+    change(folder)
+    assert of(folder) != before
+
+
+class Pictures:
+    def __init__(self, size=40, bad=(), seed=0):
+        self.pixels = np.random.default_rng(seed).integers(256, size=(size, 4, 4, 3), dtype="uint8")
+        self.bad = bad
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, index):
+        if index in self.bad:
+            raise RuntimeError("no picture")
+        return self.pixels[index]
+
+
+def of_object(dataset):
+    return fingerprint(open_source(PythonObject(dataset)))
+
+
+def test_datasets_in_python_are_told_apart_by_their_pixels():
+    known = of_object(Pictures())
+    assert of_object(Pictures()) == known
+    others = [Pictures(seed=1), Pictures(size=41), Pictures(bad={0})]
+    assert all(of_object(other) != known for other in others)
+    assert of_object(Pictures(size=1)).startswith("1 images, ")
+
+
+def test_a_dataset_that_is_random_is_refused():
+    class Random(Pictures):
+        def __getitem__(self, index):
+            return np.random.rand(4, 4, 3).astype("float32")
+
+    with pytest.raises(DataError, match="Random/0 is another image each time"):
+        of_object(Random())

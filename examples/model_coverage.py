@@ -80,21 +80,11 @@ def torchvision_models() -> Iterator[tuple[str, str]]:
 
 def timm_models() -> Iterator[tuple[str, str]]:
     """Yield the model of each family that has the fewest parameters."""
-    import timm
+    from lightly_timm.coverage import families, smallest_model
 
-    for family in timm.list_modules():
-        counts: dict[str, int] = {}
-        for name in timm.list_models(module=family):
-            with torch.device("meta"):
-                try:
-                    model = timm.create_model(name)
-                except Exception:  # It needs numbers; it may still be run by name.
-                    continue
-            counts[name] = sum(parameter.numel() for parameter in model.parameters())
-        if counts:
-            yield f"timm/{min(counts, key=lambda name: counts[name])}", family
-        else:
-            print(f"no model of timm's family {family} can be counted", file=sys.stderr)
+    for family in families():
+        name, _ = smallest_model(family)
+        yield f"timm/{name}", family
 
 
 def ultralytics_models() -> Iterator[tuple[str, str]]:

@@ -317,8 +317,9 @@ def test_the_relational_loss_stays_far_below_a_gigabyte_at_448_pixels():
         [*command, "--chunk-sizes", "4096"], capture_output=True, text=True, check=True
     )
     grown = float(done.stdout.splitlines()[-1].split("|")[3])
-    # At least the gradient and its copy in `student.grad`, 64 x 784 x 384 numbers of 4 bytes each.
-    assert 2 * 73 < grown < 600
+    # At least the gradient, 64 x 784 x 384 numbers of 4 bytes; its copy in `student.grad` may lie
+    # where something was freed.
+    assert 73 < grown < 600
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import define, field
-from attrs.validators import and_, ge, gt, le, lt
+from attrs.validators import and_, ge, gt, le, lt, optional
 
 from lightly_core.config.checks import finite
 
@@ -29,6 +29,11 @@ class OptimizerArgs:
         default=0.0,
         validator=and_(finite, ge(0)),
         metadata={"help": "decay of weights; biases, norms and tokens are left out"},
+    )
+    weight_decay_end: float | None = field(
+        default=None,
+        validator=optional(and_(finite, ge(0))),
+        metadata={"help": "decay in the last step, reached along a cosine; None: it stays"},
     )
     lr_scale_method: LrScaling = field(
         default="linear",

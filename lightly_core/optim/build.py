@@ -14,7 +14,7 @@ from lightly_core.config.optim import OPTIMIZERS, AdamWArgs, LARSArgs, Optimizer
 from lightly_core.errors import ConfigError
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.optim.lars import LARS
-from lightly_core.optim.schedule import warmup_cosine
+from lightly_core.optim.schedule import cosine, warmup_cosine
 
 # Where every torch from 2.4 on has fused AdamW and SGD.
 _FUSED_DEVICES = ("cpu", "cuda")
@@ -41,8 +41,9 @@ def build_optimizer(
             precision with such an optimizer: pass False if the trainer is to clip them.
 
     Returns:
-        An optimizer whose groups also hold ``name``, ``lr_scale``, ``constant_lr`` and
-        ``initial_lr``, the group's own peak. LARS is always ours, and not fused.
+        An optimizer whose groups also hold ``name``, ``lr_scale``, ``decay_scale``,
+        ``constant_lr`` and ``initial_lr``, the group's own peak. LARS is always ours, and not
+        fused.
 
     Raises:
         ConfigError: `name` is unknown, or `args` are those of another optimizer.
@@ -120,6 +121,26 @@ def build_scheduler(
     return LambdaLR(optimizer, factors)
 
 
+def set_weight_decay(
+    optimizer: Optimizer, args: OptimizerArgs, *, step: int, total_steps: int
+) -> None:
+    """Give every group its weight decay of a step; call it before each one.
+
+    A function of the step alone, so a resumed run needs no state of it.
+
+    Args:
+        optimizer: From `build_optimizer`.
+        args: Options of the optimizer; without ``weight_decay_end`` nothing is changed.
+        step: Optimizer steps taken so far.
+        total_steps: Optimizer steps of the run.
+    """
+    if args.weight_decay_end is None:
+        return
+    decay = cosine(step, args.weight_decay, args.weight_decay_end, total_steps)
+    for group in optimizer.param_groups:
+        group["weight_decay"] = decay * group["decay_scale"]
+
+
 def _torch_group(group: ParameterGroup, args: OptimizerArgs, peak_lr: float) -> dict[str, Any]:
     lr = peak_lr * group.lr_scale
     torch_group: dict[str, Any] = {
@@ -130,6 +151,7 @@ def _torch_group(group: ParameterGroup, args: OptimizerArgs, peak_lr: float) -> 
         "lr_scale": group.lr_scale,
         "constant_lr": group.constant_lr,
         "weight_decay": args.weight_decay * group.weight_decay,
+        "decay_scale": float(group.weight_decay),
     }
     if isinstance(args, LARSArgs):
         torch_group["adapt"] = bool(group.weight_decay)

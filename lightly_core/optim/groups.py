@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from torch import nn
@@ -96,6 +96,28 @@ def default_parameter_groups(module: nn.Module) -> list[ParameterGroup]:
         ),
     ]
     return [group for group in groups if group.parameters]
+
+
+def split_by_factor(
+    groups: Sequence[ParameterGroup], factors: Mapping[int, float]
+) -> list[ParameterGroup]:
+    """Split groups so that each has one learning rate.
+
+    Args:
+        groups: To be split; what they say is kept.
+        factors: Factor on the group's learning rate by the parameter's `id`, see
+            `lightly_core.parts.layer_decay`; 1 for those that are not named.
+    """
+    result: list[ParameterGroup] = []
+    for group in groups:
+        parts: dict[float, list[nn.Parameter]] = {}
+        for parameter in group.parameters:
+            parts.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
+        for factor, parameters in parts.items():
+            name = group.name if factor == 1 else f"{group.name}_lr{factor:.6g}"
+            lr_scale = group.lr_scale * factor
+            result.append(replace(group, name=name, parameters=parameters, lr_scale=lr_scale))
+    return result
 
 
 def is_decayed(owner: nn.Module, name: str, parameter: nn.Parameter) -> bool:

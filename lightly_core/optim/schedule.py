@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from lightly_core.parts.schedules import cosine, linear
+
+__all__ = ["cosine", "linear", "warmup_cosine"]
 
 
 def warmup_cosine(
@@ -30,26 +32,3 @@ def warmup_cosine(
     if last_step < warmup_steps:
         return (last_step + 1) / warmup_steps
     return cosine(last_step - warmup_steps, 1.0, final_fraction, total_steps - warmup_steps)
-
-
-def cosine(step: int, start: float, end: float, total: int) -> float:
-    """Go from `start` to `end` along half a cosine: slowly, fast, slowly.
-
-    Args:
-        step: Steps taken so far, >= 0.
-        start: Value of step 0, where there is more than one step.
-        end: Value of step ``total - 1`` and of all later ones.
-        total: Number of steps, >= 0.
-    """
-    weight = (1 + math.cos(math.pi * _progress(step, total))) / 2
-    return end + (start - end) * weight
-
-
-def linear(step: int, start: float, end: float, total: int) -> float:
-    """Go from `start` to `end` in equal pieces; arguments as in `cosine`."""
-    return end + (start - end) * (1 - _progress(step, total))
-
-
-def _progress(step: int, total: int) -> float:
-    """Return the share of the way that is behind, in [0, 1]; 1 in the last step."""
-    return min(1.0, step / (total - 1)) if total > 1 else 1.0

@@ -1,1 +1,1 @@
-"""Building blocks for method authors; they need nothing but torch."""
+"""Building blocks for method authors; they need nothing but torch, and numpy for masks."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 
@@ -27,3 +30,21 @@ def portable_state_dict(module: nn.Module) -> dict[str, Tensor]:
         portable[name] = tensor.clone() if storage in storages else tensor
         storages.add(storage)
     return portable
+
+
+def state_digest(state: Mapping[str, object]) -> str:
+    """Return the sha256 of a state dict: of its names, types and values.
+
+    Args:
+        state: Tensors, and other values by their text.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(name.encode())
+        if isinstance(value, Tensor):
+            values = value.detach().cpu().contiguous().flatten()
+            digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+            digest.update(values.view(torch.uint8).numpy().data)
+        else:
+            digest.update(repr(value).encode())
+    return digest.hexdigest()

@@ -4,7 +4,12 @@ from torch import nn
 
 from lightly_core.config.optim import OPTIMIZERS, AdamWArgs, LARSArgs, SGDArgs
 from lightly_core.errors import ConfigError
-from lightly_core.optim.build import build_optimizer, build_scheduler, can_be_fused
+from lightly_core.optim.build import (
+    build_optimizer,
+    build_scheduler,
+    can_be_fused,
+    set_weight_decay,
+)
 from lightly_core.optim.groups import ParameterGroup, default_parameter_groups
 from lightly_core.optim.lars import LARS
 
@@ -168,3 +173,25 @@ def test_a_saved_schedule_is_plain_data(tmp_path):
     torch.save([optimizer.state_dict(), scheduler.state_dict()], tmp_path / "state.pt")
     loaded = torch.load(tmp_path / "state.pt", weights_only=True)
     assert loaded[1]["last_epoch"] == 0
+
+
+def test_weight_decay_goes_to_its_end_along_a_cosine_each_group_with_its_factor():
+    one, two, three = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+    groups = [
+        ParameterGroup("one", list(one.parameters())),
+        ParameterGroup("half", list(two.parameters()), weight_decay=0.5),
+        ParameterGroup("none", list(three.parameters()), weight_decay=False),
+    ]
+    args = AdamWArgs(weight_decay=0.04, weight_decay_end=0.4)
+    optimizer = build(groups, "adamw", args)
+    for step, decay in ((0, 0.04), (1, 0.22), (2, 0.4), (7, 0.4)):  # halfway at step 1 of 0, 1, 2
+        set_weight_decay(optimizer, args, step=step, total_steps=3)
+        decays = [group["weight_decay"] for group in optimizer.param_groups]
+        assert decays == pytest.approx([decay, decay / 2, 0])
+
+
+def test_without_an_end_weight_decay_stays():
+    args = AdamWArgs(weight_decay=0.04)
+    optimizer = build(groups_of(nn.Linear(2, 2)), "adamw", args)
+    set_weight_decay(optimizer, args, step=2, total_steps=3)
+    assert optimizer.param_groups[0]["weight_decay"] == 0.04

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.optim.groups import default_parameter_groups
+from lightly_core.optim.groups import ParameterGroup, default_parameter_groups, split_by_factor
 
 
 class LayerNorm2d(nn.Module):
@@ -116,3 +116,11 @@ def test_the_order_is_that_of_the_module():
 def test_a_module_without_trainable_parameters_is_refused():
     with pytest.raises(ConfigError, match=r"'Linear' has no trainable parameters"):
         default_parameter_groups(nn.Linear(2, 2).requires_grad_(False))
+
+
+def test_a_split_gives_each_group_one_rate_and_loses_nothing():
+    one, two, three = (nn.Parameter(torch.zeros(2)) for _ in range(3))
+    group = ParameterGroup("all", [one, two, three], weight_decay=0.5, lr_scale=0.2)
+    split = split_by_factor([group], {id(one): 0.5, id(three): 0.5})
+    found = [(g.name, g.parameters, g.weight_decay, g.lr_scale) for g in split]
+    assert found == [("all_lr0.5", [one, three], 0.5, 0.1), ("all", [two], 0.5, 0.2)]

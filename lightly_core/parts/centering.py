@@ -1,0 +1,118 @@
+"""Centring of a teacher's outputs against collapse to one class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightly_core.parts.distributed import world_size
+from lightly_core.parts.precision import no_autocast, single
+
+
+class Center(nn.Module):
+    """The moving average of the teacher's outputs, and the softmax that is centred by it.
+
+    ``center = m * center + (1 - m) * mean``, the mean over all rows of all processes. What a step
+    adds is seen by the steps after it, as in DINO (https://arxiv.org/abs/2104.14294)::
+
+        targets = self.center.probabilities(logits, temperature)
+        self.center.update(logits)
+
+    The sum over processes runs beside the student's forward pass: it is waited for when the centre
+    is next looked at. iBOT and DINOv2 have one centre for class tokens and one for patches.
+
+    Args:
+        dim: K, number of outputs.
+        momentum: m, in [0, 1].
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(self, dim: int, momentum: float = 0.9) -> None:
+        super().__init__()
+        if dim < 1 or not 0 <= momentum <= 1:
+            raise ValueError(
+                f"expected dim >= 1 and momentum in [0, 1], got dim={dim} and momentum={momentum}"
+            )
+        self.momentum = momentum
+        self._center = torch.zeros(dim)
+        self._pending: tuple[Tensor, dist.Work | None] | None = None
+
+    @property
+    def center(self) -> Tensor:
+        """The average after the last update, (K,), at least float32."""
+        self.finish()
+        return self._center
+
+    def probabilities(self, logits: Tensor, temperature: float) -> Tensor:
+        """Return the targets, ``softmax((logits - center) / temperature)``.
+
+        Args:
+            logits: The teacher's outputs, (..., K).
+            temperature: > 0; smaller is sharper.
+
+        Returns:
+            (..., K), at least float32, no gradient.
+        """
+        with torch.no_grad(), no_autocast(logits.device):
+            center = self.center.to(logits.device)
+            return F.softmax((single(logits) - center) / temperature, dim=-1)
+
+    @torch.no_grad()
+    def update(self, logits: Tensor, counted: Tensor | None = None) -> None:
+        """Add a step's outputs to the average.
+
+        Args:
+            logits: (..., K). The number of rows may differ among processes, and be 0; without
+                rows on any of them the centre stays.
+            counted: Which rows count, (...) bool; None: all.
+        """
+        self.finish()
+        rows = logits.detach().reshape(-1, logits.shape[-1])  # (R, K)
+        dtype = torch.promote_types(rows.dtype, torch.float32)
+        if counted is None:
+            count = torch.full((1,), len(rows), dtype=dtype, device=rows.device)
+        else:
+            counted = counted.reshape(-1, 1)  # (R, 1)
+            rows, count = rows.masked_fill(~counted, 0), counted.sum(dim=0).to(dtype)
+        # The sum converts as it goes: R counts patches, and R x K in single precision is large.
+        total = torch.cat([rows.sum(dim=0, dtype=dtype), count])  # (K + 1,)
+        work = dist.all_reduce(total, async_op=True) if world_size() > 1 else None
+        self._pending = (total, work)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Wait for the last update, if one is under way."""
+        if self._pending is None:
+            return
+        (total, work), self._pending = self._pending, None
+        if work is not None:
+            work.wait()
+        mean = total[:-1] / total[-1].clamp(min=1)  # (K,)
+        weight = (1 - self.momentum) * (total[-1] > 0)
+        self._center = torch.lerp(self._center.to(mean), mean, weight.to(mean))
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """Return what a state dict holds."""
+        return {"center": self.center}
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what `get_extra_state` returned.
+
+        Raises:
+            ValueError: It comes from a centre of another width.
+        """
+        center = state["center"]
+        if center.shape != self._center.shape:
+            raise ValueError(
+                f"the saved centre has {len(center)} numbers, expected {len(self._center)}"
+            )
+        self._pending = None
+        # A copy: the other centre may still be in use.
+        self._center = center.to(self._center, copy=True)

@@ -1,0 +1,59 @@
+"""Coding rate: how much room embeddings take."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightly_core.parts.distributed import reduce_sum_with_gradient, world_size
+from lightly_core.parts.precision import no_autocast, single
+
+
+def coding_rate(embeddings: Tensor, *, eps: float) -> Tensor:
+    """Return the coding rate of the rows of all processes; to be made large.
+
+    With rows z of length 1 and N rows on all processes::
+
+        rate = 1 / 2 * log det(I + D / (N * eps) * sum over i of z[i] z[i]^T)
+
+    SimDINO (https://arxiv.org/abs/2502.10385) subtracts it, weighted by `coding_rate_weight`, from
+    the loss: embeddings that collapse take no room. It stands for centre, temperatures and
+    prototypes. Applied to global views only, and to each alone.
+
+    Args:
+        embeddings: (B, D), B the same on all processes. Any length, normalised here.
+        eps: The papers' squared precision, > 0: 0.05 in SimDINO's released command, 0.2 in EMP-SSL.
+            Smaller values pull harder when embeddings collapse.
+
+    Returns:
+        Scalar in nats, at least float32. ``log(1 + D / eps) / 2`` when all rows are equal,
+        ``D * log(1 + 1 / eps) / 2`` when directions are used evenly.
+
+    Raises:
+        ValueError: `eps` is not positive.
+    """
+    if eps <= 0:
+        raise ValueError(f"expected eps > 0, got {eps}")
+    with no_autocast(embeddings.device):
+        rows = F.normalize(single(embeddings), dim=1)
+        num_rows, dim = len(rows) * world_size(), rows.shape[1]
+        second_moment = reduce_sum_with_gradient(rows.T @ rows) / num_rows  # (D, D)
+        identity = torch.eye(dim, dtype=rows.dtype, device=rows.device)
+        # Positive definite by construction, so the device is not waited for to say so.
+        factor, _ = torch.linalg.cholesky_ex(identity + dim / eps * second_moment)
+        rate: Tensor = factor.diagonal().log().sum()
+        return rate
+
+
+def coding_rate_weight(dim: int, num_rows: int) -> float:
+    """Return SimDINO's weight of the coding rate, ``(D + N) / (D * N)``.
+
+    It balances the rate's gradient, which grows with both, against that of a mean of cosines
+    (https://arxiv.org/abs/2502.10385).
+
+    Args:
+        dim: D.
+        num_rows: N, rows of all processes.
+    """
+    return (dim + num_rows) / (dim * num_rows)

@@ -1,0 +1,312 @@
+"""Which patches are hidden: masks for the loader's workers.
+
+All functions are pure in the generator that they are given, so that masks follow from seed, epoch
+and image. A mask is a bool array (h, w), true where a patch is hidden; N = h * w. Class and
+register tokens are never part of a mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+Grid = tuple[int, int]
+
+# How often a block is drawn before BEiT's procedure gives up.
+_BLOCK_TRIES = 10
+
+
+def random_mask(rng: np.random.Generator, grid: Grid, ratio: float, *, cell: int = 1) -> np.ndarray:
+    """Hide patches, or square cells of patches, drawn without repetition.
+
+    ``cell=1``: MAE (https://arxiv.org/abs/2111.06377), ratio 0.75. Larger cells: SimMIM
+    (https://arxiv.org/abs/2111.09886), cells of 32 pixels, ratio 0.6.
+
+    Args:
+        rng: The only source of randomness.
+        grid: (h, w).
+        ratio: Share of the cells that is hidden, in [0, 1], rounded to whole cells.
+        cell: Side of a cell in patches; cells at the lower and right border are cut if the grid
+            is no multiple of it.
+
+    Raises:
+        ValueError: `ratio` or `cell` is out of its range.
+    """
+    _check_share("ratio", ratio)
+    if cell < 1:
+        raise ValueError(f"expected cell >= 1, got {cell}")
+    rows, columns = -(-grid[0] // cell), -(-grid[1] // cell)
+    mask = np.zeros((rows, columns), dtype=bool)
+    mask.reshape(-1)[rng.permutation(mask.size)[: round(ratio * mask.size)]] = True
+    if cell > 1:
+        mask = mask.repeat(cell, axis=0).repeat(cell, axis=1)[: grid[0], : grid[1]]
+    return mask
+
+
+def draw_count(
+    rng: np.random.Generator,
+    num_patches: int,
+    *,
+    probability: float = 0.5,
+    ratio: tuple[float, float] = (0.1, 0.5),
+) -> int:
+    """Draw how many patches of an image are hidden.
+
+    With the defaults as in DINOv2 (https://arxiv.org/abs/2304.07193): half of the images are
+    masked, with ratios spread evenly. There they are spread evenly within each batch, here in the
+    mean, since each image is drawn alone.
+
+    Args:
+        rng: The only source of randomness.
+        num_patches: N.
+        probability: How often an image is masked at all, in [0, 1].
+        ratio: Smallest and largest share of hidden patches, in [0, 1].
+
+    Returns:
+        A number in [0, N].
+    """
+    masked, place = rng.random(2).tolist()
+    if masked >= probability:
+        return 0
+    share: float = ratio[0] + (ratio[1] - ratio[0]) * place
+    return round(share * num_patches)
+
+
+def block_mask(
+    rng: np.random.Generator,
+    grid: Grid,
+    count: int,
+    *,
+    smallest_block: int = 4,
+    aspect: tuple[float, float] = (0.3, 1 / 0.3),
+    exact: bool = True,
+) -> np.ndarray:
+    """Hide blocks until `count` patches are hidden.
+
+    The area of a block is uniform between `smallest_block` and the number of patches that are
+    still to be hidden, the logarithm of height / width is uniform. A block is taken if it lies in
+    the grid and hides at least one new patch but not too many; after ten in a row that are not
+    taken, it ends. BEiT (https://arxiv.org/abs/2106.08254), iBOT
+    (https://arxiv.org/abs/2111.07832), DINOv2 (https://arxiv.org/abs/2304.07193).
+
+    Args:
+        rng: The only source of randomness.
+        grid: (h, w).
+        count: Patches to hide, in [0, N].
+        smallest_block: Least area of a block in patches: 4 in DINOv2, 16 in BEiT and iBOT.
+        aspect: Smallest and largest height / width of a block, > 0.
+        exact: Hide single patches, drawn from the rest, where blocks came to fewer than `count`
+            (DINOv3); else fewer are hidden.
+
+    Raises:
+        ValueError: `count` is out of its range.
+    """
+    height, width = grid
+    if not 0 <= count <= height * width:
+        raise ValueError(f"expected count in [0, {height * width}], got {count}")
+    mask = np.zeros(grid, dtype=bool)
+    hidden = 0
+    while hidden < count:
+        added = _add_block(rng, mask, count - hidden, smallest_block, aspect)
+        if added == 0:
+            break
+        hidden += added
+    if exact and hidden < count:
+        visible = np.flatnonzero(~mask)
+        mask.reshape(-1)[rng.permutation(visible)[: count - hidden]] = True
+    return mask
+
+
+def inverse_block_mask(
+    rng: np.random.Generator,
+    grid: Grid,
+    ratio: float,
+    *,
+    aspect: tuple[float, float] = (0.5, 2.0),
+    roll: bool = True,
+) -> np.ndarray:
+    """Hide everything but one block (CAPI, https://arxiv.org/abs/2502.08769).
+
+    The block has whole rows but for the last one, which is cut so that the ratio is exact.
+
+    Args:
+        rng: The only source of randomness.
+        grid: (h, w).
+        ratio: Share of hidden patches, in [0, 1], rounded to whole patches; 0.65 in CAPI.
+        aspect: Smallest and largest height / width of the block, > 0, drawn evenly in the
+            logarithm; where the block would not fit into the grid it becomes longer or wider.
+        roll: Let the block go over the border and come in on the other side, so that all patches
+            are visible equally often; else it lies within the grid.
+
+    Raises:
+        ValueError: `ratio` is out of its range.
+    """
+    _check_share("ratio", ratio)
+    height, width = grid
+    visible = height * width - round(ratio * height * width)
+    mask = np.ones(grid, dtype=bool)
+    if visible == 0:
+        return mask
+    shape, cut, down, right = rng.random(4).tolist()
+    rows, columns = _block_shape(visible, _between(aspect, shape), grid)
+    row, column = _cut_block(rows, columns, visible, cut)
+    if roll:
+        mask[(row + int(down * height)) % height, (column + int(right * width)) % width] = False
+    else:
+        top, left = int(down * (height - rows + 1)), int(right * (width - columns + 1))
+        mask[row + top, column + left] = False
+    return mask
+
+
+class MultiBlock(NamedTuple):
+    """What `multi_block` returns: patch numbers, row by row, as int64.
+
+    Attributes:
+        context: The only patches that the encoder sees, (C,), ascending.
+        targets: The patches of each target block, (number of targets, M), ascending in a row.
+    """
+
+    context: np.ndarray
+    targets: np.ndarray
+
+
+def multi_block(
+    rng: np.random.Generator,
+    grid: Grid,
+    *,
+    num_targets: int = 4,
+    target_ratio: float = 0.175,
+    target_aspect: tuple[float, float] = (0.75, 1.5),
+    context_ratio: float = 0.25,
+    context_scale: tuple[float, float] = (0.85, 1.0),
+) -> MultiBlock:
+    """Draw target blocks, and a context block without them (I-JEPA).
+
+    The paper draws sizes once a batch (targets of 0.15 to 0.2 of the image) and then cuts all
+    contexts to the smallest of the batch. Here an image is drawn alone, and arrays of all images
+    must have one shape: sizes are fixed, blocks vary in place and aspect. The last row of a target
+    block is cut to the size, the context loses patches at random. A context block that lost too
+    many patches to the targets is filled up with patches around it that are in no target.
+    https://arxiv.org/abs/2301.08243
+
+    Args:
+        rng: The only source of randomness.
+        grid: (h, w).
+        num_targets: Number of target blocks; they may overlap.
+        target_ratio: Size of a target block as a share of N.
+        target_aspect: Smallest and largest height / width of a target block, > 0.
+        context_ratio: Size of the context as a share of N; the paper's cutting comes to 0.25 for
+            128 images of 14 x 14 patches.
+        context_scale: Smallest and largest size of the square context block, before it loses the
+            targets, as a share of N.
+
+    Returns:
+        Arrays whose shapes depend on the grid and the settings only; no target patch is in the
+        context.
+
+    Raises:
+        ValueError: Targets side by side would leave too few patches for the context.
+    """
+    size = grid[0] * grid[1]
+    num_context = max(1, round(context_ratio * size))
+    num_target = max(1, round(target_ratio * size))
+    if num_context + num_targets * num_target > size:
+        raise ValueError(
+            f"{num_targets} targets of {num_target} patches leave no {num_context} of {size} "
+            "patches for the context; expected smaller ratios, or a larger grid"
+        )
+    draws = rng.random((num_targets + 1, 4)).tolist()
+    targets = np.stack([_target_block(draw, grid, num_target, target_aspect) for draw in draws[1:]])
+    scale, _, down, right = draws[0]
+    side = math.sqrt((context_scale[0] + (context_scale[1] - context_scale[0]) * scale) * size)
+    rows, columns = (max(1, min(length, round(side))) for length in grid)
+    top, left = int(down * (grid[0] - rows + 1)), int(right * (grid[1] - columns + 1))
+    # Patches in random order, those in the block first, those in targets last.
+    order = np.ones(size)
+    order.reshape(grid)[top : top + rows, left : left + columns] = 0
+    order[targets.reshape(-1)] = 2
+    order += rng.random(size)
+    context = np.sort(np.argpartition(order, num_context - 1)[:num_context])
+    return MultiBlock(context, targets)
+
+
+def _add_block(
+    rng: np.random.Generator,
+    mask: np.ndarray,
+    remaining: int,
+    smallest: int,
+    aspect: tuple[float, float],
+) -> int:
+    """Hide one more block in place; return how many patches it added, 0 if none was found."""
+    height, width = mask.shape
+    least = min(smallest, remaining)
+    # All tries at once: a call of the generator costs more than the numbers.
+    for area, shape, down, right in rng.random((_BLOCK_TRIES, 4)).tolist():
+        block_area = least + (remaining - least) * area
+        ratio = _between(aspect, shape)
+        rows = max(1, round(math.sqrt(block_area * ratio)))
+        columns = max(1, round(math.sqrt(block_area / ratio)))
+        if rows > height or columns > width:
+            continue
+        top, left = int(down * (height - rows + 1)), int(right * (width - columns + 1))
+        block = mask[top : top + rows, left : left + columns]
+        added = rows * columns - int(np.count_nonzero(block))
+        if 0 < added <= remaining:
+            block[...] = True
+            return added
+    return 0
+
+
+def _target_block(
+    draw: Sequence[float], grid: Grid, count: int, aspect: tuple[float, float]
+) -> np.ndarray:
+    """Return the patch numbers of one target block, (count,), ascending.
+
+    Args:
+        draw: Four numbers in [0, 1).
+        grid: (h, w).
+        count: Patches of the block.
+        aspect: Smallest and largest height / width.
+    """
+    shape, cut, down, right = draw
+    rows, columns = _block_shape(count, _between(aspect, shape), grid)
+    row, column = _cut_block(rows, columns, count, cut)
+    top, left = int(down * (grid[0] - rows + 1)), int(right * (grid[1] - columns + 1))
+    return np.asarray((row + top) * grid[1] + column + left)
+
+
+def _between(aspect: tuple[float, float], place: float) -> float:
+    """Return the ratio at a place in [0, 1], evenly in the logarithm."""
+    return math.exp((1 - place) * math.log(aspect[0]) + place * math.log(aspect[1]))
+
+
+def _block_shape(count: int, ratio: float, grid: Grid) -> Grid:
+    """Return rows and columns with room for `count` patches; only the last row is not needed whole.
+
+    Args:
+        count: In [1, N].
+        ratio: Wanted height / width.
+        grid: (h, w), not exceeded.
+    """
+    height, width = grid
+    columns = min(width, max(1, round(math.sqrt(count / ratio)), -(-count // height)))
+    return -(-count // columns), columns
+
+
+def _cut_block(rows: int, columns: int, count: int, cut: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return row and column of the patches of a block that is cut to `count`.
+
+    Patches are left out at the start of the first row if `cut` >= 0.5, else at the end of the last.
+    """
+    start = rows * columns - count if cut >= 0.5 else 0
+    numbers = np.arange(start, start + count)
+    row = numbers // columns
+    return row, numbers - row * columns
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"expected {name} in [0, 1], got {value}")

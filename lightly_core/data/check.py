@@ -24,11 +24,30 @@ _SHOWN = 5
 
 
 def check_data(run: RunConfig) -> list[str]:
-    """Return what is wrong with the setting `data`, one text a mistake, by looking from outside.
+    """Return what is wrong with `data` and `val_data`, one text a mistake, by looking from outside.
 
     Whether a folder holds images is found out by `open_source` only.
     """
-    return [f"config.data: {problem}" for problem in data_problems(run.data)]
+    problems = [f"config.data: {problem}" for problem in data_problems(run.data)]
+    if run.val_data is not None:
+        problems += [f"config.val_data: {problem}" for problem in data_problems(run.val_data)]
+        if place(run.val_data) == place(run.data):
+            problems.append(
+                "config.val_data: got the same images as data, each of which would find itself; "
+                "give other images, or leave val_data out: a fifth of data is then classified by "
+                "the others (callbacks.knn.every_n_epochs says how often)"
+            )
+    return problems
+
+
+def place(data: str | list[str] | PythonObject) -> object:
+    """Return something that is equal where two settings surely mean the same images."""
+    if isinstance(data, PythonObject):
+        return id(data.value)
+    elements = [data] if isinstance(data, str) else data
+    if any(element.startswith(BUILTIN_PREFIX) for element in elements):
+        return elements
+    return sorted(os.path.realpath(os.path.expanduser(element)) for element in elements)
 
 
 def data_problems(data: str | list[str] | PythonObject) -> list[str]:

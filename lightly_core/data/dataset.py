@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,13 @@ from torch.utils.data import Dataset, default_collate
 from lightly_core.data.base import ImageSource
 from lightly_core.data.decode import UnreadableImage
 from lightly_core.data.loader import make_loader
-from lightly_core.data.sampler import SAMPLE_STREAM, StepSampler
+from lightly_core.data.sampler import EXTRAS_STREAM, SAMPLE_STREAM, StepSampler
 from lightly_core.data.skipped import Skipped
 from lightly_core.errors import DataError
-from lightly_core.protocols import Sample, Transform
+from lightly_core.protocols import Sample, SampleExtras, Transform
 
 #: So many images in a row may be unreadable before the search for a replacement ends.
-_MAX_TRIES = 100
+MAX_TRIES = 100
 
 
 @define(eq=False)
@@ -88,6 +88,7 @@ class TrainingDataset(Dataset[Sample]):
         transform: Its first stage is used.
         seed: Seed of all samples.
         view_period: After how many epochs the samples repeat; None: never.
+        make_extras: What a method wants made for each image; None: nothing.
     """
 
     def __init__(
@@ -96,11 +97,13 @@ class TrainingDataset(Dataset[Sample]):
         transform: Transform,
         seed: int,
         view_period: int | None = None,
+        make_extras: SampleExtras | None = None,
     ) -> None:
         self.source = source
         self.transform = transform
         self.seed = seed
         self.view_period = view_period
+        self.make_extras = make_extras
 
     def __len__(self) -> int:
         return len(self.source)
@@ -112,24 +115,37 @@ class TrainingDataset(Dataset[Sample]):
             DataError: Neither the image nor the next ones (100, or all) can be read.
         """
         epoch, asked = key
-        period = self.view_period
-        drawn = epoch if period is None else epoch % period
+        drawn = self.drawn_epoch(epoch)
         size = len(self.source)
         skipped: list[Skipped] = []
-        for step in range(min(size, _MAX_TRIES)):
+        for step in range(min(size, MAX_TRIES)):
             index = (asked + step) % size
             loaded = load_or_reason(self.source, index)
             if isinstance(loaded, str):
                 skipped.append((index, self.source.name(index), loaded))
                 continue
             sample = self.transform.sample(loaded, sample_rng(self.seed, drawn, asked), index)
+            sample.extras.update(self.extras(drawn, asked))
             sample.skipped = skipped
             # Another image in this place need not come back: the file may be readable next time.
-            if period is not None and index == asked:
-                sample.view_id = asked * period + drawn
+            if index == asked:
+                sample.view_id = self.view_id(asked, drawn)
             return sample
-        first = ", ".join(f"'{name}' ({reason})" for _, name, reason in skipped[:3])
-        raise DataError(f"none of {len(skipped)} images in a row can be read, such as {first}")
+        raise none_readable(skipped)
+
+    def extras(self, drawn_epoch: int, index: int) -> Mapping[str, Tensor]:
+        """Return what the method wants made for an image."""
+        if self.make_extras is None:
+            return {}
+        return self.make_extras(extras_rng(self.seed, drawn_epoch, index))
+
+    def drawn_epoch(self, epoch: int) -> int:
+        """Return the epoch whose random numbers an epoch has."""
+        return epoch if self.view_period is None else epoch % self.view_period
+
+    def view_id(self, index: int, drawn_epoch: int) -> int:
+        """Return the number of an image's views among all that differ, or -1; see `Batch`."""
+        return -1 if self.view_period is None else index * self.view_period + drawn_epoch
 
 
 class EvaluationDataset(Dataset[Sample]):
@@ -178,12 +194,24 @@ def load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArray
         return f"{type(error).__name__}: {text}"[:200]
 
 
+def none_readable(skipped: Sequence[Skipped]) -> DataError:
+    """Return the error for a place that no image can be shown in."""
+    first = ", ".join(f"'{name}' ({reason})" for _, name, reason in skipped[:3])
+    return DataError(f"none of {len(skipped)} images in a row can be read, such as {first}")
+
+
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     """Return the random numbers of one image in one epoch.
 
     The counter of Philox is split by epoch and index, so no two samples share any number.
     """
     bits = np.random.Philox(key=[seed, SAMPLE_STREAM], counter=[0, index, epoch, 0])
+    return np.random.Generator(bits)
+
+
+def extras_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the random numbers of an image's extras; as `sample_rng`, and none of its numbers."""
+    bits = np.random.Philox(key=[seed, EXTRAS_STREAM], counter=[0, index, epoch, 0])
     return np.random.Generator(bits)
 
 
@@ -238,6 +266,7 @@ def build_loader(
     pin_memory: bool,
     loader_args: dict[str, Any] | None = None,
     view_period: int | None = None,
+    make_extras: SampleExtras | None = None,
 ) -> torch.utils.data.DataLoader[Sample]:
     """Build the training loader of one process; its ``batch_sampler`` is a `StepSampler`.
 
@@ -252,6 +281,7 @@ def build_loader(
         pin_memory: Whether batches are put where a GPU can fetch them.
         loader_args: Further arguments of torch's DataLoader.
         view_period: After how many epochs the samples repeat; None: never.
+        make_extras: See `lightly_core.protocols.Method.sample_extras`.
 
     Raises:
         ConfigError: `loader_args` holds a wrong or a reserved name, or a wrong value.
@@ -261,7 +291,7 @@ def build_loader(
         len(source), per_device_batch_size, seed=seed, rank=rank, world_size=world_size
     )
     return make_loader(
-        TrainingDataset(source, transform, seed, view_period),
+        TrainingDataset(source, transform, seed, view_period, make_extras),
         collate,
         num_workers=num_workers,
         loader_args={"pin_memory": pin_memory, **(loader_args or {})},

@@ -38,7 +38,7 @@ class FolderSource(ImageSource):
         self.root = listing.root
         self.num_channels = num_channels
         self.min_side = min_side
-        self._class_folders = class_folders
+        self.class_folders = class_folders
         self._buffer = b"".join(listing.names)
         lengths = np.fromiter(map(len, listing.names), np.int64, len(listing.names))
         self._ends = np.cumsum(lengths)  # (N,) offset behind each name
@@ -60,7 +60,7 @@ class FolderSource(ImageSource):
 
     def labels(self) -> Labels | None:
         """Return the class folders as classes, if all images lie in two or more of them."""
-        if not self._class_folders:
+        if not self.class_folders:
             return None
         first = [self._name_bytes(index).partition(b"/") for index in range(len(self))]
         if not all(slash for _, slash, _ in first):

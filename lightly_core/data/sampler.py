@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 #: Second words of the Philox key: which purpose a random stream has.
-ORDER_STREAM, SAMPLE_STREAM = 0, 1
+ORDER_STREAM, SAMPLE_STREAM, EXTRAS_STREAM = 0, 1, 2
 
 
 def epoch_order(dataset_size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:

@@ -58,7 +58,7 @@ class SkipLog:
             return
         if not self._seen:
             index, name, reason = next(iter(new.values()))
-            logger.warning("Image %d, '%s', cannot be read: %s", index, _shown(name), reason)
+            logger.warning("Image %d, '%s', cannot be read: %s", index, shown(name), reason)
         self._seen.update(new)
         self._append(list(new.values()))
         if len(self._seen) > self._max_share * self._dataset_size:
@@ -74,15 +74,19 @@ class SkipLog:
         """
         self._seen.update({row[0]: row for row in self._read()})
         if self._path is not None and self._seen:
-            rows = [_HEADER, *(self._seen[index] for index in sorted(self._seen))]
-            with atomic_path(self._path) as temporary:
-                temporary.write_bytes(_encode(rows))
+            self.write(self._path)
         return len(self._seen)
+
+    def write(self, path: Path) -> None:
+        """Write all that was counted, sorted, to a file of the same form."""
+        rows = [_HEADER, *(self._seen[index] for index in sorted(self._seen))]
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_encode(rows))
 
     def _too_many(self) -> str:
         count, size = len(self._seen), self._dataset_size
         rows = list(self._seen.values())[:3]
-        first = [f"'{_shown(name)}' ({reason})" for _, name, reason in rows]
+        first = [f"'{shown(name)}' ({reason})" for _, name, reason in rows]
         listed = "" if self._path is None else f" All are listed in {self._path}."
         return (
             f"{count} of {size} images ({100 * count / size:.3g} %) cannot be read, more than "
@@ -119,8 +123,8 @@ class SkipLog:
             ]
 
 
-def _shown(name: str) -> str:
-    """Return a file name that any terminal and log can write, also where it is no valid text."""
+def shown(name: str) -> str:
+    """Return a file name that any terminal, log and file can hold, also where it is no text."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -105,6 +105,31 @@ def test_an_unreadable_image_is_replaced_by_the_next_that_reads(transform):
     assert dataset[(2, 5)].skipped == []
 
 
+def test_extras_have_random_numbers_of_their_own(transform):
+    def numbers(rng):
+        return {"numbers": torch.from_numpy(rng.random(64))}
+
+    plain = TrainingDataset(source(), transform, seed=5)
+    more = TrainingDataset(source(), transform, seed=5, make_extras=numbers)
+    sample = more[(2, 3)]
+    assert torch.equal(sample.views[0], plain[(2, 3)].views[0])
+    assert torch.equal(sample.extras["numbers"], more[(2, 3)].extras["numbers"])
+    for others in (more[(1, 3)].extras["numbers"], more[(2, 4)].extras["numbers"]):
+        assert not set(others.tolist()) & set(sample.extras["numbers"].tolist())
+    views = {float(number) for number in sample_rng(5, 2, 3).random(64)}
+    assert not views & set(sample.extras["numbers"].tolist())
+
+
+def test_extras_repeat_with_the_views(transform):
+    def numbers(rng):
+        return {"numbers": torch.from_numpy(rng.random(4))}
+
+    dataset = TrainingDataset(source(), transform, 5, 2, numbers)
+    first, second, third = (dataset[(epoch, 3)].extras["numbers"] for epoch in range(3))
+    assert torch.equal(first, third)
+    assert not torch.equal(first, second)
+
+
 def test_the_replacement_draws_for_the_place_that_it_takes(transform):
     bad = TrainingDataset(source(BAD), transform, seed=5)[(2, 3)]
     good = TrainingDataset(source(), transform, seed=5)[(2, 3)]

@@ -89,13 +89,15 @@ def draw(spec: ViewSpec, rng: np.random.Generator, *, rgb: bool = True) -> np.nd
 
 def draw_jitter_factors(args: ColorJitterArgs, rng: np.random.Generator) -> tuple[float, ...]:
     """Draw the factors of brightness, contrast and saturation and the turn of the hue."""
+    return tuple(uniform(low, high, rng) for low, high in jitter_ranges(args))
+
+
+def jitter_ranges(args: ColorJitterArgs) -> list[tuple[float, float]]:
+    """Return the bounds of what `draw_jitter_factors` draws, in its order."""
     widths = (args.brightness, args.contrast, args.saturation)
-    factors = [
-        uniform(max(0.0, 1 - args.strength * width), 1 + args.strength * width, rng)
-        for width in widths
-    ]
     turn = args.strength * args.hue
-    return (*factors, uniform(-turn, turn, rng))
+    factors = [(max(0.0, 1 - args.strength * w), 1 + args.strength * w) for w in widths]
+    return [*factors, (-turn, turn)]
 
 
 def happens(probability: float, rng: np.random.Generator) -> bool:

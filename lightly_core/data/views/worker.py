@@ -29,7 +29,7 @@ RESAMPLING = {
 Source: TypeAlias = Image.Image | np.ndarray
 Resampler: TypeAlias = Literal["pillow", "torch"]
 
-_CROP_TRIES = 10  # as in torchvision's RandomResizedCrop
+CROP_TRIES = 10  # as in torchvision's RandomResizedCrop
 _TO_RGB = ("1", "L", "P", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
 _TO_GRAY = ("1", "LA")
 
@@ -87,7 +87,7 @@ def draw_box(height: int, width: int, args: RandomResizeArgs, rng: np.random.Gen
     """
     area = height * width
     low, high = math.log(args.min_ratio), math.log(args.max_ratio)
-    for _ in range(_CROP_TRIES):
+    for _ in range(CROP_TRIES):
         target = area * uniform(args.min_scale, args.max_scale, rng)
         ratio = math.exp(uniform(low, high, rng))
         crop_width = round(math.sqrt(target * ratio))
@@ -96,10 +96,11 @@ def draw_box(height: int, width: int, args: RandomResizeArgs, rng: np.random.Gen
             top = int(rng.integers(height - crop_height + 1))
             left = int(rng.integers(width - crop_width + 1))
             return Box(top, left, crop_height, crop_width)
-    return _centred_box(height, width, args)
+    return centred_box(height, width, args)
 
 
-def _centred_box(height: int, width: int, args: RandomResizeArgs) -> Box:
+def centred_box(height: int, width: int, args: RandomResizeArgs) -> Box:
+    """Return the largest centred crop whose ratio is allowed."""
     crop_height, crop_width = height, width
     if width / height < args.min_ratio:
         crop_height = max(1, round(width / args.min_ratio))

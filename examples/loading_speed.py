@@ -1,0 +1,106 @@
+"""Measure how fast views of small images are made, decoded each time or kept in memory.
+
+    python examples/loading_speed.py [IMAGES]
+
+Writes random pictures of 32 x 32 pixels to a temporary folder (default: 2000 of each format) and
+makes SimCLR's two views of each in batches of 256. Prints images per second of one core, counted
+in the processor's time of this one process. "First stage" is what a loader's worker does: crop,
+resize, flip and all random numbers; "with colours" adds the second stage on the same core, as in
+training on a CPU. With images on a GPU only "numbers only" is left for the CPU. No model is run.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lightly_core.config.transform import TransformArgs
+from lightly_core.data.dataset import RawBatch, build_loader, sample_rng
+from lightly_core.data.memory import read_all
+from lightly_core.data.memory_loader import MemoryLoader
+from lightly_core.data.sources import open_source
+from lightly_core.data.views.draws import BatchDraws
+from lightly_core.data.views.two_stage import TwoStageTransform
+
+SIDE = 32
+BATCH = 256
+ROUNDS = 3
+
+
+def write_pictures(folder: Path, number: int, ending: str) -> None:
+    """Write soft waves with some noise, which compress about as well as photographs."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    for index in range(number):
+        waves = np.stack([np.sin(9 * (a * x + b * y)) for a, b in rng.normal(0, 1, (3, 2))], -1)
+        pixels = 128 + 90 * waves + rng.normal(0, 8, waves.shape)
+        picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+        picture.save(folder / f"{index:06}.{ending}")
+
+
+def images_per_second(loader: Iterable[RawBatch], after: Callable[[RawBatch], object]) -> float:
+    """Return the best of some rounds over all batches."""
+    rates = []
+    for _ in range(ROUNDS):
+        start, number = time.process_time(), 0
+        for batch in loader:
+            after(batch)
+            number += len(batch.indices)
+        rates.append(number / (time.process_time() - start))
+    return max(rates)
+
+
+def measure(folder: Path, ending: str) -> None:
+    """Print the rows of one format."""
+    source = open_source(str(folder))
+    transform = TwoStageTransform(TransformArgs(image_size=SIDE, num_views=2))
+    slow = build_loader(
+        source,
+        transform,
+        seed=0,
+        per_device_batch_size=min(BATCH, len(source)),
+        rank=0,
+        world_size=1,
+        num_workers=0,
+        pin_memory=False,
+    )
+    start = time.process_time()
+    memory = read_all(source, 3)
+    seconds = time.process_time() - start
+    fast = MemoryLoader(memory, transform, slow, torch.device("cpu"))
+    stages: dict[str, Callable[[RawBatch], object]] = {
+        "first stage": lambda batch: None,
+        "with colours": lambda batch: transform.views(batch.pixels, batch.parameters),
+    }
+    for name, after in stages.items():
+        rates = [images_per_second(loader, after) for loader in (slow, fast)]
+        print(
+            f"| {ending} | {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.1f} |"
+        )
+    draws = BatchDraws(
+        transform.specs, memory.image_size, rgb=True, seed=0, make_generator=sample_rng
+    )
+    keys = [(0, index) for index in range(BATCH)]
+    start = time.process_time()
+    for _ in range(ROUNDS):
+        draws.draw(keys)
+    rate = ROUNDS * BATCH / (time.process_time() - start)
+    print(f"| {ending} | numbers only | | {rate:,.0f} | |")
+    print(f"| {ending} | reading once | | {len(source) / seconds:,.0f} | |")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    print("| format | images/s | decoded each time | in memory | ratio |\n|---|---|---|---|---|")
+    for file_format in ("png", "jpg"):
+        with tempfile.TemporaryDirectory() as temporary:
+            write_pictures(Path(temporary), count, file_format)
+            measure(Path(temporary), file_format)

@@ -1,0 +1,149 @@
+"""Batches from images in memory: the same samples as those of `build_loader`, without workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightly_core.data.dataset import (
+    MAX_TRIES,
+    RawBatch,
+    TrainingDataset,
+    none_readable,
+    sample_rng,
+)
+from lightly_core.data.memory import ImageMemory
+from lightly_core.data.sampler import StepSampler
+from lightly_core.data.skipped import Skipped
+from lightly_core.data.views.draws import BatchDraws, ViewDraws
+from lightly_core.data.views.resample import Resampler
+from lightly_core.data.views.two_stage import TwoStageTransform
+from lightly_core.protocols import Sample
+
+Key: TypeAlias = tuple[int, int]
+
+# Random numbers of so many images at least are drawn at once: a call costs a millisecond in any
+# case, and much larger arrays leave the processor's cache.
+_DRAWN_TOGETHER = 256
+
+
+class MemoryLoader:
+    """Yields the batches of an epoch; takes the place of torch's DataLoader.
+
+    Order, replacements of unreadable images and all random numbers are those of the loader with
+    workers; pixels differ by the rounding of `resample` only.
+
+    Args:
+        memory: All images.
+        transform: Makes the views; without rotation and dropped channels.
+        loader: What `build_loader` returned: says order, seed and period.
+        device: Where views are made.
+    """
+
+    def __init__(
+        self,
+        memory: ImageMemory,
+        transform: TwoStageTransform,
+        loader: DataLoader[Sample],
+        device: torch.device,
+    ) -> None:
+        assert isinstance(loader.dataset, TrainingDataset)
+        assert isinstance(loader.batch_sampler, StepSampler)
+        self.memory = memory
+        self.dataset = loader.dataset
+        self.batch_sampler = loader.batch_sampler
+        self._specs = transform.specs
+        self._resampler = Resampler(memory.images, transform.args.interpolation, device)
+        self._draws = BatchDraws(
+            transform.specs,
+            memory.image_size,
+            rgb=transform.rgb,
+            seed=self.dataset.seed,
+            make_generator=sample_rng,
+        )
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[RawBatch]:
+        """Yield batches whose pixels are on the device.
+
+        Raises:
+            DataError: See `TrainingDataset`.
+        """
+        for group in _groups(self.batch_sampler):
+            keys = [
+                (self.dataset.drawn_epoch(epoch), index)
+                for batch in group
+                for epoch, index in batch
+            ]
+            views = self._draws.draw(keys)
+            start = 0
+            for batch in group:
+                stop = start + len(batch)
+                yield self._batch(keys[start:stop], [view.part(start, stop) for view in views])
+                start = stop
+
+    def _batch(self, keys: Sequence[Key], views: Sequence[ViewDraws]) -> RawBatch:
+        shown, skipped = self._readable([index for _, index in keys])
+        indices = torch.tensor(shown, dtype=torch.int64)
+        view_ids = [
+            self.dataset.view_id(asked, epoch) if index == asked else -1
+            for index, (epoch, asked) in zip(shown, keys, strict=True)
+        ]
+        return RawBatch(
+            pixels=[
+                self._resampler(indices, view, spec.size)
+                for view, spec in zip(views, self._specs, strict=True)
+            ],
+            parameters=[torch.from_numpy(np.ascontiguousarray(view.vectors)) for view in views],
+            indices=indices,
+            extras=self._extras(keys),
+            skipped=skipped,
+            view_ids=torch.tensor(view_ids, dtype=torch.int64),
+        )
+
+    def _extras(self, keys: Sequence[Key]) -> dict[str, Tensor]:
+        if self.dataset.make_extras is None:
+            return {}
+        made = [self.dataset.extras(epoch, index) for epoch, index in keys]
+        return {name: torch.stack([extras[name] for extras in made]) for name in made[0]}
+
+    def _readable(self, asked: Sequence[int]) -> tuple[list[int], list[Skipped]]:
+        """Replace images that could not be read by the next ones that could."""
+        if not self.memory.unreadable:
+            return list(asked), []
+        shown: list[int] = []
+        skipped: list[Skipped] = []
+        for index in asked:
+            found, passed = self._next_readable(index)
+            shown.append(found)
+            skipped += passed
+        return shown, skipped
+
+    def _next_readable(self, asked: int) -> tuple[int, list[Skipped]]:
+        source, unreadable = self.dataset.source, self.memory.unreadable
+        passed: list[Skipped] = []
+        for step in range(min(len(source), MAX_TRIES)):
+            index = (asked + step) % len(source)
+            if index not in unreadable:
+                return index, passed
+            passed.append((index, source.name(index), unreadable[index]))
+        raise none_readable(passed)
+
+
+def _groups(batches: StepSampler) -> Iterator[list[list[Key]]]:
+    """Yield batches in groups of `_DRAWN_TOGETHER` images or more."""
+    group: list[list[Key]] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(map(len, group)) >= _DRAWN_TOGETHER:
+            yield group
+            group = []
+    if group:
+        yield group

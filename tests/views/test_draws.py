@@ -1,0 +1,147 @@
+"""Numbers drawn for many samples at once are those that NumPy's Generator draws for each."""
+
+import numpy as np
+import pytest
+from attrs import evolve
+
+from lightly_core.config.augmentations import (
+    ColorJitterArgs,
+    GaussianBlurArgs,
+    GlobalView1Args,
+    LocalViewArgs,
+    RandomFlipArgs,
+    RandomResizeArgs,
+    SolarizeArgs,
+)
+from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.data.dataset import sample_rng
+from lightly_core.data.views import parameters, worker
+from lightly_core.data.views.draws import BatchDraws
+from lightly_core.data.views.streams import Streams, sample_words
+
+KEYS = [(epoch, index) for epoch in (0, 3) for index in range(0, 3000, 10)]
+
+
+def generators():
+    return [sample_rng(7, *key) for key in KEYS]
+
+
+def streams(num_words=80):
+    return Streams(sample_words(7, KEYS, num_words))
+
+
+# ------------------------------------------------------------------ single draws
+
+
+def test_words_are_those_of_the_bit_generator():
+    expected = [generator.bit_generator.random_raw(5) for generator in generators()]
+    np.testing.assert_array_equal(sample_words(7, KEYS, 5), expected)
+
+
+def test_all_kinds_of_draws_in_turn_equal_those_of_generator():
+    ours, rows = streams(), np.arange(len(KEYS))
+    theirs = generators()
+    for high in (5, 1, 33, 2):
+        drawn = ours.integers(np.full(len(rows), high), rows)
+        assert drawn.tolist() == [generator.integers(high) for generator in theirs]
+        assert ours.random(rows).tolist() == [generator.random() for generator in theirs]
+        drawn = ours.permutations(4, rows)
+        np.testing.assert_array_equal(drawn, [generator.permutation(4) for generator in theirs])
+    assert not ours.doubtful.any()
+
+
+def test_only_the_chosen_rows_are_drawn():
+    ours, theirs = streams(), generators()
+    some = np.arange(0, len(KEYS), 3)
+    assert ours.integers(np.full(len(some), 9), some).tolist() == [
+        theirs[row].integers(9) for row in some
+    ]
+    every = ours.integers(np.full(len(KEYS), 9), np.arange(len(KEYS)))
+    assert every.tolist() == [generator.integers(9) for generator in theirs]
+
+
+def test_rejected_draws_are_noticed():
+    ours, high = streams(), 3 << 29  # Generator rejects every third draw
+    drawn = ours.integers(np.full(len(KEYS), high), np.arange(len(KEYS)))
+    expected = np.array([generator.integers(high) for generator in generators()])
+    assert np.array_equal(drawn[~ours.doubtful], expected[~ours.doubtful])
+    assert (drawn != expected).any()
+
+
+# ------------------------------------------------------------------ whole views
+
+SIMCLR = TransformArgs(image_size=32, num_views=2)
+SPECS = {
+    "two views": SIMCLR,
+    "local and unequal views": MultiCropTransformArgs(
+        image_size=32,
+        solarize=SolarizeArgs(),
+        global_view_1=GlobalView1Args(gaussian_blur=GaussianBlurArgs(blur_limit=(3, 9))),
+        local_view=LocalViewArgs(view_size=16, num_views=3),
+    ),
+    "rare crops": evolve(
+        SIMCLR, random_resize=RandomResizeArgs(min_scale=0.9, min_ratio=0.5, max_ratio=2.0)
+    ),
+    "impossible crops": evolve(
+        SIMCLR,
+        random_resize=RandomResizeArgs(min_scale=1.0, max_scale=1.0, min_ratio=1.5, max_ratio=1.6),
+    ),
+    "nothing": TransformArgs(
+        random_resize=None,
+        random_flip=None,
+        color_jitter=None,
+        random_gray_scale=None,
+        gaussian_blur=None,
+    ),
+    "everything always": evolve(
+        SIMCLR,
+        random_flip=RandomFlipArgs(horizontal_prob=0.3, vertical_prob=0.6),
+        color_jitter=ColorJitterArgs(prob=1.0, strength=0.3),
+        gaussian_blur=GaussianBlurArgs(prob=1.0, blur_limit=7),
+        random_gray_scale=1.0,
+        solarize=SolarizeArgs(prob=1.0, threshold=0.3),
+    ),
+}
+
+
+def batch_draws(args, size, rgb):
+    return BatchDraws(args.view_specs(), size, rgb=rgb, seed=7, make_generator=sample_rng)
+
+
+def check(views, args, size, rgb):
+    """Compare with what the worker draws."""
+    for row, key in enumerate(KEYS):
+        rng = sample_rng(7, *key)
+        for spec, view in zip(args.view_specs(), views, strict=True):
+            geometry = worker.draw_geometry(spec, *size, rng)
+            assert tuple(view.boxes[row]) == geometry.box
+            assert bool(view.mirror[row]) == geometry.mirror
+            assert bool(view.upside_down[row]) == geometry.upside_down
+            vector = parameters.draw(spec, rng, rgb=rgb)
+            assert vector.tobytes() == view.vectors[row].tobytes()
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize(("size", "rgb"), [((32, 32), True), ((20, 33), False), ((3, 60), True)])
+def test_views_are_drawn_as_in_the_worker(name, size, rgb):
+    draws = batch_draws(SPECS[name], size, rgb)
+    assert draws.vectorised
+    check(draws.draw(KEYS), SPECS[name], size, rgb)
+
+
+def test_crops_whose_sides_might_be_rounded_either_way_are_left_to_the_worker():
+    share = 20.5**2 / 32**2
+    resize = RandomResizeArgs(min_scale=share, max_scale=share, min_ratio=1.0, max_ratio=1.0)
+    args = evolve(SIMCLR, random_resize=resize)
+    draws = batch_draws(args, (32, 32), True)
+    _, doubtful = draws._side_by_side(KEYS)
+    assert doubtful.all()
+    check(draws.draw(KEYS), args, (32, 32), True)
+
+
+def test_another_numpy_that_draws_otherwise_is_noticed(monkeypatch):
+    right = Streams.permutations
+    monkeypatch.setattr(Streams, "permutations", lambda *args: right(*args)[:, ::-1])
+    draws = batch_draws(SIMCLR, (32, 32), True)
+    assert not draws.vectorised
+    check(draws.draw(KEYS), SIMCLR, (32, 32), True)

@@ -1,0 +1,1 @@
+"""Suites of runs that are trained, evaluated and compared in one table."""

@@ -1,0 +1,136 @@
+"""From what a row left on disk to the numbers of the table and the lines of the plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: Points (epochs, accuracy in [0, 1]), in the order of the epochs.
+Curve = tuple[tuple[float, float], ...]
+
+#: Metrics of a run that are kept as curves.
+CURVES = ("knn/top1", "linear/top1")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracies of a row in [0, 1]; None: not measured.
+
+    Attributes:
+        knn_top1: kNN of the last epoch's network.
+        knn_max: Best kNN of all epochs, the untrained network not counted.
+        knn_untrained: kNN before the first step, on the images of the curve.
+        linear_top1: Linear classifier.
+        linear_top5: The same, right class among five.
+        finetune_top1: Whole network trained.
+        finetune_top5: The same, right class among five.
+    """
+
+    knn_top1: float | None = None
+    knn_max: float | None = None
+    knn_untrained: float | None = None
+    linear_top1: float | None = None
+    linear_top5: float | None = None
+    finetune_top1: float | None = None
+    finetune_top5: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a row that was at least trained.
+
+    Attributes:
+        scores: Accuracies.
+        epochs: Passes over the data.
+        batch_size: Images per optimizer step.
+        seconds: Wall time of the training, over all its sessions.
+        device_memory: Most bytes of one accelerator in use by tensors; None on a CPU.
+        process_memory: Most bytes of main memory; None where the system does not tell.
+        curves: Accuracies while training, by metric.
+        notes: What a reader of the numbers should know.
+    """
+
+    scores: Scores
+    epochs: int
+    batch_size: int
+    seconds: float
+    device_memory: int | None
+    process_memory: int | None
+    curves: dict[str, Curve] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_curves(metrics: Path, steps_per_epoch: int) -> dict[str, Curve]:
+    """Read the accuracies that a run has logged, against the epochs that were done.
+
+    A step that was logged twice, because a resumed run took it again, counts as logged last.
+    """
+    points: dict[str, dict[int, float]] = {name: {} for name in CURVES}
+    if metrics.is_file():
+        for line in metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                logged = json.loads(line)
+            except ValueError:
+                continue  # cut off by a crash
+            for name in CURVES:
+                if logged.get(name) is not None:
+                    points[name][logged["step"]] = logged[name]
+    return {
+        name: tuple((step / steps_per_epoch, by_step[step]) for step in sorted(by_step))
+        for name, by_step in points.items()
+        if by_step
+    }
+
+
+def read_measured(
+    trained: Mapping[str, Any], evaluation: Sequence[Mapping[str, Any]], knn_k: int | None
+) -> Measured:
+    """Put together what training and evaluation say.
+
+    Args:
+        trained: Content of ``trained.json``.
+        evaluation: Results of `lightly evaluate`; empty before, and without an evaluation.
+        knn_k: Neighbours of the kNN accuracy to show; None: that of the last epoch's curve.
+    """
+    curves = {name: tuple(map(tuple, points)) for name, points in trained["curves"].items()}
+    return Measured(
+        scores=_scores(curves.get("knn/top1", ()), evaluation, knn_k),
+        epochs=trained["epochs"],
+        batch_size=trained["batch_size"],
+        seconds=trained["seconds"],
+        device_memory=trained["device_memory"],
+        process_memory=trained["process_memory"],
+        curves=curves,
+        notes=tuple(trained.get("notes", ())),
+    )
+
+
+def _scores(curve: Curve, evaluation: Sequence[Mapping[str, Any]], knn_k: int | None) -> Scores:
+    by_epoch = dict(curve)
+    untrained = by_epoch.pop(0, None)
+    last = by_epoch[max(by_epoch)] if by_epoch else None
+    knn = _result(evaluation, "knn", knn_k)
+    linear = _result(evaluation, "linear")
+    finetune = _result(evaluation, "finetune")
+    return Scores(
+        knn_top1=knn["top1"] if knn else last,
+        knn_max=max(by_epoch.values(), default=None),
+        knn_untrained=untrained,
+        linear_top1=linear.get("top1"),
+        linear_top5=linear.get("top5"),
+        finetune_top1=finetune.get("top1"),
+        finetune_top5=finetune.get("top5"),
+    )
+
+
+def _result(
+    evaluation: Sequence[Mapping[str, Any]], protocol: str, k: int | None = None
+) -> Mapping[str, Any]:
+    """Return the first result of a protocol, of those with `k` neighbours if that is given."""
+    for result in evaluation:
+        if result["protocol"] == protocol and (k is None or result["settings"].get("k") == k):
+            return result
+    return {}

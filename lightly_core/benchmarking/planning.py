@@ -1,0 +1,123 @@
+"""How long each row will be, worked out before the first one starts.
+
+It needs torch and opens the images, so it is done in a process of its own that ends before the
+rows start: the process that runs a suite for days takes no memory on any device.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import asdict, define
+
+from lightly_core.benchmarking.suite import Row
+from lightly_core.errors import ConfigError, LightlyError, RunError
+from lightly_core.plugins.discovery import configure, get_plugins
+
+if TYPE_CHECKING:
+    from lightly_core.config.settings import RunConfig
+
+
+@define(frozen=True, kw_only=True)
+class Plan:
+    """What a row comes to on this machine.
+
+    Attributes:
+        num_images: Images to pretrain on.
+        batch_size: Images per optimizer step.
+        epochs: Passes over them.
+        steps: Optimizer steps.
+        accelerator: Kind of device.
+        precision: Number format.
+        problems: Why the row cannot run here; all else is 0 or empty then.
+    """
+
+    num_images: int = 0
+    batch_size: int = 0
+    epochs: int = 0
+    steps: int = 0
+    accelerator: str = ""
+    precision: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def plan_rows(rows: Sequence[Row], blocked_plugins: Sequence[str]) -> list[Plan]:
+    """Plan the rows in another process.
+
+    Args:
+        rows: Rows whose settings have been checked.
+        blocked_plugins: Plugins that are left out.
+
+    Raises:
+        RunError: That process failed in a way that is no mistake of a row.
+    """
+    job = {
+        "blocked_plugins": list(blocked_plugins),
+        "runs": [{**row.run, "out": f"not-made/{row.name}"} for row in rows],
+    }
+    command = [sys.executable, "-m", __name__]
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise RunError(f"the rows cannot be planned: {''.join(last)}")
+    return [
+        Plan(**{**plan, "problems": tuple(plan["problems"])})
+        for plan in json.loads(done.stdout.splitlines()[-1])
+    ]
+
+
+def _main() -> None:
+    job = json.load(sys.stdin)
+    configure(block=job["blocked_plugins"])
+    count = _counter()
+    print(json.dumps([asdict(_plan(run, count)) for run in job["runs"]]))
+
+
+def _counter() -> Callable[[RunConfig], int]:
+    """Return a function that counts images, each folder once."""
+    from lightly_core.data.sources import open_source
+
+    counts: dict[str, int] = {}
+
+    def count(run: RunConfig) -> int:
+        key = json.dumps(run.data)
+        if key not in counts:
+            counts[key] = len(open_source(run.data))
+        return counts[key]
+
+    return count
+
+
+def _plan(given: dict[str, Any], count: Callable[[RunConfig], int]) -> Plan:
+    from lightly_core.config.load import load_settings
+    from lightly_core.config.resolve import resolve
+    from lightly_core.engine.machine import inspect_machine
+    from lightly_core.engine.trainer import trainer_args_problems
+
+    try:
+        settings = load_settings(catalog=get_plugins().catalog, arguments=given)
+        problems = trainer_args_problems(settings.run.trainer_args)
+        if problems:
+            raise ConfigError.of(problems)
+        resolved = resolve(settings, inspect_machine(), count(settings.run))
+    except ConfigError as error:
+        return Plan(problems=error.problems)
+    except LightlyError as error:
+        return Plan(problems=(str(error),))
+    run = resolved.settings.run
+    return Plan(
+        num_images=resolved.dataset_size,
+        batch_size=resolved.effective_batch_size,
+        epochs=cast(int, run.epochs),
+        steps=resolved.total_steps,
+        accelerator=str(run.accelerator),
+        precision=run.precision,
+    )
+
+
+if __name__ == "__main__":
+    _main()

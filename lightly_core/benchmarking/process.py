@@ -1,0 +1,106 @@
+"""Start a row's process and wait for it; Ctrl-C reaches it once for each time it is pressed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+#: Seconds between two looks at a row that runs.
+_POLL_SECONDS = 2.0
+
+
+class Worker:
+    """The process of one row.
+
+    It leads a process group of its own: else a terminal would send Ctrl-C to it as well, the
+    second copy would count as a second press, and nothing would be saved.
+
+    Args:
+        command: What to start.
+        log: File that its output is added to.
+        look: Called now and then while it runs.
+
+    Attributes:
+        num_stops: How often it was asked to stop.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, look: Callable[[], None]) -> None:
+        self._command = command
+        self._log = log
+        self._look = look
+        self._process: subprocess.Popen[bytes] | None = None
+        self._previous: dict[int, Any] = {}
+        self.num_stops = 0
+
+    def run(self) -> int:
+        """Run it to its end.
+
+        Returns:
+            Its exit code; minus the signal's number where a signal ended it.
+        """
+        with self._log.open("ab") as output:
+            self._listen()
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                )
+                if self.num_stops:  # pressed while it was being started
+                    self._process.send_signal(signal.SIGINT)
+                return self._wait(self._process)
+            finally:
+                self._restore()
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> int:
+        try:
+            while True:
+                try:
+                    return process.wait(_POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    self._look()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def _listen(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Pass it on: the first saves and stops, the second stops unsaved, the third kills."""
+        self.num_stops += 1
+        if self._process is None or self._process.poll() is not None:
+            return
+        if self.num_stops > 2:
+            self._process.kill()
+        else:
+            self._process.send_signal(signal.SIGINT)
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+def how_it_ended(code: int) -> str:
+    """Say what an exit code means, for a process that left no reason."""
+    if code >= 0:
+        return f"the process ended with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""
+    return f"the process was ended by {name}{hint}"

@@ -1,0 +1,124 @@
+"""What is on disk of a row: its settings, how far it came, what came out.
+
+Below the folder of the row:
+
+- ``row.json``: the settings that it was started with
+- ``run``: the run folder of `lightly run`
+- ``sessions.json``: how long each session of the training took, and what it needed
+- ``trained.json``: the same for the whole training, which has finished
+- ``evaluation.json``: what `lightly evaluate` wrote
+- ``result.json``: all of it together; the row has finished
+- ``failure.json``: why it did not
+- ``worker.log``: everything that it said
+- ``job.json``: what its process reads; there while it runs
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightly_core.atomic import atomic_path
+from lightly_core.benchmarking.suite import Row
+from lightly_core.config.fields import Plain, plain
+from lightly_core.config.secrets import without_secrets
+from lightly_core.errors import ConfigError
+
+#: Settings that change no number in the table.
+_FREE = frozenset({"loader_args", "loggers", "max_skipped", "num_workers"})
+
+
+class RowFolder:
+    """Names of a row's files. Making one touches nothing.
+
+    Args:
+        root: Folder of the row.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings = root / "row.json"
+        self.job = root / "job.json"
+        self.run = root / "run"
+        self.sessions = root / "sessions.json"
+        self.trained = root / "trained.json"
+        self.evaluation = root / "evaluation.json"
+        self.result = root / "result.json"
+        self.failure = root / "failure.json"
+        self.log = root / "worker.log"
+        self.lock = root / ".lock"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether there is a training that can go on."""
+        return not self.trained.is_file() and (self.run / "checkpoints/last.ckpt").is_file()
+
+    def changes(self, row: Row) -> list[str]:
+        """Name the settings that differ from those that the row was started with."""
+        known = read(self.settings)
+        if known is None:
+            return []
+        return list(_differences(known["settings"], binding_settings(row), ""))
+
+    def forget(self, row: Row) -> None:
+        """Remove what the changed settings make worthless; training only if its own changed."""
+        known = read(self.settings) or {}
+        kept = (known.get("settings") or {}).get("run") == binding_settings(row)["run"]
+        for path in (self.settings, self.evaluation, self.result, self.failure):
+            path.unlink(missing_ok=True)
+        if not kept:
+            for path in (self.trained, self.sessions):
+                path.unlink(missing_ok=True)
+            # What lies there was written by a run of this row, for which `out` was made.
+            shutil.rmtree(self.run, ignore_errors=True)
+
+
+def binding_settings(row: Row) -> dict[str, Any]:
+    """Return the settings on which a row's numbers depend, as plain data without secrets."""
+    groups: dict[str, Any] = {"run": row.run, "evaluate": row.evaluate}
+    settings = {
+        name: group and {key: group[key] for key in sorted(group) if key not in _FREE}
+        for name, group in groups.items()
+    }
+    return dict(json.loads(json.dumps(without_secrets(plain(settings)))))
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return a short fingerprint of plain data."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write(path: Path, content: object) -> None:
+    """Write JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Plain:
+    """Return the content of a JSON file; None where there is none.
+
+    Raises:
+        ConfigError: It is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(
+            f"'{path}' is damaged: {error}\n  delete the folder '{path.parent}' to do the row anew"
+        ) from None
+
+
+def _differences(old: object, new: object, name: str) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        was, now = ("not set" if value is None else repr(value) for value in (old, new))
+        yield f"{name}: was {was}, now {now}"

@@ -1,0 +1,379 @@
+"""From a suite's file to checked rows: every mistake of every row is told before one starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from attrs import define, evolve
+
+from lightly_core.benchmarking.expansion import Draft, expand, unused
+from lightly_core.config.evaluate import EvaluateConfig
+from lightly_core.config.fields import Plain, nearest, plain
+from lightly_core.config.keyvalue import parse_pairs, read_toml
+from lightly_core.config.load import Settings, load_settings
+from lightly_core.config.merging import from_python, merge
+from lightly_core.config.settings import PythonObject
+from lightly_core.config.structure import structure
+from lightly_core.config.suite import Published, RowConfig, SuiteConfig
+from lightly_core.data.check import check_data, data_problems
+from lightly_core.errors import ConfigError, PluginError
+from lightly_core.plugins.catalog import Catalog
+
+T = TypeVar("T")
+
+#: Settings of a run that the suite makes itself, and what to set instead.
+_RUN_OWNED = {
+    "method": "the rows",
+    "out": "the suite's 'out'",
+    "overwrite": "the suite's 'overwrite'",
+    "resume": "the state of the row: an interrupted one goes on by itself",
+    "resume_interrupted": "the state of the row: an interrupted one goes on by itself",
+}
+#: Settings of an evaluation that follow from the row.
+_EVALUATE_OWNED = ("model", "checkpoint", "model_args", "data", "val_data", "out", "overwrite")
+#: Settings that a row's evaluation shares with its training where it names none.
+_SHARED = ("accelerator", "num_workers")
+#: Stands in a setting for the folder of the suite, so that a row can use another one's files.
+_OUT = "{out}"
+
+
+@define(frozen=True, kw_only=True)
+class Row:
+    """One row of the table.
+
+    Attributes:
+        name: Folder of the row below that of the suite.
+        label: What the table calls it.
+        method: Name of the method, as the suite gave it.
+        published: What others have measured.
+        run: Settings of the run as given, plain data without `out`.
+        evaluate: Settings of the evaluation as given, without those that follow from the row;
+            None: the row is not evaluated.
+        knn_k: Neighbours of the kNN accuracy that the table shows; None: no kNN is evaluated.
+        settings: The checked settings of the run.
+    """
+
+    name: str
+    label: str
+    method: str
+    published: Published | None
+    run: dict[str, Any]
+    evaluate: dict[str, Any] | None
+    knn_k: int | None
+    settings: Settings = attrs.field(repr=False, eq=False)
+
+    @property
+    def model(self) -> str:
+        """Name of the backbone."""
+        return str(self.settings.run.model)
+
+
+@define(frozen=True, kw_only=True)
+class Suite:
+    """A checked suite.
+
+    Attributes:
+        name: Its name.
+        folder: Where everything is written.
+        rows: All rows, in the order of the table.
+        chosen: Names of the rows that are to be run.
+        left_out: Methods that the suite leaves out, and why.
+        overwrite: Whether rows whose settings have changed are done anew.
+        unused: Methods that the file has settings for, but no row.
+    """
+
+    name: str
+    folder: Path
+    rows: tuple[Row, ...]
+    chosen: frozenset[str]
+    left_out: dict[str, str]
+    overwrite: bool
+    unused: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know before the rows start."""
+        notes = [f"{method} is left out: {why}" for method, why in self.left_out.items()]
+        if self.unused:
+            names = ", ".join(self.unused)
+            notes.append(f"settings without a row, of methods not installed or misspelt: {names}")
+        return tuple(notes)
+
+
+def load_suite(
+    *,
+    catalog: Catalog,
+    suite: str | Path,
+    pairs: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+    check_paths: bool = True,
+) -> Suite:
+    """Read a suite and check all its rows.
+
+    What is given beside the file overrules it: `run` and `evaluate` given so also overrule what a
+    row itself says.
+
+    Args:
+        catalog: What the plugins provide.
+        suite: The TOML file; paths in it are relative to the working directory.
+        pairs: Words of the form ``key=value``.
+        arguments: Python arguments; only those that the caller gave.
+        check_paths: Whether images and labels have to exist.
+
+    Raises:
+        ConfigError: All that is wrong, one entry of `problems` for each mistake.
+    """
+    above = merge(parse_pairs(pairs), from_python(arguments or {}), SuiteConfig)
+    config = structure(merge(read_toml(suite), above, SuiteConfig), SuiteConfig, path="suite")
+    drafts, problems = expand(config, catalog)
+    if check_paths:
+        problems += _image_problems(config)
+    if not drafts and not problems:
+        problems.append(
+            'suite.rows: there is no row; add [[rows]] with a method, or methods = "all"'
+        )
+    chosen = frozenset(_choose(config.chosen, drafts, problems))
+    told, unimportant = _Told(), _Told()
+    rows = []
+    for draft in drafts:
+        # A row that is not to be run stands in the table if it is right, and else does not.
+        tell = told if draft.name in chosen else unimportant
+        row = _check(draft, config, above, catalog, tell, check_paths)
+        if row is not None:
+            rows.append(row)
+    problems += told.lines(len(chosen))
+    if problems:
+        raise ConfigError.of(problems)
+    return Suite(
+        name=config.name,
+        folder=Path(config.folder).expanduser(),
+        rows=tuple(rows),
+        chosen=chosen,
+        left_out=dict(config.skip) if config.methods == "all" else {},
+        overwrite=config.overwrite,
+        unused=tuple(unused(config, drafts)),
+    )
+
+
+class _Told:
+    """Mistakes, and the rows that have each."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[str]] = {}
+
+    def add(self, row: str, texts: Sequence[str]) -> None:
+        for text in texts:
+            self._rows.setdefault(text, []).append(row)
+
+    def lines(self, num_rows: int) -> list[str]:
+        """Return one text a mistake; what is wrong in many rows is told once."""
+        found = []
+        for text, rows in self._rows.items():
+            names = ", ".join(f"'{row}'" for row in rows)
+            everywhere = len(rows) == num_rows > 1
+            where = "all rows" if everywhere else f"row{'s' * (len(rows) > 1)} {names}"
+            found.append(f"{where}: {text}")
+        return found
+
+    def attempt(self, row: str, make: Callable[[], T]) -> T | None:
+        """Return what `make` makes; None where it fails."""
+        try:
+            return make()
+        except ConfigError as error:
+            self.add(row, error.problems)
+        except PluginError as error:
+            self.add(row, [str(error)])
+        return None
+
+
+# --------------------------------------------------------------------------- one row
+
+
+def _check(
+    draft: Draft,
+    config: SuiteConfig,
+    above: Mapping[str, Any],
+    catalog: Catalog,
+    told: _Told,
+    check_paths: bool,
+) -> Row | None:
+    row = told.attempt(draft.name, lambda: structure(draft.about, RowConfig, path="row"))
+    if row is None:
+        return None
+    given = merge(draft.run, _mapping(above.get("run")))
+    told.add(draft.name, list(_owned(given, _RUN_OWNED)))
+    # What is wrong with the images of the suite has been told once, for all rows.
+    own_images = bool({"data", "val_data"} & given.keys())
+    look = check_paths and (own_images or not _image_problems(config))
+    given = {**_images(config), **given, "method": row.method}
+    folder = str(Path(config.folder).expanduser())
+    evaluate = _evaluation(row, config, above)
+    found = _read_evaluation(draft.name, evaluate, given, told, check_paths)
+    given = _with_same_neighbours(_filled(given, folder), found)
+    settings = told.attempt(
+        draft.name,
+        lambda: load_settings(
+            catalog=catalog,
+            arguments={
+                **{k: v for k, v in given.items() if k == "method" or k not in _RUN_OWNED},
+                "out": f"{folder}/{draft.name}/run",
+            },
+            checks=(check_data,) if look else (),
+        ),
+    )
+    told.add(draft.name, list(_objects(given)))
+    if settings is None:
+        return None
+    return Row(
+        name=draft.name,
+        label=row.label or row.method,
+        method=row.method,
+        published=Published.read(row.reference),
+        run=given,
+        evaluate=_filled(evaluate, folder) if found is not None else None,
+        knn_k=_first_k(found),
+        settings=settings,
+    )
+
+
+def _image_problems(config: SuiteConfig) -> list[str]:
+    images = {"train": config.data.train, "val": config.data.val}
+    return [
+        f"suite.data.{name}: {problem}"
+        for name, data in images.items()
+        if data is not None
+        for problem in data_problems(data)
+    ]
+
+
+def _images(config: SuiteConfig) -> dict[str, Any]:
+    images: dict[str, Any] = {"data": config.data.train}
+    if config.data.val is not None:
+        images["val_data"] = config.data.val
+    return images
+
+
+def _evaluation(
+    row: RowConfig, config: SuiteConfig, above: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Lay the settings of the evaluation over one another; None: there is none."""
+    if row.evaluate is False or config.evaluate is False:
+        return None
+    below = _mapping(config.evaluate)
+    given = merge(below, _mapping(row.evaluate), EvaluateConfig)
+    return merge(given, _mapping(above.get("evaluate")), EvaluateConfig)
+
+
+def _read_evaluation(
+    name: str,
+    given: dict[str, Any] | None,
+    run: Mapping[str, Any],
+    told: _Told,
+    check_paths: bool,
+) -> EvaluateConfig | None:
+    """Check the settings of the evaluation; those of the training that it shares are added."""
+    if given is None:
+        return None
+    told.add(name, list(_owned(given, dict.fromkeys(_EVALUATE_OWNED, "the row's own settings"))))
+    told.add(name, list(_objects(given)))
+    for key in _SHARED:
+        if key in run:
+            given.setdefault(key, run[key])
+    images = {key: run[key] for key in ("data", "val_data") if key in run}
+    options = told.attempt(
+        name,
+        lambda: structure(
+            {
+                **{k: v for k, v in given.items() if k not in _EVALUATE_OWNED},
+                **images,
+                "model": "m",
+            },
+            EvaluateConfig,
+            path="evaluate",
+        ),
+    )
+    if options is None:
+        return None
+    from lightly_core.evaluation.request import evaluate_problems
+
+    # Whether the images are there is told once, for `data`.
+    texts = evaluate_problems(evolve(options, data="builtin:digits", val_data=options.val_data))
+    ignored: tuple[str, ...] = ("config.data:", "config.val_data:")
+    if not check_paths:
+        ignored += ("config.labels:", "config.val_labels:")
+    told.add(
+        name,
+        [text.replace("config.", "evaluate.") for text in texts if not text.startswith(ignored)],
+    )
+    return options
+
+
+def _with_same_neighbours(run: dict[str, Any], evaluation: EvaluateConfig | None) -> dict[str, Any]:
+    """Let the kNN during training compare as the one afterwards, where the row says nothing."""
+    if evaluation is None or evaluation.knn is None:
+        return run
+    callbacks = run.get("callbacks") or {}
+    knn = callbacks.get("knn", {}) if isinstance(callbacks, Mapping) else None
+    if not isinstance(knn, Mapping):
+        return run  # switched off, or a mistake that is told elsewhere
+    same = {"k": _first_k(evaluation), "temperature": evaluation.knn.temperature}
+    return {**run, "callbacks": {**callbacks, "knn": {**same, **knn}}}
+
+
+def _first_k(evaluation: EvaluateConfig | None) -> int | None:
+    if evaluation is None or evaluation.knn is None:
+        return None
+    k = evaluation.knn.k
+    return k[0] if isinstance(k, tuple) else k
+
+
+def _owned(given: Mapping[str, Any], owned: Mapping[str, str]) -> Iterator[str]:
+    for key, instead in owned.items():
+        if key in given:
+            yield f"'{key}' cannot be set here, it follows from {instead}; leave it out"
+
+
+def _objects(given: Mapping[str, Any]) -> Iterator[str]:
+    """Name what cannot be handed to another process."""
+    for key, value in given.items():
+        if isinstance(value, PythonObject) or plain(value) != _as_lists(value):
+            yield f"{key}: a suite takes plain data only, since each row runs in its own process"
+
+
+def _as_lists(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _as_lists(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_lists(member) for member in value]
+    return value
+
+
+def _filled(value: Plain, folder: str) -> Plain:
+    """Put the suite's folder where ``{out}`` stands."""
+    if isinstance(value, str):
+        return value.replace(_OUT, folder)
+    if isinstance(value, Mapping):
+        return {key: _filled(member, folder) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_filled(member, folder) for member in value]
+    return value
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _choose(words: Sequence[str], drafts: Sequence[Draft], problems: list[str]) -> Iterator[str]:
+    """Yield the names of the rows that `only` means."""
+    if not words:
+        yield from (draft.name for draft in drafts)
+    known = dict.fromkeys(name for draft in drafts for name in (draft.name, draft.method))
+    for word in words:
+        if word not in known:
+            near = nearest(word, known)
+            hint = f", did you mean '{near}'?" if near else f"; there are: {', '.join(known)}"
+            problems.append(f"suite.only: no row is called '{word}'{hint}")
+        yield from (draft.name for draft in drafts if word in (draft.name, draft.method))

@@ -1,0 +1,196 @@
+"""One row in a process of its own: ``python -m lightly_core.benchmarking.worker JOB.json``.
+
+With several devices, Lightning starts the same command once more for each; all of them train, the
+first one evaluates and writes.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+import lightly_core
+from lightly_core.benchmarking import state
+from lightly_core.benchmarking.measured import read_curves
+from lightly_core.engine.rank import is_first_process
+from lightly_core.engine.result import RunResult
+from lightly_core.errors import LightlyError, RunError, RunInterrupted
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: list[str]) -> int:
+    """Train and evaluate one row.
+
+    Args:
+        argv: Path of the job: a JSON object with the folder of the row, the plugins to leave
+            out, the settings of the run and of the evaluation.
+
+    Returns:
+        0: done. 1: failed, the reason is in ``failure.json``. 130: interrupted, after saving.
+    """
+    job: dict[str, Any] = state.read(Path(argv[0]))
+    folder = state.RowFolder(Path(job["folder"]))
+    try:
+        _configure_plugins(job)
+        with _held(folder):
+            _train(job, folder)
+            if is_first_process():
+                _evaluate(job, folder)
+                _finish(job, folder)
+    except (KeyboardInterrupt, RunInterrupted) as error:
+        print(str(error) or "interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if not isinstance(error, LightlyError):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        if is_first_process():
+            kind = "" if isinstance(error, LightlyError) else f"{type(error).__name__}: "
+            state.write(folder.failure, {"error": f"{kind}{error}"})
+        return EXIT_FAILED
+    return 0
+
+
+def _configure_plugins(job: dict[str, Any]) -> None:
+    from lightly_core.plugins.discovery import configure
+
+    configure(block=job["blocked_plugins"])
+
+
+@contextmanager
+def _held(folder: state.RowFolder) -> Iterator[None]:
+    """Keep a second process away from the row, such as that of a suite started twice."""
+    if not is_first_process():
+        yield
+        return
+    try:
+        with FileLock(folder.lock, timeout=0):
+            yield
+    except Timeout:
+        raise RunError(
+            f"'{folder.root}' is in use by another process; wait until it has ended, or stop it"
+        ) from None
+
+
+# --------------------------------------------------------------------------- training
+
+
+def _train(job: dict[str, Any], folder: state.RowFolder) -> None:
+    if folder.trained.is_file():
+        return
+    started = time.perf_counter()
+    try:
+        result = lightly_core.pretrain(**job["run"])
+    finally:
+        if is_first_process():
+            _note_session(folder, time.perf_counter() - started)
+    if is_first_process():
+        _note_training(folder, result)
+
+
+def _note_session(folder: state.RowFolder, seconds: float) -> None:
+    session = {
+        "seconds": seconds,
+        "device_memory": _device_memory(),
+        "process_memory": _process_memory(),
+    }
+    state.write(folder.sessions, [*(state.read(folder.sessions) or []), session])
+
+
+def _note_training(folder: state.RowFolder, result: RunResult) -> None:
+    config = state.read(folder.run / "config.json")
+    derived = config["derived"]
+    sessions = state.read(folder.sessions)
+    notes = [] if result.collapse is None else [result.collapse]
+    if len(sessions) > 1:
+        notes.append(f"trained in {len(sessions)} sessions, whose times are added up")
+    content = {
+        "epochs": config["epochs"],
+        "batch_size": derived["effective_batch_size"],
+        "steps": derived["total_steps"],
+        "accelerator": config["accelerator"],
+        "precision": config["precision"],
+        "world_size": derived["world_size"],
+        "seconds": sum(session["seconds"] for session in sessions),
+        "device_memory": _most(sessions, "device_memory"),
+        "process_memory": _most(sessions, "process_memory"),
+        "curves": read_curves(folder.run / "metrics.jsonl", derived["steps_per_epoch"]),
+        "num_skipped": result.num_skipped,
+        "notes": notes,
+    }
+    state.write(folder.trained, content)
+
+
+def _most(sessions: list[dict[str, Any]], key: str) -> int | None:
+    known = [session[key] for session in sessions if session[key] is not None]
+    return max(known, default=None)
+
+
+def _device_memory() -> int | None:
+    """Return the most bytes of any CUDA device that tensors of this process have taken."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    devices = range(torch.cuda.device_count())
+    # Nothing taken: the row ran elsewhere, such as on the CPU of a machine that has both.
+    return max(torch.cuda.max_memory_allocated(device) for device in devices) or None
+
+
+def _process_memory() -> int | None:
+    """Return the most bytes of main memory that this process has had."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+# --------------------------------------------------------------------------- evaluation
+
+
+def _evaluate(job: dict[str, Any], folder: state.RowFolder) -> None:
+    if job["evaluate"] is None or folder.evaluation.is_file():
+        return
+    _leave_process_group()
+    lightly_core.evaluate(
+        **job["evaluate"], model=str(folder.run), out=str(folder.evaluation), overwrite=True
+    )
+
+
+def _leave_process_group() -> None:
+    """Give training's memory back, and stop waiting for processes that have ended."""
+    import torch
+
+    gc.collect()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _finish(job: dict[str, Any], folder: state.RowFolder) -> None:
+    evaluation = state.read(folder.evaluation) if job["evaluate"] is not None else None
+    content = {
+        **state.read(folder.settings),
+        "versions": {"lightly_core": lightly_core.__version__},
+        "trained": state.read(folder.trained),
+        "evaluation": evaluation["results"] if evaluation is not None else [],
+    }
+    state.write(folder.result, content)
+    folder.failure.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,144 @@
+"""A small suite, and rows whose files are made here instead of by training."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lightly_core.benchmarking import runner, state
+from lightly_core.benchmarking.planning import Plan
+from lightly_core.benchmarking.suite import load_suite
+from lightly_core.plugins.discovery import discover
+
+SUITE = """
+name = "tiny"
+out = "{folder}/out"
+
+[data]
+train = "builtin:digits"
+
+[run]
+model = "timm/test_resnet"
+epochs = 4
+transform_args.image_size = 32
+
+[[rows]]
+method = "simclr"
+sizes = [{{ batch_size = 64, reference = 0.5 }}, {{ batch_size = 128, epochs = 2 }}]
+"""
+
+
+@pytest.fixture(scope="session")
+def catalog():
+    return discover().catalog
+
+
+@pytest.fixture
+def suite_file(tmp_path):
+    """Write a suite's file; `text` is put behind the small suite, or takes its place."""
+
+    def write(text="", *, whole=None):
+        path = tmp_path / "suite.toml"
+        path.write_text((SUITE if whole is None else whole).format(folder=tmp_path) + text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def load(catalog, suite_file):
+    """Load the small suite, with settings of the command line."""
+
+    def read(*pairs, text="", whole=None, check_paths=True):
+        file = suite_file(text, whole=whole)
+        return load_suite(catalog=catalog, suite=file, pairs=pairs, check_paths=check_paths)
+
+    return read
+
+
+def trained(curve=((0, 0.3), (2, 0.6), (4, 0.5)), **changes):
+    values = {
+        "epochs": 4,
+        "batch_size": 64,
+        "seconds": 90.0,
+        "device_memory": None,
+        "process_memory": 2_000_000_000,
+        "curves": {"knn/top1": [list(point) for point in curve]} if curve else {},
+        "notes": [],
+    }
+    return {**values, **changes}
+
+
+def evaluated(knn=0.5, linear=0.7, k=20):
+    shared = {"device": "cpu"}
+    return [
+        {"protocol": "knn", "settings": {"k": k}, "top1": knn, "top5": 0.9, **shared},
+        {"protocol": "linear", "settings": {}, "top1": linear, "top5": 0.95, **shared},
+    ]
+
+
+@pytest.fixture
+def made():
+    """Write what a row that has finished leaves behind."""
+
+    def write(suite, name, training=None, evaluation=None):
+        (row,) = (row for row in suite.rows if row.name == name)
+        folder = state.RowFolder(suite.folder / name)
+        folder.root.mkdir(parents=True, exist_ok=True)
+        settings = {"settings": state.binding_settings(row)}
+        results = evaluated() if evaluation is None else evaluation
+        state.write(folder.settings, settings)
+        state.write(folder.trained, training or trained())
+        state.write(folder.evaluation, {"results": results})
+        state.write(folder.result, {**settings, "evaluation": results})
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def training():
+    """Make the content of trained.json, with changes."""
+    return trained
+
+
+@pytest.fixture
+def evaluation():
+    """Make the content of evaluation.json, with changes."""
+    return evaluated
+
+
+@pytest.fixture
+def workers(monkeypatch, made):
+    """Stand in for the processes; `workers.acts[name]` is called in place of a row's process."""
+
+    class Workers:
+        def __init__(self):
+            self.jobs = []
+            self.acts = {}
+            self.suite = None
+
+    workers = Workers()
+
+    class FakeWorker:
+        def __init__(self, command, log, look):
+            with open(command[-1]) as file:
+                self.job = json.load(file)
+            self.num_stops = 0
+
+        def run(self):
+            workers.jobs.append(self.job)
+            name = self.job["folder"].rpartition("/")[2]
+            act = workers.acts.get(name)
+            if act is not None:
+                return act(self) or 0
+            made(workers.suite, name)
+            return 0
+
+    def plan_rows(rows, blocked):
+        return [Plan(steps=7, batch_size=64, accelerator="cpu") for _ in rows]
+
+    monkeypatch.setattr(runner, "Worker", FakeWorker)
+    monkeypatch.setattr(runner, "plan_rows", plan_rows)
+    return workers

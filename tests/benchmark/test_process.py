@@ -1,0 +1,133 @@
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from lightly_core.benchmarking import process
+from lightly_core.benchmarking.planning import plan_rows
+from lightly_core.benchmarking.process import Worker, how_it_ended
+
+#: Counts the times it is asked to stop, says when it is ready, and stops the second time.
+COUNTING = """
+import signal, sys, time
+count = 0
+def stop(number, frame):
+    global count
+    count += 1
+    if count == {times}:
+        print("asked", count, flush=True)
+        sys.exit(130)
+signal.signal(signal.SIGINT, stop)
+print("ready", flush=True)
+time.sleep(30)
+time.sleep(30)
+"""
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Run code in a worker; `during` is called with the log once it says "ready"."""
+    monkeypatch.setattr(process, "_POLL_SECONDS", 0.05)
+    log = tmp_path / "worker.log"
+
+    def run(code, during=None):
+        done = []
+
+        def look():
+            if during is not None and not done and log.exists() and "ready" in log.read_text():
+                done.append(True)
+                during()
+
+        worker = Worker([sys.executable, "-c", code], log, look)
+        return worker, worker.run(), log.read_text()
+
+    return run
+
+
+def test_what_the_process_says_is_in_the_log_and_added_to_it(start):
+    _, code, _ = start("import sys; print('one'); sys.exit(3)")
+    assert code == 3
+    _, code, log = start("import sys; print('two', file=sys.stderr)")
+    assert (code, log.split()) == (0, ["one", "two"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_process_once(start, number):
+    before = signal.getsignal(number)
+    worker, code, log = start(COUNTING.format(times=1), during=lambda: os.kill(os.getpid(), number))
+    assert (code, worker.num_stops) == (130, 1)
+    assert "asked 1" in log
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(("counts_to", "presses", "expected"), [(2, 2, 130), (9, 3, -9)])
+def test_a_second_press_reaches_it_too_and_a_third_one_kills(start, counts_to, presses, expected):
+    def press():
+        for _ in range(presses):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+
+    assert start(COUNTING.format(times=counts_to), during=press)[1] == expected
+
+
+def test_it_leads_a_group_of_its_own_so_that_a_terminal_does_not_press_twice(start):
+    _, _, log = start("import os; print(os.getpgid(0) == os.getpid())")
+    assert log.strip() == "True"
+
+
+def test_it_runs_beside_other_threads_where_signals_cannot_be_heard(start):
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(start("pass")[1]))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+def test_a_process_is_not_left_behind_by_an_exception(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "_POLL_SECONDS", 0.05)
+    log = tmp_path / "log"
+
+    def look():
+        if log.read_text():
+            raise KeyError
+
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(30)"
+    with pytest.raises(KeyError):
+        Worker([sys.executable, "-c", code], log, look).run()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
+
+
+def test_exit_codes_in_words():
+    assert how_it_ended(1) == "the process ended with code 1"
+    assert "SIGSEGV" in how_it_ended(-11)
+    assert "lack of memory" in how_it_ended(-9)
+
+
+def test_rows_are_planned_in_another_process(load):
+    suite = load(text='[[rows]]\nmethod = "simclr"\nbatch_size = 100\ndevices = 3\n')
+    first, second, third = plan_rows(suite.rows, ())
+    # 1,797 digits, incomplete batches dropped: 28 batches of 64 in 4 epochs, 14 of 128 in 2.
+    assert (first.num_images, first.epochs, first.steps) == (1797, 4, 4 * 28)
+    assert (second.batch_size, second.steps) == (128, 2 * 14)
+    assert "100 images cannot be shared equally by 3 devices" in third.problems[0]
+
+
+def test_progress_reads_the_last_complete_step(tmp_path, monkeypatch, capsys):
+    from lightly_core.benchmarking import runner
+    from lightly_core.benchmarking.state import RowFolder
+
+    folder = RowFolder(tmp_path)
+    folder.run.mkdir()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    look = runner._progress(folder, 20)
+    look()
+    assert capsys.readouterr().err == ""
+    lines = [json.dumps({"step": step}) for step in (5, 10)]
+    (folder.run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    look()
+    assert "step 10 of 20" in capsys.readouterr().err

@@ -1,0 +1,217 @@
+import json
+import stat
+
+import pytest
+from filelock import FileLock
+
+from lightly_core.benchmarking import runner, state
+from lightly_core.benchmarking.planning import Plan
+from lightly_core.benchmarking.runner import row_results, run_suite
+from lightly_core.errors import ConfigError, RunError, RunInterrupted
+
+
+@pytest.fixture
+def run(load, workers):
+    """Run the small suite; gives results, and what was said and written."""
+
+    def call(*pairs, text=""):
+        suite = workers.suite = load(*pairs, text=text)
+        said, written = [], []
+        call.said, call.written = said, written
+        return run_suite(suite, write=written.append, say=said.append)
+
+    return call
+
+
+def names(workers):
+    return [job["folder"].rpartition("/")[2] for job in workers.jobs]
+
+
+def test_all_rows_run_and_the_tables_are_written_after_each(run, workers):
+    results = run()
+    assert [result.state for result in results] == ["finished", "finished"]
+    assert results[0].measured.scores.knn_top1 == 0.5
+    states = [[result.state for result in results] for results in run.written]
+    assert states == [["waiting"] * 2, ["finished", "waiting"], ["finished"] * 2]
+
+
+def test_finished_rows_are_kept(run, workers):
+    run("only=simclr-b64")
+    run()
+    assert names(workers) == ["simclr-b64", "simclr-b128-e2"]
+
+
+def test_rows_that_were_never_wanted_are_not_in_the_results(run):
+    assert [result.row.name for result in run("only=simclr-b64")] == ["simclr-b64"]
+    assert [result.row.name for result in run("only=simclr-b128-e2")] == [
+        "simclr-b64",
+        "simclr-b128-e2",
+    ]
+
+
+def test_a_row_that_fails_stops_no_other_and_is_tried_again(run, workers):
+    def fail(worker):
+        state.write(state.RowFolder(workers.suite.folder / "simclr-b64").failure, {"error": "no!"})
+        return 1
+
+    workers.acts["simclr-b64"] = fail
+    results = run()
+    assert [(result.state, result.error) for result in results] == [
+        ("failed", "no!"),
+        ("finished", None),
+    ]
+    workers.acts.clear()
+    assert [result.state for result in run()] == ["finished", "finished"]
+
+
+def test_a_process_that_dies_without_a_word_is_a_failure_with_its_signal(run, workers):
+    workers.acts["simclr-b64"] = lambda worker: -9
+    failed = run()[0]
+    assert failed.state == "failed"
+    assert "SIGKILL" in failed.error
+
+
+def test_ctrl_c_writes_the_tables_and_starts_no_further_row(run, workers):
+    def stop(worker):
+        worker.num_stops = 1
+        return 130
+
+    workers.acts["simclr-b64"] = stop
+    with pytest.raises(RunInterrupted, match="row 'simclr-b64'"):
+        run()
+    assert names(workers) == ["simclr-b64"]
+    assert [result.state for result in run.written[-1]] == ["interrupted", "waiting"]
+
+
+def test_an_interrupted_training_goes_on_and_one_without_checkpoint_starts_anew(run, workers):
+    run_folder = None
+
+    def stop(worker):
+        nonlocal run_folder
+        run_folder = state.RowFolder(workers.suite.folder / "simclr-b64").run
+        run_folder.mkdir()
+        worker.num_stops = 1
+        return 130
+
+    workers.acts["simclr-b64"] = stop
+    with pytest.raises(RunInterrupted):
+        run("only=simclr-b64")
+    workers.acts.clear()
+    workers.acts["simclr-b64"] = lambda worker: 1
+    run("only=simclr-b64")
+    (run_folder / "checkpoints").mkdir()
+    (run_folder / "checkpoints/last.ckpt").touch()
+    run("only=simclr-b64")
+    starts = [
+        {key: job["run"].get(key) for key in ("overwrite", "resume_interrupted")}
+        for job in workers.jobs
+    ]
+    assert starts == [
+        {"overwrite": None, "resume_interrupted": None},
+        {"overwrite": True, "resume_interrupted": None},
+        {"overwrite": None, "resume_interrupted": True},
+    ]
+
+
+def test_changed_settings_are_refused_with_the_difference(run, workers):
+    run()
+    with pytest.raises(ConfigError, match=r"simclr-b64: run.epochs: was 4, now 9") as caught:
+        run("run.epochs=9")
+    assert "simclr-b128-e2: run.epochs: was 2, now 9" in str(caught.value)
+    assert len(workers.jobs) == 2
+
+
+def test_overwrite_does_the_changed_rows_anew_and_no_other(run, workers):
+    run()
+    # The second row has its own epochs, the first has those of [run].
+    file_text = "[overrides.simclr]\nepochs = 5\n"
+    run("overwrite=true", text=file_text)
+    assert names(workers) == ["simclr-b64", "simclr-b128-e2", "simclr-b64"]
+
+
+def test_settings_that_change_no_number_may_change(run, workers):
+    run("run.num_workers=1")
+    run("run.num_workers=0", "run.loader_args.prefetch_factor=2")
+    assert len(workers.jobs) == 2
+
+
+def test_a_changed_evaluation_keeps_the_training(run, workers):
+    run("only=simclr-b64")
+    folder = state.RowFolder(workers.suite.folder / "simclr-b64")
+    folder.run.mkdir()
+    seen = []
+    workers.acts["simclr-b64"] = lambda worker: seen.append(
+        (folder.trained.is_file(), folder.run.is_dir(), folder.evaluation.is_file())
+    )
+    run("only=simclr-b64", "evaluate.linear=false", "overwrite=true")
+    assert seen == [(True, True, False)]
+    run("only=simclr-b64", "run.seed=3", "evaluate.linear=false", "overwrite=true")
+    assert seen[1] == (False, False, False)
+
+
+def test_rows_that_cannot_run_here_are_all_named_before_one_starts(run, workers, monkeypatch):
+    def plan_rows(rows, blocked):
+        return [Plan(problems=(f"no room for {row.name}",)) for row in rows]
+
+    monkeypatch.setattr(runner, "plan_rows", plan_rows)
+    with pytest.raises(ConfigError) as caught:
+        run()
+    assert caught.value.problems == (
+        "row 'simclr-b64': no room for simclr-b64",
+        "row 'simclr-b128-e2': no room for simclr-b128-e2",
+    )
+    assert workers.jobs == []
+    assert not workers.suite.folder.exists()
+
+
+def test_a_second_process_is_refused(run, load, workers):
+    folder = load().folder
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(RunError, match="another process"):
+        run()
+    assert workers.jobs == []
+
+
+def test_keys_of_addresses_are_read_by_the_process_only_and_written_nowhere(run, workers):
+    modes = []
+
+    def look(worker):
+        job = workers.suite.folder / "distillationv1/job.json"
+        modes.append(stat.S_IMODE(job.stat().st_mode))
+        return 1
+
+    workers.acts["distillationv1"] = look
+    text = """
+[[rows]]
+method = "distillationv1"
+method_args.teacher_url = "https://somewhere/file?key=secret"
+"""
+    run("only=distillationv1", text=text)
+    assert "secret" in workers.jobs[0]["run"]["method_args"]["teacher_url"]
+    assert modes == [0o600]
+    left = [path for path in workers.suite.folder.rglob("*") if path.is_file()]
+    assert not (workers.suite.folder / "distillationv1/job.json").exists()
+    assert all("secret" not in path.read_text() for path in left)
+
+
+def test_a_damaged_file_is_named(run, workers):
+    run()
+    folder = state.RowFolder(workers.suite.folder / "simclr-b64")
+    folder.settings.write_text("{")
+    with pytest.raises(ConfigError, match="is damaged"):
+        run()
+
+
+def test_numbers_of_other_settings_are_not_shown(run, load):
+    run()
+    (first, _) = row_results(load("run.epochs=9"))
+    assert (first.state, first.measured) == ("waiting", None)
+
+
+def test_the_job_names_images_for_training_and_evaluation(run, workers):
+    run("only=simclr-b64", "evaluate.seed=3")
+    (job,) = workers.jobs
+    assert job["run"]["data"] == job["evaluate"]["data"] == "builtin:digits"
+    assert job["evaluate"]["seed"] == 3
+    settings = json.loads((workers.suite.folder / "simclr-b64/row.json").read_text())
+    assert settings["settings"]["run"]["batch_size"] == 64

@@ -1,0 +1,133 @@
+import json
+
+import pytest
+
+import lightly_core
+from lightly_core.benchmarking import state, worker
+from lightly_core.engine.result import RunResult
+from lightly_core.errors import RunError, RunInterrupted
+
+
+@pytest.fixture
+def row(tmp_path, monkeypatch):
+    """A job, and stand-ins for `pretrain` and `evaluate` that record their arguments."""
+
+    class Row:
+        def __init__(self):
+            self.folder = state.RowFolder(tmp_path / "row")
+            self.folder.root.mkdir()
+            self.calls = []
+            self.error = None
+            self.evaluate = {"data": "images"}
+            state.write(self.folder.settings, {"name": "row", "settings": {}})
+
+        def start(self):
+            job = {
+                "folder": str(self.folder.root),
+                "blocked_plugins": [],
+                "run": {"out": str(self.folder.run), "epochs": 2},
+                "evaluate": self.evaluate,
+            }
+            self.folder.job.write_text(json.dumps(job))
+            return worker.main([str(self.folder.job)])
+
+    row = Row()
+
+    def pretrain(**settings):
+        row.calls.append(("pretrain", settings))
+        if row.error is not None:
+            raise row.error
+        derived = {
+            "effective_batch_size": 8,
+            "total_steps": 20,
+            "steps_per_epoch": 10,
+            "world_size": 1,
+        }
+        shared = {"epochs": 2, "accelerator": "cpu", "precision": "32-true"}
+        state.write(row.folder.run / "config.json", {**shared, "derived": derived})
+        (row.folder.run / "metrics.jsonl").write_text('{"step": 20, "knn/top1": 0.5}\n')
+        return RunResult(folder=row.folder.run, collapse="it collapsed")
+
+    def evaluate(**settings):
+        row.calls.append(("evaluate", settings))
+        if row.error is not None:
+            raise row.error
+        results = [{"protocol": "knn", "settings": {"k": 20}, "top1": 0.5, "top5": 0.9}]
+        state.write(row.folder.evaluation, {"results": results})
+
+    monkeypatch.setattr(lightly_core, "pretrain", pretrain)
+    monkeypatch.setattr(lightly_core, "evaluate", evaluate)
+    return row
+
+
+def names(row):
+    return [name for name, _ in row.calls]
+
+
+def test_it_trains_evaluates_what_was_exported_and_notes_what_it_took(row):
+    assert row.start() == 0
+    assert names(row) == ["pretrain", "evaluate"]
+    assert row.calls[1][1] == {
+        "data": "images",
+        "model": str(row.folder.run),
+        "out": str(row.folder.evaluation),
+        "overwrite": True,
+    }
+    result = state.read(row.folder.result)
+    assert result["evaluation"][0]["top1"] == 0.5
+    trained = result["trained"]
+    assert trained["seconds"] > 0
+    assert trained["process_memory"] > 10_000_000
+    assert trained["curves"] == {"knn/top1": [[2.0, 0.5]]}
+    assert trained["notes"] == ["it collapsed"]
+
+
+def test_a_row_without_evaluation_is_only_trained(row):
+    row.evaluate = None
+    assert row.start() == 0
+    assert names(row) == ["pretrain"]
+    assert state.read(row.folder.result)["evaluation"] == []
+
+
+def test_a_mistake_is_written_down_and_what_is_trained_is_not_trained_again(row):
+    row.error = RunError("no evaluation today")
+    assert row.start() == 1
+    assert state.read(row.folder.failure) == {"error": "no evaluation today"}
+    row.error = None
+    row.folder.evaluation.unlink(missing_ok=True)
+    assert row.start() == 0
+    row.folder.result.unlink()
+    row.folder.evaluation.unlink()
+    row.error = ValueError("a bug")
+    assert row.start() == 1
+    assert state.read(row.folder.failure) == {"error": "ValueError: a bug"}
+    assert names(row) == ["pretrain", "pretrain", "evaluate", "evaluate"]
+
+
+def test_the_time_of_an_interrupted_session_counts(row):
+    row.error = RunInterrupted("stopped after step 3")
+    assert row.start() == 130
+    assert not row.folder.failure.exists()
+    assert len(state.read(row.folder.sessions)) == 1
+    row.error = None
+    assert row.start() == 0
+    trained = state.read(row.folder.trained)
+    assert trained["seconds"] == sum(s["seconds"] for s in state.read(row.folder.sessions))
+    assert any("2 sessions" in note for note in trained["notes"])
+
+
+def test_further_processes_train_and_write_nothing(row, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert row.start() == 0
+    assert names(row) == ["pretrain"]
+    assert not row.folder.trained.exists()
+    assert not row.folder.sessions.exists()
+
+
+def test_a_row_that_another_process_runs_is_left_alone(row):
+    from filelock import FileLock
+
+    with FileLock(row.folder.lock):
+        assert row.start() == 1
+    assert "in use by another process" in state.read(row.folder.failure)["error"]
+    assert row.calls == []

@@ -24,6 +24,9 @@ EXIT_INTERRUPTED = 130
 #: Module and one line of help by command, in the order of the help.
 COMMANDS = {
     "run": "pretrain a backbone on your images",
+    "embed": "write the features of images to a file",
+    "evaluate": "measure a network on labelled images",
+    "benchmark": "run a suite of methods and compare them in one table",
     "methods": "list pretraining methods",
     "models": "list models",
     "plugins": "list installed plugins and what became of each",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
-from lightly_core.cli.parser import Parser, command_parser, near, option_names, use_plugins
+from lightly_core.cli.parser import Parser, near, option_names, use_plugins
+from lightly_core.cli.settings_words import check_words, settings_parser
 from lightly_core.errors import ConfigError
 
 _EPILOG = """\
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     if wants_help:
         _print_help(parser, words)
         return 0
-    _check_words(words, option_names(parser))
+    from lightly_core.config.settings import RunConfig
+
+    check_words(words, option_names(parser), RunConfig)
     from lightly_core.api import pretrain_from_command_line
 
     pretrain_from_command_line(parsed.config, words, parsed.dry_run)
@@ -34,14 +37,13 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
 
 
 def _parser() -> Parser:
-    parser = command_parser(
+    parser = settings_parser(
         "run",
-        usage="[--config FILE] [--dry-run] KEY=VALUE ...",
         description="Pretrain a backbone on your images. "
         "The settings out, data and model are required.",
         epilog=_EPILOG,
+        flags="[--dry-run]",
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -91,54 +93,6 @@ def _method_help(name: str, optimizer: str) -> str:
             class_help(config.default_optimizer(optimizer), "optim_args").rstrip(),
         ]
     )
-
-
-def _check_words(words: Sequence[str], flags: Sequence[str]) -> None:
-    """Refuse what is no ``key=value``, with the form in which it would be one.
-
-    Raises:
-        ConfigError: Names every wrong word.
-    """
-    problems = []
-    taken = False
-    for position, word in enumerate(words):
-        following = words[position + 1] if position + 1 < len(words) else ""
-        if taken:  # It was told as the value of the option before it.
-            taken = False
-        elif word.startswith("-"):
-            taken = "=" not in word and bool(following) and not _is_setting(following)
-            problems.append(_about_option(word, following if taken else "", flags))
-        elif not _is_setting(word):
-            problems.append(_about_bare_word(word))
-    if problems:
-        raise ConfigError.of(problems)
-
-
-def _is_setting(word: str) -> bool:
-    return "=" in word and not word.startswith(("-", "="))
-
-
-def _about_option(word: str, value: str, flags: Sequence[str]) -> str:
-    """Say how to write what looks like an option; `value` is the word behind it, or empty."""
-    from attrs import fields_dict
-
-    from lightly_core.config.settings import RunConfig
-
-    key, equals, text = word.lstrip("-").partition("=")
-    key = key.replace("-", "_")
-    setting = fields_dict(RunConfig).get(key.partition(".")[0])
-    guess = near(word.partition("=")[0], flags)
-    if setting is None and (guess or not key):
-        return f"unknown option '{word}'{guess}"
-    if not equals:
-        text = value or ("true" if setting and setting.type in (bool, "bool") else "VALUE")
-    return f"unknown option '{word}': settings have no dashes, write {key}={text}"
-
-
-def _about_bare_word(word: str) -> str:
-    if word.endswith(".toml"):
-        return f"expected key=value, got '{word}': write --config {word}"
-    return f"expected key=value, got '{word}'"
 
 
 def _key_and_value(word: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ LISTS = ["--help", "methods", "models", "plugins", "plugins -v", "models --json"
 HELPS = [
     "run --help",
     "run method=simclr --help",
+    "embed --help",
     "plugin --help",
     "plugin check --help",
 ]

@@ -2,13 +2,16 @@ import importlib
 
 import pytest
 
-from lightly_core.cli import main, parser, plugin
+from lightly_core.cli import main, parser, plugin, settings_words
 
 EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version"}
 
 #: All flags there are. A new one is a promise to every user: think twice, then add it here.
 FLAGS = {
     "run": {"--config", "--dry-run"},
+    "embed": {"--config"},
+    "evaluate": {"--config"},
+    "benchmark": {"--dry-run"},
     "methods": {"--json"},
     "models": {"--json", "--live"},
     "plugins": {"--json", "-v", "--verbose"},
@@ -33,8 +36,9 @@ def test_the_flags_are_those_listed_here(command, monkeypatch, run):
         return made[-1]
 
     words = command.split()
-    module = importlib.import_module(f"lightly_core.cli.{words[0]}")
-    monkeypatch.setattr(module, "command_parser", remember)
+    for module in (importlib.import_module(f"lightly_core.cli.{words[0]}"), settings_words):
+        if hasattr(module, "command_parser"):
+            monkeypatch.setattr(module, "command_parser", remember)
     run(*words, "--help")
     (made_parser,) = made
     assert set(parser.option_names(made_parser)) == FLAGS[command] | EVERYWHERE | {"-h", "--help"}

@@ -37,7 +37,7 @@ def test_version(run, arguments):
         (
             ("method",),
             "error: unknown command 'method', did you mean 'methods'?\n"
-            "  commands are: run, methods, models, plugins, plugin\n",
+            "  commands are: run, embed, evaluate, benchmark, methods, models, plugins, plugin\n",
         ),
         (("xyz",), "error: unknown command 'xyz'\n  commands are:"),
         (("epochs=3",), "error: expected a command, got the setting 'epochs=3'\n"),

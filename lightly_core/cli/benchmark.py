@@ -1,0 +1,110 @@
+"""`lightly benchmark`: run a suite of methods and compare them in one table."""
+
+from __future__ import annotations
+
+import shlex
+from argparse import Namespace
+from collections.abc import Sequence
+
+from lightly_core.cli.parser import Parser, command_parser, option_names, use_plugins
+from lightly_core.cli.settings_words import check_words
+from lightly_core.cli.table import print_table
+from lightly_core.errors import ConfigError
+
+_EPILOG = """\
+Each row runs in a process of its own: it pretrains, then evaluates. The same command goes on with a
+suite that was interrupted; rows that have finished are kept, rows that failed are tried again.
+Settings on the command line win over the file; run.KEY and evaluate.KEY over what rows say too.
+
+  lightly benchmark examples/benchmarks/smoke.toml
+  lightly benchmark suite.toml only=simclr,dino run.epochs=2 data.train=images out=out/try
+"""
+
+
+def main(arguments: Sequence[str], options: Namespace) -> int:
+    """Run a suite, or explain how to.
+
+    Returns:
+        0; 1 where a row failed that was to be run.
+    """
+    parser = _parser()
+    wants_help = [word for word in arguments if word in ("-h", "--help")]
+    parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
+    use_plugins(options)
+    if wants_help:
+        _print_help(parser)
+        return 0
+    suite, pairs = _split(words, parser)
+    if parsed.dry_run:
+        _show(suite, pairs)
+        return 0
+    from lightly_core.api import benchmark_from_command_line
+
+    results = benchmark_from_command_line(
+        suite, pairs, command=shlex.join(["lightly", "benchmark", *arguments])
+    )
+    return 1 if any(result.chosen and result.state == "failed" for result in results) else 0
+
+
+def _parser() -> Parser:
+    parser = command_parser(
+        "benchmark",
+        usage="SUITE.toml [--dry-run] KEY=VALUE ...",
+        description="Pretrain and evaluate the rows of a suite, and write a table and a plot.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check all rows, show how long each will be, and stop",
+    )
+    return parser
+
+
+def _split(words: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
+    """Take the suite's file out of the words."""
+    from lightly_core.config.suite import SuiteConfig
+
+    files = [word for word in words if "=" not in word and not word.startswith("-")]
+    pairs = [word for word in words if word not in files[:1]]
+    check_words(pairs, option_names(parser), SuiteConfig)
+    if not files:
+        raise ConfigError(
+            "expected the file of a suite\n  for example: lightly benchmark SUITE.toml"
+        )
+    return files[0], pairs
+
+
+def _print_help(parser: Parser) -> None:
+    from lightly_core.config.docs import class_help
+    from lightly_core.config.suite import RowConfig, SuiteConfig
+
+    print(parser.format_help().rstrip())
+    print(f"\nsettings of a suite:\n{class_help(SuiteConfig).rstrip()}")
+    print(f"\nkeys of a row, beside those of `lightly run`:\n{class_help(RowConfig).rstrip()}")
+
+
+def _show(suite: str, pairs: Sequence[str]) -> None:
+    from lightly_core.benchmarking.command import has_finished, plan_suite
+
+    read, plans = plan_suite(suite, pairs=pairs)
+    rows = [row for row in read.rows if row.name in read.chosen]
+    print_table(
+        ("ROW", "METHOD", "BACKBONE", "IMAGES", "BATCH", "EPOCHS", "STEPS", "DEVICE", "STATE"),
+        [
+            (
+                row.name,
+                row.method,
+                row.model,
+                str(plan.num_images),
+                str(plan.batch_size),
+                str(plan.epochs),
+                str(plan.steps),
+                f"{plan.accelerator}, {plan.precision}",
+                "finished" if has_finished(read, row.name) else "to do",
+            )
+            for row, plan in zip(rows, plans, strict=True)
+        ],
+    )
+    for text in read.notes:
+        print(f"note: {text}")

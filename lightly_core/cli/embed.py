@@ -1,0 +1,32 @@
+"""`lightly embed`: features of images, written to a file."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from lightly_core.cli.settings_words import run_settings_command, settings_parser
+
+_EPILOG = """\
+  lightly embed model=out/my_run data=images out=features.csv
+  lightly embed model=torchvision/resnet18 data=images out=features.parquet
+"""
+
+
+def main(arguments: Sequence[str], options: Namespace) -> int:
+    """Embed, or explain how to; returns the exit code."""
+    from lightly_core.config.embed import EmbedConfig
+
+    parser = settings_parser(
+        "embed",
+        description="Write the features of images to a .csv, .pt, .npz or .parquet file. "
+        "The settings model, data and out are required.",
+        epilog=_EPILOG,
+    )
+    return run_settings_command(parser, arguments, options, config_cls=EmbedConfig, start=_start)
+
+
+def _start(config_file: str | None, pairs: Sequence[str]) -> None:
+    from lightly_core.api import embed_from_command_line
+
+    embed_from_command_line(config_file, pairs)

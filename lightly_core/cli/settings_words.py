@@ -1,0 +1,109 @@
+"""What commands share that take ``key=value``: help, and answers to words that are none."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
+from lightly_core.cli.parser import Parser, command_parser, near, option_names, use_plugins
+from lightly_core.errors import ConfigError
+
+
+def run_settings_command(
+    parser: Parser,
+    arguments: Sequence[str],
+    options: Namespace,
+    *,
+    config_cls: type,
+    start: Callable[[str | None, Sequence[str]], object],
+) -> int:
+    """Show the help of a command whose settings are one option class, or start it.
+
+    Args:
+        parser: Made by `settings_parser`.
+        arguments: What follows the command's name.
+        options: Those of all commands.
+        config_cls: Its settings.
+        start: Takes the TOML file and the ``key=value`` words.
+
+    Returns:
+        The exit code, 0.
+    """
+    wants_help = [word for word in arguments if word in ("-h", "--help")]
+    parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
+    use_plugins(options)
+    if wants_help:
+        from lightly_core.config.docs import class_help
+
+        print(parser.format_help().rstrip())
+        print(f"\nsettings:\n{class_help(config_cls).rstrip()}")
+        return 0
+    check_words(words, option_names(parser), config_cls)
+    start(parsed.config, words)
+    return 0
+
+
+def settings_parser(name: str, *, description: str, epilog: str, flags: str = "") -> Parser:
+    """Return the parser of a command that takes ``key=value`` and a TOML file.
+
+    Args:
+        name: Name of the command.
+        description: What the command does.
+        epilog: Text below the options.
+        flags: Further options, for the usage line.
+    """
+    usage = " ".join(part for part in ("[--config FILE]", flags, "KEY=VALUE ...") if part)
+    parser = command_parser(name, usage=usage, description=description, epilog=epilog)
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    return parser
+
+
+def check_words(words: Sequence[str], flags: Sequence[str], config_cls: type) -> None:
+    """Refuse what is no ``key=value``, with the form in which it would be one.
+
+    Args:
+        words: What was given.
+        flags: Options that the command has.
+        config_cls: Its settings.
+
+    Raises:
+        ConfigError: Names every wrong word.
+    """
+    problems = []
+    taken = False
+    for position, word in enumerate(words):
+        following = words[position + 1] if position + 1 < len(words) else ""
+        if taken:  # It was told as the value of the option before it.
+            taken = False
+        elif word.startswith("-"):
+            taken = "=" not in word and bool(following) and not _is_setting(following)
+            problems.append(_about_option(word, following if taken else "", flags, config_cls))
+        elif not _is_setting(word):
+            problems.append(_about_bare_word(word))
+    if problems:
+        raise ConfigError.of(problems)
+
+
+def _is_setting(word: str) -> bool:
+    return "=" in word and not word.startswith(("-", "="))
+
+
+def _about_option(word: str, value: str, flags: Sequence[str], config_cls: type) -> str:
+    """Say how to write what looks like an option; `value` is the word behind it, or empty."""
+    from attrs import fields_dict
+
+    key, equals, text = word.lstrip("-").partition("=")
+    key = key.replace("-", "_")
+    setting = fields_dict(config_cls).get(key.partition(".")[0])
+    guess = near(word.partition("=")[0], flags)
+    if setting is None and (guess or not key):
+        return f"unknown option '{word}'{guess}"
+    if not equals:
+        text = value or ("true" if setting and setting.type in (bool, "bool") else "VALUE")
+    return f"unknown option '{word}': settings have no dashes, write {key}={text}"
+
+
+def _about_bare_word(word: str) -> str:
+    if word.endswith(".toml"):
+        return f"expected key=value, got '{word}': write --config {word}"
+    return f"expected key=value, got '{word}'"

@@ -1,0 +1,1 @@
+"""Features of images, written to a file that other tools read."""

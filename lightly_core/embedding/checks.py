@@ -1,0 +1,60 @@
+"""What can be said against the settings of `lightly embed` before anything heavy is imported."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from lightly_core.config.embed import EmbedConfig
+from lightly_core.data.check import data_problems
+
+_FORMATS = {".csv": "csv", ".pt": "torch", ".npz": "npz", ".parquet": "parquet"}
+
+
+def output_path(config: EmbedConfig) -> Path:
+    """Return the absolute path of the file to write."""
+    return Path(config.out).expanduser().absolute()
+
+
+def output_format(config: EmbedConfig) -> str:
+    """Return ``csv``, ``torch``, ``npz`` or ``parquet``; empty where the ending tells nothing."""
+    if config.format != "auto":
+        return config.format
+    return _FORMATS.get(output_path(config).suffix.lower(), "")
+
+
+def embed_problems(config: EmbedConfig) -> list[str]:
+    """Return what is wrong with the settings, one text a mistake; nothing is read or written."""
+    problems = _out_problems(config)
+    file_format = output_format(config)
+    if not file_format:
+        problems.append(
+            f"config.out: cannot tell the format from the ending of '{config.out}'; expected "
+            f"{', '.join(_FORMATS)}, or format={' or format='.join(_FORMATS.values())}"
+        )
+    if file_format == "csv" and config.features == "patch":
+        problems.append(
+            "config.features: the features of all patches would make a table of many thousand "
+            "columns; write them to a .npz, .pt or .parquet file"
+        )
+    if file_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        problems.append(
+            "config.format: parquet needs the package pyarrow, which is not installed"
+            "\n  pip install pyarrow"
+        )
+    return problems + [f"config.data: {problem}" for problem in data_problems(config.data)]
+
+
+def _out_problems(config: EmbedConfig) -> list[str]:
+    path = output_path(config)
+    if path.is_dir():
+        return [f"config.out: expected a file, but '{path}' is a folder"]
+    if path.exists() and not config.overwrite:
+        return [
+            f"config.out: '{path}' exists already; choose another file, or set overwrite=true to "
+            "replace it"
+        ]
+    in_the_way = next((parent for parent in path.parents if parent.exists()), path.parent)
+    if not in_the_way.is_dir():
+        return [f"config.out: '{path}' cannot be made, as '{in_the_way}' is a file"]
+    return []

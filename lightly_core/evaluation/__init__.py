@@ -1,0 +1,1 @@
+"""What a network is worth: features, nearest neighbours, classifiers, measures of collapse."""

@@ -1,0 +1,141 @@
+"""Random crops of labelled images, for the protocols that look at an image anew in every epoch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs, RandomResizeArgs
+from lightly_core.config.transform import TransformArgs
+from lightly_core.data.dataset import (
+    RawBatch,
+    collate_readable,
+    load_or_reason,
+    sample_rng,
+)
+from lightly_core.data.decode import smallest_useful_side
+from lightly_core.data.folder import FolderSource
+from lightly_core.data.labels import LabelledImages
+from lightly_core.data.loader import make_loader
+from lightly_core.data.sampler import StepSampler
+from lightly_core.data.views.two_stage import EvalTransform, TwoStageTransform
+from lightly_core.protocols import Sample, Transform
+
+
+class LabelledBatches:
+    """Batches of random crops with the classes of their images, epoch by epoch.
+
+    What an epoch shows depends on the seed and its number only. As in pretraining, the images at
+    the end of the order that fill no batch are left out of the epoch; they differ each time.
+
+    Args:
+        images: The images.
+        transform: Makes the crops.
+        batch_size: Images of a batch; reduced to the number of images.
+        num_workers: Processes that read images.
+        seed: Of order and crops.
+
+    Attributes:
+        transform: Makes the crops.
+        batch_size: Images of a batch.
+        skipped: Positions in the source of images that could not be read; they are missing from
+            their batch.
+    """
+
+    def __init__(
+        self,
+        images: LabelledImages,
+        transform: TwoStageTransform,
+        *,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
+        self.transform = transform
+        self.batch_size = min(batch_size, len(images))
+        self.skipped: set[int] = set()
+        self._indices = torch.from_numpy(images.indices)
+        self._targets = torch.from_numpy(images.targets)
+        self._sampler = StepSampler(len(images), self.batch_size, seed=seed)
+        self._loader = make_loader(
+            _Crops(_in_full(images, transform), transform, seed),
+            collate_readable,
+            num_workers=num_workers,
+            batch_sampler=self._sampler,
+        )
+
+    def __len__(self) -> int:
+        """Return the steps of an epoch."""
+        return len(self._sampler)
+
+    def epoch(self, number: int) -> Iterator[tuple[RawBatch, Tensor]]:
+        """Yield batches and the classes of their images, (B,) int64 on the CPU, B >= 1."""
+        self._sampler.set_epoch(number)
+        for batch in self._loader:
+            assert isinstance(batch, RawBatch)  # made by `collate_readable`
+            self.skipped.update(index for index, _, _ in batch.skipped)
+            if len(batch.indices):
+                yield batch, self._targets[torch.searchsorted(self._indices, batch.indices)]
+
+
+def _in_full(images: LabelledImages, transform: TwoStageTransform) -> LabelledImages:
+    """Let photographs be shrunk while decoding only as far as the smallest crops allow."""
+    if not isinstance(images.source, FolderSource):
+        return images
+    source = copy.copy(images.source)
+    source.min_side = smallest_useful_side(transform.specs)
+    return replace(images, source=source)
+
+
+class _Crops(Dataset[Sample]):
+    """Keys are ``(epoch, position)``; an unreadable image gives a sample with ``skipped`` set."""
+
+    def __init__(self, images: LabelledImages, transform: Transform, seed: int) -> None:
+        self._images = images
+        self._transform = transform
+        self._seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, position = key
+        source, index = self._images.source, int(self._images.indices[position])
+        rng = sample_rng(self._seed, epoch, index)
+        loaded = load_or_reason(source, index)
+        if not isinstance(loaded, str):
+            return self._transform.sample(loaded, rng, index)
+        blank = np.zeros((32, 32, source.num_channels), np.uint8)  # `collate_readable` drops it
+        sample = self._transform.sample(blank, rng, index)
+        sample.skipped = [(index, source.name(index), loaded)]
+        return sample
+
+
+def crop_transform(base: EvalTransform, min_scale: float) -> TwoStageTransform:
+    """Return random resized crops and flips that are otherwise like the evaluation's view.
+
+    Args:
+        base: Size, normalisation, channels and interpolation are taken from it.
+        min_scale: Smallest area of a crop, as a share of the image.
+    """
+    drop = None
+    if base.kept is not None:
+        # All others are dropped for certain: a weight of zero keeps a channel.
+        weights = [float(channel not in base.kept) for channel in range(base.source_channels)]
+        drop = ChannelDropArgs(num_channels_keep=len(base.kept), weight_drop=tuple(weights))
+    return TwoStageTransform(
+        TransformArgs(
+            image_size=base.size,
+            num_channels="auto" if drop is not None else base.num_channels,
+            channel_drop=drop,
+            random_resize=RandomResizeArgs(min_scale=min_scale),
+            color_jitter=None,
+            random_gray_scale=None,
+            gaussian_blur=None,
+            normalize=NormalizeArgs(mean=tuple(base.mean), std=tuple(base.std)),
+            interpolation="bilinear" if base.interpolation == "bilinear" else "bicubic",
+        )
+    )

@@ -1,0 +1,370 @@
+"""From a run, an exported file or a model's name to a network that computes features."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.abilities import InputNormalization
+from lightly_core.config.augmentations import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ChannelDropArgs,
+    NormalizeArgs,
+    pair,
+)
+from lightly_core.config.backbone import BackboneConfig
+from lightly_core.config.machine import usable_cpus
+from lightly_core.config.settings import PythonObject
+from lightly_core.config.structure import structure
+from lightly_core.data.base import ImageSource
+from lightly_core.data.views.two_stage import EvalTransform, eval_size
+from lightly_core.errors import ConfigError, UnknownModelError
+from lightly_core.evaluation.features import extract_features
+from lightly_core.evaluation.files import ModelFile, find_described_file, find_model_file
+from lightly_core.export.weights import load_weights
+from lightly_core.models.embedding import embed
+from lightly_core.models.probing import probe
+from lightly_core.models.wrapping import BuiltModel, build_model
+from lightly_core.parts.state import state_digest
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.loading import load_target, split_model_name
+from lightly_core.protocols import ModelLibrary, ModelWrapper
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_SIZE = 224
+_MAX_AUTO_WORKERS = 8
+_AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that is only looked at, on its device, and what its images must be like.
+
+    Attributes:
+        model: The backbone with its library.
+        wrapper: What computes features: the backbone, or the backbone with the layer of
+            ``embed_dim``.
+        name: What users know it by.
+        file: Where its weights were read; None where the model came as it is.
+        transform: Brings an image to the network's input.
+        device: Where the network is.
+        precision: Type for autocast; None: that of the weights.
+        batch_size: Images per forward.
+        num_workers: Processes that read images.
+        trainable: Names of the wrapper's parameters that were not frozen when it was opened.
+    """
+
+    model: BuiltModel
+    wrapper: ModelWrapper
+    name: str
+    file: Path | None
+    transform: EvalTransform
+    device: torch.device
+    precision: torch.dtype | None
+    batch_size: int
+    num_workers: int
+    trainable: tuple[str, ...] = ()
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether images go in as channels last."""
+        return self.device.type != "mps"
+
+    def checksum(self) -> str:
+        """Return the sha256 of the weights, 16 hexadecimal digits, that tells networks apart."""
+        return state_digest(self.wrapper.state_dict())[:16]
+
+    def facts(self) -> dict[str, object]:
+        """Return what a result must say of the network."""
+        height, width = self.transform.size
+        return {
+            "model": self.name,
+            "file": None if self.file is None else self.file.name,
+            "checksum": self.checksum(),
+            "feature_dim": self.wrapper.feature_dim(),
+            "image_size": [height, width],
+            "mean": list(self.transform.mean),
+            "std": list(self.transform.std),
+            "precision": "32-true" if self.precision is None else str(self.precision),
+        }
+
+    def open_source(self, data: str | list[str] | PythonObject) -> ImageSource:
+        """Find images, with as many channels as the transform takes.
+
+        JPEGs may be shrunk while they are decoded, down to twice the size to which they are
+        resized; the antialiased resizing that follows makes nearly the same of it, sooner.
+
+        Args:
+            data: As in `lightly_core.data.sources.open_source`.
+
+        Raises:
+            DataError: There are no images.
+        """
+        from lightly_core.data.sources import open_source
+
+        side = max(eval_size(self.transform.size, self.transform.size))
+        return open_source(data, num_channels=self.transform.source_channels, min_side=2 * side)
+
+    def features(
+        self, source: ImageSource, indices: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the pooled features of images.
+
+        Args:
+            source: The images.
+            indices: Positions in the source; None: all.
+
+        Returns:
+            Features (N, D) float32 and the images' positions (N,) int64, both on the CPU; images
+            that cannot be read are missing.
+        """
+        # Imported late: the loader is not needed to open a network.
+        from lightly_core.data.dataset import build_eval_loader
+
+        loader = build_eval_loader(
+            source,
+            range(len(source)) if indices is None else indices,
+            self.transform,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+        )
+        return extract_features(
+            self.wrapper,
+            loader,
+            self.transform,
+            self.device,
+            precision=self.precision,
+            channels_last=self.channels_last,
+        )
+
+
+def open_backbone(
+    config: BackboneConfig, catalog: Catalog, *, with_embedding: bool = False
+) -> Backbone:
+    """Build the network that the settings name, with its weights, in eval mode.
+
+    Args:
+        config: Which network.
+        catalog: What the installed plugins provide.
+        with_embedding: Apply the layer of ``embed_dim`` where the file has one.
+
+    Raises:
+        ConfigError: There is no such file or model, its weights do not fit, or it does not say
+            which network it belongs to.
+        PluginError: The plugin that provides the model cannot be used.
+        UnknownModelError: No installed plugin provides the name.
+    """
+    file = find_model_file(config.model) if isinstance(config.model, str) else None
+    if file is not None and config.checkpoint is not None:
+        raise ConfigError(
+            f"config.checkpoint: '{config.model}' has weights already; give checkpoint only with "
+            "a model's name or a module"
+        )
+    if file is None and config.checkpoint is not None:
+        weights_file = find_described_file(config.checkpoint)
+    else:
+        weights_file = file
+    facts: Mapping[str, str] = weights_file.facts if weights_file is not None else {}
+    channels = config.num_channels or int(facts.get("num_channels") or 3)
+    with _seeded(config.seed):
+        built = _build(config, file, facts, catalog, channels)
+        wrapper = built.wrapper
+        if with_embedding and facts.get("embed_dim"):
+            wrapper = embed(wrapper, int(facts["embed_dim"]))
+    weights = _fill(config, file, built)
+    if wrapper is not built.wrapper and weights_file is not None:
+        weights_file.load_embedding(wrapper)
+    if weights is None and isinstance(config.model, str):
+        _warn_if_random(config, catalog, built)
+    transform = _transform(config, facts, built.wrapper, channels)
+    device = _device(config.accelerator)
+    module = cast(nn.Module, wrapper)
+    trainable = tuple(name for name, p in module.named_parameters() if p.requires_grad)
+    module.eval().requires_grad_(False).to(device)
+    probe(wrapper, channels, transform.size)
+    if device.type != "mps":
+        module.to(memory_format=torch.channels_last)
+    return Backbone(
+        model=built,
+        wrapper=wrapper,
+        name=built.name or type(built.wrapper.get_model()).__name__,
+        file=weights,
+        transform=transform,
+        device=device,
+        precision=_AUTOCAST[config.precision],
+        batch_size=config.batch_size,
+        num_workers=_num_workers(config.num_workers),
+        trainable=trainable,
+    )
+
+
+def _build(
+    config: BackboneConfig,
+    file: ModelFile | None,
+    facts: Mapping[str, str],
+    catalog: Catalog,
+    channels: int,
+) -> BuiltModel:
+    """Build the model without the weights of `file`.
+
+    Args:
+        config: Which network.
+        file: What `config.model` means; None for a name or an object.
+        facts: What the file of weights says of itself.
+        catalog: What the installed plugins provide.
+        channels: Channels of an image.
+    """
+    if isinstance(config.model, PythonObject):
+        return build_model(
+            _copied(config.model.value),
+            catalog=catalog,
+            num_input_channels=channels,
+            model_args=config.model_args,
+        )
+    name = config.model if file is None else file.model_name()
+    try:
+        library = _library(catalog, name)
+    except UnknownModelError as error:
+        if file is not None:
+            raise
+        raise UnknownModelError(f"{error}\n  nor is there a file or folder '{name}'") from error
+    arguments: dict[str, Any] = {}
+    if facts.get("model") == name:
+        stored = json.loads(facts.get("model_args") or "{}")
+        arguments = {key: value for key, value in stored.items() if key not in library.weight_args}
+    arguments.update(config.model_args or {})
+    if file is not None and library.loads_weights:
+        arguments["weights"] = str(file.native or file.path)
+    return build_model(name, catalog=catalog, num_input_channels=channels, model_args=arguments)
+
+
+def _copied(model: T) -> T:
+    """Copy the user's module, so that it is neither moved, nor frozen, nor given other weights."""
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # a module may hold anything
+        raise ConfigError(
+            f"config.model: the {type(model).__name__} cannot be copied: {error}"
+            "\n  pass one that is newly built"
+        ) from error
+
+
+def _warn_if_random(config: BackboneConfig, catalog: Catalog, built: BuiltModel) -> None:
+    """Warn where a model's name alone brings no weights, which is easily overlooked."""
+    library = _library(catalog, str(built.name))
+    if library.loads_weights or any(built.model_args.get(name) for name in library.weight_args):
+        return
+    # Only some libraries bring weights unasked; those of two seeds are equal then.
+    with _seeded(config.seed + 1):
+        other = _build(config, None, {}, catalog, built.num_input_channels)
+    pairs = zip(built.wrapper.parameters(), other.wrapper.parameters(), strict=True)
+    differing = sum(own.numel() for own, second in pairs if not torch.equal(own, second))
+    if 2 * differing > sum(parameter.numel() for parameter in built.wrapper.parameters()):
+        log.warning(
+            "The weights of %s are random; for trained ones give checkpoint, or model_args as the "
+            "plugin's page says.",
+            built.name,
+        )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Let random weights depend on the seed alone, and nothing outside depend on them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _library(catalog: Catalog, name: str) -> type[ModelLibrary]:
+    record, _ = split_model_name(catalog, name)
+    library: type[ModelLibrary] = load_target(record)  # type: ignore[assignment]
+    return library
+
+
+def _fill(config: BackboneConfig, file: ModelFile | None, built: BuiltModel) -> Path | None:
+    """Load the weights and return the file; nothing where the model came with its own."""
+    if file is not None:
+        load_weights(built.wrapper, file.path, strict=not file.is_checkpoint, library=built.library)
+        return file.path
+    if config.checkpoint is None:
+        return None
+    load_weights(built.wrapper, config.checkpoint, library=built.library)
+    return Path(config.checkpoint)
+
+
+def _transform(
+    config: BackboneConfig, facts: Mapping[str, str], wrapper: ModelWrapper, channels: int
+) -> EvalTransform:
+    mean, std = _normalization(config, facts, wrapper)
+    dropped = facts.get("channel_drop")
+    size = config.image_size or _size(facts.get("image_size", ""))
+    try:
+        normalize = NormalizeArgs(mean=mean, std=std)
+    except ValueError as error:
+        raise ConfigError(f"config.mean and config.std: {error}") from error
+    return EvalTransform(
+        pair(size),
+        normalize,
+        channels,
+        facts.get("interpolation") or "bicubic",
+        structure(json.loads(dropped), ChannelDropArgs, path="channel_drop") if dropped else None,
+    )
+
+
+def _normalization(
+    config: BackboneConfig, facts: Mapping[str, str], wrapper: ModelWrapper
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if (config.mean is None) != (config.std is None):
+        raise ConfigError("config.mean and config.std belong together; give both or none")
+    if config.mean is not None and config.std is not None:
+        return config.mean, config.std
+    if facts.get("mean") and facts.get("std"):
+        return _numbers(facts["mean"]), _numbers(facts["std"])
+    if isinstance(wrapper, InputNormalization):
+        return wrapper.input_normalization()
+    return IMAGENET_MEAN, IMAGENET_STD
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in text.split())
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    if not text:
+        return _DEFAULT_SIZE
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
+def _device(accelerator: str) -> torch.device:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if accelerator == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    if accelerator == "gpu" and (cuda or mps):
+        return torch.device("cuda" if cuda else "mps")
+    if accelerator in ("gpu", "cuda") and not cuda:
+        raise ConfigError(
+            f"config.accelerator: '{accelerator}' asked for, but torch finds no such device; use "
+            "accelerator=cpu"
+        )
+    if accelerator == "mps" and not mps:
+        raise ConfigError("config.accelerator: torch finds no 'mps' device; use accelerator=cpu")
+    return torch.device(accelerator)
+
+
+def _num_workers(given: int | str) -> int:
+    # One processor is left to the network.
+    return int(given) if given != "auto" else max(0, min(usable_cpus() - 1, _MAX_AUTO_WORKERS))

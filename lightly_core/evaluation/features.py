@@ -1,0 +1,135 @@
+"""Features of a frozen backbone, without leaving a trace on the model or on the random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.data.dataset import RawBatch
+from lightly_core.protocols import ModelWrapper, Transform
+
+
+def extract_features(
+    wrapper: ModelWrapper,
+    batches: Iterable[RawBatch],
+    transform: Transform,
+    device: torch.device | str,
+    *,
+    precision: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Compute the pooled features of every image with the model in eval mode.
+
+    The model's train or eval mode, its buffers and torch's random state are afterwards what they
+    were before, so a run with and without evaluation trains the same.
+
+    Args:
+        wrapper: Model with its parameters already on `device`.
+        batches: Images of the first stage, of which the first view is used; those without any
+            image are passed over.
+        transform: Second stage; should not be random.
+        device: Where the features are computed.
+        precision: Type for autocast, e.g. ``torch.bfloat16``; None computes in the type of
+            the weights.
+        channels_last: Hand images to the model in channels-last memory format.
+
+    Returns:
+        Features (N, D) float32 and the images' positions in their source (N,) int64, both on
+        the CPU, in the order of `batches`.
+    """
+    device = torch.device(device)
+    features = [torch.empty(0, wrapper.feature_dim())]
+    indices = [torch.empty(0, dtype=torch.int64)]
+    with frozen(wrapper, device):
+        for batch in batches:
+            if len(batch.indices) == 0:
+                continue
+            pooled = batch_features(
+                wrapper, batch, transform, device, precision=precision, channels_last=channels_last
+            )
+            features.append(pooled.cpu())  # (B, D)
+            indices.append(batch.indices.cpu())
+    return torch.cat(features), torch.cat(indices)
+
+
+def batch_features(
+    wrapper: ModelWrapper,
+    batch: RawBatch,
+    transform: Transform,
+    device: torch.device,
+    *,
+    kind: str = "pooled",
+    precision: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> Tensor:
+    """Compute the features of one batch; to be called inside of `frozen`.
+
+    Args:
+        wrapper: As in `extract_features`.
+        batch: At least one image.
+        transform: As in `extract_features`.
+        device: As in `extract_features`.
+        kind: ``pooled``, ``class_token`` for models that have one, or ``patch``.
+        precision: As in `extract_features`.
+        channels_last: As in `extract_features`.
+
+    Returns:
+        (B, D) float32 on the device; with ``patch`` the map (B, D, h, w).
+    """
+    pixels = batch.pixels[0].to(device, non_blocking=True)  # (B, C, H, W)
+    images = transform.views([pixels], batch.parameters[:1])[0].to(_weight_dtype(wrapper))
+    if channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
+        found = wrapper.forward_features(images)
+        if kind == "patch":
+            return found["features"].float()
+        if kind == "class_token":
+            return found["cls_token"].float()
+        return wrapper.forward_pool(found)["pooled_features"].flatten(1).float()
+
+
+@contextmanager
+def frozen(wrapper: ModelWrapper, device: torch.device) -> Iterator[None]:
+    """Compute features in eval mode, without gradients; afterwards all is as it was before.
+
+    Args:
+        wrapper: Its train or eval mode is given back, to each of its modules.
+        device: Its random state is given back, and that of the CPU.
+    """
+    # A loader draws its workers' seed from the global generator when its iteration starts.
+    with _kept_random_state(device), _eval_mode(cast(nn.Module, wrapper)), torch.no_grad():
+        yield
+
+
+def _weight_dtype(wrapper: ModelWrapper) -> torch.dtype:
+    """Return the type of the weights: float32 unless the run is in "true" lower precision."""
+    for parameter in wrapper.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return torch.float32
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Switch to eval mode, and afterwards every submodule back to what it was itself."""
+    was_training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        # Not `train(mode)`: it would also switch on what was frozen in eval mode on purpose.
+        for module, mode in was_training:
+            module.training = mode
+
+
+@contextmanager
+def _kept_random_state(device: torch.device) -> Iterator[None]:
+    """Give torch's generators, of the CPU and of `device`, their state back."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

@@ -1,0 +1,159 @@
+"""Which file holds a finished network, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from lightly_core.errors import ConfigError
+from lightly_core.export.reading import CHECKPOINT_KEY
+from lightly_core.models.embedding import EmbeddingWrapper
+from lightly_core.protocols import ModelWrapper
+
+_LAST = "exported_last.safetensors"
+_FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file that a run wrote.
+
+    Attributes:
+        path: Where the weights are read from: ``.safetensors`` or ``.ckpt``.
+        native: The ``.pt`` in the layout of the model's library; None for a checkpoint.
+        facts: What the file says of itself, see `lightly_core.engine.build.metadata`.
+        is_checkpoint: Whether it is a ``.ckpt``.
+    """
+
+    path: Path
+    native: Path | None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    is_checkpoint: bool = False
+
+    def model_name(self) -> str:
+        """Return the name that the network was built by.
+
+        Raises:
+            ConfigError: It was the user's own module.
+        """
+        name = self.facts.get("model", "")
+        if "/" not in name:
+            raise ConfigError(
+                f"'{self.path}' holds the weights of {name or 'an unnamed network'}, which was "
+                "passed as a Python object; pass it again as model, and this file as checkpoint"
+            )
+        return name
+
+    def load_embedding(self, wrapper: ModelWrapper) -> None:
+        """Load the layer of ``embed_dim``.
+
+        Raises:
+            ConfigError: It is missing.
+        """
+        assert isinstance(wrapper, EmbeddingWrapper)
+        if self.is_checkpoint:
+            from lightly_core.export.weights import load_weights
+
+            load_weights(wrapper, self.path)
+            return
+        file = self.path.with_suffix(".embedding.safetensors")
+        if not file.is_file():
+            raise ConfigError(
+                f"'{self.path}' was trained with embed_dim={self.facts['embed_dim']}, but "
+                f"'{file.name}' is not beside it; copy it there"
+            )
+        tensors = load_file(file)
+        tensors["weight"] = tensors["weight"][:, :, None, None]
+        wrapper.embed.load_state_dict(tensors)
+
+
+def find_model_file(model: str) -> ModelFile | None:
+    """Return the file that a setting `model` means; None where it is a model's name.
+
+    Args:
+        model: A run folder, of which the last export is taken, a file, or a name.
+
+    Raises:
+        ConfigError: The path exists or looks like one, but holds no finished network.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _of_folder(path)
+    if path.is_file():
+        return _of_file(path)
+    if path.suffix in _FILE_ENDINGS or model.startswith(("/", "./", "../", "~")):
+        raise ConfigError(f"config.model: there is no file or folder '{model}'\n  check the path")
+    return None
+
+
+def find_described_file(checkpoint: str) -> ModelFile | None:
+    """Return the file of a setting `checkpoint`; None where it does not say what it holds.
+
+    Args:
+        checkpoint: A file of weights from anywhere.
+    """
+    path = Path(checkpoint).expanduser()
+    try:
+        return _of_file(path) if path.is_file() else None
+    except ConfigError:
+        return None
+
+
+def _of_folder(folder: Path) -> ModelFile:
+    for candidate in (folder / "exported_models" / _LAST, folder / _LAST):
+        if candidate.is_file():
+            return _of_file(candidate)
+    raise ConfigError(
+        f"config.model: '{folder}' has no exported_models/{_LAST}; expected the `out` of a run "
+        "that has exported its model, or a file"
+    )
+
+
+def _of_file(path: Path) -> ModelFile:
+    if path.suffix == ".ckpt":
+        return ModelFile(path, None, _checkpoint_facts(path), is_checkpoint=True)
+    if path.suffix == ".safetensors":
+        facts = _safetensors_facts(path)
+    else:
+        facts = _safetensors_facts(path.with_suffix(".safetensors"), beside=path)
+        path = path.with_suffix(".safetensors")
+    if "lightly_core_version" not in facts and "lightly_core" not in facts:
+        raise ConfigError(
+            f"config.model: '{path}' does not say which network its weights belong to; give "
+            "model=LIBRARY/NAME and this file as checkpoint"
+        )
+    native = path.with_suffix(".pt")
+    return ModelFile(path, native if native.is_file() else None, facts)
+
+
+def _safetensors_facts(path: Path, beside: Path | None = None) -> Mapping[str, str]:
+    if beside is not None and not path.is_file():
+        raise ConfigError(
+            f"config.model: '{beside}' does not say which network its weights belong to, and "
+            f"'{path.name}' is not beside it; give model=LIBRARY/NAME and this file as checkpoint"
+        )
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"config.model: '{path}' cannot be read: {error}\n  expected an exported model"
+        ) from error
+
+
+def _checkpoint_facts(path: Path) -> Mapping[str, str]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        metadata = content[CHECKPOINT_KEY]["metadata"]
+    except Exception as error:  # a damaged or foreign file can end in any error
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"config.model: '{path}' cannot be read: {type(error).__name__}: {reason}\n  expected "
+            "a checkpoint of a run"
+        ) from error
+    return {str(key): str(value) for key, value in metadata.items()}

@@ -1,0 +1,278 @@
+"""The protocols on frozen features: each turns features and settings into numbers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import attrs
+import torch
+from torch import Tensor
+
+from lightly_core.config.evaluate import KnnProtocol, LinearProtocol, RetrievalProtocol
+from lightly_core.config.fields import plain
+from lightly_core.data.labels import LabelledImages
+from lightly_core.errors import DataError, RunError
+from lightly_core.evaluation.backbone import Backbone
+from lightly_core.evaluation.knn import weighted_knn_many
+from lightly_core.evaluation.linear_head import LinearHead, score_head
+from lightly_core.evaluation.linear_lbfgs import PENALTIES, fit_lbfgs
+from lightly_core.evaluation.linear_sgd import fit_sgd
+from lightly_core.evaluation.retrieval import retrieval
+from lightly_core.evaluation.task import Task
+
+log = logging.getLogger(__name__)
+
+#: Share of the device's free memory that features may take; the rest is for what is computed.
+_MEMORY_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one protocol found.
+
+    Attributes:
+        settings: All that its numbers depend on, as plain data.
+        values: Numbers by name, as plain data; accuracies in [0, 1].
+        seconds: How long it took, without features that several protocols share.
+        num_train: Images that were learned from.
+        num_val: Images that were classified.
+        skipped_train: Images that could not be read.
+        skipped_val: The same among those to classify.
+        notes: What a reader of the numbers should know, one sentence each.
+    """
+
+    settings: Mapping[str, object]
+    values: Mapping[str, object]
+    seconds: float
+    num_train: int
+    num_val: int
+    skipped_train: int
+    skipped_val: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Features of one set of images.
+
+    Attributes:
+        features: (N, D) float32, finite.
+        labels: (N,) int64, on the device of the features.
+        skipped: Images that could not be read and are missing.
+    """
+
+    features: Tensor
+    labels: Tensor
+    skipped: int
+
+
+@dataclass(frozen=True, eq=False)
+class TaskFeatures:
+    """Features of both sets, computed with the evaluation's view.
+
+    Attributes:
+        train: Images that classifiers learn from.
+        val: Images that are classified.
+        num_classes: Number of classes.
+        seconds: How long both took.
+    """
+
+    train: Side
+    val: Side
+    num_classes: int
+    seconds: float = field(default=0.0)
+
+    def measured(
+        self,
+        settings: Mapping[str, object],
+        values: Mapping[str, object],
+        started: float,
+        notes: tuple[str, ...] = (),
+    ) -> Measured:
+        """Put the numbers of a protocol together with what they were measured on."""
+        return Measured(
+            settings,
+            values,
+            time.perf_counter() - started,
+            len(self.train.labels),
+            len(self.val.labels),
+            self.train.skipped,
+            self.val.skipped,
+            notes,
+        )
+
+
+def task_features(backbone: Backbone, task: Task) -> TaskFeatures:
+    """Compute the features of both sets.
+
+    Raises:
+        DataError: Too few images can be read.
+        RunError: The features of an image are nan or infinite.
+    """
+    started = time.perf_counter()
+    train, val = (
+        side_features(backbone, images, what)
+        for images, what in ((task.train, "data"), (task.val, "val_data"))
+    )
+    present = int(torch.bincount(train.labels).count_nonzero())
+    if present < 2:
+        raise DataError(
+            f"data: images of {present} of {task.num_classes} classes can be read; expected two or "
+            f"more\n  {train.skipped} images cannot be read, look at these files"
+        )
+    return TaskFeatures(train, val, task.num_classes, time.perf_counter() - started)
+
+
+def side_features(backbone: Backbone, images: LabelledImages, what: str) -> Side:
+    """Compute the features of images; `what` names their setting in messages.
+
+    Raises:
+        DataError: No image can be read.
+        RunError: The features of an image are nan or infinite.
+    """
+    log.info("%s: computing the features of %d images", what, len(images))
+    features, indices = backbone.features(images.source, images.indices.tolist())
+    if not len(indices):
+        raise DataError(f"{what}: none of the {len(images)} images can be read")
+    finite = torch.isfinite(features).all(dim=1)
+    if not finite.all():
+        first = images.source.name(int(indices[~finite][0]))
+        raise RunError(
+            f"{what}: the features of {int((~finite).sum())} of {len(finite)} images are nan or "
+            f"infinite, such as those of '{first}'\n  the weights are of a run that diverged, or "
+            "precision is too low: try precision=32-true"
+        )
+    # `indices` are some of the images', in their order, which is ascending.
+    rows = torch.searchsorted(torch.from_numpy(images.indices), indices)
+    labels = torch.from_numpy(images.targets)[rows]
+    device = _roomy_device(backbone.device, features)
+    return Side(features.to(device), labels.to(device), len(images) - len(indices))
+
+
+def _roomy_device(device: torch.device, features: Tensor) -> torch.device:
+    """Return where features are worked on: the network's device if that has much room."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if features.numel() * features.element_size() < _MEMORY_SHARE * free:
+            return device
+    return torch.device("cpu")  # also for "mps", which has no float64
+
+
+# --------------------------------------------------------------------------- protocols
+
+
+def measure_knn(protocol: KnnProtocol, features: TaskFeatures) -> list[Measured]:
+    """Classify by the nearest neighbours; one result for each k, from one search."""
+    started = time.perf_counter()
+    ks = protocol.k if isinstance(protocol.k, tuple) else (protocol.k,)
+    train, val = features.train, features.val
+    found = weighted_knn_many(
+        train.features,
+        train.labels,
+        val.features,
+        val.labels,
+        num_classes=features.num_classes,
+        ks=ks,
+        temperature=protocol.temperature,
+    )
+    return [
+        features.measured(
+            {"k": k, "temperature": protocol.temperature},
+            {"top1": result.top1, "top5": result.top5},
+            started,
+            (*result.notes, *top5_notes(features.num_classes)),
+        )
+        for k, result in zip(ks, found, strict=True)
+    ]
+
+
+def measure_linear(protocol: LinearProtocol, features: TaskFeatures, seed: int) -> Measured:
+    """Train a linear classifier on features that are computed once.
+
+    Raises:
+        RunError: It diverged.
+    """
+    started = time.perf_counter()
+    try:
+        head = _fit(protocol, features.train, features.num_classes, seed)
+    except ValueError as error:  # all else that is refused has been looked at by `task_features`
+        raise RunError(f"linear: {error}") from error
+    return features.measured(
+        linear_settings(protocol),
+        linear_values(head, features.val),
+        started,
+        (*head.notes, *top5_notes(features.num_classes)),
+    )
+
+
+def _fit(protocol: LinearProtocol, train: Side, num_classes: int, seed: int) -> LinearHead:
+    if protocol.solver == "lbfgs":
+        return fit_lbfgs(
+            train.features, train.labels, num_classes, penalties=protocol.penalties, seed=seed
+        )
+    return fit_sgd(
+        train.features,
+        train.labels,
+        num_classes,
+        lrs=learning_rates(protocol),
+        epochs=protocol.epochs,
+        batch_size=protocol.batch_size,
+        momentum=protocol.momentum,
+        weight_decay=protocol.weight_decay,
+        batch_norm=protocol.batch_norm,
+        seed=seed,
+    )
+
+
+def measure_retrieval(protocol: RetrievalProtocol, features: TaskFeatures) -> Measured:
+    """Search for the classes of the validation images among the training images."""
+    started = time.perf_counter()
+    found = retrieval(
+        features.train.features,
+        features.train.labels,
+        query_features=features.val.features,
+        query_labels=features.val.labels,
+        ks=protocol.k,
+    )
+    values = {"map": found.mean_average_precision, "map_at_r": found.map_at_r}
+    values |= {f"recall_at_{k}": value for k, value in found.recall.items()}
+    values |= {f"precision_at_{k}": value for k, value in found.precision.items()}
+    return features.measured({"k": list(protocol.k)}, values, started, found.notes)
+
+
+# --------------------------------------------------------------------------- shared
+
+
+def learning_rates(protocol: LinearProtocol) -> tuple[float, ...]:
+    """Return the learning rates per 256 images to choose from."""
+    return protocol.lr if isinstance(protocol.lr, tuple) else (protocol.lr,)
+
+
+def linear_settings(protocol: LinearProtocol) -> dict[str, object]:
+    """Return what the numbers of a linear classifier depend on."""
+    if protocol.solver == "lbfgs":
+        return {"solver": "lbfgs", "penalties": list(protocol.penalties or PENALTIES)}
+    left_out = ("penalties",) if protocol.augment else ("penalties", "min_scale")
+    settings = attrs.asdict(protocol)
+    return {name: plain(value) for name, value in settings.items() if name not in left_out}
+
+
+def linear_values(head: LinearHead, val: Side) -> dict[str, object]:
+    """Return the accuracies of a head, and what was chosen for it."""
+    score = score_head(head, val.features, val.labels)
+    values: dict[str, object] = {"top1": score.top1, "top5": score.top5}
+    chosen = {"penalty": head.penalty, "lr": head.lr}
+    values |= {name: value for name, value in chosen.items() if value is not None}
+    if head.held_out:
+        values["held_out_top1"] = {f"{key:g}": value for key, value in head.held_out.items()}
+    return values
+
+
+def top5_notes(num_classes: int) -> tuple[str, ...]:
+    """Say where top-5 means nothing."""
+    if num_classes > 5:
+        return ()
+    return (f"top-5 of {num_classes} classes leaves hardly anything to get wrong",)

@@ -1,0 +1,58 @@
+"""What can be said against the settings of an evaluation before anything heavy is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lightly_core.config.evaluate import EvaluateConfig
+from lightly_core.data.check import data_problems
+
+
+def evaluate_problems(config: EvaluateConfig) -> list[str]:
+    """Return what is wrong, one text a mistake, without reading images or weights."""
+    problems = [f"config.data: {problem}" for problem in data_problems(config.data)]
+    if config.val_data is not None:
+        problems += [f"config.val_data: {problem}" for problem in data_problems(config.val_data)]
+    problems += _labels_problems(config)
+    if not config.protocols:
+        problems.append(
+            "all protocols are off, so there is nothing to measure; switch one of knn, linear, "
+            "retrieval and finetune on, for example knn=true"
+        )
+    if config.out is not None:
+        problems += _out_problems(output_path(config.out), config.overwrite)
+    return problems
+
+
+def output_path(out: str) -> Path:
+    """Return the absolute path of the file to write."""
+    return Path(out).expanduser().absolute()
+
+
+def _labels_problems(config: EvaluateConfig) -> list[str]:
+    given = {"labels": config.labels, "val_labels": config.val_labels}
+    problems = [
+        f"config.{name}: there is no file '{file}'; expected a CSV with the columns image and label"
+        for name, file in given.items()
+        if file is not None and not Path(file).expanduser().is_file()
+    ]
+    if config.val_labels is not None and config.val_data is None:
+        problems.append(
+            "config.val_labels: got no val_data that it belongs to; where the images lie in one "
+            "folder, give that as val_data too"
+        )
+    return problems
+
+
+def _out_problems(out: Path, overwrite: bool) -> list[str]:
+    if out.is_dir():
+        return [f"config.out: '{out}' is a folder; expected the name of a JSON file"]
+    if out.exists() and not overwrite:
+        return [f"config.out: '{out}' exists; choose another name, or set overwrite=true"]
+    folder = next((parent for parent in out.parents if parent.exists()), out.parent)
+    if not folder.is_dir():
+        return [f"config.out: '{out}' cannot be made, as '{folder}' is a file"]
+    if not os.access(folder, os.W_OK):
+        return [f"config.out: no permission to write in '{folder}'; choose another folder"]
+    return []

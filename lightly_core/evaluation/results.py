@@ -1,0 +1,112 @@
+"""What an evaluation gives: plain data for files and tables, the same from Python and the shell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lightly_core.atomic import atomic_path
+
+#: What the table shows of a result's settings, by protocol.
+_SHOWN = {
+    "knn": ("k",),
+    "linear": ("solver", "augment"),
+    "finetune": ("optim", "epochs"),
+    "retrieval": (),
+}
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What `lightly_core.evaluate` found.
+
+    Attributes:
+        results: One dict of plain data for each protocol, and for each k of kNN; see
+            docs/evaluating.md for the keys.
+        out: The JSON file that holds them; None where none was asked for.
+    """
+
+    results: tuple[dict[str, Any], ...]
+    out: Path | None = None
+
+    def of(self, protocol: str, **settings: object) -> dict[str, Any]:
+        """Return the first result of a protocol, such as ``of("knn", k=20)``.
+
+        Args:
+            protocol: ``knn``, ``linear``, ``finetune`` or ``retrieval``.
+            settings: Values that its settings must have.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for result in self.results:
+            given = result["settings"]
+            fits = all(given.get(name) == value for name, value in settings.items())
+            if result["protocol"] == protocol and fits:
+                return result
+        raise KeyError(f"no result of protocol '{protocol}' with {settings or 'any settings'}")
+
+    def top1(self, protocol: str, **settings: object) -> float:
+        """Return the accuracy of a protocol in [0, 1]; arguments and errors as in `of`."""
+        return float(self.of(protocol, **settings)["top1"])
+
+    def top5(self, protocol: str, **settings: object) -> float:
+        """Return the share with the right class among the first five, as `top1`."""
+        return float(self.of(protocol, **settings)["top5"])
+
+
+def write_results(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write ``{"results": [...]}``."""
+    text = json.dumps({"results": list(results)}, indent=2, allow_nan=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def print_results(results: Sequence[Mapping[str, Any]]) -> None:
+    """Show results as a table, and their notes below it."""
+    table = Table("protocol", "top-1", "top-5", "further", "seconds")
+    for result in results:
+        values = [_percent(result.get(name)) for name in ("top1", "top5")]
+        table.add_row(_title(result), *values, _further(result), f"{result['seconds']:.1f}")
+    console = Console()
+    console.print(table)
+    data = results[0]["data"]
+    console.print(
+        f"{data['num_val']} images classified ({data['validation']}), {data['num_classes']} "
+        f"classes, {data['num_train']} images to learn from",
+        highlight=False,
+        markup=False,
+    )
+    notes = [f"{_title(result)}: {note}" for result in results for note in result["notes"]]
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    settings = result["settings"]
+    words = []
+    for name in _SHOWN[result["protocol"]]:
+        value = settings.get(name)
+        if value is True:
+            words.append(name)
+        elif value not in (None, False):
+            words.append(f"{name}={value}" if isinstance(value, int) else str(value))
+    return " ".join([result["protocol"], *words])
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f} %"
+
+
+def _further(result: Mapping[str, Any]) -> str:
+    if result["protocol"] == "retrieval":
+        recalls = [f"R@{k} {_percent(result[f'recall_at_{k}'])}" for k in result["settings"]["k"]]
+        return ", ".join([f"mAP {_percent(result['map'])}", *recalls])
+    chosen = {name: result[name] for name in ("penalty", "lr") if name in result}
+    return ", ".join(f"{name} {value:g}" for name, value in chosen.items())

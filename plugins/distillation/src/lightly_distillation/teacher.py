@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import cycle, islice
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lightly_core.abilities import InputNormalization, MultiScaleFeatures, TokenModel
 from lightly_core.errors import ConfigError
 from lightly_core.models.probing import probe
+from lightly_core.parts.state import state_digest
 from lightly_core.protocols import ModelWrapper, RunContext
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class Teacher:
         return {
             "name": self.name,
             "structure": hashlib.sha256(structure.encode()).hexdigest()[:16],
-            "weights": _digest_of(module.state_dict())[:16],
+            "weights": state_digest(module.state_dict())[:16],
             "precision": str(self._autocast or "as the weights").removeprefix("torch."),
             "images_times_and_plus": affine,
         }
@@ -243,20 +244,6 @@ def resize(features: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(features.shape[2:]) == tuple(size):
         return features
     return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
-
-
-def _digest_of(state: Mapping[str, object]) -> str:
-    """Return the sha256 of names, types and values."""
-    digest = hashlib.sha256()
-    for name, value in sorted(state.items()):
-        digest.update(name.encode())
-        if isinstance(value, Tensor):
-            values = value.detach().cpu().contiguous().flatten()
-            digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-            digest.update(values.view(torch.uint8).numpy().data)
-        else:
-            digest.update(repr(value).encode())
-    return digest.hexdigest()
 
 
 def _affine(

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from lightly_core.data.dataset import build_eval_loader
 from lightly_core.data.sources import open_source
-from lightly_core.evaluate.features import extract_features
-from lightly_core.evaluate.knn import weighted_knn
+from lightly_core.evaluation.features import extract_features
+from lightly_core.evaluation.knn import weighted_knn
 from lightly_core.protocols import ModelWrapper, Transform
 
 #: Inverse strengths of the linear classifier's L2 penalty; the best on held-out images is used.

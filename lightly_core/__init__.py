@@ -9,7 +9,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # "as" makes a name public for type checkers
+    from lightly_core.api import EmbedResult as EmbedResult
+    from lightly_core.api import EvaluationResult as EvaluationResult
+    from lightly_core.api import RowResult as RowResult
     from lightly_core.api import RunResult as RunResult
+    from lightly_core.api import benchmark as benchmark
+    from lightly_core.api import embed as embed
+    from lightly_core.api import evaluate as evaluate
     from lightly_core.api import list_methods as list_methods
     from lightly_core.api import list_models as list_models
     from lightly_core.api import list_plugins as list_plugins
@@ -37,6 +43,8 @@ _HOMES = {
     "Catalog": "lightly_core.plugins.catalog",
     "ConfigError": "lightly_core.errors",
     "DataError": "lightly_core.errors",
+    "EmbedResult": "lightly_core.api",
+    "EvaluationResult": "lightly_core.api",
     "LightlyError": "lightly_core.errors",
     "Method": "lightly_core.protocols",
     "ModelLibrary": "lightly_core.protocols",
@@ -44,8 +52,12 @@ _HOMES = {
     "PluginError": "lightly_core.errors",
     "RunError": "lightly_core.errors",
     "RunInterrupted": "lightly_core.errors",
+    "RowResult": "lightly_core.api",
     "RunResult": "lightly_core.api",
     "UnknownModelError": "lightly_core.errors",
+    "benchmark": "lightly_core.api",
+    "embed": "lightly_core.api",
+    "evaluate": "lightly_core.evaluate",  # a package that can be called, see there
     "get_wrapped_model": "lightly_core.models.wrapping",
     "hookimpl": "lightly_core.plugins.hookspecs",
     "list_methods": "lightly_core.api",

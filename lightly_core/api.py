@@ -6,18 +6,31 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lightly_core.config.docs import pretrain_signature
+from lightly_core.config.docs import signature_of
+from lightly_core.config.embed import EmbedConfig
+from lightly_core.config.evaluate import EvaluateConfig
+from lightly_core.config.settings import RunConfig
 from lightly_core.listing import list_methods, list_models, list_plugins
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Unpack
 
-    from lightly_core.config.settings import RunConfig
-    from lightly_core.config.signature import RunSettings
+    from lightly_core.benchmarking.runner import RowResult
+    from lightly_core.config.signature import EmbedSettings, EvaluateSettings, RunSettings
+    from lightly_core.embedding.result import EmbedResult
     from lightly_core.engine.result import RunResult
+    from lightly_core.evaluation.results import EvaluationResult
 
 __all__ = [
+    "EmbedResult",
+    "EvaluationResult",
+    "RowResult",
     "RunResult",
+    "benchmark",
+    "embed",
+    "evaluate",
     "list_methods",
     "list_models",
     "list_plugins",
@@ -99,8 +112,179 @@ def _out_problems(run: RunConfig) -> list[str]:
     return RunFolder(run.out).problems(overwrite=run.overwrite, resume=resume)
 
 
+def embed(**settings: Unpack[EmbedSettings]) -> EmbedResult:
+    """Write the features of images to a CSV, torch, npz or Parquet file.
+
+    Every argument is a setting of `docs/settings.md`; `model`, `data` and `out` are required.
+
+    Returns:
+        The file, and what is in it.
+
+    Raises:
+        ConfigError: Settings are wrong, or the network cannot be built; nothing was written.
+        PluginError: The plugin that provides the model cannot be used.
+        DataError: There are no images, or too many that cannot be read; nothing was written.
+        RunError: The file cannot be written.
+    """
+    return _embed(arguments=settings)
+
+
+def embed_from_command_line(config_file: str | None, pairs: Sequence[str]) -> None:
+    """Run `lightly embed`; raises as `embed` does."""
+    _embed(config_file=config_file, pairs=pairs)
+
+
+def _embed(
+    *,
+    config_file: str | None = None,
+    pairs: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+) -> EmbedResult:
+    from lightly_core.config.command import load_options
+    from lightly_core.embedding.checks import embed_problems
+    from lightly_core.plugins.discovery import get_plugins
+
+    plugins = get_plugins()
+    config = load_options(
+        EmbedConfig,
+        config_file=config_file,
+        pairs=pairs,
+        arguments=arguments,
+        checks=(embed_problems,),
+    )
+    from lightly_core.embedding.run import embed_images
+
+    return embed_images(config, plugins)
+
+
+def evaluate(**settings: Unpack[EvaluateSettings]) -> EvaluationResult:
+    """Measure the features of a network on labelled images.
+
+    Every argument is a setting of `docs/settings.md`; `model` and `data` are required. The
+    protocols are explained in `docs/evaluating.md`.
+
+    Returns:
+        One result for each protocol; ``evaluate(...).top1("knn", k=20)`` is an accuracy.
+
+    Raises:
+        ConfigError: Settings are wrong, or the network cannot be built; nothing was written.
+        PluginError: The plugin that provides the model cannot be used.
+        DataError: There are no images, no labels, or they do not fit together.
+        RunError: Features or a loss are nan or infinite.
+    """
+    return _evaluate(arguments=settings)
+
+
+def evaluate_from_command_line(config_file: str | None, pairs: Sequence[str]) -> None:
+    """Run `lightly evaluate` and show the results; raises as `evaluate` does."""
+    result = _evaluate(config_file=config_file, pairs=pairs)
+    from lightly_core.evaluation.results import print_results
+
+    print_results(result.results)
+    if result.out is not None:
+        print(f"written to {result.out}")
+
+
+def _evaluate(
+    *,
+    config_file: str | None = None,
+    pairs: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+) -> EvaluationResult:
+    from lightly_core.config.command import load_options
+    from lightly_core.evaluation.request import evaluate_problems
+    from lightly_core.plugins.discovery import get_plugins
+
+    plugins = get_plugins()
+    config = load_options(
+        EvaluateConfig,
+        config_file=config_file,
+        pairs=pairs,
+        arguments=arguments,
+        checks=(evaluate_problems,),
+    )
+    from lightly_core.engine.logs import RunLogs
+    from lightly_core.evaluation.run import evaluate_network
+
+    with RunLogs(True, plugins.catalog.packages()):
+        return evaluate_network(config, plugins.catalog)
+
+
+def benchmark(
+    suite: str | Path,
+    *,
+    out: str | Path | None = None,
+    only: str | Sequence[str] | None = None,
+    overwrite: bool | None = None,
+    data: Mapping[str, object] | None = None,
+    run: Mapping[str, object] | None = None,
+    evaluate: Mapping[str, object] | bool | None = None,
+) -> list[RowResult]:
+    """Pretrain and evaluate every row of a suite, and write a table and a plot.
+
+    What is None is as in the file; the other arguments overrule it, and `run` and `evaluate` also
+    what single rows say. Rows that have finished are kept, one that was interrupted goes on.
+
+    Args:
+        suite: A TOML file, see docs/benchmark-suites.md.
+        out: Folder for rows, tables and plot.
+        only: Rows to run, by name or method.
+        overwrite: Whether rows whose settings have changed since they were run are done anew.
+        data: ``train`` and ``val``.
+        run: Settings of `pretrain`.
+        evaluate: Settings of `evaluate`; False: rows are only pretrained.
+
+    Returns:
+        What became of each row of the suite. A row that failed stops no other and raises nothing.
+
+    Raises:
+        ConfigError: Settings are wrong; all mistakes of all rows are named, and nothing was run.
+        RunError: Another process runs the same suite.
+        RunInterrupted: Ctrl-C or SIGTERM; the row that was running has saved before.
+    """
+    given: dict[str, object] = {
+        "out": out,
+        "only": only,
+        "overwrite": overwrite,
+        "data": data,
+        "run": run,
+        "evaluate": evaluate,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    shown = "".join(f", {name}={value!r}" for name, value in given.items())
+    from lightly_core.benchmarking.command import benchmark_suite
+
+    return benchmark_suite(
+        suite,
+        arguments=given,
+        command=f"lightly_core.benchmark({str(suite)!r}{shown})",
+        say=print,
+    )
+
+
+def benchmark_from_command_line(
+    suite: str, pairs: Sequence[str], *, command: str
+) -> list[RowResult]:
+    """Run `lightly benchmark`; returns and raises as `benchmark` does."""
+    from lightly_core.benchmarking.command import benchmark_suite
+
+    return benchmark_suite(suite, pairs=pairs, command=command, say=print)
+
+
 def __getattr__(name: str) -> object:
-    """Import `RunResult` when it is first used."""
+    """Import the classes of results when they are first used."""
+    if name == "EmbedResult":
+        from lightly_core.embedding.result import EmbedResult
+
+        return EmbedResult
+    if name == "EvaluationResult":
+        from lightly_core.evaluation.results import EvaluationResult
+
+        return EvaluationResult
+    if name == "RowResult":
+        from lightly_core.benchmarking.runner import RowResult
+
+        return RowResult
     if name == "RunResult":
         from lightly_core.engine.result import RunResult
 
@@ -109,4 +293,6 @@ def __getattr__(name: str) -> object:
 
 
 for _function in (pretrain, train):
-    _function.__signature__ = pretrain_signature()  # type: ignore[attr-defined]
+    _function.__signature__ = signature_of(RunConfig)  # type: ignore[attr-defined]
+embed.__signature__ = signature_of(EmbedConfig)  # type: ignore[attr-defined]
+evaluate.__signature__ = signature_of(EvaluateConfig)  # type: ignore[attr-defined]

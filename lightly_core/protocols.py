@@ -71,11 +71,14 @@ class ModelLibrary(ABC):
             pickled objects, such as ``("ultralytics",)``; all others are refused.
         loads_weights: Whether `create` takes a file or URL as ``weights`` in `model_args`, loads it
             completely or not at all, and then fetches no weights of its own.
+        weight_args: Arguments in `model_args` that only say where weights come from; without them
+            the same network is built.
     """
 
     examples: ClassVar[Sequence[str]] = ()
     pickled_modules: ClassVar[Sequence[str]] = ()
     loads_weights: ClassVar[bool] = False
+    weight_args: ClassVar[Sequence[str]] = ("weights",)
 
     @abstractmethod
     def create(
@@ -261,6 +264,19 @@ class StepResult:
     metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
 
 
+class SampleExtras(Protocol):
+    """Makes tensors that belong to an image and are drawn anew in every epoch."""
+
+    def __call__(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """Return tensors by name, of the same shape and type for every image.
+
+        Args:
+            rng: The only source of randomness. It follows from seed, epoch and image, and is
+                another one than that of the views.
+        """
+        ...
+
+
 class Method(nn.Module, ABC):
     """A pretraining method. It knows nothing of trainers, loggers, files or devices.
 
@@ -289,8 +305,23 @@ class Method(nn.Module, ABC):
         """Split the trainable parameters; by default biases, norms and tokens get no decay."""
         return default_parameter_groups(self)
 
+    def before_step(self, step: int) -> None:
+        """Run between backward pass and optimizer step: here gradients may be taken away.
+
+        Gradients are neither clipped nor, under 16-bit precision, unscaled yet. `step` counts the
+        optimizer steps taken so far.
+        """
+
     def after_step(self, step: int) -> None:
         """Run after each optimizer step: EMA updates, queues. `step` counts the one just taken."""
+
+    def sample_extras(self) -> SampleExtras | None:
+        """Return what makes `Batch.extras` for an image, such as masks; by default nothing does.
+
+        It is called in the loader's workers, so it must be picklable and hold no tensors of the
+        method.
+        """
+        return None
 
     def exported_wrapper(self) -> ModelWrapper:
         """Return the network that the user gets: the student, or an EMA teacher."""

@@ -59,8 +59,8 @@ def test_rooms_import_in_one_direction():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_parts_need_torch_only():
-    allowed = {"torch", *sys.stdlib_module_names}
+def test_parts_need_torch_and_numpy_only():
+    allowed = {"torch", "numpy", *sys.stdlib_module_names}
     for file in (CORE / "parts").rglob("*.py"):
         for name in imported_names(file):
             inside = name.startswith("lightly_core.parts")
@@ -130,13 +130,16 @@ def test_files_and_functions_are_short(file):
 
 def test_requirements_name_the_core_and_every_plugin():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
-    assert lines == ["-e .", *(f"-e plugins/{plugin.name}" for plugin in PLUGINS)]
+    plugins = [f"-e plugins/{plugin.name}" for plugin in PLUGINS]
+    assert lines == ["-e .[benchmark,parquet]", *plugins]
 
 
 def test_every_plugin_has_the_same_files():
     for plugin in PLUGINS:
         (package,) = (path for path in (plugin / "src").iterdir() if path.suffix != ".egg-info")
-        assert package.name == f"lightly_{plugin.name}"
+        name = re.search(r'^name = "(.+)"', (plugin / "pyproject.toml").read_text(), re.M)[1]
+        assert package.name == name.replace("-", "_")
+        assert name.startswith(f"lightly-{plugin.name}")
         for file in (plugin / "README.md", plugin / "LICENSE", package / "plugin.py"):
             assert file.is_file(), file
 

@@ -24,3 +24,16 @@ def test_the_speed_of_a_step_is_measured_in_both_precisions():
     row = done.stdout.splitlines()[-1].split("|")
     assert row[1].strip() == "torchvision/squeezenet1_1"
     assert all(float(cell.strip().removesuffix(" s")) > 0 for cell in row[2:4])
+
+
+def test_the_speed_of_loading_is_measured_both_ways():
+    command = [sys.executable, EXAMPLES / "loading_speed.py", "40"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()[2:]]
+    assert [row[1:3] for row in rows] == [
+        [ending, name]
+        for ending in ("png", "jpg")
+        for name in ("first stage", "with colours", "numbers only", "reading once")
+    ]
+    rates = [float(row[4].replace(",", "")) for row in rows]
+    assert min(rates) > 0

@@ -66,6 +66,12 @@ def one_of(*words: str) -> Callable[[object, Attribute[Any], object], None]:
     return check
 
 
+def epochs_between(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """Accept a number of epochs >= 1; words and None pass."""
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f"'{attribute.name}' must be >= 1 or 'auto', got {value}")
+
+
 def devices(instance: object, attribute: Attribute[Any], value: int | str | list[int]) -> None:
     """Accept what `read_devices` can read."""
     read_devices(value)

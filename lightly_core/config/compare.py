@@ -17,6 +17,7 @@ _FREE = frozenset(
         "overwrite",
         "resume",
         "resume_interrupted",
+        "val_data",
     }
 )
 #: Free where the number of processes and the kind of device stay the same.

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import NOTHING, Attribute, define
 
+from lightly_core.config.callbacks import CallbacksArgs
+from lightly_core.config.embed import EmbedConfig
+from lightly_core.config.evaluate import EvaluateConfig
 from lightly_core.config.fields import (
     NO_DEFAULT,
     aliases,
@@ -22,7 +26,7 @@ from lightly_core.config.fields import (
     type_name,
 )
 from lightly_core.config.optim import OPTIMIZERS
-from lightly_core.config.settings import CallbacksArgs, JsonlArgs, RunConfig, TensorBoardArgs
+from lightly_core.config.settings import JsonlArgs, RunConfig, TensorBoardArgs
 from lightly_core.config.transform import MultiCropTransformArgs
 
 _HERE = Path(__file__).parent
@@ -32,18 +36,25 @@ _REQUIRED = "required"
 _WIDER = {
     "out": "str | Path",
     "data": "str | Path | Sequence[str | Path] | Dataset[Any]",
+    "val_data": "str | Path | Sequence[str | Path] | Dataset[Any] | None",
     "model": "str | Path | nn.Module",
     "checkpoint": "str | Path | None",
     "devices": "int | str | Sequence[int]",
     "accelerator": "str | Accelerator",
     "strategy": "str | Strategy",
     "activation_checkpoint_args": "Mapping[str, Any] | None",
+    "image_size": "int | tuple[int, int] | None",
+    "labels": "str | Path | None",
+    "val_labels": "str | Path | None",
 }
 
-_SIGNATURE_HEAD = '''\
-"""Types of the arguments of `lightly_core.pretrain`, for editors and type checkers.
+#: Settings that are wider only where the option class takes an object of Python.
+_OBJECTS = ("accelerator", "strategy")
 
-Made by ``python -m lightly_core.config.docs``; change `settings.py` instead.
+_SIGNATURE_HEAD = '''\
+"""Types of the arguments of the functions in `lightly_core`, for editors and type checkers.
+
+Made by ``python -m lightly_core.config.docs``; change the option classes instead.
 """
 
 from __future__ import annotations
@@ -62,12 +73,14 @@ if TYPE_CHECKING:
     from typing_extensions import Required
 
     from lightly_core.config.settings import Precision
-
-
-class RunSettings(TypedDict, total=False):
-    """The settings of a run, by name."""
-
 '''
+
+#: Option class by name of the type that its settings have in Python, and what they are of.
+_TYPED = {
+    "RunSettings": (RunConfig, "a run"),
+    "EmbedSettings": (EmbedConfig, "`lightly_core.embed`"),
+    "EvaluateSettings": (EvaluateConfig, "`lightly_core.evaluate`"),
+}
 
 _PAGE_HEAD = """# Settings
 
@@ -172,35 +185,55 @@ def _shown(value: object) -> str:
 # --------------------------------------------------------------------------- Python
 
 
-def pretrain_signature() -> inspect.Signature:
-    """Return the signature of `lightly_core.pretrain`, all arguments keyword-only."""
+def signature_of(cls: type) -> inspect.Signature:
+    """Return the signature of a function that takes the settings of a class, keyword-only."""
     return inspect.Signature(
         [
             inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=inspect.Parameter.empty if field.default is NOTHING else field.default,
-                annotation=_python_type(field.name),
+                annotation=_python_type(cls, field.name),
             )
-            for field in settings_fields(RunConfig)
+            for field in settings_fields(cls)
         ]
     )
 
 
 def typed_dict_source() -> str:
     """Return the source of `signature.py`."""
-    lines = []
-    for field in settings_fields(RunConfig):
-        text = _python_type(field.name)
+    return _SIGNATURE_HEAD + "".join(
+        _typed_dict(name, cls, what) for name, (cls, what) in _TYPED.items()
+    )
+
+
+def _typed_dict(name: str, cls: type, what: str) -> str:
+    lines = [
+        f"\n\nclass {name}(TypedDict, total=False):\n",
+        f'    """The settings of {what}, by name."""\n\n',
+    ]
+    for field in settings_fields(cls):
+        text = _python_type(cls, field.name)
         lines.append(
             f"    {field.name}: {f'Required[{text}]' if field.default is NOTHING else text}\n"
         )
-    return _SIGNATURE_HEAD + "".join(lines)
+    return "".join(lines)
 
 
-def _python_type(name: str) -> str:
-    text = _WIDER.get(name, str(RunConfig.__annotations__[name]))
-    return text.replace("'", '"').replace("dict[", "Mapping[")
+def _python_type(cls: type, name: str) -> str:
+    annotations = {
+        key: str(text)
+        for base in reversed(cls.__mro__)
+        for key, text in getattr(base, "__annotations__", {}).items()
+    }
+    text = annotations[name]
+    if name in _WIDER and (name not in _OBJECTS or "PythonObject" in text):
+        wider = _WIDER[name]
+        return f"{wider} | None" if text.endswith("| None") and "None" not in wider else wider
+    if cls is not RunConfig and group_class(attrs.fields_dict(cls)[name].type) is not None:
+        return "Mapping[str, Any] | bool | None"
+    text = text.replace("'", '"').replace("dict[", "Mapping[")
+    return text.replace("tuple[", "Sequence[").replace(", ...]", "]")
 
 
 # --------------------------------------------------------------------------- files
@@ -230,6 +263,14 @@ def settings_page() -> str:
         ("`callbacks`", "", CallbacksArgs, "callbacks"),
         ("`loggers`: `jsonl`", "It is always on and has no settings.", JsonlArgs, ""),
         ("`loggers`: `tensorboard`", "On by default.", TensorBoardArgs, "loggers.tensorboard"),
+        ("Settings of `lightly embed`", "Arguments of `lightly_core.embed`.", EmbedConfig, ""),
+        (
+            "Settings of `lightly evaluate`",
+            "Arguments of `lightly_core.evaluate`. Each protocol is a group that is switched on "
+            "with `true` and off with `false`.",
+            EvaluateConfig,
+            "",
+        ),
     ]
     sections = []
     for title, text, cls, prefix in parts:

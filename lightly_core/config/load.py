@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 import attrs
 from attrs import define, evolve
 
+from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.config.fields import aliases, any_of, default_of, settings_fields, value_name
 from lightly_core.config.keyvalue import parse_pairs, read_toml
 from lightly_core.config.merging import Layers, from_python
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
 from lightly_core.config.owned_keys import owned_keys
-from lightly_core.config.settings import CallbacksArgs, RunConfig
+from lightly_core.config.settings import RunConfig
 from lightly_core.config.structure import structure
 from lightly_core.config.transform import DEFAULT_TRANSFORM, TransformArgs
 from lightly_core.config.transform_choice import choose_transform

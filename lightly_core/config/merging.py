@@ -16,7 +16,7 @@ from lightly_core.config.settings import PythonObject
 #: Arguments that reach a library as they are; all others become plain data.
 _AS_GIVEN = ("loader_args", "trainer_args", "model_args")
 #: Arguments that may be an object of any class.
-_OBJECTS = ("accelerator", "data", "model", "strategy")
+_OBJECTS = ("accelerator", "data", "model", "strategy", "val_data")
 
 
 class Layers:

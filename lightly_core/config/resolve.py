@@ -15,10 +15,12 @@ from lightly_core.config.compare import diff as diff  # compares what `as_dict` 
 from lightly_core.config.fields import plain
 from lightly_core.config.load import DEFAULT_LOGGERS, Settings
 from lightly_core.config.machine import Machine
+from lightly_core.config.memory import MemoryChoice, unseen
 from lightly_core.config.method import MethodConfig, RunFacts
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.secrets import without_secrets
 from lightly_core.config.settings import PythonObject, RunConfig
+from lightly_core.config.watching import Work, resolve_callbacks
 from lightly_core.errors import ConfigError, DataError, PluginError
 
 MAX_AUTO_EPOCHS = 10_000
@@ -50,6 +52,7 @@ class Resolved:
         warmup_steps: Optimizer steps of the warm-up.
         gradient_clip_val: What Lightning clips gradients to; None: it does not.
         log_every_n_steps: Optimizer steps between two entries of the metrics.
+        memory: Whether images are kept in memory, and why.
     """
 
     settings: Settings
@@ -69,6 +72,7 @@ class Resolved:
     warmup_steps: int
     gradient_clip_val: float | None
     log_every_n_steps: int
+    memory: MemoryChoice
 
     def as_dict(self) -> dict[str, Any]:
         """Return nested plain data: the settings with all groups filled in, and "derived".
@@ -105,6 +109,8 @@ def resolve(
     machine: Machine,
     dataset_size: int,
     *,
+    val_size: int | None = None,
+    memory: MemoryChoice | None = None,
     draw_seed: Callable[[], int] = draw_seed,
 ) -> Resolved:
     """Replace every "auto" and work out the numbers of the run.
@@ -113,6 +119,8 @@ def resolve(
         settings: What the user asked for.
         machine: What there is.
         dataset_size: Number of images.
+        val_size: Number of images of `val_data`; None: there are none.
+        memory: What a look at the images said of `in_memory`; None: nobody looked.
         draw_seed: Called where the seed is None.
 
     Raises:
@@ -121,8 +129,8 @@ def resolve(
         PluginError: The method leaves an "auto" in its options.
     """
     warnings: list[str] = []
-    seed_drawn = settings.run.seed is None
-    run = _hardware(settings.run, machine, warnings)
+    memory = memory or unseen(settings.run.in_memory)
+    run = _hardware(evolve(settings.run, in_memory=memory.use), machine, warnings)
     local = len(run.devices) if isinstance(run.devices, list) else int(run.devices)
     world_size = local * run.num_nodes
     batch_size = _batch_size(run, world_size, dataset_size, warnings)
@@ -142,9 +150,9 @@ def resolve(
         seed=draw_seed() if run.seed is None else run.seed,
     )
     return Resolved(
-        settings=_settings(settings, run, facts),
+        settings=_settings(settings, run, facts, world_size, val_size),
         warnings=tuple(warnings),
-        seed_drawn=seed_drawn,
+        seed_drawn=settings.run.seed is None,
         dataset_size=dataset_size,
         world_size=world_size,
         local_devices=local,
@@ -159,16 +167,34 @@ def resolve(
         warmup_steps=warmup_steps(settings.optimizer, steps_per_epoch, total_steps),
         gradient_clip_val=_clip_value(run, type(settings.method)),
         log_every_n_steps=_log_interval(run, steps_per_epoch),
+        memory=memory,
     )
 
 
-def _settings(settings: Settings, run: RunConfig, facts: RunFacts) -> Settings:
+def _settings(
+    settings: Settings, run: RunConfig, facts: RunFacts, world_size: int, val_size: int | None
+) -> Settings:
+    work = Work.of_run(
+        total_steps=facts.total_steps,
+        steps_per_epoch=facts.steps_per_epoch,
+        effective_batch_size=facts.effective_batch_size,
+        world_size=world_size,
+        views=_views(settings),
+        dataset_size=facts.dataset_size,
+    )
     return evolve(
         settings,
         run=evolve(run, optim=settings.optimizer_name),
         method=_method(settings, facts),
         transform=evolve(settings.transform, num_channels=settings.transform.channels),
+        callbacks=resolve_callbacks(settings.callbacks, work, val_size),
     )
+
+
+def _views(settings: Settings) -> float:
+    """Return the views per image, each counted by its pixels relative to a global view."""
+    height, width = settings.transform.size
+    return sum(math.prod(spec.size) for spec in settings.transform.view_specs()) / (height * width)
 
 
 # --------------------------------------------------------------------------- schedule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from attrs import define, field
-from attrs.validators import and_, ge, gt, le, optional
+from attrs.validators import and_, ge, le, optional
 
 from lightly_core.config.checks import devices, finite, not_empty, one_of
 from lightly_core.config.optim import OPTIMIZERS
@@ -74,6 +74,14 @@ class RunConfig:
         validator=not_empty,
         metadata={"help": "'library/name', or (Python) a module or wrapper"},
     )
+    val_data: str | list[str] | PythonObject | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={
+            "help": "other images, with labels, of the kinds that data may be; they are "
+            "classified now and then to show how training goes, and never trained on"
+        },
+    )
     method: str = field(default="distillation", metadata={"help": "pretraining method"})
     method_args: dict[str, Any] | None = field(
         default=None, metadata={"help": "options of the method"}
@@ -94,6 +102,13 @@ class RunConfig:
     )
     num_workers: int | Literal["auto"] = field(
         default="auto", metadata={"help": "loader processes per device"}
+    )
+    in_memory: bool | Literal["auto"] = field(
+        default="auto",
+        metadata={
+            "help": "keep all images decoded in memory and make the views without loader "
+            "processes; auto: where they are small and of one size"
+        },
     )
     devices: int | str | list[int] = field(
         default="auto",
@@ -186,133 +201,6 @@ class RunConfig:
     def _workers_not_negative(self, attribute: object, value: int | str) -> None:
         if isinstance(value, int) and value < 0:
             raise ValueError(f"'num_workers' must be >= 0 or 'auto', got {value}")
-
-
-# --------------------------------------------------------------------------- callbacks
-
-
-@define(frozen=True, kw_only=True)
-class ModelCheckpointArgs:
-    """When `checkpoints/` is written. The last state is always kept as `last.ckpt`."""
-
-    every_n_epochs: int = field(
-        default=1, validator=ge(1), metadata={"help": "epochs between checkpoints"}
-    )
-    every_n_train_steps: int | None = field(
-        default=None,
-        validator=optional(ge(1)),
-        metadata={"help": "steps between checkpoints, beside those by epoch"},
-    )
-    min_seconds_between: float = field(
-        default=30.0,
-        validator=and_(finite, ge(0)),
-        metadata={"help": "an epoch that ends sooner after the last checkpoint writes none"},
-    )
-    save_top_k: int = field(
-        default=1,
-        validator=ge(-1),
-        metadata={"help": "how many epoch=E-step=S.ckpt remain; -1: all; 0: only last.ckpt"},
-    )
-    monitor: str | None = field(
-        default=None, metadata={"help": "metric that ranks checkpoints; None: the newest"}
-    )
-    mode: Literal["min", "max"] = field(
-        default="min", metadata={"help": "whether a small or a large `monitor` is better"}
-    )
-    save_weights_only: bool = field(
-        default=False, metadata={"help": "leave out the optimizer; such a file cannot be resumed"}
-    )
-
-
-@define(frozen=True, kw_only=True)
-class ModelExportArgs:
-    """When `exported_models/` is written; always at the end."""
-
-    every_n_epochs: int = field(
-        default=1, validator=ge(1), metadata={"help": "epochs between exports"}
-    )
-    min_seconds_between: float = field(
-        default=30.0,
-        validator=and_(finite, ge(0)),
-        metadata={"help": "an epoch that ends sooner after the last export writes none"},
-    )
-
-
-@define(frozen=True, kw_only=True)
-class EarlyStoppingArgs:
-    """When to stop before the last epoch."""
-
-    monitor: str = field(default="train_loss", metadata={"help": "metric to watch"})
-    mode: Literal["min", "max"] = field(
-        default="min", metadata={"help": "whether a small or a large `monitor` is better"}
-    )
-    patience: int | None = field(
-        default=None,
-        validator=optional(ge(1)),
-        metadata={"help": "epochs without improvement before stopping; None: never"},
-    )
-    min_delta: float = field(
-        default=0.0, validator=and_(finite, ge(0)), metadata={"help": "least improvement"}
-    )
-    check_finite: bool = field(
-        default=True, metadata={"help": "stop with an error when the loss is nan or infinite"}
-    )
-
-
-@define(frozen=True, kw_only=True)
-class LearningRateMonitorArgs:
-    """Log `lr`."""
-
-
-@define(frozen=True, kw_only=True)
-class DeviceStatsMonitorArgs:
-    """Log memory of the process and of the device."""
-
-
-@define(frozen=True, kw_only=True)
-class KnnArgs:
-    """Nearest-neighbour accuracy of the frozen features, where the images have labels."""
-
-    k: int = field(default=20, validator=ge(1), metadata={"help": "neighbours"})
-    temperature: float = field(
-        default=0.07,
-        validator=and_(finite, gt(0)),
-        metadata={"help": "a neighbour weighs exp(cosine / temperature)"},
-    )
-    max_images: int = field(
-        default=10_000,
-        validator=ge(10),
-        metadata={"help": "images used at most, the same share of each class"},
-    )
-    query_fraction: float = field(
-        default=0.2,
-        validator=and_(gt(0.0), le(0.5)),
-        metadata={"help": "share of them that is classified by the others"},
-    )
-
-
-@define(frozen=True, kw_only=True)
-class CallbacksArgs:
-    """What runs beside training; None switches one off."""
-
-    model_checkpoint: ModelCheckpointArgs | None = field(
-        default=ModelCheckpointArgs(), metadata={"help": "checkpoints"}
-    )
-    model_export: ModelExportArgs | None = field(
-        default=ModelExportArgs(), metadata={"help": "exported models"}
-    )
-    early_stopping: EarlyStoppingArgs | None = field(
-        default=EarlyStoppingArgs(), metadata={"help": "stopping early"}
-    )
-    learning_rate_monitor: LearningRateMonitorArgs | None = field(
-        default=LearningRateMonitorArgs(), metadata={"help": "learning rate in the metrics"}
-    )
-    device_stats_monitor: DeviceStatsMonitorArgs | None = field(
-        default=None, metadata={"help": "memory in the metrics"}
-    )
-    knn: KnnArgs | None = field(
-        default=KnnArgs(), metadata={"help": "accuracy before and after, where labels are known"}
-    )
 
 
 # --------------------------------------------------------------------------- built-in loggers

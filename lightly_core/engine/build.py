@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ from torch import nn
 
 import lightly_core
 from lightly_core.abilities import ActivationCheckpointing, require_ability
+from lightly_core.config.fields import plain as as_data
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved
+from lightly_core.config.secrets import without_secrets
 from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.sources import ImageSource
 from lightly_core.data.views.two_stage import TwoStageTransform
@@ -129,6 +132,7 @@ def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
         "view_period": period,
         "transform": "" if transform is None else transform.target,
         "transform_args": resolved.as_dict()["transform_args"],
+        "in_memory": settings.run.in_memory,  # views are rounded a little differently
         # Views have the type of the weights, which is float32 under mixed precision.
         "weights": precision if precision.endswith("-true") else "32-true",
     }
@@ -152,10 +156,18 @@ def metadata(settings: Settings) -> dict[str, str]:
         "method": settings.method_record.name,
         "image_size": "x".join(str(side) for side in settings.transform.size),
         "num_channels": str(settings.transform.channels),
+        "interpolation": settings.transform.interpolation,
+        "channel_drop": _as_json(settings.transform.channel_drop),
+        "model_args": _as_json(without_secrets(run.model_args)),
         "mean": " ".join(str(value) for value in normalize.mean),
         "std": " ".join(str(value) for value in normalize.std),
         "embed_dim": str(run.embed_dim or ""),
     }
+
+
+def _as_json(value: object) -> str:
+    """Return settings as text; nothing where there are none."""
+    return json.dumps(as_data(value)) if value else ""
 
 
 def build_loggers(settings: Settings, folder: RunFolder, resume_step: int | None) -> Fanout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import random
@@ -18,9 +19,12 @@ from torch.utils.data import DataLoader
 
 from lightly_core.config.resolve import Resolved
 from lightly_core.data.dataset import RawBatch, build_loader
+from lightly_core.data.memory import ImageMemory, keep_images, place_images
+from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import ImageSource
+from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.engine.metrics import MetricBuffer
-from lightly_core.optim.build import build_optimizer, build_scheduler
+from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
 from lightly_core.protocols import Batch, Method, Transform
 
 logger = logging.getLogger(__name__)
@@ -70,7 +74,7 @@ class TrainingModule(lightning.LightningModule):
         self._start_epoch, self._skip_batches = epoch, batches
         self.batches_done = batches
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> DataLoader[Any] | MemoryLoader:
         """Build the loader; called by Lightning once process groups exist."""
         # Every process has drawn its own seed where None was asked for.
         seed = self.trainer.strategy.broadcast(int(self.resolved.settings.run.seed or 0), src=0)
@@ -82,14 +86,16 @@ class TrainingModule(lightning.LightningModule):
         self._sampler.skip_batches(self._skip_batches)  # type: ignore[union-attr]
         return loader
 
-    def make_loader(self, seed: int, rank: int, *, pin_memory: bool = False) -> DataLoader[Any]:
-        """Build the loader of one process; nothing is read before it is iterated.
+    def make_loader(
+        self, seed: int, rank: int, *, pin_memory: bool = False
+    ) -> DataLoader[Any] | MemoryLoader:
+        """Build the loader of one process; the first call reads images that are kept in memory.
 
         Raises:
-            ConfigError: `loader_args` are wrong.
+            ConfigError: `loader_args` are wrong, or ``in_memory=true`` turns out impossible.
         """
         run = self.resolved.settings.run
-        return build_loader(
+        loader = build_loader(
             self.source,
             self.transform,
             seed=seed,
@@ -100,7 +106,31 @@ class TrainingModule(lightning.LightningModule):
             pin_memory=pin_memory,
             loader_args=run.loader_args or {},
             view_period=self.resolved.settings.method.view_period(),
+            make_extras=self.method.sample_extras(),
         )
+        if not isinstance(self.transform, TwoStageTransform) or self._memory is None:
+            return loader
+        device = self.device if self.device.type == "cuda" else torch.device("cpu")
+        self._memory = place_images(self._memory, device)
+        return MemoryLoader(self._memory, self.transform, loader, device)
+
+    @functools.cached_property
+    def _memory(self) -> ImageMemory | None:
+        """All images, where they are kept in memory."""
+        run = self.resolved.settings.run
+        if self.resolved.total_steps == 0:
+            return None
+        memory = keep_images(
+            self.source, self.resolved.settings.transform.source_channels, self.resolved.memory
+        )
+        if memory is not None and run.loader_args:
+            names = ", ".join(f"loader_args.{name}" for name in run.loader_args)
+            logger.warning(
+                "%s: no effect, as images are kept in memory and need no torch DataLoader; "
+                "set in_memory=false to use it",
+                names,
+            )
+        return memory
 
     def on_train_epoch_start(self) -> None:
         """Give the sampler its epoch; not called where a run resumes inside one."""
@@ -175,6 +205,17 @@ class TrainingModule(lightning.LightningModule):
         result = self.method.training_step(batch, self.global_step)
         self.buffer.add({"train_loss": result.loss, **result.metrics})
         return result.loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let the method change its gradients, and set the weight decay of this step."""
+        with torch.no_grad():
+            self.method.before_step(self.global_step)
+        set_weight_decay(
+            optimizer,
+            self.resolved.settings.optimizer,
+            step=self.global_step,
+            total_steps=self.resolved.total_steps,
+        )
 
     def finish_batch(self, batch_index: int) -> None:
         """Count the batch, and tell the method when the optimizer has stepped."""

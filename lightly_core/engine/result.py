@@ -14,8 +14,12 @@ class RunResult:
         folder: The run folder.
         metrics: The newest value of each metric.
         exported: Files with the pretrained backbone.
+        exported_best: The same of the epoch in which `callbacks.model_checkpoint.monitor` was best;
+            empty where none is set.
         knn_before: kNN top-1 of the network as it came in, in [0, 1]; None without labels.
         knn_after: kNN top-1 of the network that is exported.
+        collapse: What is wrong with the exported network's features, in words; None where nothing
+            was seen.
         num_skipped: Images that could not be read.
         snippet: Python code that loads the first exported file.
     """
@@ -23,7 +27,9 @@ class RunResult:
     folder: Path
     metrics: dict[str, float] = field(default_factory=dict)
     exported: tuple[Path, ...] = ()
+    exported_best: tuple[Path, ...] = ()
     knn_before: float | None = None
     knn_after: float | None = None
+    collapse: str | None = None
     num_skipped: int = 0
     snippet: str = ""

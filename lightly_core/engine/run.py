@@ -23,14 +23,13 @@ from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved, resolve
 from lightly_core.config.secrets import without_secrets
 from lightly_core.data.decode import smallest_useful_side
+from lightly_core.data.memory import choose_memory
 from lightly_core.data.skipped import SkipLog
 from lightly_core.data.sources import ImageSource, open_source
-from lightly_core.data.views.two_stage import EvalTransform
 from lightly_core.engine import build
 from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
-from lightly_core.engine.callbacks.export import ExportCallback
+from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallback
 from lightly_core.engine.callbacks.interrupt import InterruptCallback
-from lightly_core.engine.callbacks.knn import KnnCallback
 from lightly_core.engine.callbacks.metrics import MetricsCallback
 from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
@@ -43,8 +42,8 @@ from lightly_core.engine.rank import is_first_process
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes
 from lightly_core.engine.trainer import build_trainer, early_stopping, trainer_args_problems
+from lightly_core.engine.watching import Watchers, choose_images, open_val_source
 from lightly_core.errors import ConfigError, LightlyError, RunError, RunInterrupted
-from lightly_core.evaluate.probe import LabelledProbe
 from lightly_core.export.files import export_model, snippet
 from lightly_core.plugins.discovery import Plugins
 
@@ -92,7 +91,15 @@ class Run:
             num_channels=settings.transform.source_channels,
             min_side=smallest_useful_side(settings.transform.view_specs()),
         )
-        self.resolved: Resolved = resolve(settings, inspect_machine(), len(self.source))
+        self.val_source = open_val_source(settings)
+        val_size = None if self.val_source is None else len(self.val_source)
+        self.resolved: Resolved = resolve(
+            settings,
+            inspect_machine(),
+            len(self.source),
+            val_size=val_size,
+            memory=choose_memory(settings, self.source),
+        )
         for warning in self.resolved.warnings:
             logger.warning("%s", warning)
         if self.resume is not None:
@@ -124,6 +131,7 @@ class Run:
         seed_everything(int(run.seed or 0))
         built = build.build_run(self.resolved, self.source, self.plugins.catalog)
         build.check_data(built.module)
+        probes = choose_images(self.resolved, self.source, self.val_source)
         if is_first_process():
             self.folder.prepare(overwrite=run.overwrite, resume=self.resume is not None)
         self.logs.open_file(self.folder.log)
@@ -139,7 +147,7 @@ class Run:
         self.plugins.run_start(self)
         status = "failed"
         try:
-            result = self._train(built, loggers)
+            result = self._train(built, loggers, probes.watchers(loggers))
             status = "finished"
             return result
         except RunInterrupted:
@@ -183,14 +191,13 @@ class Run:
         )
         logger.info("Writing to %s", self.folder.root)
 
-    def _train(self, built: build.BuiltRun, loggers: Fanout) -> RunResult:
+    def _train(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> RunResult:
         resolved = self.resolved
         skips = SkipLog(
             self.folder.root, len(self.source), max_share=resolved.settings.run.max_skipped
         )
-        probe = self._probe()
-        knn = KnnCallback(probe, loggers) if probe is not None else None
-        callbacks = self._callbacks(built, loggers, skips, knn)
+        best = self._best_export(built, loggers)
+        callbacks = self._callbacks(built, loggers, skips, watchers, best)
         trainer = build_trainer(resolved, self.folder, loggers, callbacks)
         if self.resume is not None:
             built.module.start_at(self.resume.epoch, self.resume.batches)
@@ -205,26 +212,28 @@ class Run:
         if trainer.is_global_zero:
             exported = self._export(built)
             num_skipped = skips.finish()
-            for path in exported:
+            for path in (*exported, *(best.paths if best is not None else ())):
                 loggers.log_artifact(path)
-        return self._summarise(built, loggers, exported, knn, num_skipped)
+        return self._summarise(built, loggers, exported, watchers, best, num_skipped)
 
     def _callbacks(
         self,
         built: build.BuiltRun,
         loggers: Fanout,
         skips: SkipLog,
-        knn: KnnCallback | None,
+        watchers: Watchers,
+        best: BestExportCallback | None,
     ) -> list[lightning.Callback]:
         args = self.resolved.settings.callbacks
         interval = self.resolved.log_every_n_steps
         callbacks: list[lightning.Callback] = [
             FinishBatch(),
             SkipsCallback(skips),
+            *watchers.callbacks(),
             MetricsCallback(loggers, args, interval),
         ]
-        if knn is not None:
-            callbacks.append(knn)
+        if best is not None:
+            callbacks.append(best)
         checkpoints = None
         if args.model_checkpoint is not None:
             checkpoints = CheckpointCallback(args.model_checkpoint, self.folder)
@@ -236,33 +245,20 @@ class Run:
         callbacks.append(InterruptCallback(checkpoints, interval))
         return callbacks
 
-    def _probe(self) -> LabelledProbe | None:
-        settings = self.resolved.settings
-        if settings.callbacks.knn is None:
+    def _best_export(self, built: build.BuiltRun, loggers: Fanout) -> BestExportCallback | None:
+        args = self.resolved.settings.callbacks.model_checkpoint
+        if args is None or args.monitor is None:
             return None
-        transform = EvalTransform(
-            settings.transform.size,
-            settings.transform.normalize,
-            settings.transform.channels,
-            settings.transform.interpolation,
-            settings.transform.channel_drop,
-        )
-        probe = LabelledProbe(
-            self.source, settings.callbacks.knn, transform, seed=int(settings.run.seed or 0)
-        )
-        if not probe.available:
-            logger.info("No kNN accuracy before and after: %s", probe.reason)
-            return None
-        return probe
+        return BestExportCallback(args, loggers, lambda: self._export(built, "exported_best"))
 
     # ------------------------------------------------------------------ results
 
-    def _export(self, built: build.BuiltRun) -> list[Path]:
+    def _export(self, built: build.BuiltRun, stem: str = "exported_last") -> list[Path]:
         return export_model(
             built.model,
             built.method.exported_wrapper(),
             self.folder.exported_models,
-            "exported_last",
+            stem,
             build.metadata(self.resolved.settings),
         )
 
@@ -271,28 +267,36 @@ class Run:
         built: build.BuiltRun,
         loggers: Fanout,
         exported: list[Path],
-        knn: KnnCallback | None,
+        watchers: Watchers,
+        best: BestExportCallback | None,
         num_skipped: int,
     ) -> RunResult:
         code = snippet(built.model, exported[0]) if exported else ""
-        before = knn.before if knn is not None else None
-        after = knn.after if knn is not None else None
+        knn, signals = watchers.knn, watchers.signals
+        collapse = signals.collapse if signals is not None else None
         result = RunResult(
             folder=self.folder.root,
             metrics=dict(loggers.latest),
             exported=tuple(exported),
-            knn_before=before,
-            knn_after=after,
+            exported_best=best.paths if best is not None else (),
+            knn_before=knn.before if knn is not None else None,
+            knn_after=knn.after if knn is not None else None,
+            collapse=collapse.text if collapse is not None else None,
             num_skipped=num_skipped,
             snippet=code,
         )
         if exported:
-            logger.info("\n%s", summary_text(result))
+            logger.info("\n%s", summary_text(result, best))
         return result
 
 
-def summary_text(result: RunResult) -> str:
-    """Return what the user reads at the end of a run."""
+def summary_text(result: RunResult, best: BestExportCallback | None = None) -> str:
+    """Return what the user reads at the end of a run.
+
+    Args:
+        result: What the run returns.
+        best: Knows the metric that `result.exported_best` is the best of.
+    """
     lines = []
     if result.knn_before is not None and result.knn_after is not None:
         gain = 100 * (result.knn_after - result.knn_before)
@@ -305,7 +309,12 @@ def summary_text(result: RunResult) -> str:
             f"{result.num_skipped} images could not be read, see "
             f"{result.folder / 'skipped_images.csv'}"
         )
+    if result.collapse is not None:
+        lines.append(f"Warning: {result.collapse}")
     lines.append("Exported: " + ", ".join(str(path) for path in result.exported))
+    if best is not None and best.best is not None:
+        files = ", ".join(str(path) for path in result.exported_best)
+        lines.append(f"Best {best.monitor} ({best.best:.4g}, epoch {best.epoch}): {files}")
     lines.append("Load it with:\n")
     lines.append("\n".join(f"    {line}" for line in result.snippet.splitlines()))
     return "\n".join(lines)

@@ -11,8 +11,9 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import EarlyStopping
 
+from lightly_core.config.callbacks import EarlyStoppingArgs
 from lightly_core.config.resolve import Resolved
-from lightly_core.config.settings import EarlyStoppingArgs, PythonObject
+from lightly_core.config.settings import PythonObject
 from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.loggers.bridge import LoggerBridge

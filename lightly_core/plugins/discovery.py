@@ -143,6 +143,11 @@ def configure(*, block: Sequence[str] = (), strict: bool = False) -> None:
     _block, _strict, _plugins = tuple(block), strict, None
 
 
+def blocked_plugins() -> tuple[str, ...]:
+    """Return the plugins that are left out, for processes that this one starts."""
+    return _block
+
+
 def get_plugins() -> Plugins:
     """Return the plugins of this process, discovered at the first call.
 

@@ -82,7 +82,17 @@ class MethodCase:
             start = (self.image_size - size) // 2
             part = images[:, :, start : start + size, start : start + size]
             views.append(part + 0.3 * noise(size))
-        return Batch(views=views, indices=torch.arange(self.batch_size))
+        return Batch(views, torch.arange(self.batch_size), self.extras())
+
+    def extras(self) -> dict[str, Tensor]:
+        """Return what the method wants made for every image of a batch."""
+        if self.method_class.sample_extras is Method.sample_extras:
+            return {}
+        make = self.build().sample_extras()
+        if make is None:
+            return {}
+        made = [make(np.random.default_rng(index)) for index in range(self.batch_size)]
+        return {name: torch.stack([extra[name] for extra in made]) for name in made[0]}
 
     def views_of(self, transform: TransformArgs) -> Batch:
         """Return what a run with this transform makes of random pictures, in full size."""
@@ -99,4 +109,5 @@ class MethodCase:
         ]
         pixels = [torch.stack(view) for view in zip(*(s.views for s in samples), strict=True)]
         drawn = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
-        return Batch(stages.views(pixels, drawn), torch.arange(self.batch_size))
+        indices = torch.arange(self.batch_size)
+        return Batch(stages.views(pixels, drawn), indices, self.extras())

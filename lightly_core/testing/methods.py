@@ -101,6 +101,8 @@ def _train(method: Method, batch: Batch, steps: int, optimizer: Optimizer) -> li
         optimizer.zero_grad()
         loss = method.training_step(batch, step).loss
         loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            method.before_step(step)
         optimizer.step()
         with torch.no_grad():
             method.after_step(step + 1)
@@ -221,6 +223,7 @@ def _declared_views(case: MethodCase) -> None:
         f"default_transform() makes {declared.num_views} global views, view_counts allows "
         f"{low} to {'any number' if high is None else high}",
     )
+    case = replace(case, image_size=max(declared.size))
     batch = case.views_of(declared)
     sizes = [tuple(view.shape[2:]) for view in batch.views]
     loss = case.build().training_step(batch, 0).loss

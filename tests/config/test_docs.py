@@ -58,7 +58,7 @@ def test_tables_have_a_row_for_every_setting():
 
 
 def test_the_signature_is_that_of_the_settings():
-    signature = docs.pretrain_signature()
+    signature = docs.signature_of(RunConfig)
     assert list(signature.parameters) == [field.name for field in settings_fields(RunConfig)]
     parameters = signature.parameters.values()
     assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}

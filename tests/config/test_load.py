@@ -4,15 +4,13 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from lightly_core.config.augmentations import GaussianBlurArgs, RandomResizeArgs
+from lightly_core.config.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs
 from lightly_core.config.checks import read_devices
 from lightly_core.config.load import Settings, load_settings
 from lightly_core.config.merging import merge
 from lightly_core.config.optim import AdamWArgs, LARSArgs, SGDArgs
 from lightly_core.config.settings import (
-    CallbacksArgs,
     JsonlArgs,
-    KnnArgs,
-    ModelCheckpointArgs,
     PythonObject,
     RunConfig,
     TensorBoardArgs,

@@ -6,6 +6,7 @@ from attrs import define, evolve
 
 from lightly_core.config.compare import diff
 from lightly_core.config.machine import Machine
+from lightly_core.config.memory import MemoryChoice
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.resolve import peak_lr, resolve, warmup_steps
@@ -182,6 +183,11 @@ def test_numbers_of_a_plain_run(resolved):
         "warmup_steps": 3,
         "gradient_clip_val": None,
         "log_every_n_steps": 10,
+        "memory": {
+            "use": False,
+            "required": False,
+            "reason": "the images were not looked at",
+        },
     }
     assert result.warnings == ()
 
@@ -377,6 +383,22 @@ def test_a_method_that_leaves_an_auto_is_named(load, toy_config):
     settings = evolve(load(), method=Lazy())
     with pytest.raises(PluginError, match="method 'toy' leaves 'auto' in momentum_start"):
         resolve(settings, CPU, 1000)
+
+
+# ------------------------------------------------------------------- images in memory
+
+
+@pytest.mark.parametrize(("setting", "kept"), [("auto", False), ("true", True), ("false", False)])
+def test_in_memory_without_a_look_at_the_images(resolved, setting, kept):
+    result = resolved(f"in_memory={setting}")
+    assert result.settings.run.in_memory is result.memory.use is result.memory.required is kept
+
+
+def test_in_memory_is_what_a_look_at_the_images_said(load):
+    choice = MemoryChoice(use=True, reason="they are small")
+    result = resolve(load(), CPU, 1000, memory=choice)
+    assert result.settings.run.in_memory is True
+    assert result.memory == choice
 
 
 # ------------------------------------------------------------------- as data

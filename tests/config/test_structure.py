@@ -8,13 +8,11 @@ from attrs import define, field
 from attrs.validators import ge, gt
 
 from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs, RandomResizeArgs
+from lightly_core.config.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs
 from lightly_core.config.fields import group_class, settings_fields
 from lightly_core.config.optim import AdamWArgs, LARSArgs, SGDArgs
 from lightly_core.config.settings import (
-    CallbacksArgs,
     JsonlArgs,
-    KnnArgs,
-    ModelCheckpointArgs,
     PythonObject,
     RunConfig,
     TensorBoardArgs,

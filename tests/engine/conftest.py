@@ -91,10 +91,20 @@ def pretrain():
 
 
 @pytest.fixture
-def read_metrics():
-    """Lines of metrics.jsonl."""
+def read_lines():
+    """All lines of metrics.jsonl."""
 
     def read(folder):
         return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    return read
+
+
+@pytest.fixture
+def read_metrics(read_lines):
+    """Those lines of metrics.jsonl that training wrote, one a logging interval."""
+
+    def read(folder):
+        return [line for line in read_lines(folder) if "train_loss" in line]
 
     return read

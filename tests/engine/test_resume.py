@@ -36,7 +36,7 @@ def comparable(lines):
         (5, {}),
         (4, {"optim": "adamw"}),
         (3, {"gradient_accumulation_steps": 2, "epochs": 4}),
-        (5, {"num_workers": 2}),
+        (5, {"num_workers": 2, "in_memory": False}),
         (4, {"seed": None}),
     ],
 )

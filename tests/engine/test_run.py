@@ -81,7 +81,9 @@ def test_the_same_seed_gives_the_same_losses_and_another_does_not(
 def test_worker_processes_do_not_change_the_losses(pretrain, short_run, read_metrics, tmp_path):
     losses = []
     for workers in (0, 2):
-        result = pretrain(**short_run(out=tmp_path / str(workers), num_workers=workers))
+        result = pretrain(
+            **short_run(out=tmp_path / str(workers), num_workers=workers, in_memory=False)
+        )
         losses.append([line["train_loss"] for line in read_metrics(result.folder)])
     assert losses[0] == losses[1]
 
@@ -192,21 +194,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_advice(pretrain, short_run
         pretrain(**settings)
 
 
-def test_corrupt_images_are_replaced_and_listed(pretrain, short_run, image_folder):
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_corrupt_images_are_replaced_and_listed(in_memory, pretrain, short_run, image_folder):
     (image_folder / "03.png").write_bytes(b"")
     (image_folder / "07.png").write_bytes((image_folder / "08.png").read_bytes()[:60])
-    result = pretrain(**short_run(num_workers=2))
+    result = pretrain(**short_run(num_workers=2, in_memory=in_memory))
     assert result.num_skipped == 2
     table = (result.folder / "skipped_images.csv").read_text()
     assert "03.png" in table
     assert "07.png" in table
 
 
-def test_too_many_corrupt_images_stop_the_run(pretrain, short_run, image_folder):
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_too_many_corrupt_images_stop_the_run(in_memory, pretrain, short_run, image_folder):
     for index in range(12):
         (image_folder / f"{index:02}.png").write_text("not an image")
     with pytest.raises(DataError, match="max_skipped") as caught:
-        pretrain(**short_run(num_workers=2))
+        pretrain(**short_run(num_workers=2, in_memory=in_memory))
     assert "Traceback" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 
-from lightly_core.config.settings import ModelCheckpointArgs
+from lightly_core.config.callbacks import ModelCheckpointArgs
 from lightly_core.engine.checkpoint_io import copy_checkpoint
 from lightly_core.engine.folder import RunFolder
 
@@ -105,7 +105,7 @@ class CheckpointCallback(lightning.Callback):
                 ", ".join(sorted(trainer.callback_metrics)) or "none",
             )
             return float("inf")
-        return float(value) if self._args.mode == "min" else -float(value)
+        return -float(value) if self._args.mode == "max" else float(value)
 
     def _rank(self, path: Path, score: float) -> Path | None:
         """Add a checkpoint to the ranking; return the one that falls out of it."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as lightning
 
-from lightly_core.config.settings import ModelExportArgs
+from lightly_core.config.callbacks import ModelCheckpointArgs, ModelExportArgs
+from lightly_core.engine.loggers.fanout import Fanout
+
+logger = logging.getLogger(__name__)
 
 
 class ExportCallback(lightning.Callback):
@@ -32,3 +39,73 @@ class ExportCallback(lightning.Callback):
         if trainer.is_global_zero and due and not recent:
             self._exported_at = time.monotonic()
             self._export()
+
+
+class BestExportCallback(lightning.Callback):
+    """Exports at the end of each epoch in which the monitored metric was the best so far.
+
+    Only a value that was measured in the epoch counts: an older one says nothing of the weights
+    that would be written. It must stand after the callbacks that measure and before the
+    checkpoints, which hold its state.
+
+    Args:
+        args: The metric, and what is better.
+        loggers: They know when a metric was measured.
+        export: Writes the files.
+
+    Attributes:
+        best: Value of the exported weights; None before the first export.
+        epoch: Epochs that they were trained.
+        paths: The files.
+    """
+
+    def __init__(
+        self, args: ModelCheckpointArgs, loggers: Fanout, export: Callable[[], list[Path]]
+    ) -> None:
+        self.monitor = str(args.monitor)
+        self._sign = 1.0 if args.mode == "max" else -1.0
+        self._loggers = loggers
+        self._export = export
+        self._seen: int | None = None
+        self.best: float | None = None
+        self.epoch = 0
+        self.paths: tuple[Path, ...] = ()
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Take what was measured so far, before training or before a resume, for old."""
+        self._seen = self._loggers.latest_step.get(self.monitor)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        """Export if the metric is new and the best."""
+        found = trainer.callback_metrics.get(self.monitor)
+        # Metrics that the user's own callbacks log are not among those of the loggers.
+        step = self._loggers.latest_step.get(self.monitor, trainer.global_step)
+        if found is None or step == self._seen:
+            return
+        self._seen = step
+        value = float(found)
+        if not math.isfinite(value):
+            return
+        if self.best is not None and self._sign * value <= self._sign * self.best:
+            return
+        self.best, self.epoch = value, trainer.current_epoch + 1
+        if trainer.is_global_zero:
+            self.paths = tuple(self._export())
+            logger.info("Best %s so far, %.4g: exported.", self.monitor, value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and the names of its files."""
+        return {
+            "monitor": self.monitor,
+            "best": self.best,
+            "epoch": self.epoch,
+            "paths": [str(path) for path in self.paths],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them, unless another metric is monitored now."""
+        if state["monitor"] == self.monitor:
+            self.best, self.epoch = state["best"], state["epoch"]
+            self.paths = tuple(Path(path) for path in state["paths"])

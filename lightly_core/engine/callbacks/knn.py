@@ -1,4 +1,4 @@
-"""Accuracy of the frozen features before and after training, where the images have labels."""
+"""Accuracy of the frozen features, where there are labels."""
 
 from __future__ import annotations
 
@@ -7,64 +7,90 @@ from typing import Any
 
 import lightning.pytorch as lightning
 
+from lightly_core.config.callbacks import LinearArgs
+from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.module import TrainingModule
-from lightly_core.evaluate.probe import LabelledProbe
+from lightly_core.evaluation.knn import KnnResult
+from lightly_core.evaluation.probe import LabelledProbe, linear_score
 
 logger = logging.getLogger(__name__)
 
 
-class KnnCallback(lightning.Callback):
-    """Classifies some images by their nearest neighbours, before the first and after the last step.
+class KnnCallback(PeriodicMeasurement):
+    """Classifies some images by their nearest neighbours, and by a linear classifier if wanted.
 
     Args:
         probe: The images and how they are compared.
-        loggers: Where the result goes.
+        loggers: Where the results go.
+        every_n_epochs: Epochs between measurements; None: before and after training only.
+        linear: Options of the linear classifier; None: there is none.
+
+    Attributes:
+        before: kNN top-1 of the network as it came in; None before it was measured.
+        after: The newest kNN top-1.
     """
 
-    def __init__(self, probe: LabelledProbe, loggers: Fanout) -> None:
+    def __init__(
+        self,
+        probe: LabelledProbe,
+        loggers: Fanout,
+        every_n_epochs: int | None = None,
+        linear: LinearArgs | None = None,
+    ) -> None:
+        super().__init__(loggers, every_n_epochs)
         self._probe = probe
-        self._loggers = loggers
+        self._linear = linear
+        self._noted: tuple[str, ...] = ()
         self.before: float | None = None
         self.after: float | None = None
 
-    def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Measure the network as it comes in; a resumed run remembers what was measured."""
+    def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
+        """Compute the features once, for both classifiers."""
+        features = self._probe.features(
+            module.method.exported_wrapper(),
+            module.device,
+            num_workers=int(module.resolved.settings.run.num_workers),
+            channels_last=module.channels_last,
+        )
+        result = self._probe.knn(features)
+        metrics = {"knn/top1": result.top1, "knn/top5": result.top5}
+        self._log(result, trainer.global_step)
+        if self._linear is not None:
+            score = linear_score(features, self._linear.penalty)
+            if score is not None:
+                metrics |= {"linear/top1": score.top1, "linear/top5": score.top5}
+                logger.info(
+                    "Linear top-1 at step %d: %.1f %%", trainer.global_step, 100 * score.top1
+                )
+        return metrics
+
+    def taken(self, values: dict[str, float]) -> None:
+        """Remember the first accuracy and the newest."""
+        self.after = values["knn/top1"]
         if self.before is None:
-            self.before = self._measure(trainer, module, "before")
+            self.before = self.after
 
-    def on_train_end(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Measure what came out."""
-        self.after = self._measure(trainer, module, "after")
-
-    def _measure(self, trainer: lightning.Trainer, module: TrainingModule, when: str) -> float:
-        top1 = 0.0
-        if trainer.is_global_zero:
-            result = self._probe.run(
-                module.method.exported_wrapper(),
-                module.device,
-                num_workers=int(module.resolved.settings.run.num_workers),
-                channels_last=module.channels_last,
-            )
-            top1 = result.top1
-            logger.info(
-                "kNN top-1 %s training: %.1f %% (%d images by %d others, k=%d)",
-                when,
-                100 * top1,
-                result.num_query,
-                result.num_train,
-                result.k,
-            )
-            for note in result.notes:
+    def _log(self, result: KnnResult, step: int) -> None:
+        logger.info(
+            "kNN top-1 %s: %.1f %% (%d images by %d others, k=%d)",
+            "before training" if self.before is None else f"at step {step}",
+            100 * result.top1,
+            result.num_query,
+            result.num_train,
+            result.k,
+        )
+        for note in result.notes:
+            if note not in self._noted:
                 logger.info("kNN: %s", note)
-        top1 = trainer.strategy.broadcast(top1)
-        self._loggers.log_metrics({"knn/top1": top1}, trainer.global_step)
-        return top1
+        self._noted = result.notes
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was measured before training."""
-        return {"before": self.before}
+        """Return what was measured before training, and last."""
+        return {**super().state_dict(), "before": self.before, "after": self.after}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore it."""
+        super().load_state_dict(state)
         self.before = state["before"]
+        self.after = state.get("after")

@@ -8,7 +8,7 @@ import time
 import lightning.pytorch as lightning
 import torch
 
-from lightly_core.config.settings import CallbacksArgs
+from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.data.views.two_stage import augmentation_grid
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.module import TrainingModule

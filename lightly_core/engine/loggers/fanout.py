@@ -18,11 +18,16 @@ class Fanout(Logger):
 
     Args:
         loggers: By name, in the order in which they are called.
+
+    Attributes:
+        latest: The newest value of each metric.
+        latest_step: The step that it belongs to.
     """
 
     def __init__(self, loggers: Mapping[str, Logger]) -> None:
         self._loggers = dict(loggers)
         self.latest: dict[str, float] = {}
+        self.latest_step: dict[str, int] = {}
 
     @property
     def names(self) -> list[str]:
@@ -31,8 +36,13 @@ class Fanout(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record scalars of one step."""
-        self.latest.update(metrics)
+        self.remember(metrics, step)
         self._call(lambda logger: logger.log_metrics(metrics, step))
+
+    def remember(self, metrics: Mapping[str, float], step: int) -> None:
+        """Take metrics for the newest ones without recording them again."""
+        self.latest.update(metrics)
+        self.latest_step.update(dict.fromkeys(metrics, step))
 
     def log_config(self, config: Mapping[str, object]) -> None:
         """Record the resolved configuration."""

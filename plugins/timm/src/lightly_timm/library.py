@@ -31,6 +31,7 @@ class TimmLibrary(ModelLibrary):
     """
 
     examples = ("test_resnet", "test_mambaout", "test_vit")
+    weight_args = (*OWN_ARGUMENTS, *SOURCES)
 
     def names(self) -> Sequence[str]:
         """Return the architectures, and these with the tags of their weights."""

@@ -1,0 +1,81 @@
+"""What features tell without labels, and a warning in plain words when they collapse."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import astuple
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+
+from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
+from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.module import TrainingModule
+from lightly_core.evaluation.collapse import Collapse, find_collapse
+from lightly_core.evaluation.signals import SignalProbe, Signals
+
+logger = logging.getLogger(__name__)
+
+_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class SignalsCallback(PeriodicMeasurement):
+    """Logs spread and rank of the features, and says when they collapse and when they recover.
+
+    Args:
+        probe: The images.
+        loggers: Where the results go.
+        every_n_epochs: Epochs between looks.
+
+    Attributes:
+        collapse: What is wrong with the features at present; None where nothing is.
+    """
+
+    def __init__(self, probe: SignalProbe, loggers: Fanout, every_n_epochs: int) -> None:
+        super().__init__(loggers, every_n_epochs)
+        self._probe = probe
+        self._series: list[Signals] = []
+        self.collapse: Collapse | None = None
+
+    def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
+        """Look at the features of the chosen images."""
+        run = module.resolved.settings.run
+        signals = self._probe.run(
+            module.method.exported_wrapper(),
+            module.device,
+            num_workers=int(run.num_workers),
+            precision=_AUTOCAST.get(str(run.precision)),
+            channels_last=module.channels_last,
+        )
+        if signals is None:
+            logger.warning("No signals: fewer than two images have features that are finite.")
+            return {}
+        logger.info(
+            "Features at step %d: spread %.3f, RankMe %.1f, %.1f effective dimensions",
+            trainer.global_step,
+            signals.std,
+            signals.rank,
+            signals.directions,
+        )
+        self._judge(signals, trainer.global_step)
+        return signals.metrics()
+
+    def _judge(self, signals: Signals, step: int) -> None:
+        self._series.append(signals)
+        found = find_collapse(self._series)
+        if found is not None and self.collapse is None:
+            logger.warning("Step %d: %s", step, found.text)
+        elif found is None and self.collapse is not None:
+            logger.warning("Step %d: the features have recovered from their collapse.", step)
+        self.collapse = found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all looks so far, which later ones are compared with."""
+        return {**super().state_dict(), "series": [list(astuple(look)) for look in self._series]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        super().load_state_dict(state)
+        self._series = [Signals(*look) for look in state.get("series", [])]
+        self.collapse = find_collapse(self._series)

@@ -1,0 +1,176 @@
+"""What looks at the features while a run goes on: which images, and which metrics there will be."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from lightly_core.config.callbacks import CallbacksArgs, LinearArgs
+from lightly_core.config.load import Settings
+from lightly_core.config.resolve import Resolved
+from lightly_core.data.base import ImageSource
+from lightly_core.data.decode import smallest_useful_side
+from lightly_core.data.sources import open_source
+from lightly_core.data.views.two_stage import EvalTransform
+from lightly_core.engine.callbacks.knn import KnnCallback
+from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
+from lightly_core.engine.callbacks.signals import SignalsCallback
+from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.errors import ConfigError, DataError
+from lightly_core.evaluation.probe import LabelledProbe
+from lightly_core.evaluation.signals import SignalProbe
+
+logger = logging.getLogger(__name__)
+
+_KNN_METRICS = ("knn/top1", "knn/top5")
+_LINEAR_METRICS = ("linear/top1", "linear/top5")
+_SIGNAL_METRICS = ("embedding/std", "rank/rankme", "rank/effective")
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """The callbacks that look at the features; None where one is off or has nothing to look at."""
+
+    signals: SignalsCallback | None = None
+    knn: KnnCallback | None = None
+
+    def callbacks(self) -> list[PeriodicMeasurement]:
+        """Return those that there are."""
+        return [callback for callback in (self.signals, self.knn) if callback is not None]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Which images are looked at.
+
+    Attributes:
+        args: Options of the callbacks.
+        signals: Images without labels; None where the signals are off.
+        labelled: Images with labels; None where there are none, or the kNN is off.
+        linear: Options of the linear classifier; None where there is none.
+    """
+
+    args: CallbacksArgs
+    signals: SignalProbe | None
+    labelled: LabelledProbe | None
+    linear: LinearArgs | None
+
+    def watchers(self, loggers: Fanout) -> Watchers:
+        """Build the callbacks of one run."""
+        signals = knn = None
+        if self.signals is not None and self.args.signals is not None:
+            # Every "auto" is resolved.
+            every = int(self.args.signals.every_n_epochs)
+            signals = SignalsCallback(self.signals, loggers, every)
+        if self.labelled is not None and self.args.knn is not None:
+            often = self.args.knn.every_n_epochs
+            interval = often if isinstance(often, int) else None
+            knn = KnnCallback(self.labelled, loggers, interval, self.linear)
+        return Watchers(signals, knn)
+
+
+def open_val_source(settings: Settings) -> ImageSource | None:
+    """Find the images of `val_data`; None where it is not set.
+
+    Raises:
+        DataError: There are none.
+    """
+    if settings.run.val_data is None:
+        return None
+    transform = settings.transform
+    try:
+        return open_source(
+            settings.run.val_data,
+            num_channels=transform.source_channels,
+            min_side=smallest_useful_side(transform.view_specs()),
+        )
+    except DataError as error:
+        raise DataError(f"config.val_data: {error}") from error
+
+
+def choose_images(
+    resolved: Resolved, source: ImageSource, val_source: ImageSource | None
+) -> Probes:
+    """Choose the images to look at; nothing is read but labels.
+
+    Raises:
+        ConfigError: Nothing would look at `val_data`, or a monitored metric will never exist.
+        DataError: The labels of `val_data` cannot be used.
+    """
+    settings = resolved.settings
+    args = settings.callbacks
+    seed = int(settings.run.seed or 0)
+    transform = _eval_transform(settings)
+    signals = labelled = None
+    if args.signals is not None:
+        num_images = int(args.signals.num_images)
+        signals = SignalProbe(source, transform, num_images=num_images, seed=seed)
+    why_not = "callbacks.knn is off"
+    if args.knn is not None:
+        labelled = LabelledProbe(source, args.knn, transform, seed=seed, val_source=val_source)
+        if labelled.reason is not None:
+            why_not, labelled = labelled.reason, None
+    elif val_source is not None:
+        raise ConfigError(
+            "config.val_data: nothing looks at it, since callbacks.knn is off; give only one of "
+            "the two"
+        )
+    linear = args.linear if labelled is not None and val_source is not None else None
+    probes = Probes(args, signals, labelled, linear)
+    _refuse_impossible_monitors(args, _missing(probes, why_not, val_source))
+    if labelled is None and args.knn is not None:
+        logger.info("No kNN accuracy before and after: %s", why_not)
+    return probes
+
+
+def _eval_transform(settings: Settings) -> EvalTransform:
+    transform = settings.transform
+    return EvalTransform(
+        transform.size,
+        transform.normalize,
+        transform.channels,
+        transform.interpolation,
+        transform.channel_drop,
+    )
+
+
+def _missing(probes: Probes, why_no_knn: str, val_source: ImageSource | None) -> dict[str, str]:
+    """Return why metrics of the watchers will not exist, by metric."""
+    missing: dict[str, str] = {}
+    if probes.signals is None:
+        missing |= dict.fromkeys(_SIGNAL_METRICS, "callbacks.signals is off")
+    if probes.labelled is None:
+        missing |= dict.fromkeys((*_KNN_METRICS, *_LINEAR_METRICS), why_no_knn)
+    elif probes.linear is None:
+        why = "it needs val_data" if val_source is None else "callbacks.linear is off"
+        missing |= dict.fromkeys(_LINEAR_METRICS, why)
+    return missing
+
+
+def _refuse_impossible_monitors(args: CallbacksArgs, missing: dict[str, str]) -> None:
+    """Refuse to wait for a metric that cannot come; others may come from a method or a plugin."""
+    checkpoint, stopping = args.model_checkpoint, args.early_stopping
+    monitors = {
+        "model_checkpoint": checkpoint.monitor if checkpoint is not None else None,
+        "early_stopping": (
+            stopping.monitor if stopping is not None and stopping.patience is not None else None
+        ),
+    }
+    known = (*_KNN_METRICS, *_LINEAR_METRICS, *_SIGNAL_METRICS)
+    groups = tuple({f"{metric.partition('/')[0]}/" for metric in known})
+    problems = []
+    for name, monitor in monitors.items():
+        if monitor is None or not monitor.startswith(groups):
+            continue
+        if monitor in missing:
+            problems.append(
+                f"config.callbacks.{name}.monitor: there will be no '{monitor}' in this run: "
+                f"{missing[monitor]}"
+            )
+        elif monitor not in known:
+            problems.append(
+                f"config.callbacks.{name}.monitor: there is no metric '{monitor}', known: "
+                f"{', '.join(metric for metric in known if metric not in missing)}"
+            )
+    if problems:
+        raise ConfigError.of(problems)

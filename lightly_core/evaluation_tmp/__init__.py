@@ -1,1 +1,0 @@
-"""Does a backbone get better: features, nearest neighbours, measures of collapse."""

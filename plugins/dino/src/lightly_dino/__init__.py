@@ -1,0 +1,1 @@
+"""DINO and the methods that grew out of it, for lightly-core."""

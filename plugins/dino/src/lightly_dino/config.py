@@ -1,0 +1,308 @@
+"""Options of DINO (https://arxiv.org/abs/2104.14294), and those that the whole family shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from attrs import Attribute, define, evolve, field
+from attrs.validators import and_, ge, gt, le, optional
+
+from lightly_core.config.augmentations import (
+    ColorJitterArgs,
+    GaussianBlurArgs,
+    GlobalView1Args,
+    LocalViewArgs,
+    RandomResizeArgs,
+    SolarizeArgs,
+)
+from lightly_core.config.checks import finite
+from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.optim import AdamWArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.parts.schedules import capped_warmup
+
+positive = and_(finite, gt(0))
+not_negative = and_(finite, ge(0))
+share = and_(ge(0.0), le(1.0))
+above_zero_to_one = and_(gt(0.0), le(1.0))
+
+
+def auto_or(check: Callable[[Any, Attribute[Any], Any], Any]) -> Callable[..., None]:
+    """Make a validator that lets "auto" pass and has all other values checked."""
+
+    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if value != "auto":
+            check(instance, attribute, value)
+
+    return validate
+
+
+#: Largest dataset for each number of prototypes; those of LightlyTrain, the last is the paper's.
+_OUTPUT_DIMS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 200_000: 16384, 500_000: 32768}
+_LARGEST_OUTPUT_DIM = 65536
+#: Between these sizes of a dataset, values go from those for small sets to the paper's.
+_SMALL, _LARGE = 20_000, 1_000_000
+#: The last layer is not frozen for more of a run than this: one epoch may be much of a short one.
+_LAST_LAYER_SHARE = 0.05
+
+
+@define(frozen=True, kw_only=True)
+class SelfDistillationConfig(MethodConfig):
+    """What all methods here have: a teacher that follows the student, and a start to keep to."""
+
+    optimizer: ClassVar[str] = "adamw"
+    # 100 epochs of ImageNet at batch 1024.
+    target_steps: ClassVar[int] = 125_000
+    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    gradient_clip_val: ClassVar[float | None] = 3.0
+
+    momentum_start: float | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(share),
+        metadata={
+            "help": "momentum of the teacher's average in the first step; auto: 0.99 for up to "
+            "20,000 images, 0.996 from a million on, in between in proportion",
+            "aliases": ("teacher_momentum",),
+        },
+    )
+    momentum_end: float = field(
+        default=1.0,
+        validator=share,
+        metadata={"help": "momentum in the last step, reached along a cosine"},
+    )
+    export: Literal["teacher", "student"] = field(
+        default="teacher",
+        metadata={"help": "which network is exported and evaluated; the papers take the teacher"},
+    )
+    head_warmup_steps: int = field(
+        default=0,
+        validator=ge(0),
+        metadata={
+            "help": "steps in which only the heads learn; for a backbone with trained weights",
+            "aliases": ("student_freeze_backbone_steps", "freeze_backbone_steps"),
+        },
+    )
+    head_warmup_epochs: float | None = field(
+        default=None,
+        validator=optional(not_negative),
+        metadata={"help": "the same in epochs, in place of head_warmup_steps"},
+    )
+    backbone_lr_factor: float = field(
+        default=1.0,
+        validator=positive,
+        metadata={"help": "factor on the learning rate of the backbone"},
+    )
+    layer_decay: float = field(
+        default=1.0,
+        validator=above_zero_to_one,
+        metadata={
+            "help": "ratio of the learning rates of neighbouring blocks, smaller towards the input",
+            "aliases": ("layerwise_decay",),
+        },
+    )
+    patch_embed_lr_factor: float = field(
+        default=1.0,
+        validator=positive,
+        metadata={
+            "help": "further factor on the learning rate of what is in front of the blocks",
+            "aliases": ("patch_embed_lr_multiplier",),
+        },
+    )
+    anchor_weight: float = field(
+        default=0.0,
+        validator=not_negative,
+        metadata={
+            "help": "weight of staying near the features of the untouched start, against "
+            "forgetting; 0: no anchor, and no memory for it"
+        },
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse two lengths of the heads' warm-up."""
+        if self.head_warmup_steps and self.head_warmup_epochs is not None:
+            raise ValueError(
+                f"head_warmup_steps={self.head_warmup_steps} and head_warmup_epochs="
+                f"{self.head_warmup_epochs} are both given; keep one"
+            )
+
+    def resolve(self, facts: RunFacts) -> SelfDistillationConfig:
+        """Replace the momentum, and turn epochs of warm-up into steps."""
+        momentum = self.momentum_start
+        if momentum == "auto":
+            momentum = _between(facts.dataset_size, 0.99, 0.996)
+        steps = self.head_warmup_steps
+        if self.head_warmup_epochs is not None:
+            steps = round(self.head_warmup_epochs * facts.steps_per_epoch)
+        return evolve(
+            self, momentum_start=momentum, head_warmup_steps=steps, head_warmup_epochs=None
+        )
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return two global views and six local ones, as for the paper's ResNet-50."""
+        return multi_crop(scale=0.14, num_local=6, local_size=96)
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return learning rate and decay for the optimizer called `name`."""
+        if name == "adamw":  # the paper's, for transformers
+            return AdamWArgs(
+                lr=5e-4,
+                weight_decay=0.04,
+                weight_decay_end=0.4,
+                final_lr_fraction=0.002,
+            )
+        if name == "sgd":  # the paper's, for ResNet-50
+            return SGDArgs(lr=0.03, weight_decay=1e-4, momentum=0.9)
+        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
+        return MethodConfig.default_optimizer(name)
+
+
+@define(frozen=True, kw_only=True)
+class PrototypeConfig(SelfDistillationConfig):
+    """Adds heads with prototypes, and how the teacher's outputs become targets."""
+
+    hidden_dim: int = field(
+        default=2048, validator=ge(1), metadata={"help": "width of the heads' hidden layers"}
+    )
+    bottleneck_dim: int = field(
+        default=256,
+        validator=ge(1),
+        metadata={
+            "help": "width in which features and prototypes are compared",
+            "aliases": ("dino_bottleneck_dim",),
+        },
+    )
+    output_dim: int | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(ge(1)),
+        metadata={
+            "help": "number of prototypes; auto: from 1024 for 20,000 images to 65536 for 500,000"
+        },
+    )
+    batch_norm: bool = field(
+        default=False, metadata={"help": "batch norms in the heads; the papers have none"}
+    )
+    freeze_last_layer_steps: int | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(ge(0)),
+        metadata={
+            "help": "steps in which the prototypes stay as they are; auto: those of an epoch, at "
+            "most 1250 and 5 % of the run",
+            "aliases": ("student_freeze_last_layer_steps",),
+        },
+    )
+    student_temp: float = field(
+        default=0.1, validator=positive, metadata={"help": "temperature of the student's softmax"}
+    )
+    teacher_temp: float | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(positive),
+        metadata={
+            "help": "temperature of the teacher's softmax; auto: 0.02 for up to 20,000 images, "
+            "0.07 from a million on, in between in proportion"
+        },
+    )
+    warmup_teacher_temp: float | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(positive),
+        metadata={
+            "help": "the same in the first step; auto: 0.02 for up to 20,000 images, 0.04 from a "
+            "million on, and not above teacher_temp"
+        },
+    )
+    warmup_teacher_temp_steps: int = field(
+        default=37_500,
+        validator=ge(0),
+        metadata={"help": "steps of a straight line from the first to the final temperature"},
+    )
+    warmup_teacher_temp_max_fraction: float = field(
+        default=0.3,
+        validator=share,
+        metadata={
+            "help": "share of the run that this takes at most",
+            "aliases": ("warmup_teacher_temp_max_steps_fraction",),
+        },
+    )
+    centering: Literal["softmax", "sinkhorn", "sinkhorn_knopp"] = field(
+        default="softmax",
+        metadata={
+            "help": "what keeps the teacher from one class for all: softmax with a moving centre, "
+            "or sinkhorn(_knopp) within the batch",
+            "aliases": ("center_method",),
+        },
+    )
+    center_momentum: float = field(
+        default=0.9, validator=share, metadata={"help": "momentum of the centre"}
+    )
+
+    def resolve(self, facts: RunFacts) -> PrototypeConfig:
+        """Replace what depends on the number of images and on the length of the run."""
+        output_dim, freeze = self.output_dim, self.freeze_last_layer_steps
+        first, temperature = self.warmup_teacher_temp, self.teacher_temp
+        if output_dim == "auto":
+            fitting = [dim for size, dim in _OUTPUT_DIMS.items() if facts.dataset_size <= size]
+            output_dim = fitting[0] if fitting else _LARGEST_OUTPUT_DIM
+        if freeze == "auto":
+            epoch = min(facts.steps_per_epoch, 1250)
+            freeze = capped_warmup(epoch, facts.total_steps, _LAST_LAYER_SHARE)
+        if temperature == "auto":
+            temperature = _between(facts.dataset_size, 0.02, 0.07)
+        if first == "auto":
+            first = min(temperature, _between(facts.dataset_size, 0.02, 0.04))
+        resolved = evolve(
+            self,
+            output_dim=output_dim,
+            freeze_last_layer_steps=freeze,
+            teacher_temp=temperature,
+            warmup_teacher_temp=first,
+        )
+        result = SelfDistillationConfig.resolve(resolved, facts)
+        assert isinstance(result, PrototypeConfig)
+        return result
+
+
+@define(frozen=True, kw_only=True)
+class DINOConfig(PrototypeConfig):
+    """Options of DINO; the defaults are the paper's for a million images, smaller sets get less."""
+
+
+def multi_crop(
+    *, scale: float, num_local: int, local_size: int, size: int = 224
+) -> MultiCropTransformArgs:
+    """Return the augmentation of the family: two global views, and small crops below `scale`.
+
+    Args:
+        scale: Smallest global and largest local crop, as a share of the image.
+        num_local: Number of local crops.
+        local_size: Their side in pixels.
+        size: Side of the global views in pixels.
+    """
+    return MultiCropTransformArgs(
+        image_size=(size, size),
+        num_views=2,
+        random_resize=RandomResizeArgs(min_scale=scale, max_scale=1.0),
+        color_jitter=ColorJitterArgs(
+            prob=0.8, strength=0.5, brightness=0.8, contrast=0.8, saturation=0.4, hue=0.2
+        ),
+        random_gray_scale=0.2,
+        gaussian_blur=GaussianBlurArgs(prob=1.0),
+        solarize=None,
+        global_view_1=GlobalView1Args(
+            gaussian_blur=GaussianBlurArgs(prob=0.1),
+            solarize=SolarizeArgs(prob=0.2, threshold=0.5),
+        ),
+        local_view=LocalViewArgs(
+            num_views=num_local,
+            view_size=local_size,
+            random_resize=RandomResizeArgs(min_scale=0.05, max_scale=scale),
+            gaussian_blur=GaussianBlurArgs(prob=0.5),
+        ),
+    )
+
+
+def _between(dataset_size: int, small: float, large: float) -> float:
+    """Return `small` for small sets, `large` for large ones, rounded to four digits."""
+    progress = (dataset_size - _SMALL) / (_LARGE - _SMALL)
+    return round(small + (large - small) * min(1.0, max(0.0, progress)), 4)

@@ -1,0 +1,95 @@
+"""Options of SimDINO and SimDINOv2 (Wu et al. 2025, https://arxiv.org/abs/2502.10385)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define, field
+from attrs.validators import ge
+
+from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.transform import TransformArgs
+from lightly_dino.config import (
+    SelfDistillationConfig,
+    above_zero_to_one,
+    auto_or,
+    multi_crop,
+    not_negative,
+    positive,
+    share,
+)
+from lightly_dino.config_tokens import DINOv2Config, MaskArgs
+
+
+@define(frozen=True, kw_only=True)
+class SimDINOConfig(SelfDistillationConfig):
+    """No prototypes, no temperatures, no centre: little is left to set."""
+
+    hidden_dim: int = field(
+        default=2048, validator=ge(1), metadata={"help": "width of the head's hidden layers"}
+    )
+    output_dim: int = field(
+        default=256,
+        validator=ge(1),
+        metadata={
+            "help": "width in which views are compared",
+            "aliases": ("bottleneck_dim",),
+        },
+    )
+    batch_norm: bool = field(
+        default=False, metadata={"help": "batch norms in the head; the paper has none"}
+    )
+    coding_rate_weight: float = field(
+        default=1.0,
+        validator=not_negative,
+        metadata={"help": "weight of spreading the images, beside the paper's (D + N) / (D * N)"},
+    )
+    coding_rate_eps: float = field(
+        default=0.05,
+        validator=positive,
+        metadata={"help": "squared precision of the coding rate; smaller pulls harder"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class SimDINOv2Config(SimDINOConfig):
+    """Adds the hidden patches."""
+
+    patch_loss_weight: float = field(
+        default=1.0, validator=not_negative, metadata={"help": "weight of hidden patches"}
+    )
+    mask: MaskArgs = field(default=MaskArgs(), metadata={"help": "which patches are hidden"})
+    momentum_start: float | Literal["auto"] = field(
+        default=0.9,
+        validator=auto_or(share),
+        metadata={
+            "help": "momentum of the teacher's average in the first step",
+            "aliases": ("teacher_momentum",),
+        },
+    )
+    layer_decay: float = field(
+        default=0.9,
+        validator=above_zero_to_one,
+        metadata={
+            "help": "ratio of the learning rates of neighbouring blocks, smaller towards the input",
+            "aliases": ("layerwise_decay",),
+        },
+    )
+    patch_embed_lr_factor: float = field(
+        default=0.2,
+        validator=positive,
+        metadata={
+            "help": "further factor on the learning rate of what is in front of the blocks",
+            "aliases": ("patch_embed_lr_multiplier",),
+        },
+    )
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return two global views and ten local ones."""
+        return multi_crop(scale=0.32, num_local=10, local_size=98)
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return the values of DINOv2."""
+        return DINOv2Config.default_optimizer(name)

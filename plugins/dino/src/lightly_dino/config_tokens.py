@@ -1,0 +1,229 @@
+"""Options of the methods with hidden patches: iBOT, DINOv2, DINOv3."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define, evolve, field
+from attrs.validators import ge
+
+from lightly_core.config.method import RunFacts
+from lightly_core.config.optim import AdamWArgs, OptimizerArgs
+from lightly_core.config.transform import TransformArgs
+from lightly_dino.config import (
+    PrototypeConfig,
+    SelfDistillationConfig,
+    above_zero_to_one,
+    auto_or,
+    multi_crop,
+    not_negative,
+    positive,
+    share,
+)
+
+#: Share of the run that is behind when Gram anchoring begins, see `DINOv3Config`.
+_GRAM_START = 0.4
+
+
+@define(frozen=True, kw_only=True)
+class MaskArgs:
+    """Which patches of the student's global views are hidden, in blocks."""
+
+    probability: float = field(
+        default=0.5, validator=share, metadata={"help": "how often a view is masked at all"}
+    )
+    min_ratio: float = field(
+        default=0.1,
+        validator=share,
+        metadata={"help": "smallest share of hidden patches in a masked view"},
+    )
+    max_ratio: float = field(
+        default=0.5,
+        validator=above_zero_to_one,
+        metadata={"help": "largest share of hidden patches in a masked view"},
+    )
+    smallest_block: int = field(
+        default=4, validator=ge(1), metadata={"help": "least area of a block in patches"}
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a range that is turned around."""
+        if self.min_ratio > self.max_ratio:
+            raise ValueError(
+                f"expected min_ratio <= max_ratio, got {self.min_ratio} and {self.max_ratio}"
+            )
+
+
+@define(frozen=True, kw_only=True)
+class IBOTConfig(PrototypeConfig):
+    """Options of iBOT (https://arxiv.org/abs/2111.07832)."""
+
+    output_dim: int | Literal["auto"] = field(
+        default=8192,
+        validator=auto_or(ge(1)),
+        metadata={"help": "number of prototypes, of classes and patches alike"},
+    )
+    dino_loss_weight: float = field(
+        default=1.0, validator=not_negative, metadata={"help": "weight of what views predict"}
+    )
+    ibot_loss_weight: float = field(
+        default=1.0, validator=not_negative, metadata={"help": "weight of what patches predict"}
+    )
+    mask: MaskArgs = field(default=MaskArgs(), metadata={"help": "which patches are hidden"})
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return two global views and ten local ones."""
+        return multi_crop(scale=0.25, num_local=10, local_size=96)
+
+
+@define(frozen=True, kw_only=True)
+class DINOv2Config(IBOTConfig):
+    """Options of DINOv2 (https://arxiv.org/abs/2304.07193), the short run on ImageNet."""
+
+    output_dim: int | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(ge(1)),
+        metadata={
+            "help": "number of prototypes; auto: from 1024 for 20,000 images to 65536 for 500,000"
+        },
+    )
+    ibot_separate_head: bool = field(
+        default=False, metadata={"help": "give patches a head of their own, as large models have"}
+    )
+    ibot_bottleneck_dim: int = field(
+        default=256,
+        validator=ge(1),
+        metadata={"help": "bottleneck_dim of that head"},
+    )
+    koleo_loss_weight: float = field(
+        default=0.1,
+        validator=not_negative,
+        metadata={
+            "help": "weight of spreading the images of a batch",
+            "aliases": ("koleo_weight",),
+        },
+    )
+    momentum_start: float | Literal["auto"] = field(
+        default=0.992,
+        validator=auto_or(share),
+        metadata={
+            "help": "momentum of the teacher's average in the first step",
+            "aliases": ("teacher_momentum",),
+        },
+    )
+    layer_decay: float = field(
+        default=0.9,
+        validator=above_zero_to_one,
+        metadata={
+            "help": "ratio of the learning rates of neighbouring blocks, smaller towards the input",
+            "aliases": ("layerwise_decay",),
+        },
+    )
+    patch_embed_lr_factor: float = field(
+        default=0.2,
+        validator=positive,
+        metadata={
+            "help": "further factor on the learning rate of what is in front of the blocks",
+            "aliases": ("patch_embed_lr_multiplier",),
+        },
+    )
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return two global views and eight local ones."""
+        return multi_crop(scale=0.32, num_local=8, local_size=98)
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return learning rate and decay for the optimizer called `name`."""
+        if name == "adamw":
+            return AdamWArgs(
+                lr=4e-3,
+                weight_decay=0.04,
+                weight_decay_end=0.4,
+                lr_scale_method="sqrt",
+                reference_batch_size=1024,
+                final_lr_fraction=0.00025,
+            )
+        return SelfDistillationConfig.default_optimizer(name)
+
+
+@define(frozen=True, kw_only=True)
+class DINOv31Config(DINOv2Config):
+    """Adds patch-kernel alignment (https://arxiv.org/abs/2509.05606)."""
+
+    paka_weight: float = field(
+        default=1.0,
+        validator=not_negative,
+        metadata={"help": "weight of aligning how patches resemble each other"},
+    )
+    paka_start_step: int = field(
+        default=0, validator=ge(0), metadata={"help": "step in which it begins"}
+    )
+    paka_num_local: int = field(
+        default=8,
+        validator=ge(1),
+        metadata={"help": "crops of an image for it, shared by the global views"},
+    )
+    paka_grid: int = field(
+        default=7, validator=ge(2), metadata={"help": "side of such a crop in patches"}
+    )
+
+
+@define(frozen=True, kw_only=True)
+class DINOv3Config(DINOv2Config):
+    """Options of DINOv3 (https://arxiv.org/abs/2508.10104), at the size of its ImageNet run."""
+
+    centering: Literal["softmax", "sinkhorn", "sinkhorn_knopp"] = field(
+        default="sinkhorn",
+        metadata={
+            "help": "what keeps the teacher from one class for all: softmax with a moving centre, "
+            "or sinkhorn(_knopp) within the batch",
+            "aliases": ("center_method",),
+        },
+    )
+    ibot_separate_head: bool = field(
+        default=True, metadata={"help": "give patches a head of their own"}
+    )
+    local_loss_weight: float = field(
+        default=1.0,
+        validator=not_negative,
+        metadata={
+            "help": "weight of what local views predict beside that of global ones; 0.5 in the "
+            "paper's refinement"
+        },
+    )
+    gram_loss_weight: float = field(
+        default=2.0,
+        validator=not_negative,
+        metadata={"help": "weight of keeping the similarities of patches"},
+    )
+    gram_start_step: int | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(ge(0)),
+        metadata={
+            "help": "step in which the teacher is copied as the anchor and the loss begins; auto: "
+            "after 40 % of the run"
+        },
+    )
+    gram_refresh_steps: int = field(
+        default=10_000, validator=ge(1), metadata={"help": "steps between two copies"}
+    )
+    gram_max_refreshes: int = field(
+        default=3, validator=ge(0), metadata={"help": "copies after the first one, at most"}
+    )
+
+    def resolve(self, facts: RunFacts) -> DINOv3Config:
+        """Replace the beginning of Gram anchoring, and what DINOv2 replaces."""
+        start = self.gram_start_step
+        if start == "auto":
+            start = round(_GRAM_START * facts.total_steps)
+        result = DINOv2Config.resolve(evolve(self, gram_start_step=start), facts)
+        assert isinstance(result, DINOv3Config)
+        return result
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return two global views of 256 pixels and eight local ones of 112."""
+        return multi_crop(scale=0.32, num_local=8, local_size=112, size=256)

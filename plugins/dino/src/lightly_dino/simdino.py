@@ -1,0 +1,84 @@
+"""SimDINO (Wu et al. 2025, https://arxiv.org/abs/2502.10385).
+
+Shapes: B images, S views of which T are global, D features, P = ``output_dim``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.parts.coding_rate import coding_rate, coding_rate_weight
+from lightly_core.parts.heads import mlp
+from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
+from lightly_dino.base import SelfDistillation
+from lightly_dino.config_sim import SimDINOConfig
+from lightly_dino.features import apply_head, encode_views, stack_pooled
+from lightly_dino.loss import view_agreement
+
+
+class SimDINO(SelfDistillation):
+    """Agree with the teacher's view of other crops, while the images of a batch take up room.
+
+    The coding rate keeps embeddings from falling together, so there are no prototypes, centre or
+    temperatures. Works with every backbone.
+
+    Args:
+        config: Options of the method.
+        model: Backbone to pretrain.
+        context: Facts of the run.
+
+    Raises:
+        ConfigError: There is a single view, or a batch of one image.
+    """
+
+    config: SimDINOConfig
+
+    def __init__(self, config: SimDINOConfig, model: ModelWrapper, context: RunContext) -> None:
+        super().__init__(config, model, context, {"head": sim_head(config, model.feature_dim())})
+
+    def training_step(self, batch: Batch, step: int) -> StepResult:
+        """Compute the distance of all pairs of different views, less the room they take.
+
+        Args:
+            batch: ``views`` holds S tensors (B, C, H, W), the T global ones first.
+            step: Optimizer steps taken so far.
+        """
+        views, num_global = self.views(batch), self.context.num_views
+        with torch.no_grad():
+            seen = encode_views(self.teacher["backbone"], views[:num_global])
+            targets = apply_head(self.teacher["head"], stack_pooled(seen))  # (T, B, P)
+        outputs = encode_views(self._backbone(), views)
+        embeddings = apply_head(self.heads["head"], stack_pooled(outputs))  # (S, B, P)
+        agreement = view_agreement(targets, embeddings)
+        rate, weight = room(embeddings[:num_global], self.config, self.context)
+        return self.result(
+            step,
+            [("distance", 1.0, 1 - agreement), ("coding_rate", -weight, rate)],
+            {"teacher/cosine": agreement.detach()},
+            student=outputs[:num_global],
+            images=views[:num_global],
+        )
+
+
+def sim_head(config: SimDINOConfig, dim: int) -> nn.Sequential:
+    """Build the head of DINO without its last layer, from (..., D) to (..., P)."""
+    return mlp(
+        [dim, config.hidden_dim, config.hidden_dim, config.output_dim],
+        norm="batch" if config.batch_norm else None,
+        activation="gelu",
+        init_std=0.02,
+    )
+
+
+def room(embeddings: Tensor, config: SimDINOConfig, context: RunContext) -> tuple[Tensor, float]:
+    """Return the mean coding rate of the global views, in nats, and its weight.
+
+    Args:
+        embeddings: The student's, (T, B, P).
+        config: Says how precise, and how much it counts.
+        context: Says how many images there are on all processes.
+    """
+    rates = [coding_rate(view, eps=config.coding_rate_eps) for view in embeddings]
+    balance = coding_rate_weight(embeddings.shape[2], context.global_batch_size)
+    return torch.stack(rates).mean(), config.coding_rate_weight * balance

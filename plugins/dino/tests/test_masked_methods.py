@@ -1,0 +1,244 @@
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightly_core.errors import ConfigError, MissingAbilityError
+from lightly_core.parts.gram import gram_loss
+from lightly_core.parts.koleo import koleo
+from lightly_core.testing import TinyConv, TinyTokens
+from lightly_dino.config_sim import SimDINOv2Config
+from lightly_dino.config_tokens import DINOv2Config, DINOv3Config, IBOTConfig, MaskArgs
+from lightly_dino.dinov2 import DINOv2
+from lightly_dino.dinov3 import DINOv3
+from lightly_dino.ibot import IBOT
+from lightly_dino.simdinov2 import SimDINOv2
+
+CLASSES = [
+    pytest.param((IBOT, IBOTConfig), id="ibot"),
+    pytest.param((DINOv2, DINOv2Config), id="dinov2"),
+    pytest.param((DINOv3, DINOv3Config), id="dinov3"),
+    pytest.param((SimDINOv2, SimDINOv2Config), id="simdinov2"),
+]
+TEMPERATURES = {"teacher_temp": 0.1, "warmup_teacher_temp": 0.1, "student_temp": 0.2}
+
+
+def plain_patches(method, batch, head, temperature=(0.1, 0.2)):
+    """Cross-entropy of hidden patches, one image and one patch at a time."""
+    total = 0
+    for view in range(2):
+        for image in range(len(batch.views[0])):
+            mask = batch.extras["mask"][image, view]
+            pixels = batch.views[view][image : image + 1]
+            seen = method.teacher["backbone"].forward_tokens(pixels)["patch_tokens"][0]
+            guess = method.model.forward_tokens(
+                pixels, mask=mask[None], mask_token=method.mask_token
+            )["patch_tokens"][0]
+            entropies = []
+            for n in mask.nonzero().flatten().tolist():
+                target = F.softmax(method.teacher[head](seen[n][None]) / temperature[0], dim=1)
+                shares = F.softmax(method.heads[head](guess[n][None]) / temperature[1], dim=1)
+                entropies.append(-(target * shares.log()).sum())
+            if entropies:
+                total = total + torch.stack(entropies).mean()
+    return total / (2 * len(batch.views[0]))
+
+
+@pytest.mark.parametrize(
+    ("cls", "head", "options"),
+    [
+        ((IBOT, IBOTConfig), "head", {}),
+        ((DINOv2, DINOv2Config), "dino", {}),
+        ((DINOv2, DINOv2Config), "ibot", {"ibot_separate_head": True, "ibot_bottleneck_dim": 8}),
+    ],
+)
+def test_hidden_patches_cost_what_the_papers_say(build, make_batch, cls, head, options):
+    method = build(*cls, **TEMPERATURES, **options)
+    batch = make_batch(method)
+    assert batch.extras["mask"].any()
+    metrics = method.training_step(batch, 0).metrics
+    expected = plain_patches(method, batch, head).detach()
+    torch.testing.assert_close(metrics["train_loss/ibot"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_heads_of_views_and_patches_have_their_own_bottlenecks(build):
+    method = build(DINOv2, DINOv2Config, ibot_separate_head=True, ibot_bottleneck_dim=8)
+    assert method.heads["dino"].prototypes.weight.shape == (24, 16)
+    assert method.heads["ibot"].prototypes.weight.shape == (24, 8)
+    assert list(build(DINOv2, DINOv2Config).heads) == ["dino"]
+
+
+def test_dinov2_is_the_weighted_sum_of_its_parts(build, make_batch):
+    method = build(
+        DINOv2, DINOv2Config, dino_loss_weight=0.5, ibot_loss_weight=2.0, koleo_loss_weight=0.3
+    )
+    result = method.training_step(make_batch(method), 0)
+    parts = [result.metrics[f"train_loss/{name}"] for name in ("dino", "ibot", "koleo")]
+    expected = 0.5 * parts[0] + 2.0 * parts[1] + 0.3 * parts[2]
+    torch.testing.assert_close(result.loss.detach(), expected)
+
+
+def test_koleo_takes_each_global_view_alone_and_without_head(build, make_batch):
+    method = build(DINOv2, DINOv2Config, mask=MaskArgs(probability=0.0))
+    batch = make_batch(method)
+    views = [method.model(view) for view in batch.views[:2]]
+    metrics = method.training_step(batch, 0).metrics
+    expected = (koleo(views[0]) + koleo(views[1])).detach()
+    torch.testing.assert_close(metrics["train_loss/koleo"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_masks_patches_cost_nothing_and_the_mask_token_waits(build, make_batch):
+    method = build(IBOT, IBOTConfig, mask=MaskArgs(probability=0.0))
+    result = method.training_step(make_batch(method), 0)
+    result.loss.backward()
+    assert result.metrics["train_loss/ibot"] == 0
+    assert method.mask_token.grad.abs().max() == 0  # not None: several processes wait for it
+
+
+def test_ibots_centre_of_patches_follows_all_of_them(build, make_batch):
+    method = build(IBOT, IBOTConfig, mask=MaskArgs(probability=0.0), center_momentum=0.0)
+    batch = make_batch(method)
+    tokens = method.teacher["backbone"].forward_tokens(torch.cat(batch.views[:2]))["patch_tokens"]
+    logits = method.teacher["head"](tokens.flatten(0, 1))
+    method.training_step(batch, 0)
+    method.patch_targets.center.finish()
+    torch.testing.assert_close(
+        method.patch_targets.center.center, logits.mean(0), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_teacher_sees_no_mask_and_runs_in_evaluation_mode(build, make_batch, cls):
+    method = build(*cls).train()
+    assert not any(module.training for module in method.teacher["backbone"].modules())
+    batch = make_batch(method)
+    batch.extras["mask"][:] = True
+    seen = method.look(batch)
+    plain = method.teacher["backbone"].forward_tokens(seen.images)["patch_tokens"]
+    torch.testing.assert_close(seen.teacher.patches, plain)
+    assert not torch.allclose(seen.student.patches, plain)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_masks_belong_to_the_view_of_their_image(build, make_batch, cls):
+    method = build(*cls)
+    batch = make_batch(method)
+    batch.extras["mask"][:] = False
+    batch.extras["mask"][1, 0, 3] = True
+    seen = method.look(batch)
+    assert seen.mask.nonzero().tolist() == [[1, 3]]
+    batch.extras["mask"][1, 1, 2] = True
+    assert method.look(batch).mask.nonzero().tolist() == [[1, 3], [5, 2]]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_network_of_convolutions_is_refused_with_others_named(build, cls):
+    with pytest.raises(MissingAbilityError, match=r"needs a model with patch tokens") as error:
+        build(*cls, TinyConv())
+    assert "models: " in str(error.value)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_images_that_the_patch_does_not_divide_are_refused(build, cls):
+    with pytest.raises(ConfigError, match=r"32x30 pixels.*patch of 8.*image_size=32"):
+        build(*cls, changes={"image_size": (32, 30)})
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [({"num_views": 1}, "num_views=1"), ({"global_batch_size": 1}, "batch_size=1")],
+)
+def test_one_view_and_one_image_are_refused(build, cls, changes, text):
+    with pytest.raises(ConfigError, match=text):
+        build(*cls, changes=changes)
+
+
+def test_one_image_a_process_is_refused_where_neighbours_are_looked_for(build):
+    changes = {"global_batch_size": 4, "world_size": 4}
+    with pytest.raises(ConfigError, match=r"4 processes.*koleo_loss_weight=0"):
+        build(DINOv2, DINOv2Config, changes=changes)
+    build(DINOv2, DINOv2Config, changes=changes, koleo_loss_weight=0.0)
+
+
+def test_learning_rates_fall_towards_the_input(build):
+    method = build(DINOv2, DINOv2Config, TinyTokens(depth=3), backbone_lr_factor=0.5)
+    rates = {
+        id(parameter): group.lr_scale
+        for group in method.parameter_groups()
+        for parameter in group.parameters
+    }
+    model = method.model.get_model()
+    for index, block in enumerate(model.blocks):
+        assert rates[id(block.qkv.weight)] == pytest.approx(0.5 * 0.9 ** (3 - index))
+    assert rates[id(model.patch_embedding.weight)] == pytest.approx(0.5 * 0.2 * 0.9**4)
+    assert rates[id(model.norm.weight)] == pytest.approx(0.5)
+    assert rates[id(method.mask_token)] == 1
+    assert {rates[id(parameter)] for parameter in method.heads.parameters()} == {1}
+
+
+def test_dinov3_weighs_local_views_apart(build, make_batch):
+    options = {"centering": "softmax", **TEMPERATURES}
+    losses = {}
+    for weight in (0.0, 0.5, 1.0):
+        method = build(DINOv3, DINOv3Config, local_loss_weight=weight, **options)
+        losses[weight] = method.training_step(make_batch(method), 0).metrics["train_loss/dino"]
+    method = build(DINOv2, DINOv2Config, ibot_separate_head=True, **options)
+    plain = method.training_step(make_batch(method), 0).metrics["train_loss/dino"]
+    torch.testing.assert_close(losses[1.0], plain)
+    torch.testing.assert_close(losses[0.5], (losses[0.0] + losses[1.0]) / 2)
+
+
+def test_gram_anchoring_begins_with_a_copy_of_the_teacher(build, make_batch, train):
+    method = build(
+        DINOv3, DINOv3Config, gram_start_step=2, gram_refresh_steps=2, gram_max_refreshes=1
+    )
+    batch = make_batch(method)
+
+    def equal():
+        pairs = zip(
+            method.gram_teacher["backbone"].parameters(),
+            method.teacher["backbone"].parameters(),
+            strict=True,
+        )
+        return all(torch.equal(own, other) for own, other in pairs)
+
+    seen = []
+    for step in range(8):
+        train(method, batch, 1, lr=1e-2, first=step)
+        seen.append(equal())
+    # After steps 2 and 4: the first copy, and the only further one.
+    assert seen == [False, True, False, True, False, False, False, False]
+    assert method.training_step(batch, 1).metrics["train_loss/gram"] == 0
+    result = method.training_step(batch, 8)
+    tokens = method.look(batch).student.patches
+    anchor = method.gram_teacher["backbone"].forward_tokens(torch.cat(batch.views[:2]))
+    expected = gram_loss(tokens, anchor["patch_tokens"])
+    torch.testing.assert_close(result.metrics["train_loss/gram"], expected.detach())
+    assert expected > 0
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_run_goes_on_exactly(build, make_batch, train, cls):
+    options = {"gram_start_step": 2} if cls[0] is DINOv3 else {}
+    first = build(*cls, **options)
+    batch = make_batch(first)
+    train(first, batch, 3)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second = build(*cls, seed=9, **options)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    other = make_batch(first, seed=1)
+    assert train(first, other, 3, first=3) == train(second, other, 3, first=3)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_parameter_learns_and_the_teacher_does_not(build, make_batch, cls):
+    method = build(*cls)
+    batch = make_batch(method)
+    method.training_step(batch, 0).loss.backward()
+    missing = [n for n, p in method.named_parameters() if p.requires_grad and p.grad is None]
+    assert missing == []
+    assert all(p.grad is None for p in method.teacher.parameters())

@@ -1,0 +1,92 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from lightly_dino.config_tokens import MaskArgs
+from lightly_dino.masks import BlockMasks, budget, pick
+
+
+def masks_of(args, grid=(8, 8), num_views=2, num_images=200):
+    draw = BlockMasks(grid, num_views, args)
+    return torch.stack([draw(np.random.default_rng(i))["mask"] for i in range(num_images)])
+
+
+def test_a_mask_has_a_row_for_each_global_view():
+    mask = BlockMasks((4, 6), 3, MaskArgs())(np.random.default_rng(0))["mask"]
+    assert mask.shape == (3, 24)
+    assert mask.dtype == torch.bool
+
+
+def test_half_of_the_views_are_masked_with_ratios_in_the_range():
+    ratios = masks_of(MaskArgs()).flatten(0, 1).float().mean(dim=1)  # (400,)
+    masked = ratios[ratios > 0]
+    assert 0.42 < len(masked) / len(ratios) < 0.58
+    assert masked.min() >= 0.09  # rounded to whole patches
+    assert masked.max() <= 0.51
+    assert masked.mean() == pytest.approx(0.3, abs=0.03)
+
+
+def test_the_generator_decides_all_and_it_may_go_to_workers():
+    draw = BlockMasks((8, 8), 2, MaskArgs(probability=1.0))
+    copy = pickle.loads(pickle.dumps(draw))
+    first, second = draw(np.random.default_rng(5)), copy(np.random.default_rng(5))
+    assert torch.equal(first["mask"], second["mask"])
+    assert not torch.equal(first["mask"], draw(np.random.default_rng(6))["mask"])
+
+
+@pytest.mark.parametrize("size", [1, 7, 12, 40])
+def test_pick_finds_the_hidden_patches_in_order(size):
+    mask = torch.rand(5, 8, generator=torch.Generator().manual_seed(0)) < 0.3
+    hidden = mask.flatten().nonzero().flatten()[:size]
+    picked = pick(mask, size)
+    assert picked.num_images == 5
+    assert len(picked.index) == size
+    assert torch.equal(picked.index[: len(hidden)], hidden)
+    assert picked.counted.tolist() == [True] * len(hidden) + [False] * (size - len(hidden))
+    expected = [1 / int(mask[i // 8].sum()) for i in hidden.tolist()]
+    assert picked.weights[: len(hidden)].tolist() == pytest.approx(expected)
+    assert picked.weights[len(hidden) :].sum() == 0
+
+
+def test_every_masked_image_weighs_one():
+    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask[0, :2] = mask[2, 1] = mask[3, :] = True
+    picked = pick(mask, 24)
+    for row, weight in enumerate((1, 0, 1, 1)):
+        assert picked.weights[picked.index // 6 == row].sum() == pytest.approx(weight)
+
+
+def test_picked_rows_are_those_of_the_patches():
+    mask = torch.tensor([[False, True], [True, False]])
+    patches = torch.arange(8.0).view(2, 2, 2)
+    assert pick(mask, 2).of(patches).tolist() == [[2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        MaskArgs(),
+        MaskArgs(probability=1.0),
+        MaskArgs(probability=1.0, min_ratio=0.5),
+        MaskArgs(probability=0.0),
+        MaskArgs(probability=0.1, max_ratio=1.0),
+    ],
+)
+@pytest.mark.parametrize("images_per_batch", [1, 8, 64])
+def test_the_budget_suffices(args, images_per_batch):
+    masks = masks_of(args, num_images=10 * images_per_batch if images_per_batch < 64 else 128)
+    batches = masks.flatten(1).sum(dim=1).view(-1, images_per_batch).sum(dim=1)
+    room = budget(2 * images_per_batch, 64, args)
+    assert batches.max() <= room
+    assert 1 <= room <= 2 * images_per_batch * 64
+
+
+def test_the_budget_is_far_below_what_could_be_hidden():
+    assert budget(256, 256, MaskArgs()) < 0.45 * 256 * 128
+
+
+def test_a_range_that_is_turned_around_is_refused():
+    with pytest.raises(ValueError, match="min_ratio"):
+        MaskArgs(min_ratio=0.5, max_ratio=0.2)

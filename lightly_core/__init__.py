@@ -57,7 +57,7 @@ _HOMES = {
     "UnknownModelError": "lightly_core.errors",
     "benchmark": "lightly_core.api",
     "embed": "lightly_core.api",
-    "evaluate": "lightly_core.evaluate",  # a package that can be called, see there
+    "evaluate": "lightly_core.api",
     "get_wrapped_model": "lightly_core.models.wrapping",
     "hookimpl": "lightly_core.plugins.hookspecs",
     "list_methods": "lightly_core.api",

@@ -4,10 +4,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from lightly_core.evaluate import linear_lbfgs
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from lightly_core.evaluation import linear_lbfgs
 from lightly_core.evaluation.lbfgs import minimize
 from lightly_core.evaluation.linear import fit_lbfgs, fit_sgd, linear_probe
 from lightly_core.evaluation.linear_head import hold_out, statistics

@@ -1,0 +1,1 @@
+"""Pretraining methods for lightly-core, a folder each."""

@@ -91,6 +91,9 @@ def test_what_the_machine_lacks_is_an_error(resolved, pairs, machine, text):
     [
         (CPU, [], "32-true"),
         (evolve(CPU, cpu_bf16=True), [], "bf16-mixed"),
+        (evolve(CPU, cpu_bf16=True), ["transform_args.image_size=31"], "32-true"),
+        (evolve(CPU, cpu_bf16=True), ["transform_args.image_size=32"], "bf16-mixed"),
+        (GPUS, ["transform_args.image_size=16"], "bf16-mixed"),
         (GPUS, [], "bf16-mixed"),
         (evolve(GPUS, cuda_bf16=False), [], "32-true"),
         (evolve(GPUS, cuda_bf16=False, cpu_bf16=True), [], "32-true"),

@@ -10,16 +10,16 @@ from typing import Any
 import attrs
 from attrs import define, evolve
 
-from lightly_core.config.checks import read_devices
 from lightly_core.config.compare import diff as diff  # compares what `as_dict` returns
 from lightly_core.config.fields import plain
+from lightly_core.config.hardware import has_native_bf16, resolve_hardware
 from lightly_core.config.load import DEFAULT_LOGGERS, Settings
 from lightly_core.config.machine import Machine
 from lightly_core.config.memory import MemoryChoice, unseen
 from lightly_core.config.method import MethodConfig, RunFacts
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.secrets import without_secrets
-from lightly_core.config.settings import PythonObject, RunConfig
+from lightly_core.config.settings import RunConfig
 from lightly_core.config.watching import Work, resolve_callbacks
 from lightly_core.errors import ConfigError, DataError, PluginError
 
@@ -130,8 +130,7 @@ def resolve(
     """
     warnings: list[str] = []
     memory = memory or unseen(settings.run.in_memory)
-    kept = evolve(settings.run, in_memory=memory.use)
-    run = _hardware(kept, machine, warnings, tiny=_has_tiny_views(settings))
+    run = resolve_hardware(settings, machine, memory, warnings)
     local = len(run.devices) if isinstance(run.devices, list) else int(run.devices)
     world_size = local * run.num_nodes
     batch_size = _batch_size(run, world_size, dataset_size, warnings)
@@ -140,14 +139,14 @@ def resolve(
     effective_batch_size = batch_size * min(accumulation, batches)
     steps_per_epoch = math.ceil(batches / accumulation)
     epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
-    native = _has_native_bf16(run.accelerator, machine)
+    native = has_native_bf16(run.accelerator, machine)
     facts = RunFacts(dataset_size, effective_batch_size, total_steps, steps_per_epoch, native)
     run = evolve(
         run,
         batch_size=batch_size,
         epochs=epochs,
         num_workers=_num_workers(run, machine, local),
-        strategy=_strategy(run, world_size),
+        strategy="ddp" if run.strategy == "auto" and world_size > 1 else run.strategy,
         seed=draw_seed() if run.seed is None else run.seed,
     )
     return Resolved(
@@ -317,84 +316,3 @@ def _num_workers(run: RunConfig, machine: Machine, local_devices: int) -> int:
     # One CPU is left for the training process, unless no worker would remain then.
     least = 1 if machine.cpus >= 2 else 0
     return max(least, min(MAX_AUTO_WORKERS, share - 1))
-
-
-# --------------------------------------------------------------------------- hardware
-
-
-def _hardware(run: RunConfig, machine: Machine, warnings: list[str], *, tiny: bool) -> RunConfig:
-    accelerator = _accelerator(run, machine)
-    kind = accelerator if isinstance(accelerator, str) else "other"
-    precision = run.precision
-    if precision == "auto":
-        bf16 = _has_native_bf16(accelerator, machine) and not (kind == "cpu" and tiny)
-        precision = "bf16-mixed" if bf16 else "32-true"
-    if (precision, kind) in (("16-mixed", "cpu"), ("64-true", "mps")):
-        raise ConfigError(
-            f"config.precision: '{precision}' does not work on accelerator '{kind}'; use 'auto'"
-        )
-    matmul = run.float32_matmul_precision
-    if matmul == "auto":
-        matmul = "high" if kind == "gpu" else "highest"
-    return evolve(
-        run,
-        accelerator=accelerator,
-        devices=_devices(run, machine, kind, warnings),
-        precision=precision,
-        float32_matmul_precision=matmul,
-    )
-
-
-def _has_tiny_views(settings: Settings) -> bool:
-    # torch 2.15 on CPUs: the weight gradient of a bf16 convolution of 3x3 and stride 2 is garbage
-    # where the map has one position, as before a ResNet's last stage for views of 16 pixels.
-    return min(min(spec.size) for spec in settings.transform.view_specs()) < 32
-
-
-def _has_native_bf16(accelerator: str | PythonObject, machine: Machine) -> bool:
-    return {"gpu": machine.cuda_bf16, "cpu": machine.cpu_bf16}.get(str(accelerator), False)
-
-
-def _accelerator(run: RunConfig, machine: Machine) -> str | PythonObject:
-    wanted = run.accelerator
-    if isinstance(wanted, PythonObject) or wanted == "cpu":
-        return wanted
-    # Lightning, too, calls both kinds of graphics processors "gpu".
-    if machine.cuda_devices and wanted in ("auto", "gpu", "cuda"):
-        return "gpu"
-    if machine.mps and wanted in ("auto", "gpu", "mps"):
-        return "mps"
-    if wanted == "auto":
-        return "cpu"
-    found = "a CUDA device" if machine.cuda_devices else "an Apple GPU" if machine.mps else "no GPU"
-    raise ConfigError(
-        f"config.accelerator: '{wanted}' is not there, torch finds {found}; "
-        "use accelerator=auto, or install a torch build for your device"
-    )
-
-
-def _devices(run: RunConfig, machine: Machine, kind: str, warnings: list[str]) -> int | list[int]:
-    devices = read_devices(run.devices)
-    available = {"gpu": machine.cuda_devices, "mps": 1}.get(kind)
-    if devices is None:
-        return available or 1
-    if kind == "cpu" and isinstance(devices, list):
-        warnings.append(
-            f"devices={run.devices!r}: CPUs cannot be chosen by number, "
-            f"{len(devices)} processes are used"
-        )
-        return len(devices)
-    if available is not None:
-        too_many = max(devices) >= available if isinstance(devices, list) else devices > available
-        if too_many:
-            there = (
-                "is only 1 device"
-                if available == 1
-                else f"are only {available} devices, numbered 0 to {available - 1}"
-            )
-            raise ConfigError(f"config.devices: got {run.devices!r}, but there {there}")
-    return devices
-
-
-def _strategy(run: RunConfig, world_size: int) -> str | PythonObject:
-    return "ddp" if run.strategy == "auto" and world_size > 1 else run.strategy

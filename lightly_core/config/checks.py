@@ -8,12 +8,32 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import Attribute
+from attrs.validators import and_, ge, gt, le, lt
+
+Check = Callable[[Any, "Attribute[Any]", Any], Any]
 
 
 def finite(instance: object, attribute: Attribute[Any], value: float | None) -> None:
     """Refuse nan and infinities, which every comparison lets through or ties up."""
     if value is not None and not math.isfinite(value):
         raise ValueError(f"'{attribute.name}' must be a finite number, got {value}")
+
+
+positive: Check = and_(finite, gt(0))
+not_negative: Check = and_(finite, ge(0))
+share: Check = and_(finite, ge(0), le(1))
+below_one: Check = and_(finite, ge(0), lt(1))
+above_zero_to_one: Check = and_(finite, gt(0), le(1))
+
+
+def auto_or(check: Check) -> Callable[..., None]:
+    """Make a validator that lets "auto" pass and has all other values checked."""
+
+    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if value != "auto":
+            check(instance, attribute, value)
+
+    return validate
 
 
 def probability(instance: object, attribute: Attribute[Any], value: float | None) -> None:

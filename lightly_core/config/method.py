@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from attrs import define
 
@@ -30,6 +30,29 @@ class RunFacts:
 
 
 @define(frozen=True, kw_only=True)
+class MethodCard:
+    """What the table of all methods says of one, see docs/methods.md.
+
+    Attributes:
+        paper: First author and year.
+        arxiv: Its number there, such as ``2002.05709``; empty where the paper is elsewhere.
+        url: Address of a paper that is not on arXiv.
+        needs: What it asks of a backbone or of the images beyond `ModelWrapper`, in a word or two.
+        teacher: ``average`` of past students, ``frozen`` network, or ``none``.
+        memory: What is kept from batch to batch beside that, such as "queue"; empty: nothing.
+        use: When to take it, in half a sentence.
+    """
+
+    paper: str
+    arxiv: str = ""
+    url: str = ""
+    needs: str = ""
+    teacher: Literal["none", "average", "frozen"] = "none"
+    memory: str = ""
+    use: str
+
+
+@define(frozen=True, kw_only=True)
 class MethodConfig:
     """Base of all method options.
 
@@ -37,6 +60,8 @@ class MethodConfig:
     metadata, and may have ``aliases``: other names under which users know it.
     """
 
+    #: What the table of methods says; None: the method is left out of it.
+    card: ClassVar[MethodCard | None] = None
     #: Optimizer that ``optim="auto"`` means.
     optimizer: ClassVar[str] = "adamw"
     #: Optimizer steps that ``epochs="auto"`` aims at.

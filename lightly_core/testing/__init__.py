@@ -21,7 +21,8 @@ T     a transform                                    `transform_checks`
 L     a logger                                       `logger_checks`
 ====  =============================================  =====================================
 
-`TinyConv` and `TinyTokens` are backbones that make tests take milliseconds.
+`train_alone_and_together` shows that two processes learn what one does. `TinyConv` and
+`TinyTokens` are backbones that make tests take milliseconds.
 """
 
 from lightly_core.testing.checks import Check, parametrize_checks
@@ -34,6 +35,7 @@ from lightly_core.testing.loggers import logger_checks
 from lightly_core.testing.method_case import MethodCase
 from lightly_core.testing.methods import method_checks, method_class_checks
 from lightly_core.testing.models import TinyConv, TinyTokens
+from lightly_core.testing.parity import Training, train_alone_and_together
 from lightly_core.testing.plugins import plugin_checks
 from lightly_core.testing.transforms import transform_checks
 from lightly_core.testing.wrappers import wrapper_checks
@@ -44,6 +46,7 @@ __all__ = [
     "ModelExample",
     "TinyConv",
     "TinyTokens",
+    "Training",
     "logger_checks",
     "method_checks",
     "method_class_checks",
@@ -51,6 +54,7 @@ __all__ = [
     "parametrize_checks",
     "plugin_checks",
     "require_export_round_trip",
+    "train_alone_and_together",
     "transform_checks",
     "wrapper_checks",
 ]

@@ -41,12 +41,13 @@ class MethodCase:
     batch_size: int = 8
     image_size: int = 32
 
-    def build(self, seed: int = 0, num_views: int | None = None) -> Method:
+    def build(self, seed: int = 0, num_views: int | None = None, world_size: int = 1) -> Method:
         """Return a new method in train mode.
 
         Args:
             seed: For the weights.
             num_views: Global views per image; None: as many as by default.
+            world_size: Number of processes that share the batch.
         """
         torch.manual_seed(seed)
         facts = RunFacts(
@@ -60,6 +61,7 @@ class MethodCase:
             global_batch_size=self.batch_size,
             total_steps=TOTAL_STEPS,
             steps_per_epoch=facts.steps_per_epoch,
+            world_size=world_size,
             num_views=num_views or self.config_class.default_transform().num_views,
             image_size=(self.image_size, self.image_size),
         )

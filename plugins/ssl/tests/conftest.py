@@ -1,32 +1,33 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from lightly_core.config.keyvalue import read_toml
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
 from lightly_core.testing.method_case import MethodCase
 from lightly_core.testing.models import TinyTokens
 
-PREDICTOR = {"predictor_dim": 16, "predictor_depth": 1}
-HEAD = {"hidden_dim": 32, "output_dim": 16, "num_prototypes": 32, "batch_norm": False}
-OPTIONS = {
-    "mae": {"decoder_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2},
-    "simmim": {},
-    "msn": HEAD,
-    "pmsn": HEAD,
-    "ijepa": {**PREDICTOR, "predictor_num_heads": 2},
-    "capi": {**PREDICTOR, "predictor_head_dim": 8, "num_clusters": 32},
-}
+METHODS = read_toml(Path(__file__).with_name("methods.toml"))
+# Batches of a few images leave batch norms little to go by.
+NO_NORM = {name: {"batch_norm": False} for name in ("msn", "pmsn")}
+OPTIONS = {name: {**small["args"], **NO_NORM.get(name, {})} for name, small in METHODS.items()}
 
 
-@pytest.fixture(scope="module")
-def module_options():
-    """Options that make each method small, and two with a regulariser that outweighs the rest."""
-    heavy = {
-        f"{name} regularised": {**HEAD, "regularization_weight": 1e3} for name in ("msn", "pmsn")
-    }
-    return {**OPTIONS, **heavy}
+@pytest.fixture(scope="session")
+def small_options():
+    """Options that make each method small, by its name."""
+    return OPTIONS
+
+
+@pytest.fixture(scope="session")
+def registered_methods():
+    """Names of all methods that the plugin adds."""
+    records = get_plugins().catalog.records("method")
+    return {record.name for record in records if record.plugin == "ssl"}
 
 
 @pytest.fixture

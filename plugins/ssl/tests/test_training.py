@@ -92,7 +92,7 @@ def test_without_teacher_the_backbone_is_exported(make_case, name):
 
 
 @pytest.fixture
-def run(tmp_path, image_folder, module_options):
+def run(tmp_path, image_folder, small_options):
     """Do a run of six steps."""
 
     def do(name, **changes):
@@ -102,7 +102,7 @@ def run(tmp_path, image_folder, module_options):
             "data": image_folder,
             "model": TinyTokens(),
             "method": name,
-            "method_args": module_options[name],
+            "method_args": small_options[name],
             "transform_args": {"image_size": 32},
             "epochs": 2,
             "batch_size": 8,

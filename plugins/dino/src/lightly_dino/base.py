@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
+from lightly_core.methods.inputs import as_module
+from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.optim.groups import (
     ParameterGroup,
     default_parameter_groups,
@@ -20,14 +22,13 @@ from lightly_core.optim.groups import (
 from lightly_core.parts.ema import Buffers, EmaTeacher, Mode
 from lightly_core.parts.layer_decay import layer_decay_factors
 from lightly_core.parts.prototypes import freeze_gradients
-from lightly_core.parts.schedules import scheduled
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
+from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_dino.config import SelfDistillationConfig
 from lightly_dino.features import Features, encode
 from lightly_dino.loss import anchor_loss
 
 
-class SelfDistillation(Method):
+class SelfDistillation(TeacherMethod):
     """Base of the methods: student, heads, teacher.
 
     Args:
@@ -67,30 +68,9 @@ class SelfDistillation(Method):
         """Return the modules that the teacher is a copy of."""
         return {"backbone": self._backbone(), **dict(self.heads.items())}
 
-    def momentum(self, step: int) -> float:
-        """Return the momentum of the teacher in a step."""
-        return scheduled(
-            step,
-            self.context.total_steps,
-            kind="cosine",
-            start=float(self.config.momentum_start),
-            end=self.config.momentum_end,
-        )
-
     def before_step(self, step: int) -> None:
         """Leave the backbone alone while the heads warm up."""
         freeze_gradients(self._backbone(), step=step, num_steps=self.config.head_warmup_steps)
-
-    def after_step(self, step: int) -> None:
-        """Let the teacher follow."""
-        self.teacher.follow(self.student(), self.momentum(step - 1))
-
-    def exported_wrapper(self) -> ModelWrapper:
-        """Return the teacher's backbone, or the student."""
-        if self.config.export == "student":
-            return self.model
-        teacher: ModelWrapper = self.teacher["backbone"]  # type: ignore[assignment]
-        return teacher
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Split parameters by decay and learning rate: that of the backbone may be lower."""
@@ -166,8 +146,7 @@ class SelfDistillation(Method):
         )
 
     def _backbone(self) -> nn.Module:
-        assert isinstance(self.model, nn.Module)  # a wrapper is one; its protocol cannot say so
-        return self.model
+        return as_module(self.model)
 
 
 def _check_context(context: RunContext) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from attrs import Attribute, define, evolve, field
-from attrs.validators import and_, ge, gt, le, optional
+from attrs import define, evolve, field
+from attrs.validators import ge, optional
 
 from lightly_core.config.augmentations import (
     ColorJitterArgs,
@@ -16,27 +15,12 @@ from lightly_core.config.augmentations import (
     RandomResizeArgs,
     SolarizeArgs,
 )
-from lightly_core.config.checks import finite
+from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
 from lightly_core.config.method import MethodConfig, RunFacts
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.parts.schedules import capped_warmup
-
-positive = and_(finite, gt(0))
-not_negative = and_(finite, ge(0))
-share = and_(ge(0.0), le(1.0))
-above_zero_to_one = and_(gt(0.0), le(1.0))
-
-
-def auto_or(check: Callable[[Any, Attribute[Any], Any], Any]) -> Callable[..., None]:
-    """Make a validator that lets "auto" pass and has all other values checked."""
-
-    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
-        if value != "auto":
-            check(instance, attribute, value)
-
-    return validate
-
 
 #: Largest dataset for each number of prototypes; those of LightlyTrain, the last is the paper's.
 _OUTPUT_DIMS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 200_000: 16384, 500_000: 32768}
@@ -48,7 +32,7 @@ _LAST_LAYER_SHARE = 0.05
 
 
 @define(frozen=True, kw_only=True)
-class SelfDistillationConfig(MethodConfig):
+class SelfDistillationConfig(TeacherConfig):
     """What all methods here have: a teacher that follows the student, and a start to keep to."""
 
     optimizer: ClassVar[str] = "adamw"
@@ -66,14 +50,14 @@ class SelfDistillationConfig(MethodConfig):
             "aliases": ("teacher_momentum",),
         },
     )
-    momentum_end: float = field(
-        default=1.0,
-        validator=share,
-        metadata={"help": "momentum in the last step, reached along a cosine"},
-    )
-    export: Literal["teacher", "student"] = field(
-        default="teacher",
-        metadata={"help": "which network is exported and evaluated; the papers take the teacher"},
+    momentum_start: float | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(share),
+        metadata={
+            "help": "momentum of the teacher's average in the first step; auto: 0.99 for up to "
+            "20,000 images, 0.996 from a million on, in between in proportion",
+            "aliases": ("teacher_momentum",),
+        },
     )
     head_warmup_steps: int = field(
         default=0,
@@ -128,15 +112,17 @@ class SelfDistillationConfig(MethodConfig):
 
     def resolve(self, facts: RunFacts) -> SelfDistillationConfig:
         """Replace the momentum, and turn epochs of warm-up into steps."""
-        momentum = self.momentum_start
-        if momentum == "auto":
-            momentum = _between(facts.dataset_size, 0.99, 0.996)
         steps = self.head_warmup_steps
         if self.head_warmup_epochs is not None:
             steps = round(self.head_warmup_epochs * facts.steps_per_epoch)
-        return evolve(
-            self, momentum_start=momentum, head_warmup_steps=steps, head_warmup_epochs=None
-        )
+        resolved = evolve(self, head_warmup_steps=steps, head_warmup_epochs=None)
+        result = TeacherConfig.resolve(resolved, facts)
+        assert isinstance(result, SelfDistillationConfig)
+        return result
+
+    def auto_momentum(self, facts: RunFacts) -> float:
+        """Return 0.99 for small sets, the paper's momentum for large ones."""
+        return _between(facts.dataset_size, 0.99, 0.996)
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

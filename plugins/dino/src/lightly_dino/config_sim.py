@@ -7,17 +7,10 @@ from typing import Literal
 from attrs import define, field
 from attrs.validators import ge
 
+from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.transform import TransformArgs
-from lightly_dino.config import (
-    SelfDistillationConfig,
-    above_zero_to_one,
-    auto_or,
-    multi_crop,
-    not_negative,
-    positive,
-    share,
-)
+from lightly_dino.config import SelfDistillationConfig, multi_crop
 from lightly_dino.config_tokens import DINOv2Config, MaskArgs
 
 

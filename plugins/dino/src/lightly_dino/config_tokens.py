@@ -7,19 +7,11 @@ from typing import Literal
 from attrs import define, evolve, field
 from attrs.validators import ge
 
+from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
 from lightly_core.config.method import RunFacts
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
-from lightly_dino.config import (
-    PrototypeConfig,
-    SelfDistillationConfig,
-    above_zero_to_one,
-    auto_or,
-    multi_crop,
-    not_negative,
-    positive,
-    share,
-)
+from lightly_dino.config import PrototypeConfig, SelfDistillationConfig, multi_crop
 
 #: Share of the run that is behind when Gram anchoring begins, see `DINOv3Config`.
 _GRAM_START = 0.4

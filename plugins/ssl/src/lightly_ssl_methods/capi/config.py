@@ -7,10 +7,12 @@ from typing import ClassVar, Literal
 from attrs import define, evolve, field
 from attrs.validators import and_, ge, gt, lt, optional
 
+from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodConfig, RunFacts
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
-from lightly_ssl_methods.common.options import TeacherConfig, crop_and_flip, paper_adamw, positive
+from lightly_ssl_methods.common.options import crop_and_flip, paper_adamw
 
 #: Largest dataset for each number of clusters; the last one is the paper's.
 _NUM_CLUSTERS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 500_000: 8192}

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
+from lightly_core.methods.inputs import check_batch
+from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.optim.groups import ParameterGroup, split_by_factor
 from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.masking import inverse_block_mask
@@ -21,16 +23,7 @@ from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.capi.config import CAPIConfig
 from lightly_ssl_methods.capi.loss import assign, cluster_loss
 from lightly_ssl_methods.common.masks import check_ratio, split
-from lightly_ssl_methods.common.teacher import TeacherMethod
-from lightly_ssl_methods.common.tokens import (
-    Grid,
-    as_tokens,
-    check_batch,
-    extra,
-    only_view,
-    patch_grid,
-    take,
-)
+from lightly_ssl_methods.common.tokens import Grid, as_tokens, extra, only_view, patch_grid, take
 from lightly_ssl_methods.common.transformer import PatchPredictor
 
 # The teacher stands still at first and is let go along the paper's warm-up of the learning rate.

@@ -45,33 +45,6 @@ def as_tokens(model: nn.Module | ModelWrapper) -> TokenModel:
     return cast(TokenModel, model)
 
 
-def as_module(model: ModelWrapper) -> nn.Module:
-    """Return a wrapper as the module that it is; its protocol cannot say so."""
-    return cast(nn.Module, model)
-
-
-def check_batch(context: RunContext, method: str, *, per_process: int = 1) -> None:
-    """Refuse batches of one image, for methods that compare images.
-
-    Args:
-        context: Facts of the run.
-        method: The method's name, for errors.
-        per_process: Fewest images on a process: 2 where there is a batch norm.
-
-    Raises:
-        ConfigError: The batch is too small.
-    """
-    size, processes = context.global_batch_size, context.world_size
-    least = max(2, per_process * processes)
-    if size < least:
-        raise ConfigError(
-            f"method '{method}' got batch_size={size} for {processes} process"
-            f"{'es' * (processes > 1)}, expected at least {least} (256 and more work well): what "
-            "keeps all images from looking alike is taken over the batch; set a larger "
-            "batch_size, or add images if the data has only one"
-        )
-
-
 def only_view(batch: Batch, method: str) -> Tensor:
     """Return the single view (B, C, H, W) of a batch.
 

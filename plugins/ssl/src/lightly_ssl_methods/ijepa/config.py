@@ -9,13 +9,9 @@ from attrs.validators import and_, ge, gt, lt
 
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
-from lightly_ssl_methods.common.options import (
-    TeacherConfig,
-    check_heads,
-    crop_and_flip,
-    paper_adamw,
-)
+from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper_adamw
 
 
 @define(frozen=True, kw_only=True)

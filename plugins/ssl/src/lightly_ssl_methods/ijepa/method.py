@@ -9,18 +9,12 @@ import torch
 from torch import Tensor
 
 from lightly_core.errors import ConfigError
+from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.masking import multi_block
 from lightly_core.parts.schedules import linear
 from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
-from lightly_ssl_methods.common.teacher import TeacherMethod
-from lightly_ssl_methods.common.tokens import (
-    Grid,
-    as_tokens,
-    extra,
-    only_view,
-    patch_grid,
-)
+from lightly_ssl_methods.common.tokens import Grid, as_tokens, extra, only_view, patch_grid
 from lightly_ssl_methods.common.transformer import PatchPredictor
 from lightly_ssl_methods.ijepa.config import IJEPAConfig
 from lightly_ssl_methods.ijepa.loss import block_loss, block_targets

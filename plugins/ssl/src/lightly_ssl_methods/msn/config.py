@@ -14,16 +14,12 @@ from lightly_core.config.augmentations import (
     RandomFlipArgs,
     RandomResizeArgs,
 )
+from lightly_core.config.checks import below_one, not_negative, positive
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
-from lightly_ssl_methods.common.options import (
-    TeacherConfig,
-    below_one,
-    not_negative,
-    paper_adamw,
-    positive,
-)
+from lightly_ssl_methods.common.options import paper_adamw
 
 
 @define(frozen=True, kw_only=True)

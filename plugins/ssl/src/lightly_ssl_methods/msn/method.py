@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
+from lightly_core.methods.groups import apart
+from lightly_core.methods.inputs import as_module, check_batch
+from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.heads import mlp
@@ -20,15 +23,7 @@ from lightly_core.parts.prototypes import Prototypes
 from lightly_core.parts.schedules import linear
 from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.masks import RandomSplit
-from lightly_ssl_methods.common.teacher import TeacherMethod, without_decay
-from lightly_ssl_methods.common.tokens import (
-    as_module,
-    as_tokens,
-    check_batch,
-    extra,
-    patch_grid,
-    pool_tokens,
-)
+from lightly_ssl_methods.common.tokens import as_tokens, extra, patch_grid, pool_tokens
 from lightly_ssl_methods.msn.config import MSNConfig
 from lightly_ssl_methods.msn.loss import (
     anchor_cross_entropy,
@@ -122,7 +117,7 @@ class MSN(TeacherMethod):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Give the prototypes no weight decay."""
-        return without_decay(super().parameter_groups(), "prototypes", self.prototypes)
+        return apart(super().parameter_groups(), "prototypes", self.prototypes, weight_decay=False)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute the loss of one step.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from lightly_ssl_methods.common.options import not_negative
+from lightly_core.config.checks import not_negative
 from lightly_ssl_methods.msn.config import MSNConfig
 
 

@@ -1,0 +1,260 @@
+"""One process and two must learn the same: losses, gradients, and what a method keeps.
+
+`train_alone_and_together` starts two processes on the CPU. Each first trains all methods alone,
+with whole batches, then together with the other one, with half a batch each. Everything is
+float64, so the two ways may differ by rounding only.
+
+Batch norms see the whole batch in both, as synchronised batch norms do on GPUs: those of torch do
+not work on CPUs, so a plain form takes their place here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from lightly_core.parts.distributed import reduce_mean_with_gradient
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.plugins.loading import load_config, load_target
+from lightly_core.protocols import Batch, Method
+from lightly_core.testing.method_case import MethodCase
+from lightly_core.testing.models import TinyConv, TinyTokens
+
+_BACKBONES = {"conv": TinyConv, "tokens": TinyTokens}
+_BATCH_SIZE = 8
+_LEARNING_RATE = 0.05
+_SECONDS = 600
+
+Outcome = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Which method is trained, and how.
+
+    Attributes:
+        method: Its name.
+        method_args: Its options, best such that it is small.
+        backbone: ``conv`` has batch norms, ``tokens`` is a small vision transformer.
+        num_steps: Optimizer steps; queues and teachers matter from the second on.
+    """
+
+    method: str
+    method_args: Mapping[str, object]
+    backbone: str = "conv"
+    num_steps: int = 3
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What came of one training in the two ways.
+
+    Each is ``losses`` (one a step), ``gradients`` of the last step by name of the parameter, and
+    ``state``, the tensors of the state dict at the end.
+
+    Attributes:
+        alone: Of one process.
+        together: Of each of the two.
+    """
+
+    alone: Outcome
+    together: tuple[Outcome, Outcome]
+
+    def check(self, *, rtol: float = 1e-6, atol: float = 1e-9) -> None:
+        """Compare all of it.
+
+        Raises:
+            AssertionError: Something differs; the message names it.
+        """
+        losses = [outcome["losses"]["all"] for outcome in self.together]
+        mean = (losses[0] + losses[1]) / 2
+        torch.testing.assert_close(mean, self.alone["losses"]["all"], rtol=rtol, atol=atol)
+        for part in ("gradients", "state"):
+            expected = self.alone[part]
+            assert expected or part == "state", "no parameter got a gradient"
+            for outcome in self.together:
+                found = outcome[part]
+                assert found.keys() == expected.keys(), f"{part}: {found.keys() ^ expected.keys()}"
+                for name, tensor in found.items():
+                    torch.testing.assert_close(
+                        tensor,
+                        expected[name],
+                        rtol=rtol,
+                        atol=atol,
+                        equal_nan=True,
+                        msg=lambda text, what=f"{part} of {name}": f"{what}: {text}",
+                    )
+
+
+def train_alone_and_together(trainings: Mapping[str, Training]) -> dict[str, Parity]:
+    """Train methods in one process and in two.
+
+    Args:
+        trainings: What to train, by any name.
+
+    Returns:
+        What came of each.
+
+    Raises:
+        RuntimeError: A process failed; its output is in the message.
+    """
+    plan = json.dumps({name: vars(training) for name, training in trainings.items()})
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{rank}.pt" for rank in range(2)]
+        meeting = Path(folder) / "meeting"
+        # A string of code, not ``-m``: the package has imported this module already.
+        code = "import sys; from lightly_core.testing.parity import work; work(*sys.argv[1:])"
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(rank), str(meeting), str(files[rank])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        try:
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(plan)
+                process.stdin.close()
+            outputs = [_output(process) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        if any(process.returncode for process in processes):
+            raise RuntimeError("\n".join(outputs))
+        results = [torch.load(file, weights_only=True) for file in files]
+    return {
+        name: Parity(results[0]["alone"][name], tuple(r["together"][name] for r in results))
+        for name in trainings
+    }
+
+
+def _output(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    text = process.stdout.read()
+    process.wait(timeout=_SECONDS)
+    return text
+
+
+def work(rank: str, meeting: str, result: str) -> None:
+    """Be one of the two processes; the plan comes on standard input."""
+    torch.set_num_threads(1)
+    plan = {name: Training(**values) for name, values in json.load(sys.stdin).items()}
+    # Alone first: with a process group the parts would talk to the other process.
+    alone = {} if int(rank) else {name: _train(one, 0, 1) for name, one in plan.items()}
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=int(rank), world_size=2)
+    together = {name: _train(one, int(rank), 2) for name, one in plan.items()}
+    dist.destroy_process_group()
+    torch.save({"alone": alone, "together": together}, result)
+
+
+def _train(training: Training, rank: int, world_size: int) -> Outcome:
+    record = get_plugins().catalog.get("method", training.method)
+    case = MethodCase(
+        load_target(record),  # type: ignore[arg-type]
+        load_config(record),  # type: ignore[arg-type]
+        training.method_args,
+        _BACKBONES[training.backbone],
+        _BATCH_SIZE,
+    )
+    method = _with_global_norms(case.build(world_size=world_size).double())
+    batch = _share_of(case.batch(), rank, world_size)
+    losses: list[Tensor] = []
+    gradients: dict[str, Tensor] = {}
+    for step in range(training.num_steps):
+        # As in a run: seeded anew for each step and process.
+        torch.manual_seed(1000 * step + rank)
+        loss, gradients = _step(method, batch, step, world_size)
+        losses.append(loss)
+    return {
+        "losses": {"all": torch.stack(losses)},
+        "gradients": gradients,
+        "state": _tensors_of(method.state_dict()),
+    }
+
+
+def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return all tensors of a state dict; a queue keeps its own in a dictionary inside."""
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            found[name] = value
+        elif isinstance(value, Mapping):
+            found |= {f"{name}.{key}": one for key, one in _tensors_of(value).items()}
+    return found
+
+
+def _step(
+    method: Method, batch: Batch, step: int, world_size: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Take a plain gradient step; return the loss of this process and the averaged gradients."""
+    method.zero_grad()
+    loss = method.training_step(batch, step).loss
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = {}
+    with torch.no_grad():
+        method.before_step(step)
+        for name, parameter in method.named_parameters():
+            if parameter.grad is None:
+                continue
+            # What DistributedDataParallel does; building one takes seconds.
+            if world_size > 1:
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= world_size
+            gradients[name] = parameter.grad.clone()
+            parameter -= _LEARNING_RATE * parameter.grad
+        method.after_step(step + 1)
+    return loss.detach(), gradients
+
+
+def _share_of(batch: Batch, rank: int, world_size: int) -> Batch:
+    rows = slice(rank * _BATCH_SIZE // world_size, (rank + 1) * _BATCH_SIZE // world_size)
+    return Batch(
+        [view[rows].double() for view in batch.views],
+        batch.indices[rows],
+        {name: _doubled(extra[rows]) for name, extra in batch.extras.items()},
+    )
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return x.double() if x.is_floating_point() else x
+
+
+class _GlobalBatchNorm(nn.Module):
+    """Normalise with the mean and variance of the images of all processes."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.weight: Any = norm.weight
+        self.bias: Any = norm.bias
+        self.eps: float = norm.eps  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        dims = [dim for dim in range(x.ndim) if dim != 1]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        mean = reduce_mean_with_gradient(x.mean(dims)).view(shape)
+        variance = reduce_mean_with_gradient((x - mean).square().mean(dims)).view(shape)
+        x = (x - mean) / (variance + self.eps).sqrt()
+        return x if self.weight is None else x * self.weight.view(shape) + self.bias.view(shape)
+
+
+def _with_global_norms(method: Method) -> Method:
+    """Replace the batch norms, also those of a teacher."""
+    for module in list(method.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                setattr(module, name, _GlobalBatchNorm(child))
+    return method

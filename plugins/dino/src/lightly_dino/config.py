@@ -50,15 +50,6 @@ class SelfDistillationConfig(TeacherConfig):
             "aliases": ("teacher_momentum",),
         },
     )
-    momentum_start: float | Literal["auto"] = field(
-        default="auto",
-        validator=auto_or(share),
-        metadata={
-            "help": "momentum of the teacher's average in the first step; auto: 0.99 for up to "
-            "20,000 images, 0.996 from a million on, in between in proportion",
-            "aliases": ("teacher_momentum",),
-        },
-    )
     head_warmup_steps: int = field(
         default=0,
         validator=ge(0),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from attrs import define, field
+from attrs import Attribute, define, field
 from attrs.validators import and_, ge, gt
 
 from lightly_core.config.checks import (
@@ -229,14 +229,36 @@ class ChannelDropArgs:
 
 @define(frozen=True, kw_only=True)
 class GlobalView1Args:
-    """What differs in the second global view; None switches the change off there."""
+    """What differs in the second global view: None switches a change off there.
 
+    ``"same"`` takes it over from the first view.
+    """
+
+    random_resize: RandomResizeArgs | Literal["same"] | None = field(
+        default="same",
+        metadata={"help": "random crop of the second view; same: as in the first"},
+    )
+    color_jitter: ColorJitterArgs | Literal["same"] | None = field(
+        default="same",
+        metadata={"help": "colour changes of the second view; same: as in the first"},
+    )
+    random_gray_scale: float | Literal["same"] | None = field(
+        default="same",
+        metadata={
+            "help": "probability of removing the colour of the second view; same: as in the first"
+        },
+    )
     gaussian_blur: GaussianBlurArgs | None = field(
         default=None, metadata={"help": "blur of the second view"}
     )
     solarize: SolarizeArgs | None = field(
         default=None, metadata={"help": "solarisation of the second view"}
     )
+
+    @random_gray_scale.validator
+    def _probability_or_same(self, attribute: Attribute[Any], value: float | str | None) -> None:
+        if not isinstance(value, str):
+            probability(self, attribute, value)
 
 
 @define(frozen=True, kw_only=True)

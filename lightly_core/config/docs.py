@@ -155,7 +155,7 @@ def _rows(cls_or_instance: object, prefix: str) -> Iterator[_Row]:
         group = group_class(field.type)
         yield _Row(name, type_name(field.type), _default(field, value), _help(field))
         if group is not None:
-            yield from _rows(group if value in (None, NO_DEFAULT) else value, name)
+            yield from _rows(value if isinstance(value, group) else group, name)
 
 
 def _help(field: Attribute[Any]) -> str:
@@ -171,6 +171,8 @@ def _default(field: Attribute[Any], value: object) -> str:
         return _shown(value)
     if is_group(field.type):
         return ""  # its members follow, and it cannot be switched off
+    if isinstance(value, str):
+        return value
     return "off" if value is None else "on"
 
 

@@ -56,12 +56,23 @@ def is_group(annotation: Annotation) -> bool:
 
 
 def group_class(annotation: Annotation) -> type | None:
-    """Return the option class of ``Group`` and ``Group | None``; None for all other types."""
+    """Return the option class of a group, which None or words may stand for; None for other types.
+
+    ``Group``, ``Group | None`` and ``Group | Literal["same"] | None`` are groups.
+    """
     members = union_members(annotation)
     groups: list[type] = [member for member in members if is_group(member)]
-    if len(groups) == 1 and all(member in (groups[0], types.NoneType) for member in members):
+    if len(groups) == 1 and all(
+        member in (groups[0], types.NoneType) or get_origin(member) is Literal for member in members
+    ):
         return groups[0]
     return None
+
+
+def words_of(annotation: Annotation) -> list[Any]:
+    """Return the words that a type names one by one, as ``"auto"`` in ``int | Literal["auto"]``."""
+    literals = [member for member in union_members(annotation) if get_origin(member) is Literal]
+    return [word for literal in literals for word in get_args(literal)]
 
 
 def union_members(annotation: Annotation) -> tuple[Any, ...]:

@@ -29,6 +29,7 @@ from lightly_core.config.fields import (
     type_name,
     union_members,
     value_name,
+    words_of,
 )
 from lightly_core.config.settings import PythonObject
 from lightly_core.errors import ConfigError
@@ -42,8 +43,9 @@ def structure(value: Mapping[str, Any], cls: type[T], *, path: str, base: T | No
 
     Types must fit exactly: an int is taken for a float and a list for a tuple, nothing else is
     converted. Where a type is ``Group | None``, ``None`` and ``False`` switch the group off and
-    ``True`` switches it on as it is; TOML, which has no null, can write ``seed = "none"`` where
-    the type allows None and no free text.
+    ``True`` switches it on as it is; words that the type names are taken too, and a dictionary
+    takes their place. TOML, which has no null, can write ``seed = "none"`` where the type allows
+    None and no free text.
 
     Args:
         value: Settings by name; names of nested groups hold mappings.
@@ -96,13 +98,7 @@ class _Layer:
 
 def _unexpected(annotation: Annotation, value: object) -> _WrongValue:
     text = f"expected {type_name(annotation)}, got {value_name(value)}"
-    words = [
-        word
-        for member in union_members(annotation)
-        if get_origin(member) is Literal
-        for word in get_args(member)
-    ]
-    near = nearest(value, words) if isinstance(value, str) else None
+    near = nearest(value, words_of(annotation)) if isinstance(value, str) else None
     return _WrongValue([("", f"{text}, did you mean '{near}'?" if near else text)])
 
 
@@ -265,12 +261,13 @@ def _union_hook(converter: Converter, cls: Annotation) -> Hook:
 def _group_hook(converter: Converter, annotation: Annotation) -> Hook:
     cls = group_class(annotation)
     assert cls is not None  # the converter asks for these types only
-    optional = annotation is not cls
+    optional = types.NoneType in union_members(annotation)
+    words = words_of(annotation)
 
     def hook(value: object, _: object) -> object:
         layer = value if isinstance(value, _Layer) else _Layer(value, None)
         given = layer.given
-        if isinstance(given, cls):
+        if isinstance(given, cls) or (isinstance(given, str) and given in words):
             return given
         if optional and (given is None or given is False):
             return None
@@ -278,7 +275,8 @@ def _group_hook(converter: Converter, annotation: Annotation) -> Hook:
             given = {}
         if not isinstance(given, Mapping):
             raise _unexpected(annotation, given)
-        return _build(converter, cls, given, layer.base)
+        # A base that is a word has no values to lay these over.
+        return _build(converter, cls, given, None if layer.base in words else layer.base)
 
     return hook
 

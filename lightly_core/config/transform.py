@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, fields
 from attrs.validators import ge
 
 from lightly_core.config.augmentations import (
@@ -157,10 +157,9 @@ class MultiCropTransformArgs(TransformArgs):
         views = list(TransformArgs.view_specs(self))
         other = self.global_view_1
         if other is not None:
-            views[1::2] = [
-                evolve(view, gaussian_blur=other.gaussian_blur, solarize=other.solarize)
-                for view in views[1::2]
-            ]
+            changes = {f.name: getattr(other, f.name) for f in fields(GlobalView1Args)}
+            changes = {name: value for name, value in changes.items() if value != "same"}
+            views[1::2] = [evolve(view, **changes) for view in views[1::2]]
         if self.local_view is not None:
             local = evolve(
                 views[0],

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightly_core.parts.spread import direction_std
+
 
 def rankme(features: Tensor) -> float:
     """Return the effective rank of a feature matrix (RankMe).
@@ -33,10 +35,7 @@ def rankme(features: Tensor) -> float:
 
 
 def embedding_std(features: Tensor) -> float:
-    """Return the spread of the features' directions.
-
-    The standard deviation of every dimension over the L2-normalised rows, averaged and multiplied
-    by sqrt(D) (Chen & He 2021, https://arxiv.org/abs/2011.10566).
+    """Return the spread of the features' directions, see `direction_std`.
 
     Args:
         features: Any float type, (N, D).
@@ -44,8 +43,7 @@ def embedding_std(features: Tensor) -> float:
     Returns:
         1 when directions are spread evenly, 0 when all are the same.
     """
-    rows = F.normalize(features.double(), dim=1)
-    return float(rows.std(dim=0, correction=0).mean() * rows.shape[1] ** 0.5)
+    return float(direction_std(features.double()))
 
 
 def num_directions(features: Tensor) -> float:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import lightly_core.config
 from lightly_core.config import docs
-from lightly_core.config.augmentations import ColorJitterArgs
+from lightly_core.config.augmentations import ColorJitterArgs, GlobalView1Args
 from lightly_core.config.fields import settings_fields
 from lightly_core.config.settings import RunConfig
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 
 CONFIG = Path(lightly_core.config.__file__).parent
 
@@ -29,6 +29,17 @@ def test_nested_groups_are_expanded_with_dots():
     assert "  transform_args.random_resize.min_scale (float, default 0.08)\n" in text
     assert "  transform_args.channel_drop (dict or None, default off)\n" in text
     assert "  transform_args.channel_drop.num_channels_keep (int, required)\n" in text
+
+
+def test_a_word_in_place_of_a_group_is_shown_with_what_may_replace_it():
+    text = docs.class_help(MultiCropTransformArgs, "transform_args")
+    assert "global_view_1.color_jitter (dict, 'same' or None, default same)\n" in text
+    assert "global_view_1.color_jitter.hue (float, default 0.2)\n" in text
+    second = GlobalView1Args(color_jitter=ColorJitterArgs(hue=0.1), random_resize=None)
+    text = docs.class_help(MultiCropTransformArgs(global_view_1=second), "transform_args")
+    assert "global_view_1.color_jitter (dict, 'same' or None, default on)\n" in text
+    assert "global_view_1.color_jitter.hue (float, default 0.1)\n" in text
+    assert "global_view_1.random_resize (dict, 'same' or None, default off)\n" in text
 
 
 def test_an_instance_shows_its_own_values():

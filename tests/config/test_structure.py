@@ -7,7 +7,12 @@ import pytest
 from attrs import define, field
 from attrs.validators import ge, gt
 
-from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs, RandomResizeArgs
+from lightly_core.config.augmentations import (
+    ColorJitterArgs,
+    GaussianBlurArgs,
+    GlobalView1Args,
+    RandomResizeArgs,
+)
 from lightly_core.config.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs
 from lightly_core.config.fields import group_class, settings_fields
 from lightly_core.config.optim import AdamWArgs, LARSArgs, SGDArgs
@@ -42,6 +47,7 @@ class Outer:
     weights: dict[str, float] = field(factory=dict)
     inner: Inner = field(default=Inner(rate=0.25))
     other: Inner | None = None
+    like: Inner | Literal["same"] | None = "same"
     start: float = field(default=0.0, metadata={"aliases": ("begin", "first")})
 
 
@@ -81,6 +87,12 @@ def wrong(value, cls=Outer, **keywords):
         ({"inner": {"size": [1]}}, "config.inner.size: expected 2 values, got 1: [1] (list)"),
         ({"inner": {"size": [1, "x"]}}, "config.inner.size[1]: expected int, got 'x' (str)"),
         ({"other": 3}, "config.other: expected dict or None, got 3 (int)"),
+        ({"like": 3}, "config.like: expected dict, 'same' or None, got 3 (int)"),
+        (
+            {"like": "smae"},
+            "config.like: expected dict, 'same' or None, got 'smae' (str), did you mean 'same'?",
+        ),
+        ({"like": {"rate": 0}}, "config.like.rate: must be > 0, got 0.0"),
         ({"other": {"rat": 1}}, "config.other: unknown key 'rat', did you mean 'rate'?"),
         ({"number": 0}, "config.number: must be >= 1, got 0"),
         ({"nubmer": 1}, "config: unknown key 'nubmer', did you mean 'number'?"),
@@ -116,7 +128,7 @@ def test_all_mistakes_are_told_at_once_also_those_of_validators():
     )
     assert lines == (
         "config: unknown key 'zzz'; known: number, names, flag, pair, many, auto, maybe, weights, "
-        "inner, other, start, begin, first",
+        "inner, other, like, start, begin, first",
         "config.names: expected list of str, got 'abc' (str)",
         "config.flag: expected bool, got 1 (int)",
         "config.inner: unknown key 'sice', did you mean 'size'?",
@@ -194,6 +206,45 @@ def test_two_levels_deep():
     assert made.local_view.num_views == 6
 
 
+@pytest.mark.parametrize("base", [None, Outer(), Outer(like=None)])
+def test_a_dictionary_takes_the_place_of_a_word(base):
+    made = structure({"like": {"size": 3}}, Outer, path="config", base=base)
+    assert made.like == Inner(size=3)
+
+
+def test_a_word_takes_the_place_of_a_dictionary():
+    base = Outer(like=Inner(rate=0.75))
+    assert structure({"like": "same"}, Outer, path="config", base=base).like == "same"
+    made = structure({"like": {"size": 3}}, Outer, path="config", base=base)
+    assert made.like == Inner(size=3, rate=0.75)
+    assert structure({"like": True}, Outer, path="config").like == Inner()
+    assert structure({}, Outer, path="config", base=base) == base
+
+
+@pytest.mark.parametrize("off", [None, False])
+@pytest.mark.parametrize("name", ["color_jitter", "random_resize", "gaussian_blur"])
+def test_the_second_view_can_do_without(off, name):
+    base = MultiCropTransformArgs(global_view_1=GlobalView1Args(gaussian_blur=GaussianBlurArgs()))
+    given = {"global_view_1": {name: off}}
+    made = structure(given, MultiCropTransformArgs, path="config", base=base)
+    assert getattr(made.global_view_1, name) is None
+
+
+@pytest.mark.parametrize("off", [None, "none"])
+def test_the_second_view_can_keep_its_colour(off):
+    given = {"global_view_1": {"random_gray_scale": off}}
+    made = structure(given, MultiCropTransformArgs, path="config")
+    assert made.global_view_1.random_gray_scale is None
+    assert made.global_view_1.color_jitter == "same"
+
+
+def test_a_probability_or_a_word_is_checked():
+    (line,) = wrong({"random_gray_scale": 2}, GlobalView1Args)
+    assert line == "config.random_gray_scale: must be a probability in [0, 1], got 2.0"
+    (line,) = wrong({"random_gray_scale": "sane"}, GlobalView1Args)
+    assert line.endswith("expected float, 'same' or None, got 'sane' (str), did you mean 'same'?")
+
+
 @pytest.mark.parametrize("off", [None, False])
 def test_none_and_false_switch_a_group_off(off):
     assert structure({"random_flip": off}, TransformArgs, path="config").random_flip is None
@@ -268,7 +319,9 @@ def test_unstructure_gives_plain_data():
     }
 
 
-@pytest.mark.parametrize("cls", [TransformArgs, MultiCropTransformArgs, CallbacksArgs, AdamWArgs])
+@pytest.mark.parametrize(
+    "cls", [TransformArgs, MultiCropTransformArgs, GlobalView1Args, CallbacksArgs, AdamWArgs]
+)
 def test_round_trip(cls):
     made = cls()
     assert structure(unstructure(made), cls, path="config") == made

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from attrs import define
 
+from lightly_core.config.fields import plain
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 
@@ -93,3 +94,8 @@ class MethodConfig:
     def resolve(self, facts: RunFacts) -> MethodConfig:
         """Return a copy in which every "auto" has become a value."""
         return self
+
+
+def unresolved(config: MethodConfig) -> list[str]:
+    """Return the names of the options that are still "auto"."""
+    return [name for name, value in plain(config).items() if value == "auto"]

@@ -16,7 +16,7 @@ from lightly_core.config.hardware import has_native_bf16, resolve_hardware
 from lightly_core.config.load import DEFAULT_LOGGERS, Settings
 from lightly_core.config.machine import Machine
 from lightly_core.config.memory import MemoryChoice, unseen
-from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.method import MethodConfig, RunFacts, unresolved
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.secrets import without_secrets
 from lightly_core.config.settings import RunConfig
@@ -258,8 +258,7 @@ def _log_interval(run: RunConfig, steps_per_epoch: int) -> int:
 
 def _method(settings: Settings, facts: RunFacts) -> MethodConfig:
     method = settings.method.resolve(facts)
-    left = [name for name, value in plain(method).items() if value == "auto"]
-    if left:
+    if left := unresolved(method):
         raise PluginError(
             f"{settings.method_record.label} leaves 'auto' in {', '.join(left)}"
             "\n  its options must replace every 'auto' in resolve()"

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from lightly_core.config.method import MethodConfig
+from lightly_core.config.method import MethodConfig, unresolved
 from lightly_core.config.optim import AdamWArgs
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.errors import LightlyError, MissingAbilityError
@@ -116,7 +116,9 @@ def _first_step(case: MethodCase) -> tuple[Method, StepResult]:
 
 
 def _loss(case: MethodCase) -> None:
-    _, result = _first_step(case)
+    method, result = _first_step(case)
+    left = unresolved(method.config)
+    require(not left, f"resolve() leaves 'auto' in {', '.join(left)}")
     loss = result.loss
     require(loss.shape == (), f"the loss has shape {tuple(loss.shape)}, expected a scalar")
     require(torch.isfinite(loss), f"the loss is {loss.item()}, expected a finite number")

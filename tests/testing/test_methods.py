@@ -1,6 +1,6 @@
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -210,6 +210,16 @@ def test_every_check_is_shown_to_find_a_fault():
     checks = method_class_checks(MethodCase(Align, AlignConfig))
     assert {check.code for check in checks} == {code for code, _, _ in FAULTS}
     assert [check.code for check in checks] == [f"M{number}" for number in range(1, 11)]
+
+
+@define(frozen=True, kw_only=True)
+class UndecidedConfig(AlignConfig):
+    share: float | Literal["auto"] = field(default="auto", metadata={"help": "never decided"})
+
+
+def test_options_that_stay_auto_are_found():
+    with pytest.raises(AssertionError, match="leaves 'auto' in share"):
+        check_of("M1", Align, UndecidedConfig)()
 
 
 # --------------------------------------------------------------------------------- M8: views

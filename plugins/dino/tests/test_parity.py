@@ -54,7 +54,10 @@ def results(data, tmp_path_factory):
     return [torch.load(result, weights_only=True) for result in files]
 
 
-NAMES = ["dino", "dino-sinkhorn", "ibot", "dinov3", "dinov3-softmax", "simdinov2"]
+NAMES = [
+    *("dino", "dino-sinkhorn", "ibot", "dinov2", "dinov31", "dinov3", "dinov3-softmax"),
+    *("simdino", "simdinov2"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,99 @@
+"""Mean, variance and covariance of a batch that lies on several processes, with gradient.
+
+B rows on this process, W processes, N = B * W rows in all, D columns. Every process must pass the
+same number of rows. Gradients are summed over processes, so that, averaged as
+DistributedDataParallel does, they are those of one process with all rows.
+
+All results are at least float32: half precision has three digits, which covariances of thousands
+of columns do not survive.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightly_core.parts.distributed import reduce_sum_with_gradient, world_size
+from lightly_core.parts.precision import no_autocast, single
+
+
+def num_rows(x: Tensor) -> int:
+    """Return N, the rows of x (B, ...) on all processes."""
+    return len(x) * world_size()
+
+
+def centered(x: Tensor) -> Tensor:
+    """Take away from each column its mean over all processes.
+
+    Args:
+        x: (B, D).
+
+    Returns:
+        (B, D); its columns sum to 0 over all processes.
+    """
+    rows = single(x)
+    return rows - reduce_sum_with_gradient(rows.sum(dim=0)) / num_rows(rows)
+
+
+def second_moment(first: Tensor, second: Tensor, *, ddof: int = 0) -> Tensor:
+    """Return ``sum over all rows i of first[i] second[i]^T / (N - ddof)``.
+
+    Args:
+        first: (B, D).
+        second: (B, E), row i belongs to row i of `first`.
+        ddof: What is taken off the number of rows: 1 for covariances of centred rows without bias.
+
+    Returns:
+        (D, E), equal on all processes.
+    """
+    with no_autocast(first.device):
+        total = reduce_sum_with_gradient(single(first).T @ single(second))
+    return total / (num_rows(first) - ddof)
+
+
+def covariance(x: Tensor, *, ddof: int = 1) -> Tensor:
+    """Return the covariance of the columns over all processes; variances are on its diagonal.
+
+    Args:
+        x: (B, D), not centred.
+        ddof: 1 divides by N - 1, the estimate without bias; 0 by N, as batch norms do.
+
+    Returns:
+        (D, D), equal on all processes.
+    """
+    rows = centered(x)
+    return second_moment(rows, rows, ddof=ddof)
+
+
+def standardized(x: Tensor, *, eps: float = 1e-5) -> Tensor:
+    """Bring columns to mean 0 and variance 1 over all processes.
+
+    What a synchronised batch norm without learned parameters does: the variance is divided by N.
+
+    Args:
+        x: (B, D).
+        eps: Added to the variance, >= 0.
+
+    Returns:
+        (B, D).
+    """
+    rows = centered(x)
+    variance = reduce_sum_with_gradient(rows.square().sum(dim=0)) / num_rows(rows)
+    return rows * (variance + eps).rsqrt()
+
+
+def off_diagonal(matrix: Tensor) -> Tensor:
+    """Return all entries of a square matrix but those on the diagonal.
+
+    Taking the squares of the diagonal off those of the matrix would leave a small difference of
+    large numbers.
+
+    Args:
+        matrix: (D, D).
+
+    Returns:
+        (D - 1, D), row after row.
+    """
+    dim = len(matrix)
+    # In rows of D + 1 numbers the diagonal is the first column.
+    rows = matrix.flatten()[:-1].view(dim - 1, dim + 1)
+    return rows[:, 1:]

@@ -45,3 +45,15 @@ def lightly_register(catalog: Catalog) -> None:
         config="lightly_ssl_methods.capi.config:CAPIConfig",
         summary="Predict to which clusters a teacher's hidden patches belong; vision transformers.",
     )
+    catalog.method(
+        "lejepa",
+        target="lightly_ssl_methods.lejepa.method:LeJEPA",
+        config="lightly_ssl_methods.lejepa.config:LeJEPAConfig",
+        summary="Bring views together while embeddings stay normally distributed; no teacher.",
+    )
+    catalog.method(
+        "visreg",
+        target="lightly_ssl_methods.visreg.method:VISReg",
+        config="lightly_ssl_methods.visreg.config:VISRegConfig",
+        summary="LeJEPA with terms of their own for scale, shape and centre of embeddings.",
+    )

@@ -69,6 +69,11 @@ class MethodConfig:
     target_steps: ClassVar[int] = 100_000
     #: Fewest and most global views per image; None means no upper limit.
     view_counts: ClassVar[tuple[int, int | None]] = (1, None)
+    #: Whether the loss leaves free how much the pooled features of images differ, as masked
+    #: prediction does: only a far smaller spread is then called a collapse.
+    spread_is_free: ClassVar[bool] = False
+    #: Whether the method is told where in the image each view comes from, `Batch.crops`.
+    wants_crops: ClassVar[bool] = False
     #: Largest norm of the gradient where ``trainer_args`` names none; None: it is not clipped.
     gradient_clip_val: ClassVar[float | None] = None
 

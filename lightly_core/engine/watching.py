@@ -48,12 +48,14 @@ class Probes:
         signals: Images without labels; None where the signals are off.
         labelled: Images with labels; None where there are none, or the kNN is off.
         linear: Options of the linear classifier; None where there is none.
+        spread_is_free: See `lightly_core.config.method.MethodConfig.spread_is_free`.
     """
 
     args: CallbacksArgs
     signals: SignalProbe | None
     labelled: LabelledProbe | None
     linear: LinearArgs | None
+    spread_is_free: bool = False
 
     def watchers(self, loggers: Fanout) -> Watchers:
         """Build the callbacks of one run."""
@@ -61,7 +63,9 @@ class Probes:
         if self.signals is not None and self.args.signals is not None:
             # Every "auto" is resolved.
             every = int(self.args.signals.every_n_epochs)
-            signals = SignalsCallback(self.signals, loggers, every)
+            signals = SignalsCallback(
+                self.signals, loggers, every, spread_is_free=self.spread_is_free
+            )
         if self.labelled is not None and self.args.knn is not None:
             often = self.args.knn.every_n_epochs
             interval = often if isinstance(often, int) else None
@@ -116,7 +120,7 @@ def choose_images(
             "the two"
         )
     linear = args.linear if labelled is not None and val_source is not None else None
-    probes = Probes(args, signals, labelled, linear)
+    probes = Probes(args, signals, labelled, linear, settings.method.spread_is_free)
     _refuse_impossible_monitors(args, _missing(probes, why_not, val_source))
     if labelled is None and args.knn is not None:
         logger.info("No kNN accuracy before and after: %s", why_not)

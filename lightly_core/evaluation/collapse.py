@@ -52,6 +52,9 @@ class Limit:
 
 #: Of the spread, see `embedding_std`.
 SPREAD = Limit(value=0.1, share=0.3)
+#: The same where the loss does not act on pooled features, as in masked prediction: a part
+#: that is common to all images then grows freely, while neighbours stay who they were.
+FREE_SPREAD = Limit(value=0.01, share=0.05)
 #: Of the effective dimensions, see `num_directions`.
 DIRECTIONS = Limit(value=2.0, share=0.3)
 
@@ -69,11 +72,12 @@ class Collapse:
     text: str
 
 
-def find_collapse(series: Sequence[Signals]) -> Collapse | None:
+def find_collapse(series: Sequence[Signals], spread_limit: Limit = SPREAD) -> Collapse | None:
     """Tell whether the features of the newest look have collapsed.
 
     Args:
         series: All looks of a run, the first at the network as it came in.
+        spread_limit: `SPREAD`, or `FREE_SPREAD`.
 
     Returns:
         What is wrong; None where nothing is, and where there are fewer than two looks or fewer than
@@ -85,15 +89,17 @@ def find_collapse(series: Sequence[Signals]) -> Collapse | None:
         spread = max(spread, signals.std)
         directions = max(directions, signals.directions)
         if place and signals.num_images >= LEAST_IMAGES:
-            found = _kind(signals, spread, directions, found)
+            found = _kind(signals, spread, directions, found, spread_limit)
     if found is None:
         return None
     text = _same(series[-1], spread) if found is Kind.SAME else _line(series[-1], directions)
     return Collapse(found, text)
 
 
-def _kind(signals: Signals, spread: float, directions: float, was: Kind | None) -> Kind | None:
-    if SPREAD.is_below(signals.std, spread, collapsed=was is Kind.SAME):
+def _kind(
+    signals: Signals, spread: float, directions: float, was: Kind | None, spread_limit: Limit
+) -> Kind | None:
+    if spread_limit.is_below(signals.std, spread, collapsed=was is Kind.SAME):
         return Kind.SAME
     if DIRECTIONS.is_below(signals.directions, directions, collapsed=was is Kind.LINE):
         return Kind.LINE

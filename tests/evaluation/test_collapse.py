@@ -1,6 +1,6 @@
 import pytest
 
-from lightly_core.evaluation.collapse import Kind, find_collapse
+from lightly_core.evaluation.collapse import FREE_SPREAD, Kind, find_collapse
 from lightly_core.evaluation.signals import Signals
 
 
@@ -62,3 +62,13 @@ def test_one_way_of_collapse_may_follow_the_other():
 def test_too_few_images_say_nothing():
     assert find_collapse(series((0.21, 8.6), (0.001, 1.0), num_images=31)) is None
     assert find_collapse([]) is None
+
+
+def test_where_the_loss_leaves_the_spread_free_only_a_tiny_one_is_reported():
+    looks = series((0.107, 3.0), (0.014, 3.0))
+    assert find_collapse(looks).kind is Kind.SAME
+    assert find_collapse(looks, FREE_SPREAD) is None
+    gone = series((0.107, 3.0), (0.004, 3.0))
+    assert find_collapse(gone, FREE_SPREAD).kind is Kind.SAME
+    line = series((0.107, 8.0), (0.107, 1.2))
+    assert find_collapse(line, FREE_SPREAD).kind is Kind.LINE

@@ -12,7 +12,7 @@ import torch
 from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.module import TrainingModule
-from lightly_core.evaluation.collapse import Collapse, find_collapse
+from lightly_core.evaluation.collapse import FREE_SPREAD, SPREAD, Collapse, find_collapse
 from lightly_core.evaluation.signals import SignalProbe, Signals
 
 logger = logging.getLogger(__name__)
@@ -27,13 +27,23 @@ class SignalsCallback(PeriodicMeasurement):
         probe: The images.
         loggers: Where the results go.
         every_n_epochs: Epochs between looks.
+        spread_is_free: Whether the method's loss leaves the spread of pooled features free, see
+            `lightly_core.config.method.MethodConfig.spread_is_free`.
 
     Attributes:
         collapse: What is wrong with the features at present; None where nothing is.
     """
 
-    def __init__(self, probe: SignalProbe, loggers: Fanout, every_n_epochs: int) -> None:
+    def __init__(
+        self,
+        probe: SignalProbe,
+        loggers: Fanout,
+        every_n_epochs: int,
+        *,
+        spread_is_free: bool = False,
+    ) -> None:
         super().__init__(loggers, every_n_epochs)
+        self._spread_limit = FREE_SPREAD if spread_is_free else SPREAD
         self._probe = probe
         self._series: list[Signals] = []
         self.collapse: Collapse | None = None
@@ -63,7 +73,7 @@ class SignalsCallback(PeriodicMeasurement):
 
     def _judge(self, signals: Signals, step: int) -> None:
         self._series.append(signals)
-        found = find_collapse(self._series)
+        found = find_collapse(self._series, self._spread_limit)
         if found is not None and self.collapse is None:
             logger.warning("Step %d: %s", step, found.text)
         elif found is None and self.collapse is not None:
@@ -78,4 +88,4 @@ class SignalsCallback(PeriodicMeasurement):
         """Restore them."""
         super().load_state_dict(state)
         self._series = [Signals(*look) for look in state.get("series", [])]
-        self.collapse = find_collapse(self._series)
+        self.collapse = find_collapse(self._series, self._spread_limit)

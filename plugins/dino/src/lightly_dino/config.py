@@ -16,7 +16,7 @@ from lightly_core.config.augmentations import (
     SolarizeArgs,
 )
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
-from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs, SGDArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
@@ -243,6 +243,14 @@ class PrototypeConfig(SelfDistillationConfig):
 @define(frozen=True, kw_only=True)
 class DINOConfig(PrototypeConfig):
     """Options of DINO; the defaults are the paper's for a million images, smaller sets get less."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Caron et al. 2021",
+        arxiv="2104.14294",
+        teacher="average",
+        memory="centre",
+        use="frozen features without labels; a safe choice on transformers",
+    )
 
 
 def multi_crop(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import ge
 
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
+from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 from lightly_dino.config import SelfDistillationConfig, multi_crop
@@ -17,6 +18,13 @@ from lightly_dino.config_tokens import DINOv2Config, MaskArgs
 @define(frozen=True, kw_only=True)
 class SimDINOConfig(SelfDistillationConfig):
     """No prototypes, no temperatures, no centre: little is left to set."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Wu et al. 2025",
+        arxiv="2502.10385",
+        teacher="average",
+        use="as DINO, with little to set",
+    )
 
     hidden_dim: int = field(
         default=2048, validator=ge(1), metadata={"help": "width of the head's hidden layers"}
@@ -47,6 +55,14 @@ class SimDINOConfig(SelfDistillationConfig):
 @define(frozen=True, kw_only=True)
 class SimDINOv2Config(SimDINOConfig):
     """Adds the hidden patches."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Wu et al. 2025",
+        arxiv="2502.10385",
+        needs="patch tokens",
+        teacher="average",
+        use="as DINOv2, with little to set",
+    )
 
     patch_loss_weight: float = field(
         default=1.0, validator=not_negative, metadata={"help": "weight of hidden patches"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge
 
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
-from lightly_core.config.method import RunFacts
+from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 from lightly_dino.config import PrototypeConfig, SelfDistillationConfig, multi_crop
@@ -50,6 +50,15 @@ class MaskArgs:
 class IBOTConfig(PrototypeConfig):
     """Options of iBOT (https://arxiv.org/abs/2111.07832)."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Zhou et al. 2021",
+        arxiv="2111.07832",
+        needs="patch tokens",
+        teacher="average",
+        memory="two centres",
+        use="features of whole images and of patches",
+    )
+
     output_dim: int | Literal["auto"] = field(
         default=8192,
         validator=auto_or(ge(1)),
@@ -72,6 +81,15 @@ class IBOTConfig(PrototypeConfig):
 @define(frozen=True, kw_only=True)
 class DINOv2Config(IBOTConfig):
     """Options of DINOv2 (https://arxiv.org/abs/2304.07193), the short run on ImageNet."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Oquab et al. 2023",
+        arxiv="2304.07193",
+        needs="patch tokens",
+        teacher="average",
+        memory="centres",
+        use="to go on from DINOv2's weights; large sets",
+    )
 
     output_dim: int | Literal["auto"] = field(
         default="auto",
@@ -145,6 +163,15 @@ class DINOv2Config(IBOTConfig):
 class DINOv31Config(DINOv2Config):
     """Adds patch-kernel alignment (https://arxiv.org/abs/2509.05606)."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Yeo et al. 2025",
+        arxiv="2509.05606",
+        needs="patch tokens",
+        teacher="average",
+        memory="centres",
+        use="better patches of a network that is trained already",
+    )
+
     paka_weight: float = field(
         default=1.0,
         validator=not_negative,
@@ -166,6 +193,15 @@ class DINOv31Config(DINOv2Config):
 @define(frozen=True, kw_only=True)
 class DINOv3Config(DINOv2Config):
     """Options of DINOv3 (https://arxiv.org/abs/2508.10104), at the size of its ImageNet run."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Siméoni et al. 2025",
+        arxiv="2508.10104",
+        needs="patch tokens",
+        teacher="average",
+        memory="Gram teacher",
+        use="long runs whose patches must stay good",
+    )
 
     centering: Literal["softmax", "sinkhorn", "sinkhorn_knopp"] = field(
         default="sinkhorn",

@@ -14,7 +14,7 @@ from lightly_core.config.augmentations import (
     RandomResizeArgs,
 )
 from lightly_core.config.checks import finite, not_empty
-from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.transform import TransformArgs
@@ -195,6 +195,14 @@ class QueueConfig(DistillationConfig):
 class DistillationV1Config(QueueConfig):
     """Options of distillationv1."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="LightlyTrain",
+        url="https://docs.lightly.ai/train",
+        teacher="frozen",
+        memory="queue",
+        use="a trained teacher, and only features of whole images matter",
+    )
+
     optimizer: ClassVar[str] = "lars"
 
     temperature: float = field(
@@ -216,6 +224,14 @@ class DistillationV1Config(QueueConfig):
 @define(frozen=True, kw_only=True)
 class DistillationV2Config(DistillationConfig):
     """Options of distillationv2."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="LightlyTrain",
+        url="https://docs.lightly.ai/train",
+        needs="feature maps of the teacher",
+        teacher="frozen",
+        use="first choice where a trained teacher is at hand",
+    )
 
     optimizer: ClassVar[str] = "lars"
 
@@ -256,6 +272,15 @@ class DistillationV2Config(DistillationConfig):
 @define(frozen=True, kw_only=True)
 class DistillationV3Config(QueueConfig):
     """Options of distillationv3."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="LightlyTrain",
+        url="https://docs.lightly.ai/train",
+        needs="feature maps of both",
+        teacher="frozen",
+        memory="queue",
+        use="a trained teacher, and images large enough for parts to matter",
+    )
 
     optimizer: ClassVar[str] = "adamw"
 

@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 from attrs.validators import and_, ge, gt, lt, optional
 
 from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodConfig, RunFacts
+from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
@@ -27,9 +27,19 @@ _SMALL_BATCH = 64
 class CAPIConfig(TeacherConfig):
     """Options of CAPI; defaults are the paper's where they do not depend on its size."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Darcet et al. 2025",
+        arxiv="2502.08769",
+        needs="patch tokens",
+        teacher="average",
+        memory="clusters",
+        use="features of patches; large sets",
+    )
+
     # A fifth of the paper's; it has 16,384 images a step.
     target_steps: ClassVar[int] = 100_000
     view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    spread_is_free: ClassVar[bool] = True
     paper_momentum: ClassVar[float] = 0.999
 
     mask_ratio: float = field(

@@ -7,7 +7,7 @@ from typing import ClassVar
 from attrs import define, field
 from attrs.validators import and_, ge, gt, lt
 
-from lightly_core.config.method import MethodConfig
+from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
@@ -18,9 +18,18 @@ from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper
 class IJEPAConfig(TeacherConfig):
     """Options of I-JEPA; the defaults are the paper's for ViT-B."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Assran et al. 2023",
+        arxiv="2301.08243",
+        needs="patch tokens",
+        teacher="average",
+        use="frozen features without augmentation; very long runs",
+    )
+
     # 160 epochs of ImageNet at the paper's batch of 2048.
     target_steps: ClassVar[int] = 100_000
     view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    spread_is_free: ClassVar[bool] = True
     # A short run on the digits made features worse with 0.9, and slightly better with 0.99.
     least_momentum: ClassVar[float] = 0.99
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from attrs import define, field
 from attrs.validators import and_, ge, gt, lt
 
-from lightly_core.config.method import MethodConfig
+from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper_adamw
@@ -17,9 +17,17 @@ from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper
 class MAEConfig(MethodConfig):
     """Options of MAE; the defaults are the paper's."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="He et al. 2021",
+        arxiv="2111.06377",
+        needs="patch tokens",
+        use="fine-tuning; the cheapest steps",
+    )
+
     # 320 epochs of ImageNet at the paper's batch of 4096.
     target_steps: ClassVar[int] = 100_000
     view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    spread_is_free: ClassVar[bool] = True
 
     mask_ratio: float = field(
         default=0.75,

@@ -15,7 +15,7 @@ from lightly_core.config.augmentations import (
     RandomResizeArgs,
 )
 from lightly_core.config.checks import below_one, not_negative, positive
-from lightly_core.config.method import MethodConfig
+from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
@@ -25,6 +25,15 @@ from lightly_ssl_methods.common.options import paper_adamw
 @define(frozen=True, kw_only=True)
 class MSNConfig(TeacherConfig):
     """Options of MSN; the defaults are the paper's for ViT-S."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Assran et al. 2022",
+        arxiv="2204.07141",
+        needs="patch tokens",
+        teacher="average",
+        memory="prototypes",
+        use="frozen features, few labels",
+    )
 
     # 80 epochs of ImageNet at the paper's batch of 1024.
     target_steps: ClassVar[int] = 100_000

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from attrs import define, field
 
 from lightly_core.config.checks import not_negative
+from lightly_core.config.method import MethodCard
 from lightly_ssl_methods.msn.config import MSNConfig
 
 
 @define(frozen=True, kw_only=True)
 class PMSNConfig(MSNConfig):
     """Options of MSN, and the prior."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Assran et al. 2022",
+        arxiv="2210.07277",
+        needs="patch tokens",
+        teacher="average",
+        memory="prototypes",
+        use="as MSN, where classes are not equally frequent",
+    )
 
     power_law_exponent: float = field(
         default=0.25,

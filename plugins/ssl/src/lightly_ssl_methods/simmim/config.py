@@ -7,7 +7,7 @@ from typing import ClassVar
 from attrs import define, field
 from attrs.validators import and_, ge, gt, lt, optional
 
-from lightly_core.config.method import MethodConfig
+from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.options import crop_and_flip, paper_adamw
@@ -17,9 +17,17 @@ from lightly_ssl_methods.common.options import crop_and_flip, paper_adamw
 class SimMIMConfig(MethodConfig):
     """Options of SimMIM; the defaults are the paper's for ViT-B."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Xie et al. 2021",
+        arxiv="2111.09886",
+        needs="patch tokens",
+        use="fine-tuning",
+    )
+
     # 160 epochs of ImageNet at the paper's batch of 2048.
     target_steps: ClassVar[int] = 100_000
     view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    spread_is_free: ClassVar[bool] = True
     gradient_clip_val: ClassVar[float | None] = 5.0
 
     mask_ratio: float = field(

@@ -1,4 +1,4 @@
-"""Losses on covariances: VICReg's, against loops and closed forms."""
+"""Losses on covariances: VICReg, Barlow Twins, TiCo and FroSSL, against loops and closed forms."""
 
 import itertools
 import math
@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from lightly_ssl_methods.barlowtwins.loss import barlow_twins_terms
+from lightly_ssl_methods.frossl.loss import frossl_terms
+from lightly_ssl_methods.tico.loss import batch_moment, covariance_contrast
 from lightly_ssl_methods.vicreg.loss import spread_terms, vicreg_terms
 
 SHAPES = [(2, 1), (3, 5), (8, 4)]
@@ -82,3 +85,98 @@ def test_a_large_spread_is_not_pulled_at():
 def test_vicreg_has_the_right_gradient():
     views = (draw(6, 3).requires_grad_(), draw(6, 3, seed=1).requires_grad_())
     assert torch.autograd.gradcheck(lambda a, b: vicreg_terms(a, b).weighted(25, 25, 1), views)
+
+
+def plain_standard(x):
+    """Columns with mean 0 and variance 1, the variance divided by N."""
+    x = x.numpy()
+    return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_barlow_twins_matches_the_plain_loop(shape):
+    views = draw(*shape), 5 * draw(*shape, seed=1) + 2
+    first, second = map(plain_standard, views)
+    num_rows, dim = shape
+    diagonal, rest = 0.0, 0.0
+    for d, e in itertools.product(range(dim), repeat=2):
+        entry = sum(first[i, d] * second[i, e] for i in range(num_rows)) / num_rows
+        if d == e:
+            diagonal += (1 - entry) ** 2
+        else:
+            rest += entry**2
+    found = barlow_twins_terms(*views)
+    assert [term.item() for term in found] == pytest.approx([diagonal, rest])
+
+
+def test_barlow_twins_is_0_for_equal_white_views_of_any_scale():
+    x = white(20, 5)
+    diagonal, rest = barlow_twins_terms(1e3 * x, 7 * x + 1)
+    assert diagonal.item() == pytest.approx(0, abs=1e-9)
+    assert rest.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_barlow_twins_of_collapsed_views_has_the_closed_form():
+    diagonal, rest = barlow_twins_terms(torch.ones(6, 3), torch.ones(6, 3))
+    assert (diagonal.item(), rest.item()) == (3, 0)
+
+
+def test_barlow_twins_has_the_right_gradient():
+    views = (draw(6, 3).requires_grad_(), draw(6, 3, seed=1).requires_grad_())
+    assert torch.autograd.gradcheck(barlow_twins_terms, views)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tico_matches_the_plain_loop(shape):
+    z, other = draw(*shape), draw(*shape, seed=1)
+    rows = [row / row.norm() for row in z]
+    moment = sum(torch.outer(row, row) for row in rows) / len(rows)
+    torch.testing.assert_close(batch_moment(z), moment)
+    memory = batch_moment(other)
+    contrast = sum(row @ memory @ row for row in rows) / len(rows)
+    torch.testing.assert_close(covariance_contrast(z, memory), contrast)
+
+
+def test_tico_has_its_closed_forms():
+    equal, even = torch.ones(6, 4), torch.eye(4)
+    assert covariance_contrast(equal, batch_moment(equal)).item() == pytest.approx(1)
+    assert covariance_contrast(even, batch_moment(even)).item() == pytest.approx(1 / 4)
+    assert batch_moment(draw(9, 4)).trace().item() == pytest.approx(1)
+
+
+def test_tico_takes_no_gradient_through_the_moments():
+    z, memory = draw(5, 3).requires_grad_(), batch_moment(draw(5, 3, seed=1))
+    assert not batch_moment(z).requires_grad
+    assert torch.autograd.gradcheck(lambda z: covariance_contrast(z, memory), z)
+    memory.requires_grad_()
+    covariance_contrast(z, memory).backward()
+    assert memory.grad is None
+
+
+@pytest.mark.parametrize("num_views", [2, 3])
+@pytest.mark.parametrize("shape", [(2, 4), (4, 4), (9, 3), (3, 8)])
+def test_frossl_matches_the_plain_form(num_views, shape):
+    projections = 3 * draw(num_views, *shape) + 1
+    num_rows, dim = shape
+    columns = np.stack([plain_standard(view) for view in projections]) / math.sqrt(num_rows)
+    spectrum = sum(2 * math.log(np.linalg.norm(z.T @ z / dim)) for z in columns)
+    mean = columns.mean(axis=0)
+    invariance = sum(((z - mean) ** 2).sum() for z in columns) / num_rows
+    found = frossl_terms(projections)
+    assert [term.item() for term in found] == pytest.approx([spectrum, invariance])
+
+
+def test_frossl_has_its_closed_forms():
+    even = white(20, 4)
+    spectrum, invariance = frossl_terms(torch.stack([even, even, even]))
+    assert spectrum.item() == pytest.approx(-6 * math.log(math.sqrt(4)), rel=1e-4)
+    assert invariance.item() == pytest.approx(0, abs=1e-20)
+    # Channels that all say the same.
+    same = draw(20, 1).expand(20, 4)
+    spectrum, _ = frossl_terms(torch.stack([same, same]))
+    assert spectrum.item() == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 3), (3, 3, 5)])
+def test_frossl_has_the_right_gradient(shape):
+    assert torch.autograd.gradcheck(frossl_terms, draw(*shape).requires_grad_())

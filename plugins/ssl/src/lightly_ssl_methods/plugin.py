@@ -57,3 +57,51 @@ def lightly_register(catalog: Catalog) -> None:
         config="lightly_ssl_methods.visreg.config:VISRegConfig",
         summary="LeJEPA with terms of their own for scale, shape and centre of embeddings.",
     )
+    catalog.method(
+        "barlowtwins",
+        target="lightly_ssl_methods.barlowtwins.method:BarlowTwins",
+        config="lightly_ssl_methods.barlowtwins.config:BarlowTwinsConfig",
+        summary="Make channels agree between views and not repeat each other; no negatives.",
+    )
+    catalog.method(
+        "vicreg",
+        target="lightly_ssl_methods.vicreg.method:VICReg",
+        config="lightly_ssl_methods.vicreg.config:VICRegConfig",
+        summary="Bring views together, keep channels spread and uncorrelated; no negatives.",
+    )
+    catalog.method(
+        "tico",
+        target="lightly_ssl_methods.tico.method:TiCo",
+        config="lightly_ssl_methods.tico.config:TiCoConfig",
+        summary="Follow a teacher and keep away from the directions of past images.",
+    )
+    catalog.method(
+        "wmse",
+        target="lightly_ssl_methods.wmse.method:WMSE",
+        config="lightly_ssl_methods.wmse.config:WMSEConfig",
+        summary="Bring whitened views together, in which nothing can collapse.",
+    )
+    catalog.method(
+        "intl",
+        target="lightly_ssl_methods.intl.method:INTL",
+        config="lightly_ssl_methods.intl.config:INTLConfig",
+        summary="Bring views together after an incomplete whitening; batches of 256.",
+    )
+    catalog.method(
+        "frossl",
+        target="lightly_ssl_methods.frossl.method:FroSSL",
+        config="lightly_ssl_methods.frossl.config:FroSSLConfig",
+        summary="Bring views to their mean and keep their spectrum even; short runs.",
+    )
+    catalog.method(
+        "mmcr",
+        target="lightly_ssl_methods.mmcr.method:MMCR",
+        config="lightly_ssl_methods.mmcr.config:MMCRConfig",
+        summary="Let the means of several views of an image point everywhere.",
+    )
+    catalog.method(
+        "emp-ssl",
+        target="lightly_ssl_methods.empssl.method:EMPSSL",
+        config="lightly_ssl_methods.empssl.config:EMPSSLConfig",
+        summary="Bring many crops of an image together; few epochs.",
+    )

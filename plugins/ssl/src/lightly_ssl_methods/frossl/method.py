@@ -1,0 +1,44 @@
+"""FroSSL as a method of lightly-core."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightly_core.protocols import StepResult
+from lightly_ssl_methods.common.joint import JointMethod
+from lightly_ssl_methods.frossl.config import FroSSLConfig
+from lightly_ssl_methods.frossl.loss import frossl_terms
+
+
+class FroSSL(JointMethod):
+    """Bring views to their mean, while the covariance of each has an even spectrum.
+
+    One norm, without decomposition, keeps all directions in use. It learns fast in short runs, and
+    takes any number of views. https://arxiv.org/abs/2310.02903
+
+    What differs from the authors' code: with more than two views, too, columns are normalised and
+    not rows, as in the paper; and statistics are those of all processes. For two views the term
+    for invariance is half of theirs, which they compute from the difference of the two.
+
+    Args:
+        config: Options of the method.
+        model: Backbone to pretrain; the projector is trained with it, then dropped.
+        context: Facts of the run.
+
+    Raises:
+        ConfigError: There are fewer than two images on a process, or fewer than two views.
+    """
+
+    name = "frossl"
+    config: FroSSLConfig
+
+    def compare(self, projections: Tensor, step: int) -> StepResult:
+        """Return the loss of projections (V, B, P), and its two terms without weights."""
+        spectrum, invariance = frossl_terms(projections)
+        return StepResult(
+            spectrum + self.config.invariance_weight * invariance,
+            {
+                "train_loss/spectrum": spectrum.detach(),
+                "train_loss/invariance": invariance.detach(),
+            },
+        )

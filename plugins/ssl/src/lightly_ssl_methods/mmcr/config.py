@@ -1,0 +1,70 @@
+"""Options of MMCR (Yerxa et al. 2023, https://arxiv.org/abs/2303.03307)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from attrs import define, evolve, field
+
+from lightly_core.config.checks import not_negative
+from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.transform import TransformArgs
+from lightly_core.config.view_presets import byol_views
+from lightly_ssl_methods.common.joint_options import (
+    hidden_width,
+    linear_lars,
+    output_width,
+    projector_layers,
+    transformer_adamw,
+)
+
+
+@define(frozen=True, kw_only=True)
+class MMCRConfig(TeacherConfig):
+    """Options of MMCR; the defaults are the paper's for ResNet-50."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Yerxa et al. 2023",
+        arxiv="2303.03307",
+        teacher="average",
+        use="several views of each image; batches above the width of the projection",
+    )
+    optimizer: ClassVar[str] = "lars"
+    # 100 epochs of ImageNet at the paper's batch of 2048.
+    target_steps: ClassVar[int] = 62_500
+    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    paper_momentum: ClassVar[float] = 0.99
+
+    hidden_dim: int = hidden_width(8192)
+    output_dim: int = output_width(512)
+    num_layers: int = projector_layers(3)
+    compression_weight: float = field(
+        default=0.0,
+        validator=not_negative,
+        metadata={
+            "help": "weight of the term that makes the views of one image alike; the paper has 0: "
+            "long means do that already",
+            "aliases": ("lmbda",),
+        },
+    )
+    export: Literal["teacher", "student"] = field(
+        default="student",
+        metadata={"help": "which network is exported and evaluated; the paper takes the student"},
+    )
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return four views of BYOL's two kinds."""
+        return evolve(byol_views(), num_views=4)
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return learning rate and decay for the optimizer called `name`."""
+        if name == "lars":
+            return linear_lars(0.8, weight_decay=1e-6)
+        if name == "adamw":
+            return transformer_adamw()
+        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
+        return MethodConfig.default_optimizer(name)

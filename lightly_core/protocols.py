@@ -153,6 +153,8 @@ class Sample:
         skipped: ``(index, name, reason)`` of the files that could not be read and whose place
             this image takes.
         view_id: See `Batch.view_ids`.
+        crops: Where each view was cut out, one (6,) a view as in `Batch.crops`; empty where
+            nobody asked.
     """
 
     index: int
@@ -161,6 +163,7 @@ class Sample:
     extras: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[tuple[int, str, str]] = field(default_factory=list)
     view_id: int = -1
+    crops: list[Tensor] = field(default_factory=list)
 
 
 @dataclass
@@ -176,12 +179,17 @@ class Batch:
             image's views; equal numbers mean equal views. -1 where they come only once: nothing
             repeats, or the image of that place could not be read and another one is shown. None
             is as -1 everywhere.
+        crops: Where each view was cut out of its image, one float32 tensor (B, 6) a view, where
+            the views are: left, top, width and height as shares of the image's width and height,
+            in [0, 1], then 1 where the view is mirrored left-right, else 0, and the same for
+            top-bottom. Empty unless the method's config asks (`MethodConfig.wants_crops`).
     """
 
     views: list[Tensor]
     indices: Tensor
     extras: dict[str, Tensor] = field(default_factory=dict)
     view_ids: Tensor | None = None
+    crops: list[Tensor] = field(default_factory=list)
 
 
 class Transform(ABC):

@@ -318,6 +318,7 @@ def _transform(
     transform = _group(layers, "transform_args", type(base), base, problems)
     if transform is not None:
         problems.add(*_view_count(config_cls, transform.num_views))
+        problems.add(*_unknown_crops(config_cls, transform))
     return record, transform
 
 
@@ -336,6 +337,15 @@ def _view_count(config_cls: type[MethodConfig], count: int) -> Iterator[str]:
         f"at least {low}" if high is None else f"{low}" if low == high else f"{low} to {high}"
     )
     yield f"config.transform_args.num_views: the method takes {expected} global views, got {count}"
+
+
+def _unknown_crops(config_cls: type[MethodConfig], transform: TransformArgs) -> Iterator[str]:
+    turned = any(spec.random_rotation is not None for spec in transform.view_specs())
+    if config_cls.wants_crops and turned:
+        yield (
+            "config.transform_args.random_rotation: the method needs to know where views were cut "
+            "out, which is not told of turned images; set it to None"
+        )
 
 
 def _loggers(

@@ -43,6 +43,7 @@ class RawBatch:
         extras: Stacked `Sample.extras`, first dimension B.
         skipped: Index, name and reason of images that could not be read.
         view_ids: Stacked `Sample.view_id`, (B,) int64, always on the CPU.
+        crops: Stacked `Sample.crops`, one (B, 6) a view, or nothing.
     """
 
     pixels: list[Tensor]
@@ -51,9 +52,10 @@ class RawBatch:
     extras: dict[str, Tensor] = field(factory=dict)
     skipped: list[Skipped] = field(factory=list)
     view_ids: Tensor | None = None
+    crops: list[Tensor] = field(factory=list)
 
     def pin_memory(self) -> RawBatch:
-        """Return a copy whose pixels, indices and extras can be moved without waiting."""
+        """Return a copy whose pixels, indices, extras and crops can be moved without waiting."""
         return RawBatch(
             [view.pin_memory() for view in self.pixels],
             self.parameters,
@@ -61,6 +63,7 @@ class RawBatch:
             {name: extra.pin_memory() for name, extra in self.extras.items()},
             self.skipped,
             self.view_ids,
+            [crop.pin_memory() for crop in self.crops],
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
@@ -75,6 +78,7 @@ class RawBatch:
             },
             self.skipped,
             self.view_ids,
+            [crop.to(device, non_blocking=non_blocking) for crop in self.crops],
         )
 
 
@@ -236,6 +240,9 @@ def collate(samples: Sequence[Sample]) -> RawBatch:
         extras={name: _stack([sample.extras[name] for sample in samples]) for name in first.extras},
         skipped=[row for sample in samples for row in sample.skipped],
         view_ids=torch.tensor([sample.view_id for sample in samples], dtype=torch.int64),
+        crops=[
+            _stack([sample.crops[view] for sample in samples]) for view in range(len(first.crops))
+        ],
     )
 
 

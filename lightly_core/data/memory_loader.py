@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -20,6 +21,7 @@ from lightly_core.data.dataset import (
 from lightly_core.data.memory import ImageMemory
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.skipped import Skipped
+from lightly_core.data.views import worker
 from lightly_core.data.views.draws import BatchDraws, ViewDraws
 from lightly_core.data.views.resample import Resampler
 from lightly_core.data.views.two_stage import TwoStageTransform
@@ -58,6 +60,7 @@ class MemoryLoader:
         self.dataset = loader.dataset
         self.batch_sampler = loader.batch_sampler
         self._specs = transform.specs
+        self._crops = transform.crops
         self._resampler = Resampler(memory.images, transform.args.interpolation, device)
         self._draws = BatchDraws(
             transform.specs,
@@ -106,7 +109,12 @@ class MemoryLoader:
             extras=self._extras(keys),
             skipped=skipped,
             view_ids=torch.tensor(view_ids, dtype=torch.int64),
+            crops=[torch.from_numpy(self._described(view)) for view in views if self._crops],
         )
+
+    def _described(self, view: ViewDraws) -> npt.NDArray[np.float32]:
+        size = self.memory.image_size
+        return worker.describe_crops(view.boxes, view.mirror, view.upside_down, size)
 
     def _extras(self, keys: Sequence[Key]) -> dict[str, Tensor]:
         if self.dataset.make_extras is None:

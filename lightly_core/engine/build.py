@@ -140,7 +140,7 @@ def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
 
 def _build_transform(settings: Settings) -> Transform:
     if settings.transform_record is None:
-        return TwoStageTransform(settings.transform)
+        return TwoStageTransform(settings.transform, crops=settings.method.wants_crops)
     transform_class = load_target(settings.transform_record)
     transform = transform_class(settings.transform)  # type: ignore[operator]
     return transform  # type: ignore[no-any-return]
@@ -195,11 +195,20 @@ def check_data(module: TrainingModule) -> None:
     """Refuse loader arguments and images that cannot work, before anything is written.
 
     Raises:
-        ConfigError: `loader_args` are wrong, or the transform fails on the first image.
+        ConfigError: `loader_args` are wrong, the transform fails on the first image, or does not
+            say where it was cut out to a method that asks.
         DataError: No image can be read.
     """
     dataset = module.make_loader(seed=0, rank=0).dataset
     try:
-        dataset[(0, 0)]
+        sample = dataset[(0, 0)]
     except ValueError as error:
         raise ConfigError(f"the images do not fit transform_args: {error}") from error
+    settings = module.resolved.settings
+    if settings.method.wants_crops and len(sample.crops) != len(sample.views):
+        raise ConfigError(
+            f"method '{settings.method_record.name}' needs to know where views were cut out, but "
+            f"the transform '{settings.transform.name}' told it of {len(sample.crops)} of "
+            f"{len(sample.views)} views (Sample.crops); set transform_args.name=default, or take "
+            "another method"
+        )

@@ -154,7 +154,7 @@ class TrainingModule(lightning.LightningModule):
         if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         self.skipped = batch.skipped
-        return Batch(views, batch.indices, batch.extras, batch.view_ids)
+        return Batch(views, batch.indices, batch.extras, batch.view_ids, batch.crops)
 
     # ------------------------------------------------------------------ training
 

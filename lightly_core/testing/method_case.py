@@ -78,13 +78,17 @@ class MethodCase:
             return torch.randn(self.batch_size, 3, size, size, generator=generator)
 
         images = noise(self.image_size)  # (B, 3, S, S)
-        views = []
+        views: list[Tensor] = []
+        crops: list[Tensor] = []
         for spec in specs:
             size = self.image_size if spec.size == largest else self.image_size // 2
             start = (self.image_size - size) // 2
             part = images[:, :, start : start + size, start : start + size]
             views.append(part + 0.3 * noise(size))
-        return Batch(views, torch.arange(self.batch_size), self.extras())
+            if self.config_class.wants_crops:
+                place, share = start / self.image_size, size / self.image_size
+                crops.append(torch.tensor([[place, place, share, share, 0, 0]] * self.batch_size))
+        return Batch(views, torch.arange(self.batch_size), self.extras(), crops=crops)
 
     def extras(self) -> dict[str, Tensor]:
         """Return what the method wants made for every image of a batch."""
@@ -98,7 +102,7 @@ class MethodCase:
 
     def views_of(self, transform: TransformArgs) -> Batch:
         """Return what a run with this transform makes of random pictures, in full size."""
-        stages = TwoStageTransform(transform)
+        stages = TwoStageTransform(transform, crops=self.config_class.wants_crops)
         shape = (self.batch_size, _PICTURE_SIZE, _PICTURE_SIZE, transform.source_channels)
         pictures = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
         samples = [
@@ -111,5 +115,6 @@ class MethodCase:
         ]
         pixels = [torch.stack(view) for view in zip(*(s.views for s in samples), strict=True)]
         drawn = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
+        crops = [torch.stack(one) for one in zip(*(s.crops for s in samples), strict=True)]
         indices = torch.arange(self.batch_size)
-        return Batch(stages.views(pixels, drawn), indices, self.extras())
+        return Batch(stages.views(pixels, drawn), indices, self.extras(), crops=crops)

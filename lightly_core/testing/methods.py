@@ -310,7 +310,8 @@ def _devices(case: MethodCase) -> None:
     for device in devices:
         method, batch = case.build().to(device), case.batch()
         views = [view.to(device) for view in batch.views]
-        moved = Batch(views, batch.indices.to(device), batch.extras)
+        crops = [crop.to(device) for crop in batch.crops]
+        moved = Batch(views, batch.indices.to(device), batch.extras, crops=crops)
         with _OneDevice():
             loss = method.training_step(moved, 0).loss
         require(loss.device.type == device, f"a step on '{device}' gave a loss on '{loss.device}'")

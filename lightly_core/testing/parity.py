@@ -221,6 +221,7 @@ def _share_of(batch: Batch, rank: int, world_size: int) -> Batch:
         [view[rows].double() for view in batch.views],
         batch.indices[rows],
         {name: _doubled(extra[rows]) for name, extra in batch.extras.items()},
+        crops=[crop[rows] for crop in batch.crops],
     )
 
 

@@ -109,6 +109,11 @@ def _declared(case: _Case) -> None:
             shapes == [(1, torch.float32)] * len(case.specs),
             f"parameters are {shapes}, expected one vector of float32 a view",
         )
+        shapes = [(tuple(crop.shape), crop.dtype) for crop in sample.crops]
+        require(
+            not shapes or shapes == [((6,), torch.float32)] * len(case.specs),
+            f"crops are {shapes}, expected none, or six numbers of float32 a view",
+        )
     views = _finished(transform, samples)
     found = [(tuple(view.shape), view.dtype) for view in views]
     expected = [((3, case.channels, *spec.size), torch.float32) for spec in case.specs]

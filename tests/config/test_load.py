@@ -190,6 +190,19 @@ def test_all_mistakes_of_all_groups_are_told_at_once(problems):
         assert expected in text
 
 
+def test_turned_views_are_refused_where_the_method_wants_crops(
+    problems, load, toy_config, monkeypatch
+):
+    turned = "transform_args.random_rotation.degrees=10"
+    load(turned)
+    monkeypatch.setattr(toy_config, "wants_crops", True)
+    load()
+    assert problems(turned) == (
+        "config.transform_args.random_rotation: the method needs to know where views were cut out, "
+        "which is not told of turned images; set it to None",
+    )
+
+
 def test_view_counts_and_owned_keys_join_the_other_mistakes(problems):
     assert problems(
         "transform_args.num_views=3", "trainer_args.max_epochs=3", "loader_args.shuffle=false"

@@ -215,21 +215,26 @@ def test_to_moves_everything_but_the_parameters_and_view_ids():
         torch.zeros(2),
         {"mask": torch.zeros(2)},
         view_ids=torch.arange(2),
+        crops=[torch.zeros(2, 6)],
     )
     moved = batch.to("meta")
     assert moved.view_ids.tolist() == [0, 1]
     devices = [moved.pixels[0], moved.parameters[0], moved.indices, moved.extras["mask"]]
     assert [tensor.device.type for tensor in devices] == ["meta", "cpu", "meta", "meta"]
+    assert moved.crops[0].device.type == "meta"
 
 
 def test_pinning_leaves_the_parameters_out(monkeypatch):
     # Pinning itself needs a GPU; which tensors are pinned does not.
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
-    zeros = [torch.zeros(1) for _ in range(5)]
-    batch = RawBatch(zeros[:1], zeros[1:2], zeros[2], {"mask": zeros[3]}, view_ids=zeros[4])
+    zeros = [torch.zeros(1) for _ in range(6)]
+    batch = RawBatch(
+        zeros[:1], zeros[1:2], zeros[2], {"mask": zeros[3]}, view_ids=zeros[4], crops=zeros[5:]
+    )
     batch = batch.pin_memory()
     tensors = [batch.pixels[0], batch.parameters[0], batch.indices, batch.extras["mask"]]
-    assert [tensor.item() for tensor in (*tensors, batch.view_ids)] == [1, 0, 1, 1, 0]
+    tensors += [batch.view_ids, *batch.crops]
+    assert [tensor.item() for tensor in tensors] == [1, 0, 1, 1, 0, 1]
 
 
 # ------------------------------------------------------------------ loaders

@@ -75,7 +75,7 @@ def draw_mask(rng):
 
 def loaders(images, args=ARGS, *, rank=0, world_size=1, view_period=None):
     """The loader that decodes each time, and that of images in memory."""
-    transform = TwoStageTransform(args)
+    transform = TwoStageTransform(args, crops=True)
     plain = [
         build_loader(
             images,
@@ -102,6 +102,10 @@ def assert_same(slow, fast):
         assert one.skipped == two.skipped
         assert one.extras["mask"].shape == (len(one.indices), 6)
         assert torch.equal(one.extras["mask"], two.extras["mask"])
+        assert len(one.crops) == len(one.pixels)
+        for first, second in zip(one.crops, two.crops, strict=True):
+            assert first.shape == (len(one.indices), 6)
+            assert torch.equal(first, second)
         for first, second in zip(one.parameters, two.parameters, strict=True):
             assert torch.equal(first, second)
         for first, second in zip(one.pixels, two.pixels, strict=True):
@@ -134,6 +138,14 @@ def test_channels_and_many_unequal_views(channels):
         interpolation="bilinear",
     )
     assert_same(*loaders(source(channels=channels), args))
+
+
+def test_crops_are_told_to_those_who_ask_only():
+    images = source()
+    _, loader = loaders(images)
+    silent = MemoryLoader(read_all(images, 3), TwoStageTransform(ARGS), loaders(images)[0], CPU)
+    assert all(len(batch.crops) == 2 for batch in loader)
+    assert all(batch.crops == [] for batch in silent)
 
 
 def test_whole_images_without_a_random_crop():

@@ -336,6 +336,25 @@ def test_the_backbone_is_chosen_by_what_the_method_needs(monkeypatch, method, ba
     assert set(seen) == {backbone}
 
 
+@define(frozen=True, kw_only=True)
+class WantsCropsConfig(AllCropsConfig):
+    wants_crops: ClassVar = True
+
+
+def test_crops_are_those_of_the_views_where_the_method_wants_them():
+    case = MethodCase(AllViews, WantsCropsConfig, batch_size=4)
+    batch = case.batch()
+    assert [crop[3].tolist() for crop in batch.crops[1:3]] == [
+        [0, 0, 1, 1, 0, 0],
+        [0.25, 0.25, 0.5, 0.5, 0, 0],
+    ]
+    drawn = case.views_of(WantsCropsConfig.default_transform()).crops
+    assert [tuple(crop.shape) for crop in drawn] == [(4, 6)] * 5
+    assert len({tuple(row.tolist()) for crop in drawn for row in crop}) > 15
+    silent = MethodCase(AllViews, AllCropsConfig, batch_size=4)
+    assert silent.batch().crops == silent.views_of(WantsCropsConfig.default_transform()).crops == []
+
+
 def test_the_case_can_be_varied():
     case = replace(MethodCase(Align, AlignConfig), wrapper=TinyTokens)
     assert case.build().head.weight.shape == (8, 16)

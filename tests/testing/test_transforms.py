@@ -59,6 +59,16 @@ class ForgetsTheIndex(TwoStageTransform):
         return super().sample(image, rng, 0)
 
 
+class TellsOneCropOnly(TwoStageTransform):
+    def __init__(self, args):
+        super().__init__(args, crops=True)
+
+    def sample(self, image, rng, index):
+        sample = super().sample(image, rng, index)
+        sample.crops.pop()
+        return sample
+
+
 class HalfPrecision(TwoStageTransform):
     def views(self, pixels, parameters):
         return [view.half() for view in super().views(pixels, parameters)]
@@ -132,6 +142,7 @@ FAULTS = [
     ("T1", LargeViews, r"view 0 of .* has shape \(3, 64, 32\), expected \(3, 32, 32\)"),
     ("T1", FloatsTo255, r"float values outside of \[0, 1\]"),
     ("T1", ForgetsTheIndex, "the sample has index 0, not 7"),
+    ("T1", TellsOneCropOnly, r"crops are .* expected none, or six numbers of float32 a view"),
     ("T1", HalfPrecision, "torch.float16"),
     ("T1", PaintsIntoThePicture, "changed in place"),
     ("T2", DrawsFromTorch, "the same seeds gave other views; draw from `rng` only"),

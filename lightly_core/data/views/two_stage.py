@@ -33,6 +33,8 @@ class TwoStageTransform(Transform):
         args: The views; also those of multi-crop.
         resampler: ``pillow`` for the same pixels on every machine, or ``torch``, which is
             three to four times as fast on processors with AVX2.
+        crops: Whether samples say where their views were cut out, which needs views without
+            `random_rotation`.
 
     Attributes:
         num_channels: Channels of the network's input.
@@ -40,9 +42,16 @@ class TwoStageTransform(Transform):
         std: Standard deviation of each source channel.
     """
 
-    def __init__(self, args: TransformArgs, *, resampler: worker.Resampler = "torch") -> None:
+    def __init__(
+        self,
+        args: TransformArgs,
+        *,
+        resampler: worker.Resampler = "torch",
+        crops: bool = False,
+    ) -> None:
         self.args = args
         self.resampler = resampler
+        self.crops = crops
         self.specs = args.view_specs()
         self.num_channels = args.channels
         self.source_channels = _source_channels(self.num_channels, args.channel_drop)
@@ -78,6 +87,10 @@ class TwoStageTransform(Transform):
             )
             sample.views.append(view)
             sample.parameters.append(torch.from_numpy(parameters.with_channels(vector, kept)))
+            if self.crops:
+                box, flips = geometry.box, ([geometry.mirror], [geometry.upside_down])
+                crop = worker.describe_crops([box], *flips, (height, width))[0]
+                sample.crops.append(torch.from_numpy(crop))
         return sample
 
     @torch.no_grad()

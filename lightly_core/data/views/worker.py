@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -107,6 +108,26 @@ def centred_box(height: int, width: int, args: RandomResizeArgs) -> Box:
     elif width / height > args.max_ratio:
         crop_width = max(1, round(height * args.max_ratio))
     return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
+
+
+def describe_crops(
+    boxes: npt.ArrayLike, mirror: npt.ArrayLike, upside_down: npt.ArrayLike, size: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Return what `lightly_core.protocols.Batch.crops` says of crops of images of one size.
+
+    Args:
+        boxes: (B, 4): top, left, height, width in pixels.
+        mirror: (B,) bool.
+        upside_down: (B,) bool.
+        size: (height, width) of the images in pixels.
+
+    Returns:
+        (B, 6).
+    """
+    top, left, height, width = np.asarray(boxes).T
+    whole_height, whole_width = size
+    shares = (left / whole_width, top / whole_height, width / whole_width, height / whole_height)
+    return np.stack([*shares, mirror, upside_down], axis=1).astype(np.float32)
 
 
 def draw_kept_channels(args: ChannelDropArgs, rng: np.random.Generator) -> tuple[int, ...]:

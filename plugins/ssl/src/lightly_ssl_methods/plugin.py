@@ -105,3 +105,9 @@ def lightly_register(catalog: Catalog) -> None:
         config="lightly_ssl_methods.empssl.config:EMPSSLConfig",
         summary="Bring many crops of an image together; few epochs.",
     )
+    catalog.method(
+        "vicregl",
+        target="lightly_ssl_methods.vicregl.method:VICRegL",
+        config="lightly_ssl_methods.vicregl.config:VICRegLConfig",
+        summary="VICReg for whole views and for positions that show the same place.",
+    )

@@ -10,7 +10,6 @@ from attrs.validators import ge
 from lightly_core.config.augmentations import (
     ColorJitterArgs,
     GaussianBlurArgs,
-    GlobalView1Args,
     LocalViewArgs,
     RandomFlipArgs,
     RandomResizeArgs,
@@ -82,7 +81,7 @@ def equal_views(*, num_global: int) -> MultiCropTransformArgs:
     Args:
         num_global: Large views.
     """
-    blur, solarize = GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0)), SolarizeArgs(prob=0.2)
+    blur = GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0))
     return MultiCropTransformArgs(
         num_views=num_global,
         random_resize=RandomResizeArgs(min_scale=0.3, max_scale=1.0),
@@ -92,8 +91,7 @@ def equal_views(*, num_global: int) -> MultiCropTransformArgs:
         ),
         random_gray_scale=0.2,
         gaussian_blur=blur,
-        solarize=solarize,
-        global_view_1=GlobalView1Args(gaussian_blur=blur, solarize=solarize),
+        solarize=SolarizeArgs(prob=0.2, threshold=0.5),
         local_view=LocalViewArgs(
             num_views=6,
             view_size=96,  # 98 in the paper, whose patches have 14 pixels

@@ -1,0 +1,74 @@
+"""Options of VICRegL (Bardes et al. 2022, https://arxiv.org/abs/2210.01571)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from attrs import define, evolve, field
+from attrs.validators import ge
+
+from lightly_core.config.augmentations import GaussianBlurArgs, GlobalView1Args, SolarizeArgs
+from lightly_core.config.checks import share
+from lightly_core.config.method import MethodCard
+from lightly_core.config.transform import TransformArgs
+from lightly_core.config.view_presets import byol_views
+from lightly_ssl_methods.vicreg.config import VICRegConfig
+
+
+@define(frozen=True, kw_only=True)
+class VICRegLConfig(VICRegConfig):
+    """Options of VICRegL; the defaults are the paper's for ResNet-50."""
+
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Bardes et al. 2022",
+        arxiv="2210.01571",
+        needs="feature map",
+        use="vicreg whose positions are of use too: segmentation, detection",
+    )
+    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    wants_crops: ClassVar[bool] = True
+
+    alpha: float = field(
+        default=0.75,
+        validator=share,
+        metadata={
+            "help": "weight of whole images, the rest to 1 is the weight of positions; the paper "
+            "has 0.9 for classification and 0.75 for segmentation"
+        },
+    )
+    num_matches: tuple[int, int] = field(
+        default=(20, 4),
+        metadata={
+            "help": "positions of a large view, and of the view it is compared with, that are "
+            "matched with the other view: those nearest to a position there; at most all"
+        },
+    )
+
+    @num_matches.validator
+    def _some_matches(self, attribute: object, value: tuple[int, int]) -> None:
+        if min(value) < 1:
+            raise ValueError(f"'num_matches' must be two numbers >= 1, got {value}")
+
+    local_hidden_dim: int = field(
+        default=512,
+        validator=ge(1),
+        metadata={"help": "width of the hidden layers of the projector of positions"},
+    )
+    local_output_dim: int = field(
+        default=512,
+        validator=ge(1),
+        metadata={"help": "width of the space in which positions are compared"},
+    )
+    local_norm: Literal["batch", "layer"] = field(
+        default="batch",
+        metadata={"help": "norm in the projector of positions; the paper has layer for ConvNeXt"},
+    )
+
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return two large views; small ones can be added as ``local_view``."""
+        blur = GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0))
+        other = GlobalView1Args(
+            gaussian_blur=evolve(blur, prob=0.1), solarize=SolarizeArgs(prob=0.2, threshold=0.5)
+        )
+        return evolve(byol_views(), gaussian_blur=blur, global_view_1=other)

@@ -36,3 +36,11 @@ def apart(
         name, list(moved.values()), weight_decay=weight_decay, constant_lr=constant_lr
     )
     return [group for group in [*rest, own] if group.parameters]
+
+
+def all_decayed(method: nn.Module) -> list[ParameterGroup]:
+    """Return one group of all trainable parameters: biases and norms are decayed too.
+
+    For methods whose papers do so, such as SimSiam (https://arxiv.org/abs/2011.10566).
+    """
+    return [ParameterGroup("decayed", [p for p in method.parameters() if p.requires_grad])]

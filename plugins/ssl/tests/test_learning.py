@@ -1,8 +1,10 @@
-"""What a minute on the digits does to a transformer's frozen features; on a CPU."""
+"""What a minute on the digits does to frozen features; on a CPU."""
 
 import pytest
+import torch
 
 import lightly_core
+from lightly_core.testing.models import TinyConv
 
 PREDICTOR = {"predictor_dim": 32, "predictor_depth": 2}
 HEAD = {"hidden_dim": 256, "output_dim": 64, "num_prototypes": 64}
@@ -54,6 +56,48 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
         accelerator="cpu",
         devices=1,
         precision="32-true",
+        optim_args={"lr": 1e-3, "lr_scale_method": "none"},
+        loggers={"tensorboard": None},
+        seed=0,
+    )
+    assert result.knn_after > result.knn_before + gain
+
+
+SIAMESE = {"hidden_dim": 256, "output_dim": 256, "predictor_hidden_dim": 64}
+# The same for a network of three convolutions, with options: epochs and the least gain. Untrained
+# it has 0.838 right. Measured: byol 0.877, simsiam 0.889, fastsiam and resa 0.911.
+CONV_GAINS = {
+    "byol": ({"hidden_dim": 256, "output_dim": 64, "predictor_hidden_dim": 256}, 4, 0.02),
+    "simsiam": (SIAMESE, 3, 0.03),
+    "fastsiam": (SIAMESE, 2, 0.05),
+    "resa": ({"hidden_dim": 256, "output_dim": 64}, 4, 0.05),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", CONV_GAINS)
+def test_neighbours_of_convolutional_features_have_the_same_label_more_often(tmp_path, method):
+    options, epochs, gain = CONV_GAINS[method]
+    torch.manual_seed(0)
+    result = lightly_core.pretrain(
+        out=tmp_path / "out",
+        data="builtin:digits",
+        model=TinyConv(feature_dim=64),
+        method=method,
+        method_args=options,
+        transform_args={
+            "image_size": 32,
+            "random_flip": None,
+            "random_resize": {"min_scale": 0.5},
+            "gaussian_blur": None,
+        },
+        epochs=epochs,
+        batch_size=64,
+        num_workers=0,
+        accelerator="cpu",
+        devices=1,
+        precision="32-true",
+        optim="adamw",
         optim_args={"lr": 1e-3, "lr_scale_method": "none"},
         loggers={"tensorboard": None},
         seed=0,

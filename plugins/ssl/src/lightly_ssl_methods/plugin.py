@@ -111,3 +111,27 @@ def lightly_register(catalog: Catalog) -> None:
         config="lightly_ssl_methods.vicregl.config:VICRegLConfig",
         summary="VICReg for whole views and for positions that show the same place.",
     )
+    catalog.method(
+        "byol",
+        target="lightly_ssl_methods.byol.method:BYOL",
+        config="lightly_ssl_methods.byol.config:BYOLConfig",
+        summary="Predict what a slow copy of the network makes of another view; no negatives.",
+    )
+    catalog.method(
+        "simsiam",
+        target="lightly_ssl_methods.simsiam.method:SimSiam",
+        config="lightly_ssl_methods.simsiam.config:SimSiamConfig",
+        summary="Let two views predict each other through one network; no negatives, no teacher.",
+    )
+    catalog.method(
+        "fastsiam",
+        target="lightly_ssl_methods.fastsiam.method:FastSiam",
+        config="lightly_ssl_methods.fastsiam.config:FastSiamConfig",
+        summary="SimSiam with four views, for small batches and few epochs.",
+    )
+    catalog.method(
+        "resa",
+        target="lightly_ssl_methods.resa.method:ReSA",
+        config="lightly_ssl_methods.resa.config:ReSAConfig",
+        summary="Make images alike in the projections that the backbone already finds alike.",
+    )

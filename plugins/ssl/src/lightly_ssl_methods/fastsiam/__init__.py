@@ -1,0 +1,1 @@
+"""FastSiam: SimSiam with several views, whose mean is a steadier target."""

@@ -1,0 +1,1 @@
+"""ReSA: images that the backbone finds alike are to have alike projections."""

@@ -1,0 +1,1 @@
+"""SimSiam: two views predict each other; a stop-gradient keeps them from collapsing."""

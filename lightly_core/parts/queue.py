@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.parts.distributed import gather
+from lightly_core.parts.precision import no_autocast
 
 
 class FeatureQueue(nn.Module):
@@ -37,6 +38,7 @@ class FeatureQueue(nn.Module):
         self.features = torch.zeros(size, dim)
         self._next = 0
         self._filled = 0
+        self._held: list[Tensor] = []
 
     def __len__(self) -> int:
         """Return how many rows there are, at most `size`."""
@@ -47,7 +49,7 @@ class FeatureQueue(nn.Module):
         """Add the rows of all processes; of more rows than the queue holds, the last are kept.
 
         Between the forward pass of a loss that uses `rows` and its backward pass, nothing may be
-        pushed.
+        pushed, see `hold`.
 
         Args:
             rows: (B, D), B the same on all processes. No gradient flows into the queue.
@@ -60,12 +62,53 @@ class FeatureQueue(nn.Module):
         self._next = (self._next + len(new)) % self.size
         self._filled = min(self._filled + len(new), self.size)
 
-    def rows(self) -> Tensor:
+    def hold(self, rows: Tensor) -> None:
+        """Note rows that `push_held` is to push: for a loss that reads the queue before.
+
+        What is held is not saved: `push_held` belongs into ``after_step`` of a method.
+
+        Args:
+            rows: As in `push`.
+        """
+        self._held.append(rows.detach())
+
+    def push_held(self) -> None:
+        """Push what has been held since the last call, in its order."""
+        held, self._held = self._held, []
+        for rows in held:
+            self.push(rows)
+
+    def rows(self, device: torch.device | None = None) -> Tensor:
         """Return the rows that have been pushed, (`len`, D), in no particular order.
 
         A view: it changes with the next `push`.
+
+        Args:
+            device: Where the queue is moved before; None: it stays where it is.
         """
+        if device is not None:
+            self.features = self.features.to(device)
         return self.features[: self._filled]
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Return for each row the most similar one that was pushed.
+
+        NNCLR, https://arxiv.org/abs/2104.14548. Call it before the rows of this step are pushed:
+        each would find itself.
+
+        Args:
+            x: (B, D) of length 1, as all that is pushed.
+
+        Returns:
+            (B, D), a copy without gradient; from an empty queue `x` itself.
+        """
+        x = x.detach()
+        if not self._filled:
+            return x
+        with no_autocast(x.device):
+            rows = self.rows(x.device)
+            similarity = x @ rows.to(x.dtype).T  # (B, len)
+        return rows[similarity.argmax(dim=1)].to(x.dtype)
 
     def get_extra_state(self) -> dict[str, Tensor | int]:
         """Return what a state dict holds."""

@@ -137,3 +137,72 @@ def test_rows_of_all_processes_are_pushed(monkeypatch):
 def test_impossible_sizes_are_refused(size, dim):
     with pytest.raises(ValueError, match=f"size={size} and dim={dim}"):
         FeatureQueue(size, dim)
+
+
+def test_held_rows_are_pushed_later_and_once():
+    queue = FeatureQueue(5, 2)
+    queue.hold(rows(1, 2))
+    queue.hold(rows(3))
+    assert len(queue) == 0
+    queue.push_held()
+    assert contents(queue) == [1, 2, 3]
+    queue.push_held()
+    assert len(queue) == 3
+
+
+def test_each_held_batch_is_gathered_by_itself(monkeypatch):
+    # Otherwise the order in the queue would depend on the number of processes.
+    monkeypatch.setattr("lightly_core.parts.queue.gather", lambda x: torch.cat([x, x + 10]))
+    queue = FeatureQueue(8, 2)
+    queue.hold(rows(1, 2))
+    queue.hold(rows(3))
+    queue.push_held()
+    assert queue.rows()[:, 0].tolist() == [1, 2, 11, 12, 3, 13]
+
+
+def test_held_rows_have_no_gradient():
+    queue = FeatureQueue(3, 2)
+    queue.hold(rows(1).clone().requires_grad_() * 2)
+    assert not queue._held[0].requires_grad
+
+
+def test_rows_can_be_asked_for_on_a_device():
+    queue = FeatureQueue(3, 2)
+    assert queue.rows(torch.device("meta")).device.type == "meta"
+    assert queue.features.device.type == "meta"
+
+
+def unit_rows(*angles):
+    angle = torch.tensor(angles, dtype=torch.float64)
+    return torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def test_the_nearest_row_is_the_most_similar_one():
+    queue = FeatureQueue(4, 2)
+    queue.push(unit_rows(0.0, 1.0, 2.0))
+    nearest = queue.nearest(unit_rows(1.9, 0.4, 1.1))
+    torch.testing.assert_close(nearest, queue.rows()[[2, 0, 1]].double())
+
+
+def test_rows_that_were_not_pushed_are_no_neighbours():
+    queue = FeatureQueue(4, 2)
+    queue.push(unit_rows(1.0))
+    # Unused places hold zeros, which would be nearer.
+    torch.testing.assert_close(queue.nearest(-unit_rows(1.0)), queue.rows().double())
+
+
+def test_a_neighbour_is_a_copy_without_gradient():
+    queue = FeatureQueue(1, 2)
+    queue.push(unit_rows(1.0))
+    nearest = queue.nearest(unit_rows(0.9).requires_grad_())
+    before = nearest.clone()
+    queue.push(unit_rows(2.0))
+    assert torch.equal(nearest, before)
+    assert not nearest.requires_grad
+
+
+def test_in_an_empty_queue_each_row_is_its_own_neighbour():
+    x = unit_rows(0.0, 1.0).requires_grad_()
+    nearest = FeatureQueue(4, 2).nearest(x)
+    assert torch.equal(nearest, x)
+    assert not nearest.requires_grad

@@ -1,39 +1,42 @@
+from pathlib import Path
+
 import pytest
 import torch
-from torch import nn
 
+from lightly_core.config.keyvalue import read_toml
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.plugins.loading import load_config, load_target
 from lightly_core.protocols import Batch, RunContext
+from lightly_core.testing import MethodCase, TinyConv
+
+METHODS = read_toml(Path(__file__).with_name("methods.toml"))
 
 
-class TinyConv(nn.Module):
-    """Two convolutions with the four members of a model wrapper."""
+@pytest.fixture(scope="session")
+def registered_methods():
+    """Names of all methods that the plugin adds."""
+    records = get_plugins().catalog.records("method")
+    return {record.name for record in records if record.plugin == "simclr"}
 
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2, padding=1),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+
+@pytest.fixture
+def make_case():
+    """Return a method with a tiny backbone: 4 x 4 positions of 8 pixels."""
+
+    def make(name, *, batch_size=8, image_size=32, wrapper=TinyConv, **changes):
+        record = get_plugins().catalog.get("method", name)
+        arguments = {**METHODS[name]["args"], **changes}
+        return MethodCase(
+            load_target(record), load_config(record), arguments, wrapper, batch_size, image_size
         )
 
-    def forward_features(self, x):
-        return {"features": self.net(x)}
-
-    def forward_pool(self, x):
-        return {"pooled_features": x["features"].mean(dim=(2, 3), keepdim=True)}
-
-    def feature_dim(self):
-        return 16
-
-    def get_model(self):
-        return self.net
+    return make
 
 
 @pytest.fixture
 def wrapper():
     torch.manual_seed(0)
-    return TinyConv()
+    return TinyConv(feature_dim=16)
 
 
 @pytest.fixture

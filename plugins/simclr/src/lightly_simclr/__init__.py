@@ -1,1 +1,1 @@
-"""SimCLR for lightly-core."""
+"""SimCLR and its relatives for lightly-core: an image is found among many others."""

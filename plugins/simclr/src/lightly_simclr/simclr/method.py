@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from lightly_core.errors import ConfigError
+from lightly_core.methods.inputs import check_batch, pooled_features
+from lightly_core.parts.contrast import contrast_views, top1
 from lightly_core.parts.heads import mlp
 from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
-from lightly_simclr.config import SimCLRConfig
-from lightly_simclr.loss import contrast
+from lightly_simclr.common.views import two_views
+from lightly_simclr.simclr.config import SimCLRConfig
 
 
 class SimCLR(Method):
@@ -31,7 +33,8 @@ class SimCLR(Method):
 
     def __init__(self, config: SimCLRConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
-        _check_batch_size(config, context)
+        # Batch norm over the two views of one image leaves nothing to compare.
+        check_batch(context, self.name, per_process=2 if config.batch_norm else 1)
         hidden = [config.hidden_dim] * (config.num_layers - 1)
         self.projector = mlp(
             [model.feature_dim(), *hidden, config.output_dim],
@@ -39,8 +42,13 @@ class SimCLR(Method):
             last_norm=config.batch_norm,
         )
 
+    @property
+    def name(self) -> str:
+        """As users type the method."""
+        return type(self).__name__.lower()
+
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute NT-Xent over the two views.
+        """Compare the two views of the batch's images, both in one pass.
 
         Args:
             batch: ``views`` holds two tensors (B, C, H, W).
@@ -50,26 +58,12 @@ class SimCLR(Method):
             The loss in nats, and as ``contrast/top1`` the share of rows, in [0, 1], whose nearest
             candidate is the other view of the same image.
         """
-        images = torch.cat(batch.views)  # (2B, C, H, W)
-        features = self.model.forward_pool(self.model.forward_features(images))
-        projections = self.projector(features["pooled_features"].flatten(1))  # (2B, P)
+        images = torch.cat(two_views(batch, self.name))  # (2B, C, H, W)
+        projections = self.projector(pooled_features(self.model, images))  # (2B, P)
         first, second = projections.chunk(2)  # (B, P) each
-        logits, pair = contrast(first, second, self.config.temperature)
-        top1 = (logits.detach().argmax(dim=1) == pair).float().mean()
-        return StepResult(loss=F.cross_entropy(logits, pair), metrics={"contrast/top1": top1})
+        logits, pair = contrast_views(first, second, self.config.temperature)
+        return StepResult(self.loss(logits, pair), {"contrast/top1": top1(logits, pair)})
 
-
-def _check_batch_size(config: SimCLRConfig, context: RunContext) -> None:
-    if context.global_batch_size < 2:
-        raise ConfigError(
-            f"SimCLR got batch_size={context.global_batch_size}, expected at least 2 (256 and more "
-            "work well): an image is compared with the other images of its batch; "
-            "set a larger batch_size, or add images if the data has only one"
-        )
-    if config.batch_norm and context.global_batch_size < 2 * context.world_size:
-        raise ConfigError(
-            f"SimCLR got batch_size={context.global_batch_size} for {context.world_size} processes,"
-            " which is one image for each, expected at least two: batch norm over the two views of "
-            "one image leaves nothing to compare; set a larger batch_size, use fewer devices, or "
-            "set method_args.batch_norm=false"
-        )
+    def loss(self, logits: Tensor, pair: Tensor) -> Tensor:
+        """Return NT-Xent of what `contrast_views` returned."""
+        return F.cross_entropy(logits, pair)

@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import ClassVar
 
 from attrs import define, field
-from attrs.validators import and_, ge, gt
+from attrs.validators import ge
 
-from lightly_core.config.augmentations import (
-    ColorJitterArgs,
-    GaussianBlurArgs,
-    RandomFlipArgs,
-    RandomResizeArgs,
-)
-from lightly_core.config.checks import finite
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.checks import positive
+from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.transform import TransformArgs
+from lightly_core.config.view_presets import simclr_views
+from lightly_simclr.common.options import linear_lars, linear_sgd, transformer_adamw
 
 
 @define(frozen=True, kw_only=True)
 class SimCLRConfig(MethodConfig):
     """Options of SimCLR; the defaults are meant for photographs and batches of a few hundred."""
 
+    card: ClassVar[MethodCard | None] = MethodCard(
+        paper="Chen et al. 2020",
+        arxiv="2002.05709",
+        use="no teacher is wanted; large batches",
+    )
     optimizer: ClassVar[str] = "sgd"
     # 320 epochs of the paper's ImageNet run (batch 4096); its accuracy rises little after that.
     target_steps: ClassVar[int] = 100_000
@@ -30,7 +31,7 @@ class SimCLRConfig(MethodConfig):
 
     temperature: float = field(
         default=0.1,
-        validator=and_(finite, gt(0)),
+        validator=positive,
         metadata={"help": "softmax temperature; smaller weighs hard negatives more"},
     )
     hidden_dim: int = field(
@@ -54,46 +55,16 @@ class SimCLRConfig(MethodConfig):
     @classmethod
     def default_transform(cls) -> TransformArgs:
         """Return the paper's augmentation at full strength, for two views."""
-        return TransformArgs(
-            num_views=2,
-            random_resize=RandomResizeArgs(min_scale=0.08, max_scale=1.0),
-            random_flip=RandomFlipArgs(horizontal_prob=0.5, vertical_prob=0.0),
-            color_jitter=ColorJitterArgs(
-                prob=0.8, strength=1.0, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2
-            ),
-            random_gray_scale=0.2,
-            gaussian_blur=GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0)),
-            solarize=None,
-        )
+        return simclr_views()
 
     @classmethod
     def default_optimizer(cls, name: str) -> OptimizerArgs:
         """Return learning rate and decay for the optimizer called `name`."""
         if name == "sgd":
-            return SGDArgs(
-                lr=0.3,
-                momentum=0.9,
-                weight_decay=1e-4,
-                lr_scale_method="linear",
-                reference_batch_size=256,
-            )
-        if name == "lars":  # the paper's, for batches from 1024 on
-            return LARSArgs(
-                lr=0.3,
-                momentum=0.9,
-                weight_decay=1e-6,
-                lr_scale_method="linear",
-                reference_batch_size=256,
-            )
+            return linear_sgd(0.3)
+        if name == "lars":  # the paper's
+            return linear_lars(0.3)
         if name == "adamw":
-            # For transformers. At batch 4096 this comes to 2e-3, near the 2.4e-3 that MoCo v3
-            # found for contrastive ViTs (https://arxiv.org/abs/2104.02057); the square root, which
-            # suits adaptive steps, keeps small batches from learning too slowly.
-            return AdamWArgs(
-                lr=5e-4,
-                weight_decay=0.05,
-                lr_scale_method="sqrt",
-                reference_batch_size=256,
-            )
+            return transformer_adamw()
         # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
         return MethodConfig.default_optimizer(name)

@@ -1,0 +1,137 @@
+"""Finding the right one among many by its direction: the losses that are called InfoNCE.
+
+Each function returns logits and the column of the right answer, for
+`torch.nn.functional.cross_entropy`, so that a method can look at both. Queries and keys may have
+any length: they are brought to length 1. All is computed in single precision or better: half
+precision has three digits, too few for similarities divided by 0.1.
+
+B images on this process, W processes, P channels. If each process takes the mean over its own rows,
+the averaged gradients are those of one process with all images.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightly_core.parts.distributed import gather, gather_with_gradient, rank
+from lightly_core.parts.precision import no_autocast, single
+from lightly_core.parts.queue import FeatureQueue
+
+
+def unit(x: Tensor) -> Tensor:
+    """Return x (..., P) with vectors of length 1, at least float32; zeros stay zeros."""
+    return F.normalize(single(x), dim=-1)
+
+
+def contrast_views(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Compare each view with all others, of both kinds: each looks for that of the same image.
+
+    SimCLR, https://arxiv.org/abs/2002.05709. Gradient flows into queries and candidates.
+
+    Args:
+        first: (B, P).
+        second: (B, P), row i from the same image.
+        temperature: Divisor of the cosine similarities, > 0.
+
+    Returns:
+        The logits (2B, 2BW), -inf where a row meets itself, and for each row the column of its
+        other view (2B,).
+    """
+    num_rows = 2 * len(first)
+    with no_autocast(first.device):
+        rows = unit(torch.cat([first, second]))  # (2B, P)
+        candidates = gather_with_gradient(rows)  # (2BW, P), one block of 2B rows a process
+        logits = rows @ candidates.T / temperature  # (2B, 2BW)
+    start = rank() * num_rows  # of this process's block
+    logits[:, start : start + num_rows].fill_diagonal_(float("-inf"))
+    pair = torch.arange(num_rows, device=rows.device).roll(num_rows // 2) + start  # (2B,)
+    return logits, pair
+
+
+def contrast_keys(
+    queries: Tensor, keys: Tensor, temperature: float, *, key_gradient: bool
+) -> tuple[Tensor, Tensor]:
+    """Compare each query with the keys of all images: each looks for that of its own.
+
+    MoCo v3 (https://arxiv.org/abs/2104.02057), NNCLR (https://arxiv.org/abs/2104.14548).
+
+    Args:
+        queries: (B, P).
+        keys: (B, P), row i is the right one for query i.
+        temperature: Divisor of the cosine similarities, > 0.
+        key_gradient: Whether gradient flows into the keys, also those of other processes.
+
+    Returns:
+        The logits (B, BW), and for each query the column of its key (B,).
+    """
+    with no_autocast(queries.device):
+        gathered = (gather_with_gradient if key_gradient else gather)(unit(keys))  # (BW, P)
+        logits = unit(queries) @ gathered.T / temperature  # (B, BW)
+    return logits, _own_rows(len(queries), queries.device)
+
+
+def contrast_negatives(
+    queries: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    temperature: float,
+    own: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Compare each query with its positive and with negatives that all share.
+
+    MoCo, https://arxiv.org/abs/1911.05722. Gradient flows into the queries only.
+
+    Args:
+        queries: (R, P).
+        positives: (R, P).
+        negatives: (N, P), vectors of length 1.
+        temperature: Divisor of the cosine similarities, > 0.
+        own: For each query the row of `negatives` that is none for it, (R,); None: all are.
+
+    Returns:
+        The logits (R, 1 + N), -inf for each query's own row, and zeros (R,): the positive is first.
+    """
+    with no_autocast(queries.device):
+        rows = unit(queries)
+        others = rows @ negatives.detach().to(rows.dtype).T  # (R, N)
+        right = (rows * unit(positives.detach())).sum(dim=1, keepdim=True)  # (R, 1)
+        if own is not None:
+            others = others.scatter(1, own[:, None], float("-inf"))
+        logits = torch.cat([right, others], dim=1) / temperature
+    return logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+
+
+def negatives_from(queue: FeatureQueue, keys: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return what queries are compared with: the queue, or in the first step the batch's keys.
+
+    A queue starts empty, since random rows would be negatives that are far too easy.
+
+    Args:
+        queue: Of keys of earlier batches, of length 1.
+        keys: Of this batch, (B, P), row i for image i.
+
+    Returns:
+        For `contrast_negatives`: rows (N, P), and for each image the one that is its own key (B,)
+        or None where all are other images'.
+    """
+    if len(queue):
+        return queue.rows(keys.device), None
+    with no_autocast(keys.device):
+        return gather(unit(keys)), _own_rows(len(keys), keys.device)
+
+
+def top1(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the share of rows, in [0, 1], whose largest logit is the right one.
+
+    Args:
+        logits: (R, C).
+        target: The right columns, (R,).
+    """
+    return (logits.detach().argmax(dim=1) == target).float().mean()
+
+
+def _own_rows(batch_size: int, device: torch.device) -> Tensor:
+    """Return where this process's rows are among those of all processes, (B,)."""
+    return torch.arange(batch_size, device=device) + rank() * batch_size

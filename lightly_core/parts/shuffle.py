@@ -1,0 +1,55 @@
+"""A batch in random pieces, so that batch norms tell nothing of who belongs together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast, overload
+
+import torch
+from torch import Tensor
+
+
+@overload
+def forward_in_groups(
+    function: Callable[[Tensor], Tensor], images: Tensor, num_groups: int
+) -> Tensor: ...
+@overload
+def forward_in_groups(
+    function: Callable[[Tensor], Mapping[str, Tensor]], images: Tensor, num_groups: int
+) -> dict[str, Tensor]: ...
+def forward_in_groups(
+    function: Callable[[Tensor], Tensor] | Callable[[Tensor], Mapping[str, Tensor]],
+    images: Tensor,
+    num_groups: int,
+) -> Tensor | dict[str, Tensor]:
+    """Run images through a network in random groups of about equal size, one after the other.
+
+    A query and its key must not be normalised with the statistics of the same set of images: a
+    network finds out from these which key is its own, without looking at the images. The
+    shuffling of MoCo (https://arxiv.org/abs/1911.05722, section 3.3) sends the keys to other
+    devices for this; groups do the same on one.
+
+    Args:
+        function: From images (G, C, H, W) to one tensor (G, ...), or several by name.
+        images: (B, C, H, W).
+        num_groups: In [1, B]; 1 is one plain pass. The groups are drawn from torch's global
+            generator.
+
+    Returns:
+        What the function gave, (B, ...), in the order of `images`.
+
+    Raises:
+        ValueError: `num_groups` is out of its range.
+    """
+    if not 1 <= num_groups <= len(images):
+        raise ValueError(f"expected 1 to {len(images)} groups of images, got {num_groups}")
+    if num_groups == 1:
+        output = function(images)
+        return output if isinstance(output, Tensor) else dict(output)
+    order = torch.randperm(len(images), device=images.device)  # (B,)
+    outputs = [function(group) for group in images[order].tensor_split(num_groups)]
+    back = order.argsort()
+    if isinstance(outputs[0], Tensor):
+        return torch.cat(cast("list[Tensor]", outputs))[back]
+    named = cast("list[Mapping[str, Tensor]]", outputs)
+    return {name: torch.cat([output[name] for output in named])[back] for name in named[0]}

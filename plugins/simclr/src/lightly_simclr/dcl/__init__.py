@@ -1,0 +1,1 @@
+"""DCL and DCLW."""

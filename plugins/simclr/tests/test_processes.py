@@ -1,0 +1,33 @@
+"""Two processes with half of the batch each learn what one with the whole batch learns."""
+
+from pathlib import Path
+
+import pytest
+
+from lightly_core.config.keyvalue import read_toml
+from lightly_core.testing import Training, train_alone_and_together
+
+METHODS = read_toml(Path(__file__).with_name("methods.toml"))
+# A queue that wraps in the third step, both directions, the other negatives.
+VARIANTS = {
+    "mocov2 symmetric": ("mocov2", {"symmetric": True}),
+    "nnclr all": ("nnclr", {"negatives": "all", "queue_size": 12}),
+    "densecl symmetric": ("densecl", {"symmetric": True, "grid_size": 3}),
+}
+
+
+def trainings():
+    for name, small in METHODS.items():
+        yield name, Training(name, small["args"])
+    for variant, (name, changes) in VARIANTS.items():
+        yield variant, Training(name, {**METHODS[name]["args"], **changes})
+
+
+@pytest.fixture(scope="module")
+def results():
+    return train_alone_and_together(dict(trainings()))
+
+
+@pytest.mark.parametrize("name", dict(trainings()))
+def test_two_processes_learn_what_one_does(results, name):
+    results[name].check()

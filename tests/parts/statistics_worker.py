@@ -10,8 +10,10 @@ import torch.distributed as dist
 
 from lightly_core.parts.centering import Center
 from lightly_core.parts.coding_rate import coding_rate
+from lightly_core.parts.distributed import gather_with_gradient
 from lightly_core.parts.koleo import koleo
 from lightly_core.parts.sinkhorn import sinkhorn
+from lightly_core.parts.sliced import random_slices, sigreg, sliced_wasserstein
 
 
 def loss_and_gradient(function, rows):
@@ -30,8 +32,13 @@ def saved_center(inputs, rank):
     return {"state": center.state_dict(), "targets": targets}
 
 
+def two_views(rows):
+    return torch.stack([rows, rows.flip(1)])
+
+
 def main(inputs, rank):
     half = inputs.chunk(2)[rank]
+    slices = random_slices(7, inputs.shape[1], step=3, like=inputs)
     # Of uneven shares the second is empty, and all rows are on the first process.
     uneven, nothing = (inputs[:3], inputs[3:]), (inputs, inputs[:0])
     few = Center(inputs.shape[1])
@@ -49,6 +56,10 @@ def main(inputs, rank):
         "koleo": loss_and_gradient(lambda x: koleo(x, all_processes=True), half),
         "koleo_alone": koleo(half),
         "coding_rate": loss_and_gradient(lambda x: coding_rate(x, eps=0.05), half),
+        "sigreg": loss_and_gradient(lambda x: sigreg(two_views(x), slices), half),
+        "sliced_wasserstein": loss_and_gradient(
+            lambda x: sliced_wasserstein(two_views(gather_with_gradient(x)), slices), half
+        ),
     }
 
 

@@ -11,12 +11,21 @@ from lightly_core.parts.centering import Center
 from lightly_core.parts.coding_rate import coding_rate
 from lightly_core.parts.koleo import koleo
 from lightly_core.parts.sinkhorn import sinkhorn
+from lightly_core.parts.sliced import random_slices, sigreg, sliced_wasserstein
 
 WORKER = Path(__file__).with_name("statistics_worker.py")
 
 
 def inputs():
     return torch.randn(8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def two_views(rows):
+    return torch.stack([rows, rows.flip(1)])
+
+
+# An odd number: the two processes have unequal shares.
+SLICES = random_slices(7, 5, step=3, like=inputs())
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +84,12 @@ def test_the_centre_stays_where_no_process_has_a_row(results):
 
 @pytest.mark.parametrize(
     ("name", "function"),
-    [("koleo", koleo), ("coding_rate", lambda x: coding_rate(x, eps=0.05))],
+    [
+        ("koleo", koleo),
+        ("coding_rate", lambda x: coding_rate(x, eps=0.05)),
+        ("sigreg", lambda x: sigreg(two_views(x), SLICES)),
+        ("sliced_wasserstein", lambda x: sliced_wasserstein(two_views(x), SLICES)),
+    ],
 )
 def test_averaged_losses_and_gradients_are_those_of_one_process(results, name, function):
     rows = inputs().requires_grad_()

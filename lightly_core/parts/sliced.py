@@ -126,5 +126,5 @@ def normal_quantiles(num_rows: int, *, like: Tensor) -> Tensor:
         (N,), ascending, with mean 0.
     """
     places = torch.arange(1, num_rows + 1, device=like.device, dtype=like.dtype) / (num_rows + 1)
-    quantiles = torch.special.ndtri(places)
+    quantiles: Tensor = torch.special.ndtri(places)
     return quantiles / quantiles.square().mean().sqrt()

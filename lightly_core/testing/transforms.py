@@ -109,10 +109,10 @@ def _declared(case: _Case) -> None:
             shapes == [(1, torch.float32)] * len(case.specs),
             f"parameters are {shapes}, expected one vector of float32 a view",
         )
-        shapes = [(tuple(crop.shape), crop.dtype) for crop in sample.crops]
+        crops = [(tuple(crop.shape), crop.dtype) for crop in sample.crops]
         require(
-            not shapes or shapes == [((6,), torch.float32)] * len(case.specs),
-            f"crops are {shapes}, expected none, or six numbers of float32 a view",
+            not crops or crops == [((6,), torch.float32)] * len(case.specs),
+            f"crops are {crops}, expected none, or six numbers of float32 a view",
         )
     views = _finished(transform, samples)
     found = [(tuple(view.shape), view.dtype) for view in views]

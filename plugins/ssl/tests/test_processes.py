@@ -10,6 +10,12 @@ from lightly_core.testing import Training, train_alone_and_together
 METHODS = read_toml(Path(__file__).with_name("methods.toml"))
 # A regulariser that outweighs the rest: the cross-entropy could hide an error.
 HEAVY = ["msn", "pmsn"]
+# Other ways through the same loss.
+VARIANTS = {
+    "frossl with few channels": ("frossl", {"output_dim": 4}),
+    "intl of channels": ("intl", {"whitening": "channels", "output_dim": 4}),
+    "wmse in one piece": ("wmse", {"whitening_size": 8}),
+}
 
 
 def trainings():
@@ -18,6 +24,8 @@ def trainings():
     for name in HEAVY:
         args = {**METHODS[name]["args"], "regularization_weight": 1e3}
         yield f"{name} regularised", Training(name, args, "tokens")
+    for title, (name, changes) in VARIANTS.items():
+        yield title, Training(name, {**METHODS[name]["args"], **changes})
 
 
 @pytest.fixture(scope="module")

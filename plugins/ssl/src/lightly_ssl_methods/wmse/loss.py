@@ -42,9 +42,7 @@ def whitened_distance(projections: Tensor, step: int, *, size: int, eps: float) 
         rows = gather_with_gradient(single(projections).transpose(0, 1))  # (N, V, P)
         generator = torch.Generator().manual_seed(step)
         order = torch.randperm(len(rows), generator=generator).to(rows.device)
-        groups = (
-            rows[order].view(-1, size, num_views, dim).transpose(1, 2)
-        )
+        groups = rows[order].view(-1, size, num_views, dim).transpose(1, 2)
         white = F.normalize(cholesky_whitened(groups, eps=eps), dim=-1)
         # The squared length of the sum holds all cosines, that of each view with itself included.
         cosines = white.sum(dim=1).square().sum(dim=-1) - num_views  # (N / size, size)

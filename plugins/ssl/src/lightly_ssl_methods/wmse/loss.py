@@ -42,6 +42,7 @@ def whitened_distance(projections: Tensor, step: int, *, size: int, eps: float) 
         rows = gather_with_gradient(single(projections).transpose(0, 1))  # (N, V, P)
         generator = torch.Generator().manual_seed(step)
         order = torch.randperm(len(rows), generator=generator).to(rows.device)
+        # Sub-batches whose views lie one behind the other, (N / size, V, size, P).
         groups = rows[order].view(-1, size, num_views, dim).transpose(1, 2)
         white = F.normalize(cholesky_whitened(groups, eps=eps), dim=-1)
         # The squared length of the sum holds all cosines, that of each view with itself included.

@@ -140,7 +140,7 @@ def test_key_groups_follow_the_batch(batch_size, groups):
     ("config", "steps", "start", "end"),
     [
         (MoCoV2Config, 200_000, 0.999, 0.999),
-        (MoCoV2Config, 500, 0.9, 0.999),
+        (MoCoV2Config, 500, 0.99, 0.999),
         (DenseCLConfig, 200_000, 0.999, 0.999),
         (MoCoV3Config, 200_000, 0.99, 1.0),
     ],

@@ -8,13 +8,13 @@ from lightly_core.testing import TinyConv
 
 # Share of right answers gained at the least; README.md says what was measured.
 GAINS = {
-    "simclr": 0.0,
-    "dcl": 0.0,
-    "dclw": 0.0,
-    "mocov2": 0.0,
-    "mocov3": 0.0,
-    "nnclr": 0.0,
-    "densecl": 0.0,
+    "simclr": 0.08,
+    "dcl": 0.08,
+    "dclw": 0.08,
+    "mocov2": 0.06,
+    "mocov3": 0.07,
+    "nnclr": 0.04,
+    "densecl": 0.05,
 }
 HEAD = {"hidden_dim": 256, "output_dim": 64}
 PREDICTOR = {"predictor_hidden_dim": 256}
@@ -51,5 +51,4 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
         loggers={"tensorboard": None},
         seed=0,
     )
-    print(f"MEASURED {method} {result.knn_before:.4f} {result.knn_after:.4f}")
     assert result.knn_after - result.knn_before > GAINS[method]

@@ -20,7 +20,8 @@ VARIANTS = {
 
 def trainings():
     for name, small in METHODS.items():
-        yield name, Training(name, small["args"], small.get("backbone", "conv"))
+        backbone, num_steps = small.get("backbone", "conv"), small.get("num_steps", 3)
+        yield name, Training(name, small["args"], backbone, num_steps)
     for name in HEAVY:
         args = {**METHODS[name]["args"], "regularization_weight": 1e3}
         yield f"{name} regularised", Training(name, args, "tokens")

@@ -1,0 +1,1 @@
+"""DeepCluster-v2."""

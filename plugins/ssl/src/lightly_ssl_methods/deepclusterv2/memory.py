@@ -1,0 +1,97 @@
+"""What DeepCluster-v2 remembers of every image of the data set.
+
+N images, V views, D width of a feature, H clusterings, B images on this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightly_core.parts.distributed import gather
+
+_STATE = ("features", "known", "labels")
+
+
+class FeatureMemory(nn.Module):
+    """The latest features of each image, and the cluster that it was last found in.
+
+    Equal on all processes. Saved in checkpoints as extra state and no buffer, as that of
+    `lightly_core.parts.queue.FeatureQueue`: it would else be sent from the first process to the
+    others in every step. It moves to the device where it is used.
+
+    Args:
+        num_images: N.
+        num_views: V.
+        dim: D.
+        num_heads: H.
+    """
+
+    def __init__(self, num_images: int, num_views: int, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.features = torch.zeros(num_views, num_images, dim)
+        self.known = torch.zeros(num_images, dtype=torch.bool)
+        self.labels = torch.full((num_heads, num_images), -1)
+        self.clustered = False
+
+    @torch.no_grad()
+    def write(self, indices: Tensor, features: Tensor) -> None:
+        """Replace the features of the images of all processes.
+
+        Args:
+            indices: Positions of the images in the data set, (B,) int64.
+            features: (V, B, D).
+        """
+        self._follow(features.device)
+        every_index = gather(indices.to(features.device))  # (all B,)
+        rows = gather(features.transpose(0, 1)).transpose(0, 1)  # (V, all B, D)
+        self.features[:, every_index] = rows.to(self.features.dtype)
+        self.known[every_index] = True
+
+    def rows(self, view: int) -> Tensor:
+        """Return the features of one view of all images that have been written, (M, D)."""
+        return self.features[view][self.known]
+
+    def set_labels(self, head: int, labels: Tensor) -> None:
+        """Say in which cluster each row of `rows` is, (M,) int64."""
+        self.labels[head, self.known] = labels
+        self.clustered = True
+
+    def labels_of(self, indices: Tensor, device: torch.device) -> Tensor:
+        """Return the clusters of images (B,), (H, B) int64; -1 for those that have none.
+
+        Args:
+            indices: Positions in the data set.
+            device: Where the memory is moved before: a loaded one may be elsewhere.
+        """
+        self._follow(device)
+        return self.labels[:, indices.to(device)]
+
+    def get_extra_state(self) -> dict[str, Tensor | bool]:
+        """Return what a state dict holds."""
+        tensors: dict[str, Tensor | bool] = {name: getattr(self, name) for name in _STATE}
+        return {**tensors, "clustered": self.clustered}
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what `get_extra_state` returned.
+
+        Raises:
+            ValueError: It belongs to another data set or to other options.
+        """
+        for name in _STATE:
+            own, saved = getattr(self, name), state[name]
+            if saved.shape != own.shape:
+                raise ValueError(
+                    f"the saved memory has {name} of {' x '.join(map(str, saved.shape))} numbers, "
+                    f"expected {' x '.join(map(str, own.shape))}"
+                )
+            # A copy: the other memory may still be in use.
+            setattr(self, name, saved.to(own, copy=True))
+        self.clustered = state["clustered"]
+
+    def _follow(self, device: torch.device) -> None:
+        for name in _STATE:
+            setattr(self, name, getattr(self, name).to(device))

@@ -1,0 +1,1 @@
+"""SwAV, without and with a queue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -19,6 +20,7 @@ class Stopwatch(lightning.Callback):
 
     Args:
         each_step: Also note when each step ends; a GPU is then waited for.
+        clock: Seconds; None: those on the wall.
 
     Attributes:
         seconds: Of the whole training; 0 where there was none.
@@ -26,8 +28,9 @@ class Stopwatch(lightning.Callback):
         step_ends: Seconds of a clock, for each step.
     """
 
-    def __init__(self, each_step: bool = False) -> None:
+    def __init__(self, each_step: bool = False, clock: Callable[[], float] | None = None) -> None:
         self.each_step = each_step
+        self.clock = clock or _now
         self.seconds = 0.0
         self.num_steps = 0
         self.step_ends: list[float] = []
@@ -37,34 +40,37 @@ class Stopwatch(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Start."""
-        self._start = _now()
+        self._start = self.clock()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object
     ) -> None:
         """Note the time if wanted."""
         if self.each_step:
-            self.step_ends.append(_now())
+            self.step_ends.append(self.clock())
 
     def on_train_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Stop."""
-        self.seconds = _now() - self._start
+        self.seconds = self.clock() - self._start
         self.num_steps = trainer.global_step
 
 
-def seconds_per_step(settings: dict[str, Any], num_steps: int = 15) -> float:
+def seconds_per_step(
+    settings: dict[str, Any], num_steps: int = 15, clock: Callable[[], float] | None = None
+) -> float:
     """Do some steps of a run and return the mean time of one.
 
     Args:
         settings: Arguments of `lightly_core.pretrain` without ``trainer_args``.
         num_steps: How many are timed.
+        clock: As in `Stopwatch`.
 
     Raises:
         ValueError: The images are too few for two steps that can be timed.
     """
-    watch = Stopwatch(each_step=True)
+    watch = Stopwatch(each_step=True, clock=clock)
     limits = {"limit_train_batches": num_steps + _WARM_UP, "callbacks": [watch]}
     lightly_core.pretrain(**{**settings, "epochs": 1, "trainer_args": limits})
     ends = watch.step_ends[_WARM_UP - 1 :]

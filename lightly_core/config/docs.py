@@ -1,6 +1,7 @@
 """Help texts, tables and signatures, made from the option classes: nothing is written twice.
 
-``python -m lightly_core.config.docs`` rewrites `signature.py` and `docs/settings.md`.
+``python -m lightly_core.config.docs`` rewrites `signature.py`, `docs/settings.md` and
+`docs/methods.md`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from lightly_core.config.fields import (
     settings_fields,
     type_name,
 )
+from lightly_core.config.method_table import methods_page
 from lightly_core.config.optim import OPTIMIZERS
 from lightly_core.config.settings import JsonlArgs, RunConfig, TensorBoardArgs
 from lightly_core.config.transform import MultiCropTransformArgs
@@ -284,9 +286,11 @@ def settings_page() -> str:
 def main() -> None:
     """Write the generated files of a source checkout."""
     (_HERE / "signature.py").write_text(typed_dict_source(), encoding="utf-8")
-    page = _HERE.parents[1] / "docs" / "settings.md"
-    page.parent.mkdir(exist_ok=True)
-    page.write_text(settings_page(), encoding="utf-8")
+    folder = _HERE.parents[1] / "docs"
+    folder.mkdir(exist_ok=True)
+    (folder / "settings.md").write_text(settings_page(), encoding="utf-8")
+    page = methods_page(folder / "method-costs.csv")
+    (folder / "methods.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -62,13 +62,16 @@ def build_optimizer(
     if isinstance(args, AdamWArgs):
         return AdamW(torch_groups, lr=peak_lr, betas=args.betas, eps=args.eps, fused=use_fused)
     if isinstance(args, SGDArgs):
-        return SGD(
+        sgd = SGD(
             torch_groups,
             lr=peak_lr,
             momentum=args.momentum,
             nesterov=args.nesterov,
             fused=use_fused,
         )
+        if use_fused and args.momentum:
+            _start_momentum(sgd)
+        return sgd
     assert isinstance(args, LARSArgs)  # the three entries of OPTIMIZERS
     return LARS(
         torch_groups,
@@ -80,6 +83,17 @@ def build_optimizer(
         eps=args.eps,
         clip=args.clip,
     )
+
+
+def _start_momentum(optimizer: SGD) -> None:
+    """Give every parameter a momentum of zero, from which the first step is the same.
+
+    The fused kernel stops where some parameters of a group have a momentum and others have not,
+    such as those of a layer that gets no gradients in the first steps.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def can_be_fused(parameters: Iterable[Tensor], device: torch.device) -> bool:

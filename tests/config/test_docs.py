@@ -7,8 +7,10 @@ import lightly_core.config
 from lightly_core.config import docs
 from lightly_core.config.augmentations import ColorJitterArgs, GlobalView1Args
 from lightly_core.config.fields import settings_fields
+from lightly_core.config.method_table import methods_page
 from lightly_core.config.settings import RunConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.plugins.discovery import get_plugins
 
 CONFIG = Path(lightly_core.config.__file__).parent
 
@@ -81,6 +83,29 @@ def test_the_signature_is_that_of_the_settings():
 def test_signature_py_is_up_to_date():
     written = (CONFIG / "signature.py").read_text(encoding="utf-8")
     assert written == docs.typed_dict_source(), "run `python -m lightly_core.config.docs`"
+
+
+def test_the_page_of_methods_is_up_to_date():
+    folder = CONFIG.parents[1] / "docs"
+    written = (folder / "methods.md").read_text(encoding="utf-8")
+    page = methods_page(folder / "method-costs.csv")
+    assert written == page, "run `python -m lightly_core.config.docs`"
+
+
+def test_every_method_of_the_repository_is_on_the_page():
+    page = (CONFIG.parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
+    for record in get_plugins().catalog.records("method"):
+        assert record.alias_of is not None or f"| `{record.name}` | [" in page, record.name
+
+
+def test_costs_are_shown_relative_to_the_reference(tmp_path):
+    file = tmp_path / "costs.csv"
+    rows = ("method,backbone,seconds,mib", "simclr,net,2.0,100", "byol,net,3.0,150")
+    file.write_text("\n".join(rows))
+    page = methods_page(file)
+    (row,) = (line for line in page.splitlines() if line.startswith("| `byol`"))
+    assert "| 1.50 | 1.50 |" in row
+    assert "`net` 2.00 s and 100 MiB" in page
 
 
 def test_the_settings_page_is_up_to_date():

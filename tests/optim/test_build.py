@@ -195,3 +195,18 @@ def test_without_an_end_weight_decay_stays():
     optimizer = build(groups_of(nn.Linear(2, 2)), "adamw", args)
     set_weight_decay(optimizer, args, step=2, total_steps=3)
     assert optimizer.param_groups[0]["weight_decay"] == 0.04
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_layer_may_get_its_first_gradient_later(fused):
+    module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    optimizer = build(groups_of(module), "sgd", SGDArgs(momentum=0.9), fused=fused)
+    late, x = module[1].weight, torch.ones(4, 3)
+    start = late.detach().clone()
+    for step in range(3):
+        optimizer.zero_grad()
+        module(x).sum().backward()
+        if step == 0:
+            late.grad = module[1].bias.grad = None
+        optimizer.step()
+        assert torch.equal(late, start) == (step == 0)

@@ -43,7 +43,7 @@ class SMoGConfig(TeacherConfig):
     )
     export: Literal["teacher", "student"] = field(
         default="student",
-        metadata={"help": "which network is exported and evaluated; the paper takes the student"},
+        metadata={"help": "which network is exported and evaluated"},
     )
     num_groups: int | Literal["auto"] = field(
         default="auto",

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightly_core.methods.groups import all_decayed, apart
+from lightly_core.methods.groups import all_decayed
 from lightly_core.methods.inputs import check_batch, global_views, pooled_features
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.distributed import rank, world_size
@@ -94,8 +94,7 @@ class SwAV(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Decay everything, as in the paper's code: LARS then adapts biases and norms too."""
-        # Apart: torch's fused SGD fails where some parameters of a group start later than others.
-        return apart(all_decayed(self), "prototypes", self.prototypes)
+        return all_decayed(self)
 
     def before_step(self, step: int) -> None:
         """Keep the prototypes as they are in the beginning."""

@@ -72,9 +72,9 @@ def methods_page(costs_file: Path) -> str:
     """Return `docs/methods.md`."""
     costs = read_costs(costs_file)
     sections = [_HEAD]
-    for plugin, records in _by_plugin().items():
+    for distribution, records in sorted(_by_distribution().items()):
         lines = [
-            f"## lightly-{plugin}",
+            f"## {distribution}",
             "",
             f"| {' | '.join(_COLUMNS)} |",
             f"|{'---|' * len(_COLUMNS)}",
@@ -90,11 +90,11 @@ def methods_page(costs_file: Path) -> str:
     return "\n".join([*sections, _measured(costs)])
 
 
-def _by_plugin() -> Mapping[str, list[Record]]:
+def _by_distribution() -> Mapping[str, list[Record]]:
     groups: dict[str, list[Record]] = {}
     for record in get_plugins().catalog.records("method"):
         if record.alias_of is None:
-            groups.setdefault(record.plugin, []).append(record)
+            groups.setdefault(record.distribution, []).append(record)
     return groups
 
 

@@ -62,20 +62,21 @@ def test_nothing_heavy_is_imported(command, environment):
 
 
 def cpu_seconds(arguments, environment):
-    """Least CPU time of several runs, so that what else the machine does counts little."""
-    times = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, *arguments], env=environment, check=True, capture_output=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    return min(times)
+    """CPU time of one run."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 @pytest.mark.parametrize("command", LISTS)
-def test_a_list_costs_at_most_150_ms_over_bare_python(command, environment):
-    bare = cpu_seconds(["-c", "pass"], environment)
-    cost = cpu_seconds(["-m", "lightly_core.cli", *command.split()], environment) - bare
-    assert cost <= 0.15
+def test_a_list_costs_at_most_ten_times_what_bare_python_does(command, environment):
+    # That is 150 ms where bare Python takes 15; machines differ by more than a factor of two. The
+    # least of several runs, one after the other, so that what else the machine does counts little.
+    bare, cost = [], []
+    for _ in range(12):
+        bare.append(cpu_seconds(["-c", "pass"], environment))
+        cost.append(cpu_seconds(["-m", "lightly_core.cli", *command.split()], environment))
+        if len(cost) >= 3 and min(cost) <= 11 * min(bare):
+            break
+    assert min(cost) - min(bare) <= 10 * min(bare)

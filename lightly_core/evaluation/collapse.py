@@ -54,7 +54,7 @@ class Limit:
 SPREAD = Limit(value=0.1, share=0.3)
 #: The same where the loss does not act on pooled features, as in masked prediction: a part
 #: that is common to all images then grows freely, while neighbours stay who they were.
-FREE_SPREAD = Limit(value=0.01, share=0.05)
+FREE_SPREAD = Limit(value=0.005, share=0.02)
 #: Of the effective dimensions, see `num_directions`.
 DIRECTIONS = Limit(value=2.0, share=0.3)
 

@@ -65,10 +65,10 @@ def test_too_few_images_say_nothing():
 
 
 def test_where_the_loss_leaves_the_spread_free_only_a_tiny_one_is_reported():
-    looks = series((0.107, 3.0), (0.014, 3.0))
+    looks = series((0.223, 3.0), (0.010, 3.0))
     assert find_collapse(looks).kind is Kind.SAME
     assert find_collapse(looks, FREE_SPREAD) is None
-    gone = series((0.107, 3.0), (0.004, 3.0))
+    gone = series((0.107, 3.0), (0.001, 3.0))
     assert find_collapse(gone, FREE_SPREAD).kind is Kind.SAME
     line = series((0.107, 8.0), (0.107, 1.2))
     assert find_collapse(line, FREE_SPREAD).kind is Kind.LINE

@@ -49,13 +49,13 @@ RUNS += [
         },
     ),
     (
-        f"distillation from {RESNET}, torchvision/shufflenet_v2_x0_5, 32 px, 5 epochs",
+        f"distillation from {RESNET}, torchvision/shufflenet_v2_x0_5, 64 px, 5 epochs",
         {
             "model": "torchvision/shufflenet_v2_x0_5",
             "method": "distillation",
             "method_args": {"teacher": RESNET, "n_teacher_blocks": 1},
             "epochs": 5,
-            "transform_args": {"image_size": 32, **DIGITS},
+            "transform_args": {"image_size": 64, **DIGITS},
         },
     ),
 ]

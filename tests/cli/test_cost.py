@@ -69,14 +69,22 @@ def cpu_seconds(arguments, environment):
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
+#: What any command that lists installed plugins needs of the standard library: about 70 ms of a
+#: processor on a fast machine, 130 on a slow one.
+LIBRARY = (
+    "import argparse, dataclasses, importlib.metadata, json, logging, pathlib, re, typing\n"
+    "importlib.metadata.entry_points()"
+)
+
+
 @pytest.mark.parametrize("command", LISTS)
-def test_a_list_costs_at_most_ten_times_what_bare_python_does(command, environment):
-    # That is 150 ms where bare Python takes 15; machines differ by more than a factor of two. The
-    # least of several runs, one after the other, so that what else the machine does counts little.
-    bare, cost = [], []
+def test_a_list_costs_at_most_two_and_a_half_times_what_the_standard_library_does(command, environment):
+    # The least of several runs, one after the other, so that what else the machine does counts
+    # little.
+    library, cost = [], []
     for _ in range(12):
-        bare.append(cpu_seconds(["-c", "pass"], environment))
+        library.append(cpu_seconds(["-c", LIBRARY], environment))
         cost.append(cpu_seconds(["-m", "lightly_core.cli", *command.split()], environment))
-        if len(cost) >= 3 and min(cost) <= 11 * min(bare):
+        if len(cost) >= 3 and min(cost) <= 2.5 * min(library):
             break
-    assert min(cost) - min(bare) <= 10 * min(bare)
+    assert min(cost) <= 2.5 * min(library), (cost, library)

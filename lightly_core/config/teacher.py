@@ -14,6 +14,17 @@ from lightly_core.config.method import MethodConfig, RunFacts
 _MEMORY_SHARE = 0.02
 
 
+def exported(
+    default: Literal["teacher", "student"], note: str = ""
+) -> Literal["teacher", "student"]:
+    """Return the field ``export``; `note` is added to its help.
+
+    As attrs' own `field` it says to return what will stand there in an instance.
+    """
+    text = f"which network is exported and evaluated; the papers take the {default}"
+    return field(default=default, metadata={"help": text + note})
+
+
 @define(frozen=True, kw_only=True)
 class TeacherConfig(MethodConfig):
     """What all methods with a teacher have that follows the student."""
@@ -37,10 +48,7 @@ class TeacherConfig(MethodConfig):
         validator=share,
         metadata={"help": "momentum towards which it goes until the end"},
     )
-    export: Literal["teacher", "student"] = field(
-        default="teacher",
-        metadata={"help": "which network is exported and evaluated; the papers take the teacher"},
-    )
+    export: Literal["teacher", "student"] = exported("teacher")
 
     def auto_momentum(self, facts: RunFacts) -> float:
         """Return what ``momentum_start="auto"`` means in a run."""

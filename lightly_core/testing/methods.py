@@ -40,6 +40,7 @@ def method_checks(
     name: str,
     *,
     method_args: Mapping[str, object] | None = None,
+    fit_args: Mapping[str, object] | None = None,
     wrapper: Callable[[], ModelWrapper] | None = None,
     batch_size: int = 8,
     image_size: int = 32,
@@ -49,6 +50,8 @@ def method_checks(
     Args:
         name: As users type it.
         method_args: Options that differ from the defaults, best to make the method small.
+        fit_args: Further options for M2 alone, where twenty steps have to lower the loss: what
+            makes all of them steps of one problem, such as a teacher that stands still.
         wrapper: Returns a new backbone at each call; None: `TinyConv`, or `TinyTokens` for a
             method that refuses the former with `lightly_core.abilities.require_ability`.
         batch_size: Images in the batch.
@@ -71,17 +74,20 @@ def method_checks(
             return replace(found, wrapper=TinyTokens)
         return found
 
-    return _checks(case)
+    def fitting() -> MethodCase:
+        return replace(case(), method_args={**case().method_args, **(fit_args or {})})
+
+    return _checks(case, fitting)
 
 
 def method_class_checks(case: MethodCase) -> list[Check]:
     """Return the same checks for a class that no plugin registers."""
-    return _checks(lambda: case)
+    return _checks(lambda: case, lambda: case)
 
 
-def _checks(case: Callable[[], MethodCase]) -> list[Check]:
+def _checks(case: Callable[[], MethodCase], fitting: Callable[[], MethodCase]) -> list[Check]:
     def run(function: Callable[[MethodCase], None]) -> None:
-        function(case())
+        function(fitting() if function is _fits_one_batch else case())
 
     return [
         Check(code, title, partial(run, function)) for code, (title, function) in _CHECKS.items()

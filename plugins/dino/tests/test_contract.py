@@ -20,13 +20,6 @@ METHODS = {
 }
 
 
-def checks_of(name):
-    options, still = METHODS[name]
-    others = [check for check in method_checks(name, method_args=options) if check.code != "M2"]
-    fits = method_checks(name, method_args={**options, **still})
-    return [*others, *[check for check in fits if check.code == "M2"]]
-
-
 @parametrize_checks(plugin_checks("dino"))
 def test_plugin(check):
     check()
@@ -36,8 +29,8 @@ def test_plugin(check):
     "check",
     [
         pytest.param(check, id=f"{name}-{check.code}")
-        for name in METHODS
-        for check in checks_of(name)
+        for name, (options, still) in METHODS.items()
+        for check in method_checks(name, method_args=options, fit_args=still)
     ],
 )
 def test_contract(check):

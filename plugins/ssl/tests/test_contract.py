@@ -8,15 +8,6 @@ from lightly_core.testing import method_checks, parametrize_checks, plugin_check
 METHODS = read_toml(Path(__file__).with_name("methods.toml"))
 
 
-def checks_of(name):
-    args, fit_args = METHODS[name]["args"], METHODS[name].get("fit_args", {})
-    for check in method_checks(name, method_args=args):
-        if check.code != "M2":
-            yield check
-    fitting = method_checks(name, method_args={**args, **fit_args})
-    yield from (check for check in fitting if check.code == "M2")
-
-
 @parametrize_checks(plugin_checks("ssl"))
 def test_plugin(check):
     check()
@@ -26,8 +17,8 @@ def test_plugin(check):
     "check",
     [
         pytest.param(check, id=f"{name}-{check.code}")
-        for name in METHODS
-        for check in checks_of(name)
+        for name, small in METHODS.items()
+        for check in method_checks(name, method_args=small["args"], fit_args=small.get("fit_args"))
     ],
 )
 def test_contract(check):

@@ -31,6 +31,46 @@ _SMALL, _LARGE = 20_000, 1_000_000
 _LAST_LAYER_SHARE = 0.05
 
 
+# Fields whose default changes within the family are made by functions, since attrs wants whole
+# fields. As attrs' own `field` they say to return what will stand there in an instance.
+
+
+def momentum_at_start(default: float | Literal["auto"], note: str = "") -> float | Literal["auto"]:
+    """Return the field ``momentum_start``; `note` is added to its help."""
+    return field(
+        default=default,
+        validator=auto_or(share),
+        metadata={
+            "help": "momentum of the teacher's average in the first step" + note,
+            "aliases": ("teacher_momentum",),
+        },
+    )
+
+
+def ratio_of_blocks(default: float) -> float:
+    """Return the field ``layer_decay``."""
+    return field(
+        default=default,
+        validator=above_zero_to_one,
+        metadata={
+            "help": "ratio of the learning rates of neighbouring blocks, smaller towards the input",
+            "aliases": ("layerwise_decay",),
+        },
+    )
+
+
+def factor_of_embedding(default: float) -> float:
+    """Return the field ``patch_embed_lr_factor``."""
+    return field(
+        default=default,
+        validator=positive,
+        metadata={
+            "help": "further factor on the learning rate of what is in front of the blocks",
+            "aliases": ("patch_embed_lr_multiplier",),
+        },
+    )
+
+
 @define(frozen=True, kw_only=True)
 class SelfDistillationConfig(TeacherConfig):
     """What all methods here have: a teacher that follows the student, and a start to keep to."""
@@ -41,14 +81,9 @@ class SelfDistillationConfig(TeacherConfig):
     view_counts: ClassVar[tuple[int, int | None]] = (2, None)
     gradient_clip_val: ClassVar[float | None] = 3.0
 
-    momentum_start: float | Literal["auto"] = field(
-        default="auto",
-        validator=auto_or(share),
-        metadata={
-            "help": "momentum of the teacher's average in the first step; auto: 0.99 for up to "
-            "20,000 images, 0.996 from a million on, in between in proportion",
-            "aliases": ("teacher_momentum",),
-        },
+    momentum_start: float | Literal["auto"] = momentum_at_start(
+        "auto",
+        "; auto: 0.99 for up to 20,000 images, 0.996 from a million on, in between in proportion",
     )
     head_warmup_steps: int = field(
         default=0,
@@ -68,22 +103,8 @@ class SelfDistillationConfig(TeacherConfig):
         validator=positive,
         metadata={"help": "factor on the learning rate of the backbone"},
     )
-    layer_decay: float = field(
-        default=1.0,
-        validator=above_zero_to_one,
-        metadata={
-            "help": "ratio of the learning rates of neighbouring blocks, smaller towards the input",
-            "aliases": ("layerwise_decay",),
-        },
-    )
-    patch_embed_lr_factor: float = field(
-        default=1.0,
-        validator=positive,
-        metadata={
-            "help": "further factor on the learning rate of what is in front of the blocks",
-            "aliases": ("patch_embed_lr_multiplier",),
-        },
-    )
+    layer_decay: float = ratio_of_blocks(1.0)
+    patch_embed_lr_factor: float = factor_of_embedding(1.0)
     anchor_weight: float = field(
         default=0.0,
         validator=not_negative,

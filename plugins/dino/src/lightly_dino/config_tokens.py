@@ -7,11 +7,18 @@ from typing import ClassVar, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
+from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, share
 from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
-from lightly_dino.config import PrototypeConfig, SelfDistillationConfig, multi_crop
+from lightly_dino.config import (
+    PrototypeConfig,
+    SelfDistillationConfig,
+    factor_of_embedding,
+    momentum_at_start,
+    multi_crop,
+    ratio_of_blocks,
+)
 
 #: Share of the run that is behind when Gram anchoring begins, see `DINOv3Config`.
 _GRAM_START = 0.4
@@ -114,30 +121,9 @@ class DINOv2Config(IBOTConfig):
             "aliases": ("koleo_weight",),
         },
     )
-    momentum_start: float | Literal["auto"] = field(
-        default=0.992,
-        validator=auto_or(share),
-        metadata={
-            "help": "momentum of the teacher's average in the first step",
-            "aliases": ("teacher_momentum",),
-        },
-    )
-    layer_decay: float = field(
-        default=0.9,
-        validator=above_zero_to_one,
-        metadata={
-            "help": "ratio of the learning rates of neighbouring blocks, smaller towards the input",
-            "aliases": ("layerwise_decay",),
-        },
-    )
-    patch_embed_lr_factor: float = field(
-        default=0.2,
-        validator=positive,
-        metadata={
-            "help": "further factor on the learning rate of what is in front of the blocks",
-            "aliases": ("patch_embed_lr_multiplier",),
-        },
-    )
+    momentum_start: float | Literal["auto"] = momentum_at_start(0.992)
+    layer_decay: float = ratio_of_blocks(0.9)
+    patch_embed_lr_factor: float = factor_of_embedding(0.2)
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

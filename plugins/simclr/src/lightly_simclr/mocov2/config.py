@@ -10,7 +10,7 @@ from attrs.validators import ge
 from lightly_core.config.checks import auto_or, positive, share
 from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import OptimizerArgs
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import moco_views
 from lightly_simclr.common.options import fit_queue, linear_lars, linear_sgd, transformer_adamw
@@ -87,13 +87,7 @@ class MoCoV2Config(TeacherConfig):
         validator=share,
         metadata={"help": "momentum towards which it goes until the end; the paper's is constant"},
     )
-    export: Literal["teacher", "student"] = field(
-        default="student",
-        metadata={
-            "help": "which network is exported and evaluated: the query encoder (student), as in "
-            "the paper, or the key encoder (teacher)"
-        },
-    )
+    export: Literal["teacher", "student"] = exported("student", ": the query encoder")
 
     def resolve(self, facts: RunFacts) -> MoCoV2Config:
         """Replace the momentum, the queue's size and the number of groups."""

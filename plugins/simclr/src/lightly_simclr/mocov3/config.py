@@ -10,7 +10,7 @@ from attrs.validators import ge
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_simclr.common.options import linear_lars, linear_sgd
@@ -78,13 +78,7 @@ class MoCoV3Config(TeacherConfig):
             "help": "leave the patch embedding as it is, for transformers: it keeps training stable"
         },
     )
-    export: Literal["teacher", "student"] = field(
-        default="student",
-        metadata={
-            "help": "which network is exported and evaluated: the query encoder (student), as in "
-            "the paper, or the key encoder (teacher)"
-        },
-    )
+    export: Literal["teacher", "student"] = exported("student", ": the query encoder")
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

@@ -9,7 +9,7 @@ from attrs.validators import ge
 
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import LARSArgs, OptimizerArgs, SGDArgs
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_ssl_methods.common.options import paper_adamw
@@ -43,10 +43,7 @@ class BYOLConfig(TeacherConfig):
     predictor_hidden_dim: int = field(
         default=4096, validator=ge(1), metadata={"help": "width of the predictor's hidden layer"}
     )
-    export: Literal["teacher", "student"] = field(
-        default="student",
-        metadata={"help": "which network is exported and evaluated; the paper takes the student"},
-    )
+    export: Literal["teacher", "student"] = exported("student")
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

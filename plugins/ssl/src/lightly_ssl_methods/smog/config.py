@@ -11,7 +11,7 @@ from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs
 from lightly_core.config.checks import auto_or, positive, share
 from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_ssl_methods.common.clustering import auto_clusters
@@ -41,10 +41,7 @@ class SMoGConfig(TeacherConfig):
         validator=share,
         metadata={"help": "momentum towards which it goes until the end"},
     )
-    export: Literal["teacher", "student"] = field(
-        default="student",
-        metadata={"help": "which network is exported and evaluated"},
-    )
+    export: Literal["teacher", "student"] = exported("student")
     num_groups: int | Literal["auto"] = field(
         default="auto",
         validator=auto_or(ge(2)),

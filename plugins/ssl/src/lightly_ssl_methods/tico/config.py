@@ -9,7 +9,7 @@ from attrs import define, field
 from lightly_core.config.checks import below_one, not_negative
 from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_ssl_methods.common.joint_options import (
@@ -57,10 +57,7 @@ class TiCoConfig(TeacherConfig):
             "aliases": ("rho",),
         },
     )
-    export: Literal["teacher", "student"] = field(
-        default="student",
-        metadata={"help": "which network is exported and evaluated; the paper takes the student"},
-    )
+    export: Literal["teacher", "student"] = exported("student")
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

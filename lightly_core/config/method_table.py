@@ -33,7 +33,8 @@ is in [benchmarks.md](benchmarks.md).
   `frozen` is a trained network.
 - **keeps**: what lives on from batch to batch beside the teacher.
 - **step**, **memory**: processor time of a step and growth of the process's memory, relative to
-  `simclr` on the same network, each method with its own default heads and views.
+  `simclr` on the same network, each method with its own default heads and views. Times of two
+  runs differ by up to a third, so look at the order of magnitude.
 """
 
 _COLUMNS = ("method", "paper", "views", "needs", "teacher", "keeps", "step", "memory", "when")

@@ -7,7 +7,7 @@ import lightly_core.config
 from lightly_core.config import docs
 from lightly_core.config.augmentations import ColorJitterArgs, GlobalView1Args
 from lightly_core.config.fields import settings_fields
-from lightly_core.config.method_table import methods_page
+from lightly_core.config.method_table import methods_page, read_costs
 from lightly_core.config.settings import RunConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.plugins.discovery import get_plugins
@@ -96,6 +96,13 @@ def test_every_method_of_the_repository_is_on_the_page():
     page = (CONFIG.parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
     for record in get_plugins().catalog.records("method"):
         assert record.alias_of is not None or f"| `{record.name}` | [" in page, record.name
+
+
+def test_the_cost_of_every_method_has_been_measured():
+    measured = {method for method, _ in read_costs(CONFIG.parents[1] / "docs/method-costs.csv")}
+    records = get_plugins().catalog.records("method")
+    missing = {record.name for record in records if record.alias_of is None} - measured
+    assert not missing, "run `python examples/method_costs.py NAME ...`"
 
 
 def test_costs_are_shown_relative_to_the_reference(tmp_path):

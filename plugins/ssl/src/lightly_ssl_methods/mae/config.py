@@ -21,7 +21,7 @@ class MAEConfig(MethodConfig):
         paper="He et al. 2021",
         arxiv="2111.06377",
         needs="patch tokens",
-        use="fine-tuning; the cheapest steps",
+        use="fine-tuning; cheap steps with large networks, whose decoder is small beside them",
     )
 
     # 320 epochs of ImageNet at the paper's batch of 4096.

@@ -37,7 +37,7 @@ _LAST_LAYER_SHARE = 0.05
 
 def momentum_at_start(default: float | Literal["auto"], note: str = "") -> float | Literal["auto"]:
     """Return the field ``momentum_start``; `note` is added to its help."""
-    return field(
+    made: float | Literal["auto"] = field(
         default=default,
         validator=auto_or(share),
         metadata={
@@ -45,6 +45,7 @@ def momentum_at_start(default: float | Literal["auto"], note: str = "") -> float
             "aliases": ("teacher_momentum",),
         },
     )
+    return made
 
 
 def ratio_of_blocks(default: float) -> float:

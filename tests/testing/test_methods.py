@@ -326,14 +326,34 @@ def test_the_backbone_is_chosen_by_what_the_method_needs(monkeypatch, method, ba
             return super().training_step(batch, step)
 
     seen = []
-    catalog = SimpleNamespace(get=lambda kind, name: (kind, name))
-    monkeypatch.setattr(methods, "get_plugins", lambda: SimpleNamespace(catalog=catalog))
-    monkeypatch.setattr(methods, "load_target", {("method", "some"): Remembers}.get)
-    monkeypatch.setattr(methods, "load_config", {("method", "some"): AlignConfig}.get)
+    install(monkeypatch, Remembers)
     for check in method_checks("some"):
         if check.code in ("M1", "M5"):
             check()
     assert set(seen) == {backbone}
+
+
+def test_fit_args_are_for_the_check_that_the_loss_falls_alone(monkeypatch):
+    class Remembers(Align):
+        def __init__(self, config, model, context):
+            super().__init__(config, model, context)
+            widths[code].add(config.width)
+
+    widths = {"M1": set(), "M2": set()}
+    install(monkeypatch, Remembers)
+    for check in method_checks("some", method_args={"width": 4}, fit_args={"width": 6}):
+        if check.code in widths:
+            code = check.code
+            check()
+    assert widths == {"M1": {4}, "M2": {6}}
+
+
+def install(monkeypatch, method_class):
+    """Make a class the method ``some``."""
+    catalog = SimpleNamespace(get=lambda kind, name: (kind, name))
+    monkeypatch.setattr(methods, "get_plugins", lambda: SimpleNamespace(catalog=catalog))
+    monkeypatch.setattr(methods, "load_target", {("method", "some"): method_class}.get)
+    monkeypatch.setattr(methods, "load_config", {("method", "some"): AlignConfig}.get)
 
 
 @define(frozen=True, kw_only=True)

@@ -35,7 +35,9 @@ def install(session: nox.Session, *tools: str) -> None:
 def tests(session: nox.Session) -> None:
     """The fast suite: everything that takes seconds."""
     install(session, *TEST_TOOLS)
-    session.run("pytest", "-n", "2", "-m", "not slow", *session.posargs, env=ENVIRONMENT)
+    session.run(
+        "pytest", "-n", "2", "-m", "not slow and not gpu", *session.posargs, env=ENVIRONMENT
+    )
 
 
 @nox.session
@@ -43,6 +45,13 @@ def slow(session: nox.Session) -> None:
     """The tests that take minutes: every model family, several processes."""
     install(session, *TEST_TOOLS)
     session.run("pytest", "-n", "2", "-m", "slow", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """The tests on a CUDA device; elsewhere they are skipped."""
+    install(session, *TEST_TOOLS)
+    session.run("pytest", "-n", "4", "-m", "gpu", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

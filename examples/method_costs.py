@@ -1,97 +1,155 @@
 """Measure what a step of each method costs: `python examples/method_costs.py`.
 
-Every installed method takes a few steps with its default heads and views on scanned digits, brought
-to 96 pixels, on one core; those that need patch tokens on a small vision transformer, the others
-on a ResNet-18. Time is that of the processor, so other work on the machine matters little. Each is
-a process of its own, since a peak of memory cannot be taken back. Rows go
+Every installed method takes a few steps with its default heads and views on pictures that are made
+up; those that need patch tokens on a small vision transformer, the others on a ResNet-18. Rows go
 to docs/method-costs.csv, from which `python -m lightly_core.config.docs` makes docs/methods.md;
 methods that are named on the command line are measured anew, others that the file has are kept.
+
+On one core: 32 images of 96 pixels, single precision. Time is that of the processor, so other work
+on the machine matters little. Each method is a process of its own, since a peak of memory cannot be
+taken back. With `--device cuda`: 256 images of 128 pixels, bfloat16, time on the wall.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from benchmark_timing import seconds_per_step
+from loading_speed import write_pictures
 
 from lightly_core.config.method import MethodConfig
-from lightly_core.config.method_table import REFERENCE
+from lightly_core.config.method_table import REFERENCE, read_costs
 from lightly_core.config.transform import MultiCropTransformArgs
+from lightly_core.errors import LightlyError
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
 
 _FILE = Path(__file__).parents[1] / "docs" / "method-costs.csv"
-_COLUMNS = ("method", "backbone", "seconds", "mib")
+_COLUMNS = ("method", "backbone", "device", "seconds", "mib")
 _RESNET = "torchvision/resnet18"
 _VIT = "timm/vit_tiny_patch16_224"
-_VIT_ARGS = {"img_size": 96, "dynamic_img_size": True}
 _MIB = 2**20
-_NUM_STEPS = 5
-_SIZE = 96
-# Whitens 32 images, which takes a width well below that.
-_METHOD_ARGS: dict[str, dict[str, object]] = {"wmse": {"output_dim": 16}}
+
+
+class Scale(NamedTuple):
+    """How much is done on a device.
+
+    Attributes:
+        batch_size: Images of a step.
+        image_size: Side of the large views in pixels; small ones have half of it.
+        num_images: Pictures that are made.
+        num_steps: Steps that are timed.
+        precision: Number format.
+    """
+
+    batch_size: int
+    image_size: int
+    num_images: int
+    num_steps: int
+    precision: str
+
+
+_SCALES = {
+    "cpu": Scale(32, 96, 2048, 5, "32-true"),
+    "cuda": Scale(256, 128, 4096, 12, "bf16-mixed"),
+}
 
 
 def main(words: list[str]) -> None:
     """Measure methods, or be the process that measures one."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("methods", nargs="*", help="all that are installed, unless named")
+    parser.add_argument("--device", choices=tuple(_SCALES), default="cpu")
     parser.add_argument("--file", type=Path, default=_FILE)
     parser.add_argument("--one", choices=("resnet", "vit"), help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if options.one:
-        measure(options.methods[0], options.one)
+        print("measured", *measure(options.methods[0], options.one, "cpu"))
         return
     rows = _read(options.file)
     for name, kind in _wanted(options.methods):
-        rows[name, _VIT if kind == "vit" else _RESNET] = _measured(name, kind)
-        _write(rows, options.file)
+        run = _in_a_process if options.device == "cpu" else _in_this_process
+        found = run(name, kind)
+        if found is not None:
+            seconds, mib = found
+            print(f"{name} on {kind}: {seconds:.3f} s a step, {mib:.0f} MiB", flush=True)
+            rows[name, _VIT if kind == "vit" else _RESNET, options.device] = found
+            _write(rows, options.file)
 
 
-def measure(name: str, kind: str) -> None:
-    """Print seconds of a step and the growth of this process's memory in MiB."""
-    torch.set_num_threads(1)
-    model = {"model": _VIT, "model_args": _VIT_ARGS} if kind == "vit" else {"model": _RESNET}
-    method_args = dict(_METHOD_ARGS.get(name, {}))
-    if name.startswith("distillation"):
-        method_args["teacher"] = model["model"]
-        if kind == "vit":
-            method_args["teacher_args"] = _VIT_ARGS
+def measure(name: str, kind: str, device: str) -> tuple[float, float]:
+    """Return seconds of a step, and what it adds to the memory in MiB.
+
+    Args:
+        name: The method.
+        kind: "vit" or "resnet".
+        device: "cpu", whose whole process is looked at, or "cuda", whose tensors are.
+    """
+    scale = _SCALES[device]
     with tempfile.TemporaryDirectory() as folder:
         settings = {
-            **model,
+            **_networks(name, kind, scale),
             "out": folder,
             "overwrite": True,
-            "data": "builtin:digits",
+            "data": _pictures(scale.num_images).name,
             "method": name,
-            "method_args": method_args,
-            "batch_size": 32,
+            "batch_size": scale.batch_size,
             "num_workers": 0,
-            "precision": "32-true",
-            "transform_args": _sizes(name),
+            "in_memory": True,
+            "accelerator": device,
+            "precision": scale.precision,
+            "transform_args": _sizes(name, scale.image_size),
             "callbacks": {"knn": None, "signals": None},
             "loggers": {"tensorboard": None},
         }
+        if device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            seconds = seconds_per_step(settings, scale.num_steps)
+            return seconds, torch.cuda.max_memory_allocated() / _MIB
+        torch.set_num_threads(1)
         before = _peak()
-        seconds = seconds_per_step(settings, _NUM_STEPS, time.process_time)
-    print(f"measured {seconds} {_peak() - before}")
+        seconds = seconds_per_step(settings, scale.num_steps, time.process_time)
+        return seconds, _peak() - before
 
 
-def _sizes(name: str) -> dict[str, object]:
+@functools.cache
+def _pictures(number: int) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder of pictures, which lives as long as this process."""
+    folder = tempfile.TemporaryDirectory()
+    write_pictures(Path(folder.name), number, "png")
+    return folder
+
+
+def _networks(name: str, kind: str, scale: Scale) -> dict[str, object]:
+    """Return the settings of the network, and of a teacher like it where the method has one."""
+    vit_args = {"img_size": scale.image_size, "dynamic_img_size": True} if kind == "vit" else None
+    model = _VIT if kind == "vit" else _RESNET
+    method_args: dict[str, object] = {}
+    if name == "wmse" and scale.batch_size < 128:
+        method_args["output_dim"] = scale.batch_size // 2  # a batch whitens what is narrower
+    if name.startswith("distillation"):
+        method_args |= {"teacher": model, "teacher_args": vit_args}
+    return {"model": model, "model_args": vit_args, "method_args": method_args}
+
+
+def _sizes(name: str, image_size: int) -> dict[str, object]:
     """Return sizes of the views that fit small networks, where the method has small views."""
     declared = _config(name).default_transform()
     if isinstance(declared, MultiCropTransformArgs) and declared.local_view is not None:
-        return {"image_size": _SIZE, "local_view": {"view_size": _SIZE // 2}}
+        return {"image_size": image_size, "local_view": {"view_size": image_size // 2}}
     # Where all views of an image are small, they stay as they are.
-    return {"image_size": min(_SIZE, *declared.size)}
+    return {"image_size": min(image_size, *declared.size)}
 
 
 def _config(name: str) -> type[MethodConfig]:
@@ -113,33 +171,34 @@ def _needs_tokens(name: str) -> bool:
     return card is not None and "patch tokens" in card.needs
 
 
-def _measured(name: str, kind: str) -> tuple[float, float]:
+def _in_a_process(name: str, kind: str) -> tuple[float, float]:
     command = [sys.executable, __file__, name, "--one", kind]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [line.split() for line in done.stdout.splitlines() if line.startswith("measured ")]
     if done.returncode or not found:
         raise SystemExit(f"{name}: {done.stdout}{done.stderr}")
     seconds, mib = map(float, found[0][1:])
-    print(f"{name} on {kind}: {seconds:.3f} s a step, {mib:.0f} MiB", flush=True)
     return seconds, mib
 
 
-def _read(file: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    if not file.exists():
-        return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        return {
-            (row["method"], row["backbone"]): (float(row["seconds"]), float(row["mib"]))
-            for row in csv.DictReader(lines)
-        }
+def _in_this_process(name: str, kind: str) -> tuple[float, float] | None:
+    try:
+        return measure(name, kind, "cuda")
+    except LightlyError as error:  # such as memory that runs out: the others are measured still
+        print(f"{name}: {error}", flush=True)
+        return None
 
 
-def _write(rows: dict[tuple[str, str], tuple[float, float]], file: Path) -> None:
+def _read(file: Path) -> dict[tuple[str, str, str], tuple[float, float]]:
+    return {key: (cost.seconds, cost.mib) for key, cost in read_costs(file).items()}
+
+
+def _write(rows: dict[tuple[str, str, str], tuple[float, float]], file: Path) -> None:
     with file.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        for (name, backbone), (seconds, mib) in sorted(rows.items()):
-            writer.writerow((name, backbone, f"{seconds:.4f}", f"{mib:.0f}"))
+        for key, (seconds, mib) in sorted(rows.items()):
+            writer.writerow((*key, f"{seconds:.4f}", f"{mib:.0f}"))
 
 
 def _peak() -> float:

@@ -6,8 +6,9 @@ What a step costs is measured by `examples/method_costs.py`, which writes `docs/
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from attrs import define
 
@@ -32,10 +33,16 @@ is in [benchmarks.md](benchmarks.md).
 - **teacher**: `average` is a moving average of the student, a second copy of the network;
   `frozen` is a trained network.
 - **keeps**: what lives on from batch to batch beside the teacher.
-- **step**, **memory**: processor time of a step and growth of the process's memory, relative to
-  `simclr` on the same network, each method with its own default heads and views. Times of two
-  runs differ by up to a third, so look at the order of magnitude.
+- **step**, **memory**: time of a step and memory that it takes, relative to `simclr` on the same
+  network, each method with its own default heads and views; on one core of a CPU / on a GPU. Times
+  of two runs differ by up to a third, so look at the order of magnitude.
 """
+
+#: What one stands for on each device.
+_DEVICES = {
+    "cpu": "(32 images of 96 pixels, small views of 48, one CPU core, single precision)",
+    "cuda": "(256 images of 128 pixels, small views of 64, one NVIDIA H100, bf16-mixed)",
+}
 
 _COLUMNS = ("method", "paper", "views", "needs", "teacher", "keeps", "step", "memory", "when")
 
@@ -45,25 +52,27 @@ class Cost:
     """What a step of a method was measured to need.
 
     Attributes:
-        backbone: The network.
         seconds: Of one step.
-        mib: Growth of the process's memory.
+        mib: Growth of the process's memory, or on a GPU that of tensors.
     """
 
-    backbone: str
     seconds: float
     mib: float
 
 
-def read_costs(file: Path) -> dict[tuple[str, str], Cost]:
-    """Read what `examples/method_costs.py` wrote, by method and network; empty without a file."""
+#: By method, network and device ("cpu" or "cuda").
+Costs: TypeAlias = Mapping[tuple[str, str, str], Cost]
+
+
+def read_costs(file: Path) -> Costs:
+    """Read what `examples/method_costs.py` wrote; empty without a file."""
     if not file.exists():
         return {}
     with file.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return {
-        (row["method"], row["backbone"]): Cost(
-            row["backbone"], float(row["seconds"]), float(row["mib"])
+        (row["method"], row["backbone"], row["device"]): Cost(
+            float(row["seconds"]), float(row["mib"])
         )
         for row in rows
     }
@@ -103,7 +112,7 @@ def _cells(
     name: str,
     config: type[MethodConfig],
     card: MethodCard,
-    costs: Mapping[tuple[str, str], Cost],
+    costs: Costs,
 ) -> tuple[str, ...]:
     address = card.url or f"https://arxiv.org/abs/{card.arxiv}"
     step, memory = _relative(name, costs)
@@ -126,25 +135,39 @@ def _views(config: type[MethodConfig]) -> str:
     return f"{transform.num_views} + {num_local}" if num_local else str(transform.num_views)
 
 
-def _relative(name: str, costs: Mapping[tuple[str, str], Cost]) -> tuple[str, str]:
-    for (method, backbone), cost in costs.items():
-        reference = costs.get((REFERENCE, backbone))
-        if method == name and reference is not None:
+def _relative(name: str, costs: Costs) -> tuple[str, str]:
+    """Return time and memory relative to the reference, on a CPU / on a GPU."""
+    times, sizes = zip(*(_relative_on(device, name, costs) for device in _DEVICES), strict=True)
+    return _both(times), _both(sizes)
+
+
+def _relative_on(device: str, name: str, costs: Costs) -> tuple[str, str]:
+    for (method, backbone, place), cost in costs.items():
+        reference = costs.get((REFERENCE, backbone, device))
+        if (method, place) == (name, device) and reference is not None:
             return f"{cost.seconds / reference.seconds:.2f}", f"{cost.mib / reference.mib:.2f}"
     return "", ""
 
 
-def _measured(costs: Mapping[tuple[str, str], Cost]) -> str:
+def _both(parts: Sequence[str]) -> str:
+    # A slash stays where one is missing, and so says which.
+    return " / ".join(parts).strip() if any(parts) else ""
+
+
+def _measured(costs: Costs) -> str:
     """Say what one stands for in the columns of costs."""
-    parts = [
-        f"`{backbone}` {cost.seconds:.2f} s and {cost.mib:.0f} MiB"
-        for (method, backbone), cost in costs.items()
-        if method == REFERENCE
-    ]
-    if not parts:
+    sentences = []
+    for device, circumstances in _DEVICES.items():
+        parts = [
+            f"`{backbone}` {cost.seconds:.3g} s and {cost.mib:.0f} MiB"
+            for (method, backbone, place), cost in costs.items()
+            if (method, place) == (REFERENCE, device)
+        ]
+        if parts:
+            sentences.append(f"with {', with '.join(parts)} {circumstances}")
+    if not sentences:
         return "No costs have been measured."
     return (
-        f"One stands for a step of `{REFERENCE}`: with {', with '.join(parts)} (32 images of 96 "
-        "pixels, small views of 48, one CPU core, single precision). Teachers of the distillations "
-        "are as large as their students there; real ones are larger.\n"
+        f"One stands for a step of `{REFERENCE}`: {'; '.join(sentences)}. Teachers of the "
+        "distillations are as large as their students there; real ones are larger.\n"
     )

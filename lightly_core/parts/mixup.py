@@ -36,8 +36,6 @@ def mixup(views: Sequence[Tensor]) -> Mixed:
     """
     weight = float(torch.rand(()))
     partners = torch.randperm(len(views[0]))
-    blended = tuple(
-        torch.lerp(view, view[partners.to(view.device)], 1 - weight)  # (B, C, H, W)
-        for view in views
-    )
+    rows = partners.to(views[0].device, non_blocking=True)
+    blended = tuple(torch.lerp(view, view[rows], 1 - weight) for view in views)  # (B, C, H, W) each
     return Mixed(blended, weight, partners)

@@ -99,20 +99,29 @@ def test_every_method_of_the_repository_is_on_the_page():
 
 
 def test_the_cost_of_every_method_has_been_measured():
-    measured = {method for method, _ in read_costs(CONFIG.parents[1] / "docs/method-costs.csv")}
+    costs = read_costs(CONFIG.parents[1] / "docs/method-costs.csv")
     records = get_plugins().catalog.records("method")
-    missing = {record.name for record in records if record.alias_of is None} - measured
-    assert not missing, "run `python examples/method_costs.py NAME ...`"
+    for device in ("cpu", "cuda"):
+        measured = {method for method, _, place in costs if place == device}
+        missing = {record.name for record in records if record.alias_of is None} - measured
+        assert not missing, f"run `python examples/method_costs.py NAME ... --device {device}`"
 
 
 def test_costs_are_shown_relative_to_the_reference(tmp_path):
     file = tmp_path / "costs.csv"
-    rows = ("method,backbone,seconds,mib", "simclr,net,2.0,100", "byol,net,3.0,150")
+    rows = [
+        "method,backbone,device,seconds,mib",
+        *("simclr,net,cpu,2.0,100", "byol,net,cpu,3.0,150", "dcl,net,cpu,1.0,50"),
+        *("simclr,net,cuda,0.05,1000", "byol,net,cuda,0.10,3000", "nnclr,net,cuda,0.10,500"),
+    ]
     file.write_text("\n".join(rows))
     page = methods_page(file)
-    (row,) = (line for line in page.splitlines() if line.startswith("| `byol`"))
-    assert "| 1.50 | 1.50 |" in row
-    assert "`net` 2.00 s and 100 MiB" in page
+    shown = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert "| 1.50 / 2.00 | 1.50 / 3.00 |" in shown["byol"]
+    assert "| 0.50 / | 0.50 / |" in shown["dcl"]
+    assert "| / 2.00 | / 0.50 |" in shown["nnclr"]
+    assert "`net` 2 s and 100 MiB (32 images" in page
+    assert "`net` 0.05 s and 1000 MiB (256 images" in page
 
 
 def test_the_settings_page_is_up_to_date():

@@ -1,11 +1,13 @@
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
 from lightly_core.data.views import device
-from lightly_core.data.views.parameters import Slot, neutral
+from lightly_core.data.views.parameters import NEUTRAL_FACTORS, Slot, ViewParameters, neutral
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -85,7 +87,54 @@ def test_blur_kernel_is_cut_to_what_reflection_allows():
     ("sigma", "kernel_size", "radius"), [(0.1, 0, 1), (1.0, 0, 3), (1.01, 0, 4), (2.0, 5, 2)]
 )
 def test_kernel_radius_is_given_or_three_sigmas(sigma, kernel_size, radius):
-    assert device.kernel_radius(sigma, kernel_size) == radius
+    sigmas, sizes = np.array([sigma], np.float32), np.array([kernel_size])
+    assert device.kernel_radii(sigmas, sizes).tolist() == [radius]
+
+
+def steps_of_one(row):
+    """The changes of one image one after the other, from its vector: (name, value, radius)."""
+    steps = []
+    if row[Slot.JITTER_ON]:
+        for change in row[Slot.ORDER : Slot.ORDER + 4].astype(int):
+            factor = row[Slot.BRIGHTNESS + change]
+            if factor != NEUTRAL_FACTORS[change]:
+                name = ("brightness", "contrast", "saturation", "hue")[change]
+                steps.append((f"adjust_{name}", factor, None))
+    if row[Slot.GRAY_ON]:
+        steps.append(("grayscale", 1, None))
+    if row[Slot.BLUR_ON] and row[Slot.BLUR_SIGMA] >= 0.15:
+        size = int(row[Slot.BLUR_SIZE])
+        radius = (size - 1) // 2 if size else math.ceil(3 * float(row[Slot.BLUR_SIGMA]))
+        steps.append(("gaussian_blur", row[Slot.BLUR_SIGMA], radius))
+    if row[Slot.SOLARIZE_ON]:
+        steps.append(("solarize", row[Slot.SOLARIZE_THRESHOLD], None))
+    return steps
+
+
+@pytest.mark.parametrize("chunk_size", [1, 5, 64, 1000])
+def test_a_plan_does_what_each_image_wants_in_its_order(chunk_size):
+    rng = np.random.default_rng(0)
+    rows = np.tile(neutral(), (64, 1))
+    for slot in (Slot.JITTER_ON, Slot.GRAY_ON, Slot.BLUR_ON, Slot.SOLARIZE_ON):
+        rows[:, slot] = rng.random(64) < 0.6
+    for row in rows:
+        row[Slot.ORDER : Slot.ORDER + 4] = rng.permutation(4)
+        row[Slot.BRIGHTNESS : Slot.BRIGHTNESS + 4] = rng.choice([0.0, 0.5, 1.0], 4)
+    rows[:, Slot.BLUR_SIGMA] = rng.uniform(0.1, 2, 64)
+    rows[:, Slot.BLUR_SIZE] = rng.choice([0, 3, 7], 64)
+    rows[:, Slot.SOLARIZE_THRESHOLD] = rng.random(64)
+
+    found = [[] for _ in rows]
+    plans = device.plan(ViewParameters(torch.from_numpy(rows)), chunk_size)
+    for number, steps in enumerate(plans):
+        for change, places, values in steps:
+            assert list(places) == sorted(places)
+            radius = change.keywords["radius"] if isinstance(change, partial) else None
+            function = change.func if isinstance(change, partial) else change
+            for place, value in zip(places, values, strict=True):
+                found[number * chunk_size + place].append((function.__name__, value, radius))
+    assert found == [steps_of_one(row) for row in rows]
+    assert max(map(len, plans)) <= 16 + 1 + 8 + 1  # of each kind one for a chunk
 
 
 def test_a_sigma_that_reaches_no_neighbour_changes_nothing(images):

@@ -110,10 +110,11 @@ def test_reader_gives_back_what_was_drawn():
     vector[[Slot.BLUR_SIGMA, Slot.BLUR_SIZE, Slot.SOLARIZE_THRESHOLD]] = (1.25, 7, 0.75)
     rows = np.stack([with_channels(row, (4, 9)) for row in (vector, neutral())])
     reader = ViewParameters(torch.from_numpy(rows))
-    assert reader.jitter(0) == [(3, 0.25), (0, 0.5), (2, 1.5)]  # contrast 1 changes nothing
-    assert (reader.gray(0), reader.blur(0), reader.solarize(0)) == (True, (1.25, 7), 0.75)
-    assert (reader.jitter(1), reader.gray(1)) == ([], False)
-    assert (reader.blur(1), reader.solarize(1)) == (None, None)
+    switches = (Slot.JITTER_ON, Slot.GRAY_ON, Slot.BLUR_ON, Slot.SOLARIZE_ON)
+    assert all(reader.is_on(slot).tolist() == [True, False] for slot in switches)
+    assert reader.order().tolist() == [[3, 0, 2, 1], [0, 1, 2, 3]]
+    assert reader.factors().tolist() == [[0.5, 1.0, 1.5, 0.25], [1.0, 1.0, 1.0, 0.0]]
+    assert reader.numbers[0, Slot.BLUR_SIGMA] == 1.25
     assert reader.kept_channels().tolist() == [[4, 9], [4, 9]]
 
 

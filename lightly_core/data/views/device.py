@@ -9,16 +9,17 @@ Shapes: N images of one call, C channels, H and W pixels; every image has values
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.data.views.parameters import ViewParameters
+from lightly_core.data.views.parameters import NEUTRAL_FACTORS, Slot, ViewParameters
 
 Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
@@ -152,9 +153,12 @@ def _blur_along(images: Tensor, kernels: Tensor, dim: int) -> Tensor:
     return result
 
 
-def kernel_radius(sigma: float, kernel_size: int) -> int:
-    """Return the radius of a kernel of `kernel_size` pixels; 0 derives three sigmas."""
-    return (kernel_size - 1) // 2 if kernel_size else math.ceil(3 * sigma)
+def kernel_radii(
+    sigmas: npt.NDArray[np.float32], kernel_sizes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the radii of kernels of these sizes in pixels, (N,); size 0 derives three sigmas."""
+    three_sigmas = np.ceil(3 * sigmas.astype(np.float64)).astype(np.int64)
+    return np.where(kernel_sizes > 0, (kernel_sizes - 1) // 2, three_sigmas)
 
 
 # --------------------------------------------------------------------------- all together
@@ -168,43 +172,84 @@ _JITTER: tuple[Change, ...] = (
 
 
 class Step(NamedTuple):
-    """One change of some images of a batch, with one value for each."""
+    """One change of some images of a chunk, with one value for each."""
 
     change: Change
-    rows: list[int]
-    values: list[float]
+    rows: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float32]
 
 
-def plan(parameters: ViewParameters, rows: Sequence[int]) -> list[Step]:
-    """Group the changes of some images so that each change is computed for many at once.
+def plan(parameters: ViewParameters, chunk_size: int) -> list[list[Step]]:
+    """Group the changes so that each is computed for many images of a chunk at once.
 
     Order: four rounds of jitter (each image does its first change in the first round, and so
-    on), grey, blur, solarise.
+    on), grey, blur, solarise. All images are looked at together, as a Python loop over them
+    would take longer than the GPU does for the changes.
 
     Args:
         parameters: What each image wants.
-        rows: The images; the steps count them from 0.
+        chunk_size: Consecutive images that are computed together, >= 1.
+
+    Returns:
+        Steps of each chunk, which count its images from 0.
     """
-    steps: dict[tuple[int, int], Step] = {}
+    rows, keys, values = _wanted(parameters)
+    chunks = rows // chunk_size
+    by_step = np.lexsort((rows, keys, chunks))
+    rows, keys, values, chunks = rows[by_step], keys[by_step], values[by_step], chunks[by_step]
+    starts = np.flatnonzero((np.diff(chunks, prepend=-1) != 0) | (np.diff(keys, prepend=-1) != 0))
+    steps: list[list[Step]] = [[] for _ in range(-(-len(parameters) // chunk_size))]
+    stops = np.append(starts, len(rows))[1:]
+    for start, stop in zip(starts, stops, strict=True):
+        chunk = int(chunks[start])
+        step = Step(
+            _change(int(keys[start])), rows[start:stop] - chunk * chunk_size, values[start:stop]
+        )
+        steps[chunk].append(step)
+    return steps
 
-    def add(key: tuple[int, int], change: Change, row: int, value: float) -> None:
-        step = steps.setdefault(key, Step(change, [], []))
-        step.rows.append(row)
-        step.values.append(value)
 
-    for position, row in enumerate(rows):
-        for turn, (change, factor) in enumerate(parameters.jitter(row)):
-            add((turn, change), _JITTER[change], position, factor)
-        if parameters.gray(row):
-            add((4, 0), grayscale, position, 0.0)
-        blur = parameters.blur(row)
-        if blur is not None and blur[0] >= _LEAST_SIGMA:
-            radius = kernel_radius(*blur)
-            add((5, radius), partial(gaussian_blur, radius=radius), position, blur[0])
-        threshold = parameters.solarize(row)
-        if threshold is not None:
-            add((6, 0), solarize, position, threshold)
-    return [steps[key] for key in sorted(steps)]
+# A step's key: its round times this, and which colour change or which radius of blur it is.
+_ROUND = 1 << 16
+_GRAY, _BLUR, _SOLARIZE = 4, 5, 6
+
+
+def _wanted(
+    parameters: ViewParameters,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return image, key and value of every change that is to be done, (n,) each."""
+    numbers, every = parameters.numbers, np.arange(len(parameters))
+    found = []
+
+    def add(chosen: npt.NDArray[np.bool_], keys: npt.NDArray[np.int64] | int, slot: int) -> None:
+        rows = every[chosen]
+        found.append((rows, np.broadcast_to(keys, every.shape)[rows], numbers[rows, slot]))
+
+    jittered, order, factors = (
+        parameters.is_on(Slot.JITTER_ON),
+        parameters.order(),
+        parameters.factors(),
+    )
+    for change, neutral in enumerate(NEUTRAL_FACTORS):
+        turn = (order == change).argmax(axis=1)
+        chosen = jittered & (factors[:, change] != neutral)
+        add(chosen, turn * _ROUND + change, Slot.BRIGHTNESS + change)
+    add(parameters.is_on(Slot.GRAY_ON), _GRAY * _ROUND, Slot.GRAY_ON)
+    sigmas, sizes = numbers[:, Slot.BLUR_SIGMA], numbers[:, Slot.BLUR_SIZE].astype(np.int64)
+    blurred = parameters.is_on(Slot.BLUR_ON) & (sigmas >= _LEAST_SIGMA)
+    add(blurred, _BLUR * _ROUND + kernel_radii(sigmas, sizes), Slot.BLUR_SIGMA)
+    add(parameters.is_on(Slot.SOLARIZE_ON), _SOLARIZE * _ROUND, Slot.SOLARIZE_THRESHOLD)
+    rows, keys, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return rows, keys, values
+
+
+def _change(key: int) -> Change:
+    number, detail = divmod(key, _ROUND)
+    if number == _GRAY:
+        return grayscale
+    if number == _BLUR:
+        return partial(gaussian_blur, radius=detail)
+    return solarize if number == _SOLARIZE else _JITTER[detail]
 
 
 def apply_steps(images: Tensor, steps: Sequence[Step]) -> Tensor:
@@ -215,8 +260,8 @@ def apply_steps(images: Tensor, steps: Sequence[Step]) -> Tensor:
     if not steps:
         return images
     sizes = [len(step.rows) for step in steps]
-    all_rows = torch.tensor([row for step in steps for row in step.rows])
-    all_values = torch.tensor([value for step in steps for value in step.values])
+    all_rows = torch.from_numpy(np.concatenate([step.rows for step in steps]))
+    all_values = torch.from_numpy(np.concatenate([step.values for step in steps]))
     rows_of = torch.split(_to_device(all_rows, images.device), sizes)
     values_of = torch.split(_to_device(all_values, images.device), sizes)
     for step, rows, values in zip(steps, rows_of, values_of, strict=True):
@@ -246,11 +291,13 @@ def photometric(
         raise ValueError(f"got {len(pixels)} images, but parameters for {len(reader)}")
     means, stds = _statistics(reader, mean, std, pixels)
     result = torch.empty(pixels.shape, dtype=torch.float32, device=pixels.device)
-    for start, stop in _chunks(pixels):
+    chunk_size = _chunk_size(pixels)
+    for number, steps in enumerate(plan(reader, chunk_size)):
+        start, stop = number * chunk_size, min((number + 1) * chunk_size, len(pixels))
         images = pixels[start:stop].to(torch.float32, copy=True)
         if not pixels.is_floating_point():
             images.mul_(1 / 255)
-        images = apply_steps(images, plan(reader, range(start, stop)))
+        images = apply_steps(images, steps)
         out = result[start:stop]
         torch.sub(images, means[start:stop], out=out)
         out.div_(stds[start:stop])
@@ -268,14 +315,11 @@ def _statistics(
     return means, stds
 
 
-def _chunks(pixels: Tensor) -> list[tuple[int, int]]:
-    """Cut a batch on the CPU into parts that stay in the cache from first to last change."""
-    size = len(pixels)
-    if pixels.device.type == "cpu" and size:
-        size = max(1, _CACHED_VALUES // pixels[0].numel())
-    return [
-        (start, min(start + size, len(pixels))) for start in range(0, len(pixels), max(1, size))
-    ]
+def _chunk_size(pixels: Tensor) -> int:
+    """Return how many images are computed together: on a CPU those that stay in the cache."""
+    if pixels.device.type == "cpu" and len(pixels):
+        return max(1, _CACHED_VALUES // pixels[0].numel())
+    return max(1, len(pixels))
 
 
 def _to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from lightly_core.config.augmentations import ColorJitterArgs
@@ -115,6 +116,9 @@ class ViewParameters:
 
     Args:
         vectors: (B, NUM_SLOTS) or, where channels were dropped, (B, NUM_SLOTS + C), on the CPU.
+
+    Attributes:
+        numbers: (B, NUM_SLOTS) float32, places as `Slot` says.
     """
 
     def __init__(self, vectors: Tensor) -> None:
@@ -124,40 +128,23 @@ class ViewParameters:
                 f"got {tuple(vectors.shape)}; pass what Transform.sample made, stacked"
             )
         self._vectors = vectors
-        # Plain numbers: reading single elements of a tensor costs a microsecond each.
-        self._rows: list[list[float]] = vectors[:, :NUM_SLOTS].tolist()
+        self.numbers: npt.NDArray[np.float32] = vectors[:, :NUM_SLOTS].numpy()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.numbers)
 
-    def jitter(self, row: int) -> list[tuple[int, float]]:
-        """Return (change, factor) in the order of doing, without those that change nothing."""
-        values = self._rows[row]
-        if not values[Slot.JITTER_ON]:
-            return []
-        order = [int(change) for change in values[Slot.ORDER : Slot.ORDER + 4]]
-        factors = values[Slot.BRIGHTNESS : Slot.BRIGHTNESS + 4]
-        return [
-            (change, factors[change])
-            for change in order
-            if factors[change] != NEUTRAL_FACTORS[change]
-        ]
+    def is_on(self, slot: Slot) -> npt.NDArray[np.bool_]:
+        """Return for which images a change is on, (B,), by its slot ``*_ON``."""
+        on: npt.NDArray[np.bool_] = self.numbers[:, slot] != 0
+        return on
 
-    def gray(self, row: int) -> bool:
-        """Return whether the colour is removed."""
-        return bool(self._rows[row][Slot.GRAY_ON])
+    def order(self) -> npt.NDArray[np.int64]:
+        """Return the numbers of the colour changes in the order of doing, (B, 4)."""
+        return self.numbers[:, Slot.ORDER : Slot.ORDER + 4].astype(np.int64)
 
-    def blur(self, row: int) -> tuple[float, int] | None:
-        """Return sigma in pixels and the kernel's width (0: from sigma), or None."""
-        values = self._rows[row]
-        if not values[Slot.BLUR_ON]:
-            return None
-        return values[Slot.BLUR_SIGMA], int(values[Slot.BLUR_SIZE])
-
-    def solarize(self, row: int) -> float | None:
-        """Return the threshold in [0, 1], or None."""
-        values = self._rows[row]
-        return values[Slot.SOLARIZE_THRESHOLD] if values[Slot.SOLARIZE_ON] else None
+    def factors(self) -> npt.NDArray[np.float32]:
+        """Return the factors of the colour changes by the numbers of these, (B, 4)."""
+        return self.numbers[:, Slot.BRIGHTNESS : Slot.BRIGHTNESS + 4]
 
     def kept_channels(self) -> Tensor | None:
         """Return the ids of the channels that were kept, (B, C) int64, or None if all were."""

@@ -235,3 +235,28 @@ def test_memory_is_bounded_by_the_chunk(chunk_size):
     with Largest() as largest:
         relational_kl(student, teacher, 0.07, chunk_size).backward()
     assert largest.numel == max(chunk_size * 64, student.numel())
+
+
+# ---------------------------------------------------------------------------- number types
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda student, teacher: queue_kl(student[0], teacher[0], unit(teacher[1]), 0.1),
+        lambda student, teacher: feature_regression(student, teacher, "mse"),
+        lambda student, teacher: feature_regression(student, teacher, "cosine"),
+        lambda student, teacher: relational_kl(student, teacher, 0.1),
+    ],
+    ids=["queue_kl", "mse", "cosine", "relational_kl"],
+)
+def test_a_teacher_in_single_precision_fits_students_of_any(loss, dtype):
+    student = numbers(2, 4, 5, dtype=dtype)
+    teacher = numbers(2, 4, 5, seed=1, dtype=torch.float32)
+    expected = loss(student.double(), teacher.double())
+    found = loss(student.requires_grad_(), teacher)
+    assert found.dtype == torch.promote_types(dtype, torch.float32)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    found.backward()
+    assert student.grad.dtype == dtype

@@ -37,9 +37,10 @@ def queue_kl(student: Tensor, teacher: Tensor, queue: Tensor, temperature: float
         Scalar in nats, >= 0, at least float32.
     """
     with no_autocast(student.device):
-        rows = _single(queue.detach())
-        targets = F.normalize(_single(teacher.detach()), dim=1) @ rows.T / temperature  # (B, Q)
-        logits = F.normalize(_single(student), dim=1) @ rows.T / temperature  # (B, Q)
+        student, teacher = _alike(student, teacher.detach())
+        rows = queue.detach().to(student.dtype)
+        targets = F.normalize(teacher, dim=1) @ rows.T / temperature  # (B, Q)
+        logits = F.normalize(student, dim=1) @ rows.T / temperature  # (B, Q)
         return F.kl_div(
             F.log_softmax(logits, dim=1),
             F.log_softmax(targets, dim=1),
@@ -64,7 +65,7 @@ def feature_regression(
         Scalar, >= 0, at least float32.
     """
     with no_autocast(student.device):
-        predicted, target = _single(student), _single(teacher.detach())
+        predicted, target = _alike(student, teacher.detach())
         if kind == "cosine":
             return 1 - F.cosine_similarity(predicted, target, dim=2).mean()
         if kind == "normalized_mse":
@@ -118,8 +119,7 @@ class _RelationalKL(torch.autograd.Function):
             for start in range(0, batch_size, images):
                 part = slice(start, start + images)
                 loss, change = _images_kl(
-                    _single(student[part]),
-                    _single(teacher[part]),
+                    *_alike(student[part], teacher[part]),
                     temperature,
                     min(chunk_size, num_positions),
                     wants_gradient,
@@ -175,5 +175,7 @@ def _log_similarities(unit: Tensor, rows: slice, temperature: float) -> Tensor:
     return F.log_softmax(unit[:, rows] @ unit.mT / temperature, dim=2)
 
 
-def _single(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+def _alike(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in the student's type, at least float32: a teacher's features are float32."""
+    dtype = torch.promote_types(student.dtype, torch.float32)
+    return student.to(dtype), teacher.to(dtype)

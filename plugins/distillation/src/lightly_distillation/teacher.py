@@ -226,7 +226,7 @@ class Teacher:
         images = images.to(parameter.dtype)
         if self._affine is None:
             return images
-        scale, shift = (values.to(images) for values in self._affine)
+        scale, shift = (values.to(images, non_blocking=True) for values in self._affine)
         return images * scale + shift
 
     def __getstate__(self) -> dict[str, Any]:

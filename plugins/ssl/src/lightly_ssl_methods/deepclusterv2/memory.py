@@ -46,10 +46,10 @@ class FeatureMemory(nn.Module):
             features: (V, B, D).
         """
         self._follow(features.device)
-        every_index = gather(indices.to(features.device))  # (all B,)
+        every_index = gather(indices.to(features.device, non_blocking=True))  # (all B,)
         rows = gather(features.transpose(0, 1)).transpose(0, 1)  # (V, all B, D)
         self.features[:, every_index] = rows.to(self.features.dtype)
-        self.known[every_index] = True
+        self.known.index_fill_(0, every_index, True)
 
     def rows(self, view: int) -> Tensor:
         """Return the features of one view of all images that have been written, (M, D)."""
@@ -68,7 +68,7 @@ class FeatureMemory(nn.Module):
             device: Where the memory is moved before: a loaded one may be elsewhere.
         """
         self._follow(device)
-        return self.labels[:, indices.to(device)]
+        return self.labels[:, indices.to(device, non_blocking=True)]
 
     def get_extra_state(self) -> dict[str, Tensor | bool]:
         """Return what a state dict holds."""

@@ -41,7 +41,8 @@ def whitened_distance(projections: Tensor, step: int, *, size: int, eps: float) 
     with no_autocast(projections.device):
         rows = gather_with_gradient(single(projections).transpose(0, 1))  # (N, V, P)
         generator = torch.Generator().manual_seed(step)
-        order = torch.randperm(len(rows), generator=generator).to(rows.device)
+        order = torch.randperm(len(rows), generator=generator)
+        order = order.to(rows.device, non_blocking=True)
         # Sub-batches whose views lie one behind the other, (N / size, V, size, P).
         groups = rows[order].view(-1, size, num_views, dim).transpose(1, 2)
         white = F.normalize(cholesky_whitened(groups, eps=eps), dim=-1)

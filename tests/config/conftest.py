@@ -10,8 +10,10 @@ from attrs.validators import gt
 
 from lightly_core.config.augmentations import RandomResizeArgs
 from lightly_core.config.load import load_settings
+from lightly_core.config.machine import Machine
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import AdamWArgs
+from lightly_core.config.resolve import resolve
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.transform import MultiCropTransformArgs
 from lightly_core.errors import ConfigError
@@ -104,3 +106,13 @@ def problems(load):
         return caught.value.problems
 
     return problems
+
+
+@pytest.fixture
+def resolved(load):
+    """Resolve settings on a machine without accelerators, for 1,000 images."""
+
+    def resolved(*pairs, machine=None, images=1000, **arguments):
+        return resolve(load(*pairs, **arguments), machine or Machine(cpus=4), images)
+
+    return resolved

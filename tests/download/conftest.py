@@ -50,8 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         end = site.cuts.pop(0) if site.cuts else len(body)
         for position in range(0, end, site.block):
             block = body[position : min(position + site.block, end)]
+            site.sent += len(block)  # before: who has the last byte may look at once
             self.wfile.write(block)
-            site.sent += len(block)
             time.sleep(site.pause)
         self.close_connection = True
 

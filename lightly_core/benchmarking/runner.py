@@ -65,7 +65,7 @@ def run_suite(
 
     Args:
         suite: The rows.
-        write: Writes tables and plot; called before the first row and after each.
+        write: Writes tables and plot; called before the first row and after each that is run.
         say: Tells the user how it goes, a line at a time.
         blocked_plugins: Plugins that are left out.
 
@@ -92,8 +92,12 @@ def run_suite(
                 folders[row.name].forget(row)
             write(row_results(suite))
             for row in chosen:
+                place = f"[{chosen.index(row) + 1}/{len(chosen)}] {row.name}"
+                if folders[row.name].result.is_file():
+                    say(f"{place}: finished earlier")
+                    continue
                 try:
-                    _run_row(row, folders[row.name], chosen, plans, say, blocked_plugins)
+                    _run_row(row, folders[row.name], plans[row.name], place, say, blocked_plugins)
                 finally:
                     write(row_results(suite))
     except Timeout:
@@ -153,16 +157,11 @@ def _changed(suite: Suite, chosen: Sequence[Row], folders: Mapping[str, RowFolde
 def _run_row(
     row: Row,
     folder: RowFolder,
-    chosen: Sequence[Row],
-    plans: Mapping[str, Plan],
+    plan: Plan,
+    place: str,
     say: Say,
     blocked_plugins: Sequence[str],
 ) -> None:
-    place = f"[{chosen.index(row) + 1}/{len(chosen)}] {row.name}"
-    if folder.result.is_file():
-        say(f"{place}: finished earlier")
-        return
-    plan = plans[row.name]
     how = (
         "evaluating what is trained"
         if folder.trained.is_file()

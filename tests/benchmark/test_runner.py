@@ -39,6 +39,9 @@ def test_finished_rows_are_kept(run, workers):
     run("only=simclr-b64")
     run()
     assert names(workers) == ["simclr-b64", "simclr-b128-e2"]
+    assert run.said[0] == "[1/2] simclr-b64: finished earlier"
+    # Before the first row and after the second: nothing is new after one that is kept.
+    assert len(run.written) == 2
 
 
 def test_rows_that_were_never_wanted_are_not_in_the_results(run):

@@ -288,6 +288,18 @@ class Inspect:
         return np.full((8, 8, 3), 100 * ignores + torch.get_num_threads(), np.uint8)
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """As in a terminal; what a script starts in the background ignores it, and so would tests."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_workers_ignore_ctrl_c_and_use_one_thread(transform):
     built = build_loader(
         open_source(PythonObject(Inspect())),
@@ -302,7 +314,7 @@ def test_workers_ignore_ctrl_c_and_use_one_thread(transform):
     )
     assert next(iter(built)).pixels[0].unique().tolist() == [101]
     if threading.current_thread() is threading.main_thread():
-        assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_loader_args_win(transform):

@@ -6,14 +6,17 @@ first one evaluates and writes.
 
 from __future__ import annotations
 
+import atexit
 import gc
+import logging
+import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -192,5 +195,19 @@ def _finish(job: dict[str, Any], folder: state.RowFolder) -> None:
     folder.failure.unlink(missing_ok=True)
 
 
+# --------------------------------------------------------------------------- the end
+
+
+def _end(code: int) -> NoReturn:
+    """End the process here and now: taking torch's modules apart one by one takes seconds."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = EXIT_FAILED  # if main raises
+    # What is registered first is called last: torch, loggers and pools do their own before it.
+    atexit.register(lambda: _end(exit_code))
+    exit_code = main(sys.argv[1:])

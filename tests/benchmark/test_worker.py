@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -131,3 +133,31 @@ def test_a_row_that_another_process_runs_is_left_alone(row):
         assert row.start() == 1
     assert "in use by another process" in state.read(row.folder.failure)["error"]
     assert row.calls == []
+
+
+ENDING = """
+import atexit, os, runpy, sys
+from lightly_core.plugins import discovery
+
+class Large:
+    def __del__(self):
+        os.write(1, b"taken apart")
+
+discovery.large = Large()
+discovery.configure = lambda block: atexit.register(print, "a logger has closed")
+sys.argv[1:] = [{job!r}]
+runpy.run_module("lightly_core.benchmarking.worker", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_process_ends_at_once_but_only_after_what_others_do_at_the_end(row, trained):
+    job = {"folder": str(row.folder.root), "blocked_plugins": [], "run": {}, "evaluate": None}
+    state.write(row.folder.job, job)
+    if trained:
+        state.write(row.folder.trained, {})
+    command = [sys.executable, "-c", ENDING.format(job=str(row.folder.job))]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == (0 if trained else 1), ended.stderr
+    assert row.folder.result.is_file() is trained
+    assert ended.stdout == "a logger has closed\n"

@@ -65,8 +65,8 @@ def test_the_quickstart_learns(tmp_path):
     before, after = map(
         float, re.search(r"kNN top-1: (\S+) % before, (\S+) % after", done.stdout).groups()
     )
-    assert after > before
+    assert after > before + 5  # measured: 82.5, 96.9; with another seed 88.3, 98.9
     snippet = done.stdout.split("Load it with:")[1]
     namespace = {}
     exec("\n".join(line.strip() for line in snippet.splitlines()), namespace)
-    assert namespace["model"].conv1.weight.shape == (64, 3, 7, 7)
+    assert namespace["model"].conv1[0].weight.shape == (24, 3, 3, 3)

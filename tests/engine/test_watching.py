@@ -1,16 +1,19 @@
 """What runs show of the features while they train."""
 
 import logging
+import os
+import signal
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from PIL import Image
 
 import lightly_core
 from lightly_core.data.sources import open_source
 from lightly_core.data.views.two_stage import EvalTransform
-from lightly_core.errors import ConfigError, DataError
+from lightly_core.errors import ConfigError, DataError, RunInterrupted
 from lightly_core.evaluation.knn import weighted_knn
 
 SIGNALS = ("embedding/std", "rank/rankme", "rank/effective")
@@ -173,10 +176,20 @@ def test_every_auto_is_resolved_in_the_recorded_configuration(pretrain, short_ru
 
 
 def test_val_data_may_change_when_a_run_goes_on(pretrain, short_run, labelled, tmp_path):
-    pretrain(**short_run(**labelled, epochs=1))
+    def stop_in_the_second_step(trainer, *_):
+        if trainer.global_step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stop = LambdaCallback(on_train_batch_start=stop_in_the_second_step)
+    with pytest.raises(RunInterrupted):
+        pretrain(**short_run(**labelled, epochs=1, trainer_args={"callbacks": [stop]}))
     other = draw_classes(tmp_path / "other", ("ape", "bee"), 3, seed=3)
     changed = {**labelled, "val_data": other}
-    pretrain(**short_run(**changed, epochs=1, resume_interrupted=True))
+    result = pretrain(**short_run(**changed, epochs=1, resume_interrupted=True))
+    log = (result.folder / "train.log").read_text()
+    assert "kNN top-1 before training: " in log
+    assert "(10 images by 32 others" in log
+    assert "(6 images by 32 others" in log.split("kNN top-1 at step 4: ")[1]
 
 
 # ------------------------------------------------------------------- bad input

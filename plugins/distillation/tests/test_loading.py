@@ -121,11 +121,15 @@ def test_the_classifier_need_not_fit(build, resnet, resnet_file, images, change)
     torch.testing.assert_close(teacher.pooled(images), pooled(resnet, images))
 
 
-def test_a_classifier_that_the_model_does_not_have_is_left_out(build, tmp_path, token_teacher):
+def test_a_classifier_that_the_model_does_not_have_is_left_out(
+    build, images, tmp_path, token_teacher
+):
     file = tmp_path / "teacher.pt"
     state = token_teacher.get_model().state_dict() | {"head.weight": torch.zeros(5, 24)}
     torch.save(state, file)
-    build(TinyTokens(feature_dim=24, depth=3), teacher_weights=str(file))
+    untrained = type(token_teacher)(feature_dim=24, depth=3)
+    teacher = build(untrained, teacher_weights=str(file))
+    torch.testing.assert_close(teacher.pooled(images), build(token_teacher).pooled(images))
 
 
 def test_weights_with_a_hole_are_refused(build, resnet_file):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define
 
 from lightly_core.config.fields import plain
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 
 @define(frozen=True)
@@ -96,7 +99,7 @@ class MethodConfig:
         """
         return None
 
-    def resolve(self, facts: RunFacts) -> MethodConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Return a copy in which every "auto" has become a value."""
         return self
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 
 from lightly_core.config.checks import auto_or, share
 from lightly_core.config.method import MethodConfig, RunFacts
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 # A teacher's memory, 1 / (1 - momentum) steps, is this share of the run, within limits: with the
 # papers' momentum a run of some hundred steps would export a teacher that has hardly moved.
@@ -55,8 +58,9 @@ class TeacherConfig(MethodConfig):
         wanted = 1 - 1 / max(1.0, _MEMORY_SHARE * facts.total_steps)
         return min(max(wanted, self.least_momentum), self.paper_momentum)
 
-    def resolve(self, facts: RunFacts) -> TeacherConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the momentum."""
+        resolved = super().resolve(facts)
         if self.momentum_start != "auto":
-            return self
-        return evolve(self, momentum_start=self.auto_momentum(facts))
+            return resolved
+        return evolve(resolved, momentum_start=self.auto_momentum(facts))

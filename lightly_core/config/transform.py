@@ -153,8 +153,7 @@ class MultiCropTransformArgs(TransformArgs):
 
     def view_specs(self) -> tuple[ViewSpec, ...]:
         """Return the global views first, then the local ones."""
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        views = list(TransformArgs.view_specs(self))
+        views = list(super().view_specs())
         other = self.global_view_1
         if other is not None:
             changes = {f.name: getattr(other, f.name) for f in fields(GlobalView1Args)}

@@ -43,7 +43,7 @@ class ToyConfig(MethodConfig):
 
     @classmethod
     def default_optimizer(cls, name):
-        base = MethodConfig.default_optimizer(name)
+        base = super().default_optimizer(name)
         return evolve(base, lr=0.5) if isinstance(base, AdamWArgs) else base
 
     def resolve(self, facts):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge, optional
@@ -16,11 +16,14 @@ from lightly_core.config.augmentations import (
     SolarizeArgs,
 )
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
-from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
+from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs, SGDArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.parts.schedules import capped_warmup
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 #: Largest dataset for each number of prototypes; those of LightlyTrain, the last is the paper's.
 _OUTPUT_DIMS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 200_000: 16384, 500_000: 32768}
@@ -123,15 +126,13 @@ class SelfDistillationConfig(TeacherConfig):
                 f"{self.head_warmup_epochs} are both given; keep one"
             )
 
-    def resolve(self, facts: RunFacts) -> SelfDistillationConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the momentum, and turn epochs of warm-up into steps."""
         steps = self.head_warmup_steps
         if self.head_warmup_epochs is not None:
             steps = round(self.head_warmup_epochs * facts.steps_per_epoch)
-        resolved = evolve(self, head_warmup_steps=steps, head_warmup_epochs=None)
-        result = TeacherConfig.resolve(resolved, facts)
-        assert isinstance(result, SelfDistillationConfig)
-        return result
+        resolved = super().resolve(facts)
+        return evolve(resolved, head_warmup_steps=steps, head_warmup_epochs=None)
 
     def auto_momentum(self, facts: RunFacts) -> float:
         """Return 0.99 for small sets, the paper's momentum for large ones."""
@@ -154,8 +155,7 @@ class SelfDistillationConfig(TeacherConfig):
             )
         if name == "sgd":  # the paper's, for ResNet-50
             return SGDArgs(lr=0.03, weight_decay=1e-4, momentum=0.9)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
 
 @define(frozen=True, kw_only=True)
@@ -236,7 +236,7 @@ class PrototypeConfig(SelfDistillationConfig):
         default=0.9, validator=share, metadata={"help": "momentum of the centre"}
     )
 
-    def resolve(self, facts: RunFacts) -> PrototypeConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace what depends on the number of images and on the length of the run."""
         output_dim, freeze = self.output_dim, self.freeze_last_layer_steps
         first, temperature = self.warmup_teacher_temp, self.teacher_temp
@@ -250,16 +250,13 @@ class PrototypeConfig(SelfDistillationConfig):
             temperature = _between(facts.dataset_size, 0.02, 0.07)
         if first == "auto":
             first = min(temperature, _between(facts.dataset_size, 0.02, 0.04))
-        resolved = evolve(
-            self,
+        return evolve(
+            super().resolve(facts),
             output_dim=output_dim,
             freeze_last_layer_steps=freeze,
             teacher_temp=temperature,
             warmup_teacher_temp=first,
         )
-        result = SelfDistillationConfig.resolve(resolved, facts)
-        assert isinstance(result, PrototypeConfig)
-        return result
 
 
 @define(frozen=True, kw_only=True)

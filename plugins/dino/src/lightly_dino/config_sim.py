@@ -86,4 +86,6 @@ class SimDINOv2Config(SimDINOConfig):
     @classmethod
     def default_optimizer(cls, name: str) -> OptimizerArgs:
         """Return the values of DINOv2."""
-        return DINOv2Config.default_optimizer(name)
+        if name == "adamw":
+            return DINOv2Config.default_optimizer(name)
+        return super().default_optimizer(name)

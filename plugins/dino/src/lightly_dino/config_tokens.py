@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge
@@ -13,12 +13,14 @@ from lightly_core.config.optim import AdamWArgs, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 from lightly_dino.config import (
     PrototypeConfig,
-    SelfDistillationConfig,
     factor_of_embedding,
     momentum_at_start,
     multi_crop,
     ratio_of_blocks,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 #: Share of the run that is behind when Gram anchoring begins, see `DINOv3Config`.
 _GRAM_START = 0.4
@@ -142,7 +144,7 @@ class DINOv2Config(IBOTConfig):
                 reference_batch_size=1024,
                 final_lr_fraction=0.00025,
             )
-        return SelfDistillationConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
 
 @define(frozen=True, kw_only=True)
@@ -228,14 +230,12 @@ class DINOv3Config(DINOv2Config):
         default=3, validator=ge(0), metadata={"help": "copies after the first one, at most"}
     )
 
-    def resolve(self, facts: RunFacts) -> DINOv3Config:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the beginning of Gram anchoring, and what DINOv2 replaces."""
         start = self.gram_start_step
         if start == "auto":
             start = round(_GRAM_START * facts.total_steps)
-        result = DINOv2Config.resolve(evolve(self, gram_start_step=start), facts)
-        assert isinstance(result, DINOv3Config)
-        return result
+        return evolve(super().resolve(facts), gram_start_step=start)
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

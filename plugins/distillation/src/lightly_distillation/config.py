@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import and_, ge, gt, optional
@@ -19,6 +19,9 @@ from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.transform import TransformArgs
 from lightly_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 #: Largest dataset for which a queue size is used; the sizes are those of LightlyTrain.
 _QUEUE_SIZES = {
@@ -136,12 +139,13 @@ class DistillationConfig(MethodConfig):
                 "file on this machine, teacher_url for an address"
             )
 
-    def resolve(self, facts: RunFacts) -> DistillationConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the precision of the teacher, and say whether images are blended."""
         precision = self.teacher_precision
         if precision == "auto":
             precision = "bf16" if facts.native_bf16 else "fp32"
-        return evolve(self, teacher_precision=precision, mixup=self.blends())
+        resolved = super().resolve(facts)
+        return evolve(resolved, teacher_precision=precision, mixup=self.blends())
 
     def blends(self) -> bool:
         """Tell whether images are blended, also where "auto" was not replaced."""
@@ -184,11 +188,10 @@ class QueueConfig(DistillationConfig):
         if isinstance(value, int) and value < 1:
             raise ValueError(f"'queue_size' must be >= 1 or 'auto', got {value}")
 
-    def resolve(self, facts: RunFacts) -> DistillationConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the size of the queue, and what all versions replace."""
         size = resolve_queue_size(self.queue_size, facts.dataset_size)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return DistillationConfig.resolve(evolve(self, queue_size=size), facts)
+        return evolve(super().resolve(facts), queue_size=size)
 
 
 @define(frozen=True, kw_only=True)
@@ -218,7 +221,7 @@ class DistillationV1Config(QueueConfig):
             return _lars(1.8)
         if name == "adamw":
             return _adamw(5e-4, 0.0)
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
 
 @define(frozen=True, kw_only=True)
@@ -266,7 +269,7 @@ class DistillationV2Config(DistillationConfig):
         if name == "adamw":
             # LARS is five times as fast here as in the first version; AdamW likewise, rounded.
             return _adamw(2e-3, 0.01)
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
 
 @define(frozen=True, kw_only=True)
@@ -328,7 +331,7 @@ class DistillationV3Config(QueueConfig):
             return _lars(1.8)
         if name == "adamw":
             return _adamw(5e-4, 0.04)
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
 
 def resolve_queue_size(wanted: int | Literal["auto"], dataset_size: int) -> int:

@@ -61,7 +61,7 @@ class DenseCL(MoCoV2):
 
     def compare(self, query: Parts, key: Parts) -> Parts:
         """Return ``loss`` and metrics of what `encode` returned for two views."""
-        image = MoCoV2.compare(self, query, key)
+        image = super().compare(query, key)
         match = matches(query["features"], key["features"])  # (B, S)
         positives = take(key["dense"], match)  # (B, S, P)
         logits, target = self.contrast(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge
 
 from lightly_core.config.checks import auto_or, positive, share
-from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
+from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import moco_views
 from lightly_simclr.common.options import fit_queue, linear_lars, linear_sgd, transformer_adamw
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 _PAPER_QUEUE = 65_536
 #: The paper has 8 devices with 32 images each; smaller groups make poor statistics.
@@ -89,16 +92,14 @@ class MoCoV2Config(TeacherConfig):
     )
     export: Literal["teacher", "student"] = exported("student", ": the query encoder")
 
-    def resolve(self, facts: RunFacts) -> MoCoV2Config:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the momentum, the queue's size and the number of groups."""
-        resolved = TeacherConfig.resolve(self, facts)
-        assert isinstance(resolved, MoCoV2Config)
         groups = self.key_groups
         if groups == "auto":
             fitting = facts.effective_batch_size // _GROUP_IMAGES
             groups = max(1, min(_PAPER_GROUPS, fitting))
         size = fit_queue(self.queue_size, facts, _PAPER_QUEUE)
-        return evolve(resolved, queue_size=size, key_groups=groups)
+        return evolve(super().resolve(facts), queue_size=size, key_groups=groups)
 
     @classmethod
     def default_transform(cls) -> TransformArgs:
@@ -114,5 +115,4 @@ class MoCoV2Config(TeacherConfig):
             return linear_lars(0.3)
         if name == "adamw":
             return transformer_adamw()
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -8,7 +8,7 @@ from attrs import define, field
 from attrs.validators import ge
 
 from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
@@ -102,5 +102,4 @@ class MoCoV3Config(TeacherConfig):
                 reference_batch_size=4096,
                 warmup_epochs=40,
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge
@@ -13,6 +13,9 @@ from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_simclr.common.options import fit_queue, linear_lars, linear_sgd, transformer_adamw
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 _PAPER_QUEUE = 98_304
 
@@ -71,9 +74,10 @@ class NNCLRConfig(MethodConfig):
         metadata={"help": "width of the predictor's hidden layer"},
     )
 
-    def resolve(self, facts: RunFacts) -> NNCLRConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the queue's size."""
-        return evolve(self, queue_size=fit_queue(self.queue_size, facts, _PAPER_QUEUE))
+        size = fit_queue(self.queue_size, facts, _PAPER_QUEUE)
+        return evolve(super().resolve(facts), queue_size=size)
 
     @classmethod
     def default_transform(cls) -> TransformArgs:
@@ -89,5 +93,4 @@ class NNCLRConfig(MethodConfig):
             return linear_sgd(0.1)
         if name == "adamw":
             return transformer_adamw()
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

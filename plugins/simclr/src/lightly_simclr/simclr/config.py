@@ -66,5 +66,4 @@ class SimCLRConfig(MethodConfig):
             return linear_lars(0.3)
         if name == "adamw":
             return transformer_adamw()
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

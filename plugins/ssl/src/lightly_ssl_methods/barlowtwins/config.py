@@ -60,5 +60,4 @@ class BarlowTwinsConfig(JointConfig):
         """Return learning rate and decay for the optimizer called `name`."""
         if name == "lars":
             return linear_lars(0.2, weight_decay=1.5e-6)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return JointConfig.default_optimizer(name)
+        return super().default_optimizer(name)

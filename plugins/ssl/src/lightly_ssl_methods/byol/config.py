@@ -59,5 +59,4 @@ class BYOLConfig(TeacherConfig):
             return SGDArgs(lr=0.12, momentum=0.9, weight_decay=5e-4, warmup_epochs=0.0)
         if name == "adamw":  # for transformers, which the paper does not try
             return paper_adamw(2e-3, 4096, weight_decay=0.05, warmup_epochs=10.0)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return TeacherConfig.default_optimizer(name)
+        return super().default_optimizer(name)

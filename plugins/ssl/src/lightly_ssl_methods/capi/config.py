@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import and_, ge, gt, lt, optional
 
 from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
+from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.options import crop_and_flip, paper_adamw
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 #: Largest dataset for each number of clusters; the last one is the paper's.
 _NUM_CLUSTERS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 500_000: 8192}
@@ -103,16 +106,15 @@ class CAPIConfig(TeacherConfig):
         if isinstance(value, int) and value < 2:
             raise ValueError(f"'num_clusters' must be >= 2 or 'auto', got {value}")
 
-    def resolve(self, facts: RunFacts) -> CAPIConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace momentum, clusters and share."""
-        resolved = TeacherConfig.resolve(self, facts)
-        assert isinstance(resolved, CAPIConfig)
         clusters, share = self.num_clusters, self.predicted_share
         if clusters == "auto":
             fitting = (n for most, n in _NUM_CLUSTERS.items() if facts.dataset_size <= most)
             clusters = next(fitting, _MOST_CLUSTERS)
         if share == "auto":
             share = min(1.0, max(_PAPER_SHARE, _SMALL_BATCH / facts.effective_batch_size))
+        resolved = super().resolve(facts)
         return evolve(resolved, num_clusters=clusters, predicted_share=share)
 
     @classmethod
@@ -125,5 +127,4 @@ class CAPIConfig(TeacherConfig):
         """Return learning rate and decay for the optimizer called `name`."""
         if name == "adamw":
             return paper_adamw(1e-3, 16_384, weight_decay=0.1, betas=(0.9, 0.95), warmup_epochs=10)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

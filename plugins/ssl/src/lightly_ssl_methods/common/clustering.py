@@ -91,5 +91,4 @@ class ClusteringConfig(MethodConfig):
             return AdamWArgs(
                 lr=5e-4, lr_scale_method="sqrt", reference_batch_size=256, weight_decay=0.05
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

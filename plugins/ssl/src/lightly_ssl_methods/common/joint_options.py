@@ -56,7 +56,7 @@ class JointConfig(MethodConfig):
         """Return learning rate and decay for the optimizer called `name`."""
         if name == "adamw":
             return transformer_adamw()
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
 
 def transformer_adamw() -> AdamWArgs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import define, evolve, field
 from attrs.validators import ge
@@ -10,6 +10,9 @@ from attrs.validators import ge
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard, RunFacts
 from lightly_ssl_methods.common.clustering import ClusteringConfig, auto_clusters
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 
 @define(frozen=True, kw_only=True)
@@ -45,8 +48,9 @@ class DeepClusterV2Config(ClusteringConfig):
         },
     )
 
-    def resolve(self, facts: RunFacts) -> DeepClusterV2Config:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the number of prototypes."""
+        resolved = super().resolve(facts)
         if self.num_prototypes != "auto":
-            return self
-        return evolve(self, num_prototypes=auto_clusters(facts.dataset_size, 10))
+            return resolved
+        return evolve(resolved, num_prototypes=auto_clusters(facts.dataset_size, 10))

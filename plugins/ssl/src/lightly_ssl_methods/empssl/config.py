@@ -91,5 +91,4 @@ class EMPSSLConfig(JointConfig):
                 warmup_epochs=0,
                 final_lr_fraction=0.0,
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return JointConfig.default_optimizer(name)
+        return super().default_optimizer(name)

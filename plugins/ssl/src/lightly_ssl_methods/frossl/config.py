@@ -58,5 +58,4 @@ class FroSSLConfig(JointConfig):
                 trust_coefficient=0.02,
                 clip=True,
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return JointConfig.default_optimizer(name)
+        return super().default_optimizer(name)

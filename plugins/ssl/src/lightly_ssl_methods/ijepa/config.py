@@ -7,7 +7,7 @@ from typing import ClassVar
 from attrs import define, field
 from attrs.validators import and_, ge, gt, lt
 
-from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
@@ -78,5 +78,4 @@ class IJEPAConfig(TeacherConfig):
             return paper_adamw(
                 1e-3, 2048, weight_decay=0.04, weight_decay_end=0.4, warmup_epochs=40
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

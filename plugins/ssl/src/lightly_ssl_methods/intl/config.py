@@ -69,5 +69,4 @@ class INTLConfig(JointConfig):
                 reference_batch_size=256,
                 warmup_epochs=2,
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return JointConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -71,8 +71,7 @@ class LeJEPAConfig(MethodConfig):
         """Return the values for transformers; the paper's weight decay of ResNets is 5e-4."""
         if name == "adamw":
             return paper_adamw(5e-4, 256, weight_decay=0.05, warmup_epochs=1)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
 
 def equal_views(*, num_global: int) -> MultiCropTransformArgs:

@@ -68,5 +68,4 @@ class MAEConfig(MethodConfig):
         """Return learning rate and decay for the optimizer called `name`."""
         if name == "adamw":  # 2.4e-3 is the paper's 1.5e-4 for 256 images at its batch of 4096
             return paper_adamw(2.4e-3, 4096, weight_decay=0.05, betas=(0.9, 0.95), warmup_epochs=40)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

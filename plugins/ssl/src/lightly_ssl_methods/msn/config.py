@@ -15,7 +15,7 @@ from lightly_core.config.augmentations import (
     RandomResizeArgs,
 )
 from lightly_core.config.checks import below_one, not_negative, positive
-from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
@@ -116,5 +116,4 @@ class MSNConfig(TeacherConfig):
             return paper_adamw(
                 1e-3, 1024, weight_decay=0.04, weight_decay_end=0.4, warmup_epochs=15
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -90,5 +90,4 @@ class ReSAConfig(TeacherConfig):
             return SGDArgs(lr=0.5, momentum=0.9, weight_decay=1e-5, warmup_epochs=2.0)
         if name == "adamw":  # the paper's for ViT-S and 300 epochs
             return paper_adamw(2e-3, 1024, weight_decay=0.1, warmup_epochs=40.0)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return TeacherConfig.default_optimizer(name)
+        return super().default_optimizer(name)

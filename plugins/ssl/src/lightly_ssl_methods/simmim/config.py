@@ -55,5 +55,4 @@ class SimMIMConfig(MethodConfig):
         """Return learning rate and decay for the optimizer called `name`."""
         if name == "adamw":  # 4e-4 is the paper's 1e-4 for 512 images at its batch of 2048
             return paper_adamw(4e-4, 2048, weight_decay=0.05, warmup_epochs=10)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -65,5 +65,4 @@ class SimSiamConfig(MethodConfig):
             )
         if name == "adamw":  # for transformers, which the paper does not try
             return paper_adamw(5e-4, 256, weight_decay=0.05, warmup_epochs=10.0)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge
 
 from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs
 from lightly_core.config.checks import auto_or, positive, share
-from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
+from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_ssl_methods.common.clustering import auto_clusters
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 _BANK_SIZE = 10_000
 
@@ -109,16 +112,13 @@ class SMoGConfig(TeacherConfig):
             return AdamWArgs(
                 lr=5e-4, lr_scale_method="sqrt", reference_batch_size=256, weight_decay=0.05
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)
 
-    def resolve(self, facts: RunFacts) -> SMoGConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace the momentum, and what depends on the number of images."""
         groups, bank = self.num_groups, self.bank_size
         if groups == "auto":
             groups = auto_clusters(facts.dataset_size, 100)
         if bank == "auto":
             bank = max(groups, min(_BANK_SIZE, facts.dataset_size))
-        resolved = TeacherConfig.resolve(evolve(self, num_groups=groups, bank_size=bank), facts)
-        assert isinstance(resolved, SMoGConfig)
-        return resolved
+        return evolve(super().resolve(facts), num_groups=groups, bank_size=bank)

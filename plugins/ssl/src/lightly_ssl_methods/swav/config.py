@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge
@@ -11,6 +11,9 @@ from lightly_core.config.checks import auto_or, positive
 from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.parts.schedules import capped_warmup
 from lightly_ssl_methods.common.clustering import ClusteringConfig, auto_clusters
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing only since Python 3.11
 
 # Most of a run in which prototypes stand still, and in which a queue is not used yet.
 _FREEZE_SHARE, _QUEUE_SHARE = 0.05, 0.1
@@ -69,7 +72,7 @@ class SwAVConfig(ClusteringConfig):
         },
     )
 
-    def resolve(self, facts: RunFacts) -> SwAVConfig:
+    def resolve(self, facts: RunFacts) -> Self:
         """Replace what depends on the number of images and on the length of the run."""
         prototypes, freeze = self.num_prototypes, self.freeze_prototypes_steps
         size, start = self.queue_size, self.queue_start
@@ -83,7 +86,7 @@ class SwAVConfig(ClusteringConfig):
         if start == "auto":
             start = capped_warmup(_QUEUE_EPOCHS * epoch, total, _QUEUE_SHARE)
         return evolve(
-            self,
+            super().resolve(facts),
             num_prototypes=prototypes,
             freeze_prototypes_steps=freeze,
             queue_size=size,

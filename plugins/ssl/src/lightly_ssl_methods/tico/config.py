@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from attrs import define, field
 
 from lightly_core.config.checks import below_one, not_negative
-from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
@@ -71,5 +71,4 @@ class TiCoConfig(TeacherConfig):
             return linear_lars(0.2, weight_decay=1.5e-6)
         if name == "adamw":
             return transformer_adamw()
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

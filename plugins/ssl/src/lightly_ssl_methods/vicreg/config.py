@@ -76,5 +76,4 @@ class VICRegConfig(JointConfig):
                 lr_scale_method="sqrt",
                 reference_batch_size=512,
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return JointConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -8,7 +8,7 @@ from attrs import define, field
 from attrs.validators import ge
 
 from lightly_core.config.checks import not_negative, share
-from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.options import paper_adamw
@@ -75,5 +75,4 @@ class VISRegConfig(LeJEPAConfig):
         if name == "adamw":
             # The published command has 16 images on each of 8 GPUs.
             return paper_adamw(9e-4, 128, weight_decay=0.05, warmup_epochs=5)
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return MethodConfig.default_optimizer(name)
+        return super().default_optimizer(name)

@@ -74,5 +74,4 @@ class WMSEConfig(JointConfig):
                 reference_batch_size=512,
                 warmup_epochs=1,
             )
-        # Not super(): attrs makes a new class for slots, which the zero-argument form misses.
-        return JointConfig.default_optimizer(name)
+        return super().default_optimizer(name)

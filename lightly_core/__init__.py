@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from lightly_core.version import __version__ as __version__
+
 if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.api import EmbedResult as EmbedResult
     from lightly_core.api import EvaluationResult as EvaluationResult
@@ -36,8 +38,6 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.protocols import Method as Method
     from lightly_core.protocols import ModelLibrary as ModelLibrary
     from lightly_core.protocols import ModelWrapper as ModelWrapper
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Catalog": "lightly_core.plugins.catalog",

@@ -26,6 +26,7 @@ from lightly_core.benchmarking.measured import read_curves
 from lightly_core.engine.rank import is_first_process
 from lightly_core.engine.result import RunResult
 from lightly_core.errors import LightlyError, RunError, RunInterrupted
+from lightly_core.version import __version__
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -187,7 +188,7 @@ def _finish(job: dict[str, Any], folder: state.RowFolder) -> None:
     evaluation = state.read(folder.evaluation) if job["evaluate"] is not None else None
     content = {
         **state.read(folder.settings),
-        "versions": {"lightly_core": lightly_core.__version__},
+        "versions": {"lightly_core": __version__},
         "trained": state.read(folder.trained),
         "evaluation": evaluation["results"] if evaluation is not None else [],
     }

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_command(arguments: list[str]) -> int:
     options, rest = _parse_globals(arguments)
     if options.version:
-        from lightly_core import __version__
+        from lightly_core.version import __version__
 
         print(f"lightly-core {__version__}")
         return 0

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from lightly_core import __version__
 from lightly_core.download.urls import RemoteFile
 from lightly_core.errors import ConfigError
+from lightly_core.version import __version__
 
 log = logging.getLogger(__name__)
 

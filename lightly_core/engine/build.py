@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from torch import nn
 
-import lightly_core
 from lightly_core.abilities import ActivationCheckpointing, require_ability
 from lightly_core.config.fields import plain as as_data
 from lightly_core.config.load import Settings
@@ -29,6 +28,7 @@ from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_target
 from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext, Transform
+from lightly_core.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
     transform = settings.transform_record
     precision = str(settings.run.precision)
     return {
-        "lightly_core": lightly_core.__version__,
+        "lightly_core": __version__,
         "images": fingerprint(source),
         "seed": settings.run.seed,
         "view_period": period,
@@ -151,7 +151,7 @@ def metadata(settings: Settings) -> dict[str, str]:
     run = settings.run
     normalize = settings.transform.normalize
     return {
-        "lightly_core": lightly_core.__version__,
+        "lightly_core": __version__,
         "model": str(run.model),
         "method": settings.method_record.name,
         "image_size": "x".join(str(side) for side in settings.transform.size),

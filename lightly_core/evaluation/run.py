@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from lightly_core import __version__
 from lightly_core.config.evaluate import EvaluateConfig
 from lightly_core.evaluation.backbone import Backbone, open_backbone
 from lightly_core.evaluation.finetune import measure_finetuned
@@ -25,6 +24,7 @@ from lightly_core.evaluation.request import output_path
 from lightly_core.evaluation.results import EvaluationResult, write_results
 from lightly_core.evaluation.task import Task, open_task
 from lightly_core.plugins.catalog import Catalog
+from lightly_core.version import __version__
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from lightly_core import __version__
 from lightly_core.atomic import atomic_path
 from lightly_core.models.custom import CustomWrapper
 from lightly_core.models.embedding import EmbeddingWrapper
 from lightly_core.models.wrapping import BuiltModel
 from lightly_core.parts.state import portable_state_dict
 from lightly_core.protocols import ModelWrapper
+from lightly_core.version import __version__
 
 
 def export_model(

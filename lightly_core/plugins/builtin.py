@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from lightly_core.plugins.catalog import CORE, Catalog
+from lightly_core.version import __version__
 
 
 def register_builtin(catalog: Catalog) -> None:
     """Add the loggers that need no plugin."""
-    from lightly_core import __version__
-
     with catalog.registering(
         plugin="core", distribution=CORE, version=__version__, root="lightly_core"
     ):

@@ -10,13 +10,13 @@ from types import ModuleType
 
 import pluggy
 
-from lightly_core import __version__
 from lightly_core.errors import LightlyError, PluginError
 from lightly_core.plugins import hookspecs
 from lightly_core.plugins.builtin import register_builtin
 from lightly_core.plugins.catalog import Catalog, PluginStatus, named
 from lightly_core.plugins.finding import FoundPlugin, find_plugins, incompatibility
 from lightly_core.plugins.records import State
+from lightly_core.version import __version__
 
 __all__ = ["PluginStatus", "Plugins", "configure", "discover", "get_plugins"]
 

@@ -6,6 +6,7 @@ import torch
 
 from lightly_core.errors import ConfigError
 from lightly_core.optim.build import build_optimizer
+from lightly_core.parts.contrast import contrast_views
 from lightly_core.protocols import Batch
 from lightly_simclr.simclr.config import SimCLRConfig
 from lightly_simclr.simclr.loss import nt_xent
@@ -37,7 +38,14 @@ def test_a_step_is_nt_xent_of_the_two_projected_views(wrapper, context, batch):
     method.eval()  # batch norm of the backbone then treats each image alone
     result = method.training_step(batch, step=0)
     first, second = (method.projector(wrapper(view)) for view in batch.views)
-    torch.testing.assert_close(result.loss, nt_xent(first, second, 0.3))
+    expected = nt_xent(*contrast_views(first, second, 0.3))
+    torch.testing.assert_close(result.loss, expected)
+
+
+def test_the_loss_is_computed_by_nt_xent(wrapper, context, batch, monkeypatch):
+    mine = torch.tensor(5.0)
+    monkeypatch.setattr("lightly_simclr.simclr.method.nt_xent", lambda logits, pair: mine)
+    assert SimCLR(SimCLRConfig(**SMALL), wrapper, context).training_step(batch, 0).loss is mine
 
 
 def test_both_views_share_the_statistics_of_batch_norm(wrapper, context, batch):

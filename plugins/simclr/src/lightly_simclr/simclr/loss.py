@@ -1,6 +1,6 @@
 """NT-Xent, the normalised and temperature-scaled cross-entropy of SimCLR.
 
-B images on this process, W processes, P channels of the projection.
+B images on this process, W processes.
 """
 
 from __future__ import annotations
@@ -8,10 +8,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.parts.contrast import contrast_views
 
-
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def nt_xent(logits: Tensor, pair: Tensor) -> Tensor:
     """Cross-entropy of finding an image's other view among all views in the batch.
 
     For each of the 2B rows of this process, the 2BW - 1 other rows of all processes are candidates
@@ -19,15 +17,16 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
         loss = mean over i of -log(exp(s[i, pair(i)]) / sum over k != i of exp(s[i, k]))
 
-    where s is the cosine similarity divided by the temperature. Averaging the gradients over
-    processes gives the gradient of one large batch. https://arxiv.org/abs/2002.05709
+    where s is the cosine similarity divided by the temperature, which
+    `lightly_core.parts.contrast.contrast_views` computes from the projections. Averaging the
+    gradients over processes gives the gradient of one large batch.
+    https://arxiv.org/abs/2002.05709, equation 1.
 
     Args:
-        first: Projections of the first views, (B, P). Any length, normalised here.
-        second: Projections of the second views, (B, P), row i from the same image.
-        temperature: Divisor of the cosine similarities, > 0.
+        logits: s, (2B, 2BW), -inf where a row meets itself.
+        pair: For each row the column of its other view, (2B,).
 
     Returns:
-        Scalar in nats, at least float32; log(2BW - 1) when all projections are equal.
+        Scalar in nats; log(2BW - 1) when all projections are equal.
     """
-    return F.cross_entropy(*contrast_views(first, second, temperature))
+    return F.cross_entropy(logits, pair)

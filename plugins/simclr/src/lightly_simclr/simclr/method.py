@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.methods.inputs import check_batch, pooled_features
@@ -12,6 +11,7 @@ from lightly_core.parts.heads import mlp
 from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_simclr.common.views import two_views
 from lightly_simclr.simclr.config import SimCLRConfig
+from lightly_simclr.simclr.loss import nt_xent
 
 
 class SimCLR(Method):
@@ -66,4 +66,4 @@ class SimCLR(Method):
 
     def loss(self, logits: Tensor, pair: Tensor) -> Tensor:
         """Return NT-Xent of what `contrast_views` returned."""
-        return F.cross_entropy(logits, pair)
+        return nt_xent(logits, pair)

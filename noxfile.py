@@ -8,7 +8,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-CODE = ("lightly_core", "plugins", "tests", "examples", "noxfile.py")
+CODE = ("lightly_core", "plugins", "tests", "examples", "tools", "noxfile.py")
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
 TEST_TOOLS = (
     *("pytest", "pytest-xdist", "import-linter"),
@@ -31,20 +31,42 @@ def install(session: nox.Session, *tools: str) -> None:
     session.install("-r", "requirements.txt", *tools, env={"UV_COMPILE_BYTECODE": "1"})
 
 
+# Each circle holds the tests of the one before it. The markers are explained in pyproject.toml.
+SECOND_CIRCLE = "slow or families or processes"
+
+
+def run_pytest(session: nox.Session, marker: str, *options: str) -> None:
+    """Run the tests that have a marker; with ``--changed`` those that a change touches.
+
+    What a test touches is recorded by testmon, at the first run and then at each run. It sees
+    Python code that runs in the tests' own process, and no other files.
+    """
+    chosen = [option for option in session.posargs if option != "--changed"]
+    if len(chosen) < len(session.posargs):
+        chosen.append("--testmon")
+        session.install("pytest-testmon>=2.2")
+    install(session, *TEST_TOOLS)
+    command = ("pytest", "-n", "2", "--dist", "worksteal", "-m", marker, *options, *chosen)
+    session.run(*command, env=ENVIRONMENT)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The fast suite: everything that takes seconds."""
-    install(session, *TEST_TOOLS)
-    session.run(
-        "pytest", "-n", "2", "-m", "not slow and not gpu", *session.posargs, env=ENVIRONMENT
-    )
+    """First circle: every room in seconds, without model families."""
+    run_pytest(session, f"not ({SECOND_CIRCLE} or gpu)")
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The tests that take minutes: every model family, several processes."""
-    install(session, *TEST_TOOLS)
-    session.run("pytest", "-n", "2", "-m", "slow", *session.posargs, env=ENVIRONMENT)
+    """Second circle: model families, several processes, whether methods learn."""
+    run_pytest(session, f"({SECOND_CIRCLE}) and not gpu")
+
+
+@nox.session(name="all", default=False)
+def all_(session: nox.Session) -> None:
+    """Third circle: everything, with lint, types and docs."""
+    for name in ("lint", "types", "docs-check", "tests", "slow"):
+        session.notify(name)
 
 
 @nox.session
@@ -83,6 +105,14 @@ def docs(session: nox.Session) -> None:
     """Write the generated pages anew."""
     install(session)
     session.run("python", "-m", "lightly_core.config.docs")
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """The fraction of small changes to the product that the tests catch, by room."""
+    install(session, *TEST_TOOLS, "cosmic-ray>=8.7", "pytest-cov>=5", "coverage>=7.6")
+    folder = session.cache_dir / "mutants"
+    session.run("python", "-m", "tools.mutants", "--folder", str(folder), *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,124 @@
+"""Which test executes which lines, from one run of the tests under coverage.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from attrs import define
+from coverage import CoverageData
+
+from tools.mutants.places import Place
+
+_OUTCOMES = "outcomes.json"
+_COVERAGE = "coverage.sqlite"
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """Return an environment in which Python takes the product's packages from a tree."""
+    folders = [tree, *sorted(tree.glob("plugins/*/src")), Path(__file__).parents[2]]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def measure(tree: Path, folder: Path, marker: str) -> None:
+    """Run the tests of a tree once and store what they cover.
+
+    Args:
+        tree: A tree of the product.
+        folder: Where the files of the map are written.
+        marker: The tests, in the language of ``pytest -m``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "pytest", "-n", "2", "-m", marker, "-p", "no:cacheprovider"),
+        *("-p", "tools.mutants.coverage_map", f"--cov={tree / 'lightly_core'}"),
+        *(f"--cov={path}" for path in sorted(tree.glob("plugins/*/src"))),
+        *("--cov-context=test", "--cov-report=", "--no-cov-on-fail"),
+    ]
+    names = {"COVERAGE_FILE": folder / _COVERAGE, "MUTANTS_OUTCOMES": folder / _OUTCOMES}
+    values = environment(tree) | {name: str(path) for name, path in names.items()}
+    subprocess.run(command, cwd=tree, env=values, check=False)
+
+
+class _Recorder:
+    """Stores how long each test took and whether it passed."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.passed: dict[str, bool] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+        bad = report.failed or (report.skipped and not hasattr(report, "wasxfail"))
+        self.passed[report.nodeid] = self.passed.get(report.nodeid, True) and not bad
+
+    def pytest_sessionfinish(self) -> None:
+        found = {name: self.seconds[name] for name, passed in self.passed.items() if passed}
+        Path(self.file).write_text(json.dumps(found))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the recorder where `measure` asks for it."""
+    file = os.environ.get("MUTANTS_OUTCOMES")
+    if file and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Recorder(file))
+
+
+@define
+class CoverageMap:
+    """The tests that passed, how long they take, and the lines that they execute."""
+
+    seconds: dict[str, float]
+    data: CoverageData
+    tree: Path
+
+    @classmethod
+    def read(cls, tree: Path, folder: Path) -> CoverageMap:
+        """Read what `measure` wrote."""
+        data = CoverageData(str(folder / _COVERAGE))
+        data.read()
+        return cls(json.loads((folder / _OUTCOMES).read_text()), data, tree)
+
+    def tests_of(self, place: Place) -> list[str]:
+        """Return the tests that run a place, those of its room first, then by their time.
+
+        Lines of a module or of a class run when they are imported. For these, all tests are taken
+        that run any line of the file.
+        """
+        by_line = self.data.contexts_by_lineno(str(self.tree / place.file))
+        lines = [place.line] if place.function else list(by_line)
+        contexts = {context for line in lines for context in by_line.get(line, ())}
+        names = {context.rpartition("|")[0] for context in contexts}
+        own = [name for name in self.seconds if is_own(name, place)]
+        if not names & self.seconds.keys():
+            names = set(own)
+        return sorted(
+            names & self.seconds.keys(),
+            key=lambda name: (not is_own(name, place), self.seconds[name], name),
+        )
+
+
+_TESTS_OF_ROOMS = {
+    "benchmarking": ("tests/benchmark/",),
+    "core": ("tests/",),
+    "data": ("tests/data/", "tests/views/"),
+    "methods": ("tests/methods/", "plugins/dino/tests/", "plugins/ssl/tests/"),
+}
+
+
+def is_own(test: str, place: Place) -> bool:
+    """Tell whether a test lies in the folders of a place's room."""
+    if place.room.startswith("plugins/"):
+        return test.startswith(f"{place.room}/tests/")
+    return test.startswith(_TESTS_OF_ROOMS.get(place.room, (f"tests/{place.room}/",)))

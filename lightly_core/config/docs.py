@@ -131,11 +131,6 @@ def class_help(cls_or_instance: object, prefix: str = "") -> str:
     return "\n".join(lines)
 
 
-def settings_table() -> str:
-    """Return the Markdown table of all settings."""
-    return class_table(RunConfig)
-
-
 def class_table(cls_or_instance: object, prefix: str = "") -> str:
     """Return the Markdown table of an option class; arguments as in `class_help`."""
     lines = ["| Name | Type | Default | Description |", "|---|---|---|---|"]

@@ -106,17 +106,3 @@ def write_json(path: Path, content: object) -> None:
     """Write `content` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> object:
-    """Read a JSON file of the run folder.
-
-    Raises:
-        ConfigError: The file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"'{path}' is missing; this is not a complete run folder") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"'{path}' is damaged: {error}") from None

@@ -58,7 +58,7 @@ def test_other_names_are_shown(toy_config):
 
 
 def test_tables_have_a_row_for_every_setting():
-    rows = docs.settings_table().splitlines()
+    rows = docs.class_table(RunConfig).splitlines()
     assert rows[0] == "| Name | Type | Default | Description |"
     names = [row.split("`")[1] for row in rows[2:]]
     assert [name for name in names if "." not in name] == [

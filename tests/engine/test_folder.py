@@ -3,7 +3,7 @@ import stat
 import pytest
 
 from lightly_core.atomic import atomic_path
-from lightly_core.engine.folder import RUN_FILES, RunFolder, read_json, write_json
+from lightly_core.engine.folder import RUN_FILES, RunFolder, write_json
 from lightly_core.errors import ConfigError
 
 
@@ -68,12 +68,3 @@ def test_written_files_are_readable_like_any_other(tmp_path):
     (tmp_path / "plain").write_text("")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.json", "plain")]
     assert modes[0] == modes[1]
-
-
-@pytest.mark.parametrize("content", [None, "{"])
-def test_a_missing_or_damaged_json_file_is_named(tmp_path, content):
-    path = tmp_path / "config.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ConfigError, match=r"config\.json"):
-        read_json(path)

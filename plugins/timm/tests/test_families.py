@@ -1,15 +1,96 @@
 """Every family of timm, and the list of its models."""
 
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import timm
+import torch
 
 import lightly_timm
-from lightly_timm.coverage import cover, families, smallest_model
+from lightly_core.models.probing import freeze_unused
+from lightly_timm.building import build, without_memory
+from lightly_timm.coverage import families, smallest_model
 from lightly_timm.names import first_line, model_names
+from lightly_timm.wrapper import wrap_timm
 
 MOST_PARAMETERS = 60_000_000
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a model did.
+
+    `sizes` are the image sizes that were tried, `grids` the feature positions at these sizes, and
+    `unused` the parameters that features and pooling do not depend on: the classifier.
+    """
+
+    parameters: int
+    sizes: tuple
+    grids: tuple
+    unused: tuple
+
+
+def cover(name, on_meta=False):
+    """Run a model forward at two image sizes, or the one that it takes, and backward.
+
+    `on_meta` does it without numbers, for models too large for memory. Only shapes are checked
+    then, and which parameters get a gradient.
+    """
+    with without_memory() if on_meta else nullcontext():
+        model, _ = build(name, 3, {})
+    wrapper = wrap_timm(model, 3)
+    sizes = image_sizes(wrapper)
+    batches = [torch.randn(2, 3, *size).to("meta" if on_meta else "cpu") for size in sizes]
+    wrapper.eval()
+    with torch.no_grad():
+        grids = [forward(wrapper, images) for images in batches]
+    if len(sizes) > 1 and wrapper._anatomy.grid is None:
+        assert grids[0][1] < grids[1][1], f"grids {grids} do not grow with the images"
+    unused = backward(wrapper, batches[0])
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Coverage(parameters, tuple(sizes), tuple(grids), tuple(unused))
+
+
+def image_sizes(wrapper):
+    anatomy = wrapper._anatomy
+    if not anatomy.any_size:
+        return [anatomy.size]
+    step = math.lcm(32, *anatomy.multiple)
+    side = -(-128 // step) * step
+    return [(side, side), (side, 2 * side)]
+
+
+def forward(wrapper, images):
+    dim = wrapper.feature_dim()
+    found = wrapper.forward_features(images)
+    pooled = wrapper.forward_pool(found)["pooled_features"]
+    batch, width, rows, columns = found["features"].shape
+    assert (batch, width) == (2, dim)
+    assert pooled.shape == (2, dim, 1, 1)
+    if images.device.type != "meta":
+        assert found["features"].isfinite().all()
+        assert pooled.isfinite().all()
+    if "cls_token" in found:
+        assert found["cls_token"].shape == (2, dim)
+    return rows, columns
+
+
+def backward(wrapper, images):
+    """Take the gradients of one step; return the parameters that nothing depends on."""
+    unused = freeze_unused(wrapper, images.shape[1], (images.shape[-2], images.shape[-1]))
+    wrapper.train()
+    found = wrapper.forward_features(images)
+    outputs = {**found, **wrapper.forward_pool(found)}
+    sums = [(value * torch.randn_like(value)).sum() for value in outputs.values()]
+    torch.stack(sums).sum().backward()
+    trainable = {n: p for n, p in wrapper.named_parameters() if p.requires_grad}
+    assert [name for name, parameter in trainable.items() if parameter.grad is None] == []
+    assert len(trainable) > len(unused)
+    assert sum(parameter.numel() for parameter in trainable.values()) > 0
+    return unused
 
 
 def test_the_list_for_the_command_line_is_that_of_timm():

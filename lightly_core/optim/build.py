@@ -14,7 +14,7 @@ from lightly_core.config.optim import OPTIMIZERS, AdamWArgs, LARSArgs, Optimizer
 from lightly_core.errors import ConfigError
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.optim.lars import LARS
-from lightly_core.optim.schedule import cosine, warmup_cosine
+from lightly_core.parts.schedules import cosine, warmup_cosine
 
 # Where every torch from 2.4 on has fused AdamW and SGD.
 _FUSED_DEVICES = ("cpu", "cuda")

@@ -2,6 +2,9 @@
 
 Steps count from 0; the last of `total` steps is ``total - 1``. All of them keep their last value in
 later steps.
+
+Warm-ups start in two ways. A temperature or a momentum has its first value in step 0, as in the
+papers. A learning rate starts one equal piece above zero, since a step at zero changes no weight.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ def scheduled(
     start: float,
     end: float,
     warmup_steps: int = 0,
-    warmup_start: float = 0.0,
+    warmup_start: float | None = 0.0,
 ) -> float:
     """Rise or fall in a straight line to `start`, then go on to `end`.
 
@@ -53,13 +56,16 @@ def scheduled(
         end: Value of the run's last step; without meaning for ``constant``.
         warmup_steps: Steps of the warm-up, >= 0; those beyond the run are cut, see
             `capped_warmup`.
-        warmup_start: Value of step 0 where there is a warm-up of more than one step.
+        warmup_start: Value of step 0 where there is a warm-up of more than one step; None: step 0
+            has ``start / warmup_steps``, and the others follow in equal pieces.
 
     Raises:
         ValueError: `kind` is another word.
     """
     warmup = min(warmup_steps, total)
     if step < warmup:
+        if warmup_start is None:
+            return start * (step + 1) / warmup
         return linear(step, warmup_start, start, warmup)
     if kind == "constant":
         return start
@@ -68,6 +74,41 @@ def scheduled(
     if kind == "cosine":
         return cosine(step - warmup, start, end, total - warmup)
     raise ValueError(f"expected 'constant', 'linear' or 'cosine', got {kind!r}")
+
+
+def warmup_cosine(
+    step: int, *, warmup_steps: int, total_steps: int, final_fraction: float
+) -> float:
+    """Return the share of the peak learning rate that is used in a step.
+
+    It is `scheduled` with a rise to 1 and half a cosine to `final_fraction`, except for what a
+    learning rate needs:
+
+    - Step 0 of the warm-up has ``1 / warmup_steps`` and not 0, or no weight would change in it.
+    - A warm-up that is longer than the run is not cut: a short run takes the first part of the
+      same rise and does not reach the peak.
+    - A run of a single step uses the peak and not the final value.
+
+    Args:
+        step: Optimizer steps taken so far, >= 0; from `total_steps` on the last value stays.
+        warmup_steps: Steps of the warm-up, >= 0.
+        total_steps: Steps of the run, >= 0.
+        final_fraction: Share of the peak in the last step, in [0, 1].
+
+    Returns:
+        A factor in [0, 1].
+    """
+    if total_steps <= 1:
+        return 1.0
+    return scheduled(
+        max(0, min(step, total_steps - 1)),
+        max(total_steps, warmup_steps),
+        kind="cosine",
+        start=1.0,
+        end=final_fraction,
+        warmup_steps=warmup_steps,
+        warmup_start=None,
+    )
 
 
 def capped_warmup(wanted: int, total: int, share: float) -> int:

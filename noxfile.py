@@ -78,10 +78,23 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and format."""
-    session.install("ruff>=0.12")
+    """Style and format of the code; workflows, issue forms and citation by their schemas."""
+    session.install("ruff>=0.12", "check-jsonschema>=0.36", "zizmor>=1.10")
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
+    files = {
+        "vendor.github-workflows": ".github/workflows/*.yml",
+        "custom.github-workflows-require-timeout": ".github/workflows/*.yml",
+        "vendor.github-issue-forms": ".github/ISSUE_TEMPLATE/*_*.yml",
+        "vendor.github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+        "vendor.dependabot": ".github/dependabot.yml",
+        "vendor.citation-file-format": "CITATION.cff",
+    }
+    for schema, pattern in files.items():
+        found = sorted(map(str, Path().glob(pattern)))
+        session.run("check-jsonschema", "--builtin-schema", schema, *found)
+    # Permissions that are too wide, untrusted text in a shell, tokens that are left behind.
+    session.run("zizmor", "--quiet", "--offline", "--min-severity", "medium", ".github")
 
 
 @nox.session

@@ -1,5 +1,7 @@
 """What a user gets for a mistake: exit code 2, one message that helps, and an untouched disk."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -149,6 +151,15 @@ def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(lightly, tmp_
     assert code == 0
     assert '"total_steps": 2' in output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("seed", "drawn"), [("none", True), ("5", False)])
+def test_a_dry_run_says_whether_its_seed_was_drawn(lightly, seed, drawn):
+    code, output, _ = lightly(f"seed={seed}", flags=["--dry-run"])
+    assert code == 0
+    resolved = json.loads(output)
+    assert resolved["derived"]["seed_drawn"] is drawn
+    assert isinstance(resolved["seed"], int)
 
 
 def test_one_broken_image_does_not_stop_a_run(lightly, images, tmp_path):

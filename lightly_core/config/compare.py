@@ -32,9 +32,8 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name the settings that differ so that a run cannot simply go on.
 
     Not named are settings without influence on the training (`out`, loggers, loaders, callbacks
-    other than `early_stopping`, what in `trainer_args` only watches); where the processes run
-    (`devices`, `num_nodes`, `strategy`) while their number and the accelerator are the same; and
-    the seed if None was asked for both times: the run that goes on takes over the old one.
+    other than `early_stopping`, what in `trainer_args` only watches), and where the processes run
+    (`devices`, `num_nodes`, `strategy`) while their number and the accelerator are the same.
 
     Args:
         old: `Resolved.as_dict()` of the run that was interrupted, perhaps read from JSON.
@@ -48,8 +47,6 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     same_world = was.get("world_size") == now.get("world_size")
     if same_world and old.get("accelerator") == new.get("accelerator"):
         ignored |= _LAYOUT
-    if was.get("seed_drawn") and now.get("seed_drawn"):
-        ignored.add("seed")
     found = list(_changes(_binding(old, ignored), _binding(new, ignored), ""))
     if was.get("dataset_size") != now.get("dataset_size"):
         found.append(f"data: was {was.get('dataset_size')} images, now {now.get('dataset_size')}")

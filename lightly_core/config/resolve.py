@@ -36,8 +36,7 @@ class Resolved:
         settings: Every "auto" is a value; `settings.run` holds the real batch size, `epochs`,
             `devices` as an int or a list of ints, and the seed that is used.
         warnings: What the user should know; the caller logs it, once.
-        seed_drawn: Whether the seed was None and has been drawn for this run. Each process
-            draws its own: the first one's must be handed to the others as `draw_seed`.
+        seed_drawn: Whether ``seed=None`` was asked for, so that the seed is a drawn one.
         dataset_size: Number of images.
         world_size: Number of processes on all nodes.
         local_devices: Number of processes on one node.
@@ -121,7 +120,8 @@ def resolve(
         dataset_size: Number of images.
         val_size: Number of images of `val_data`; None: there are none.
         memory: What a look at the images said of `in_memory`; None: nobody looked.
-        draw_seed: Called where the seed is None.
+        draw_seed: Called where the seed is None; a run that goes on returns its old one here, and
+            processes that share a run the same one.
 
     Raises:
         ConfigError: The settings do not fit the machine, or the batch size not the devices.

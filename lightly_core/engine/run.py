@@ -6,21 +6,19 @@ import json
 import logging
 import os
 import random
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import attrs
 import lightning.pytorch as lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightly_core.config.load import Settings
-from lightly_core.config.resolve import Resolved, resolve
+from lightly_core.config.resolve import Resolved, draw_seed, resolve
 from lightly_core.config.secrets import without_secrets
 from lightly_core.data.decode import smallest_useful_side
 from lightly_core.data.memory import choose_memory
@@ -85,7 +83,6 @@ class Run:
         if problems:
             raise ConfigError("\n".join(problems))
         self.resume = self._find_resume_point(settings)
-        settings = self._with_seed(settings)
         self.source: ImageSource = open_source(
             settings.run.data,
             num_channels=settings.transform.source_channels,
@@ -99,6 +96,7 @@ class Run:
             len(self.source),
             val_size=val_size,
             memory=choose_memory(settings, self.source),
+            draw_seed=self._draw_seed,
         )
         for warning in self.resolved.warnings:
             logger.warning("%s", warning)
@@ -110,17 +108,13 @@ class Run:
             return None
         return find_resume_point(self.folder.last_checkpoint)
 
-    def _with_seed(self, settings: Settings) -> Settings:
-        """Draw the seed where none is wanted; all processes and a resumed run use the same."""
-        if settings.run.seed is not None:
-            return settings
+    def _draw_seed(self) -> int:
+        """Return the seed of ``seed=None``, the same in all processes and after an interruption."""
         if self.resume is not None:
-            seed = self.resume.seed
-        else:
-            drawn = os.environ.get(_SEED_VARIABLE) or str(secrets.randbits(32))
-            os.environ[_SEED_VARIABLE] = drawn
-            seed = int(drawn)
-        return attrs.evolve(settings, run=attrs.evolve(settings.run, seed=seed))
+            return self.resume.seed
+        drawn = os.environ.get(_SEED_VARIABLE) or str(draw_seed())
+        os.environ[_SEED_VARIABLE] = drawn
+        return int(drawn)
 
     # ------------------------------------------------------------------ the run
 
@@ -189,6 +183,8 @@ class Run:
             run.accelerator,
             run.precision,
         )
+        if resolved.seed_drawn:
+            logger.info("The seed was drawn; seed=%s repeats this run", run.seed)
         logger.info("Writing to %s", self.folder.root)
 
     def _train(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> RunResult:

@@ -55,12 +55,13 @@ def test_another_accelerator_is_a_change(resolved):
     assert lines == ["accelerator: was 'cpu', now 'gpu'"]
 
 
-def test_a_seed_that_was_drawn_both_times_is_no_change(resolved):
-    drawn = [resolved("seed=none").as_dict() for _ in range(2)]
-    assert diff(*drawn) == []
-    given = resolved("seed=1").as_dict()
-    drawn_seed = drawn[0]["seed"]
-    assert diff(drawn[0], given) == [f"seed: was {drawn_seed}, now 1"]
+def test_another_seed_is_a_change_and_how_it_came_about_is_none(resolved):
+    drawn = resolved("seed=none").as_dict()
+    seed = drawn["seed"]
+    assert diff(drawn, resolved(f"seed={seed}").as_dict()) == []
+    other = (seed + 1) % 2**32
+    lines = diff(drawn, resolved(f"seed={other}").as_dict())
+    assert lines == [f"seed: was {seed}, now {other}"]
 
 
 def test_other_images_are_a_change(resolved):

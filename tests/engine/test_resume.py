@@ -1,5 +1,6 @@
 """An interrupted run that is resumed takes the same steps as one that was left alone."""
 
+import json
 import os
 import signal
 
@@ -51,9 +52,9 @@ def test_resuming_continues_exactly(
     assert read_metrics(out)[-1]["step"] == stop_after
     resumed = pretrain(**short_run(**changes, trainer_args=plain, resume_interrupted=True))
     if changes.get("seed", 0) is None:
-        import json
-
-        changes = {"seed": json.loads((out / "config.json").read_text())["seed"]}
+        config = json.loads((out / "config.json").read_text())
+        assert config["derived"]["seed_drawn"]
+        changes = {"seed": config["seed"]}
     whole = pretrain(**short_run(**changes, out=tmp_path / "whole"))
     assert comparable(read_metrics(resumed.folder)) == comparable(read_metrics(whole.folder))
     tensors = [torch.load(r.exported[0], weights_only=True) for r in (resumed, whole)]

@@ -92,9 +92,36 @@ def test_promise_02_seed_none_draws_a_new_seed_and_records_it(pretrain, short_ru
     seeds = []
     for name in "ab":
         result = pretrain(**short_run(out=tmp_path / name, seed=None, epochs=1))
-        seeds.append(json.loads((result.folder / "config.json").read_text())["seed"])
+        config = json.loads((result.folder / "config.json").read_text())
+        assert config["derived"]["seed_drawn"] is True
+        text = f"The seed was drawn; seed={config['seed']} repeats this run"
+        assert text in (result.folder / "train.log").read_text()
+        seeds.append(config["seed"])
     assert all(isinstance(seed, int) for seed in seeds)
     assert seeds[0] != seeds[1]
+
+
+def test_a_given_seed_is_not_called_drawn(pretrain, short_run):
+    result = pretrain(**short_run(seed=3, epochs=1))
+    config = json.loads((result.folder / "config.json").read_text())
+    assert (config["seed"], config["derived"]["seed_drawn"]) == (3, False)
+    assert "seed was drawn" not in (result.folder / "train.log").read_text()
+
+
+def test_a_process_uses_the_seed_that_the_one_which_started_it_drew(
+    pretrain, short_run, monkeypatch
+):
+    monkeypatch.setenv("LIGHTLY_DRAWN_SEED", "123")
+    result = pretrain(**short_run(seed=None, epochs=0))
+    assert json.loads((result.folder / "config.json").read_text())["seed"] == 123
+
+
+def test_a_drawn_seed_repeats_the_run(pretrain, short_run, read_metrics, tmp_path):
+    drawn = pretrain(**short_run(out=tmp_path / "drawn", seed=None))
+    seed = json.loads((drawn.folder / "config.json").read_text())["seed"]
+    given = pretrain(**short_run(out=tmp_path / "given", seed=seed))
+    losses = [[line["train_loss"] for line in read_metrics(r.folder)] for r in (drawn, given)]
+    assert losses[0] == losses[1]
 
 
 def test_promise_04_an_exported_file_starts_a_new_run(pretrain, short_run, tmp_path):

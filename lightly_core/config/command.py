@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from lightly_core.config.keyvalue import parse_pairs, read_toml
-from lightly_core.config.merging import Layers, from_python
+from lightly_core.config.merging import Layers
 from lightly_core.config.structure import structure
 from lightly_core.errors import ConfigError
 
@@ -35,15 +34,12 @@ def load_options(
     Raises:
         ConfigError: All that is wrong, one entry of `problems` for each mistake.
     """
-    layers = Layers(
-        {
-            str(config_file): read_toml(config_file) if config_file is not None else {},
-            "command line": parse_pairs(pairs),
-            "Python": from_python(arguments or {}),
-        }
-    )
-    options = structure(layers.merged(cls), cls, path="config")
+    layers = Layers(config_file, pairs, arguments)
+    try:
+        options = structure(layers.merged(cls), cls, path="config")
+    except ConfigError as error:
+        raise ConfigError.of(layers.located(error.problems)) from None
     problems = [problem for check in checks for problem in check(options)]
     if problems:
-        raise ConfigError.of(problems)
+        raise ConfigError.of(layers.located(problems))
     return options

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import attrs
 from attrs import define, evolve
 
 from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.config.fields import aliases, any_of, default_of, settings_fields, value_name
-from lightly_core.config.keyvalue import parse_pairs, read_toml
-from lightly_core.config.merging import Layers, from_python
+from lightly_core.config.merging import Layers
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
 from lightly_core.config.owned_keys import owned_keys
@@ -48,7 +46,6 @@ class Settings:
         logger_records: Where they are, by name.
         model_record: Library of the model; None for an object that the user built.
         model_name: Name of the model in its library; None for an object.
-        origins: Where a value that is no default came from, by dotted name.
     """
 
     run: RunConfig
@@ -63,7 +60,6 @@ class Settings:
     transform_record: Record | None = None
     model_record: Record | None = None
     model_name: str | None = None
-    origins: dict[str, str] = attrs.field(factory=dict)
 
 
 def load_settings(
@@ -90,13 +86,7 @@ def load_settings(
         ConfigError: All that is wrong, one entry of `problems` for each mistake.
         PluginError: The only mistake is a method, model or logger whose plugin cannot be used.
     """
-    layers = Layers(
-        {
-            str(config_file): read_toml(config_file) if config_file is not None else {},
-            "command line": parse_pairs(pairs),
-            "Python": from_python(arguments or {}),
-        }
-    )
+    layers = Layers(config_file, pairs, arguments)
     problems = _Problems()
     method_record, config_cls = _method(catalog, layers, problems)
     optimizer_cls = _optimizer_class(layers, config_cls)
@@ -106,7 +96,7 @@ def load_settings(
     callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
     logger_records, loggers = _loggers(catalog, layers, problems)
     model_record, model_name = _model(catalog, layers, problems)
-    problems.raise_all()
+    problems.raise_all(layers)
     # Without a problem there is nothing that could not be made.
     assert run is not None
     assert method_record is not None
@@ -129,7 +119,6 @@ def load_settings(
         logger_records=logger_records,
         model_record=model_record,
         model_name=model_name,
-        origins=layers.origins(),
     )
 
 
@@ -153,11 +142,16 @@ class _Problems:
             self._lines += [f"{at}: {text}" if at else text for text in texts]
             return None
 
-    def raise_all(self) -> None:
-        if len(self._errors) == 1 == len(self._lines):
-            raise self._errors[0]  # keeps its class, for those who catch it
-        if self._lines:
-            raise ConfigError.of(self._lines)
+    def raise_all(self, layers: Layers) -> None:
+        """Raise what was found, with the file that wrong values are from."""
+        lines = layers.located(self._lines)
+        if len(self._errors) == 1 == len(lines):
+            error = self._errors[0]  # keeps its class, for those who catch it
+            if lines == self._lines:
+                raise error
+            raise type(error)(lines[0]) from error
+        if lines:
+            raise ConfigError.of(lines)
 
 
 # --------------------------------------------------------------------------- run settings

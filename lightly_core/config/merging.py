@@ -4,50 +4,88 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 import attrs
 
 from lightly_core.config.fields import aliases, group_class, settings_fields
+from lightly_core.config.keyvalue import parse_pairs, read_toml
 from lightly_core.config.settings import PythonObject
 
 #: Arguments that reach a library as they are; all others become plain data.
 _AS_GIVEN = ("loader_args", "trainer_args", "model_args")
 #: Arguments that may be an object of any class.
 _OBJECTS = ("accelerator", "data", "model", "strategy", "val_data")
+#: How a problem begins: the setting's full name, and the key in it that is unknown.
+_SETTING = re.compile(r"config(?P<name>(?:\.\w+)*)[^\s:]*(?=: (?:unknown key '(?P<key>\w+)')?)")
 
 
 class Layers:
-    """Settings by where they came from, the weakest first."""
+    """The settings that were given: a file, overruled by pairs, overruled by Python arguments.
 
-    def __init__(self, by_origin: Mapping[str, Mapping[str, Any]]) -> None:
-        self._by_origin = by_origin
+    Args:
+        config_file: A TOML file.
+        pairs: Words of the form ``key=value``.
+        arguments: Python arguments; only those that the caller gave.
+
+    Raises:
+        ConfigError: The file or a pair cannot be read.
+    """
+
+    def __init__(
+        self,
+        config_file: str | None = None,
+        pairs: Sequence[str] = (),
+        arguments: Mapping[str, object] | None = None,
+    ) -> None:
+        self._config_file = config_file
+        self._layers: tuple[Mapping[str, Any], ...] = (
+            read_toml(config_file) if config_file is not None else {},
+            parse_pairs(pairs),
+            from_python(arguments or {}),
+        )
 
     def merged(self, cls: type) -> dict[str, Any]:
         """Return all settings as nested dictionaries."""
         result: dict[str, Any] = {}
-        for layer in self._by_origin.values():
+        for layer in self._layers:
             result = merge(result, layer, cls)
         return result
 
     def merged_group(self, name: str, cls: type | None) -> dict[str, Any]:
         """Return what was given for one group; empty where it is no dictionary."""
         result: dict[str, Any] = {}
-        for layer in self._by_origin.values():
+        for layer in self._layers:
             group = layer.get(name, {})
             # None means the defaults, so it takes back what a weaker layer said.
             result = merge(result, group, cls) if isinstance(group, Mapping) else {}
         return result
 
-    def origins(self) -> dict[str, str]:
-        """Return where each given value came from, by dotted name."""
-        return {
-            name: origin
-            for origin, layer in self._by_origin.items()
-            for name in _dotted_names(layer, "")
-        }
+    def located(self, problems: Iterable[str]) -> list[str]:
+        """Name the file in each problem with a value that is from it.
+
+        Values of the command line and of Python are in the user's sight, those of a file are not.
+
+        Args:
+            problems: Each begins with the setting's name, such as ``config.epochs: ...``.
+
+        Returns:
+            The same, with such beginnings as ``config.epochs (from run.toml): ...``.
+        """
+        return [self._located(problem) for problem in problems]
+
+    def _located(self, problem: str) -> str:
+        found = _SETTING.match(problem)
+        if found is None:
+            return problem
+        keys = [key for key in (*found["name"].split("."), found["key"]) if key]
+        strongest = [number for number, layer in enumerate(self._layers) if _sets(layer, keys)]
+        if strongest[-1:] != [0]:
+            return problem
+        return f"{found[0]} (from {self._config_file}){problem[found.end() :]}"
 
 
 def merge(
@@ -76,12 +114,16 @@ def merge(
     return result
 
 
-def _dotted_names(settings: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _dotted_names(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
+def _sets(settings: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    """Tell whether settings have a value under these keys, or in place of one of their groups."""
+    value: Any = settings
+    for key in keys:
+        if not isinstance(value, Mapping):
+            return True
+        if key not in value:
+            return False
+        value = value[key]
+    return bool(keys)
 
 
 def from_python(arguments: Mapping[str, object]) -> dict[str, object]:

@@ -76,11 +76,6 @@ def test_precedence_is_file_then_pairs_then_python(load, tmp_path):
     assert settings.optimizer == AdamWArgs(lr=0.2, eps=0.1, weight_decay=0.3)
     assert settings.transform.random_flip is None
     assert settings.run.optim_args == {"lr": 0.2, "eps": 0.1, "weight_decay": 0.3}
-    origins = settings.origins
-    assert origins["epochs"] == str(file)
-    assert origins["optim_args.lr"] == "command line"
-    assert origins["seed"] == "Python"
-    assert "num_workers" not in origins
 
 
 def test_none_from_a_stronger_place_takes_a_group_back(load, tmp_path):

@@ -1,0 +1,197 @@
+"""What holds for the repository as a project: one version, complete releases, pages that exist."""
+
+import ast
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from lightly_core.config.keyvalue import read_toml
+from lightly_core.version import __version__
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "lightly_core"
+PROJECTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+EXAMPLE = ROOT / "examples/custom_model_plugin/pyproject.toml"
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+RELEASE = runpy.run_path(str(ROOT / "tools/check_release.py"))
+
+
+def nox_sessions():
+    for node in ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8")).body:
+        for decorator in getattr(node, "decorator_list", ()):
+            text = ast.unparse(decorator)
+            if text.startswith("nox.session"):
+                name = re.search(r"name='([^']+)'", text)
+                yield name[1] if name else node.name
+
+
+# ---------------------------------------------------------------------------- one version
+
+
+def test_every_distribution_takes_its_version_from_the_one_file():
+    for project in PROJECTS:
+        content = read_toml(project)
+        assert "version" not in content["project"], project
+        assert content["project"]["dynamic"] == ["version"], project
+        path = content["tool"]["hatch"]["version"]["path"]
+        assert (project.parent / path).resolve() == CORE / "version.py", project
+
+
+def test_the_core_imports_its_version_from_below():
+    # The package's own __init__ stands above all modules.
+    for file in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "lightly_core":
+                for alias in node.names:
+                    assert alias.name != "__version__", file
+
+
+def test_distributions_require_each_other_in_the_series_of_this_version():
+    major, minor = Version(__version__).release[:2]
+    series = f">={major}.{minor},<{major}.{minor + 1}"
+    names = set(RELEASE["distribution_names"]())
+    found = 0
+    for project in [*PROJECTS, EXAMPLE]:
+        for line in read_toml(project)["project"]["dependencies"]:
+            requirement = Requirement(line)
+            if requirement.name in names:
+                assert requirement.specifier == Requirement(f"x{series}").specifier, project
+                found += 1
+    assert found >= len(PROJECTS)
+
+
+def build(folder, function, target):
+    code = f"import sys, hatchling.build; print(hatchling.build.build_{function}(sys.argv[1]))"
+    command = [sys.executable, "-c", code, target]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return target / done.stdout.split()[-1]
+
+
+def test_a_plugins_source_archive_has_the_version_outside_of_the_repository(tmp_path):
+    archive = build(ROOT / "plugins/torchvision", "sdist", tmp_path)
+    name = f"lightly_torchvision-{__version__}"
+    assert archive.name == f"{name}.tar.gz"
+    shutil.unpack_archive(archive, tmp_path)
+    assert build(tmp_path / name, "wheel", tmp_path).name == f"{name}-py3-none-any.whl"
+
+
+# ---------------------------------------------------------------------------- the release
+
+
+@pytest.fixture
+def release(tmp_path):
+    """A repository of the core and one plugin, and its archives."""
+    (tmp_path / "lightly_core").mkdir()
+    (tmp_path / "lightly_core/version.py").write_text('__version__ = "1.2.3"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.3 - 2030-01-02\n")
+    (tmp_path / "plugins/acme").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "lightly-core"\n')
+    (tmp_path / "plugins/acme/pyproject.toml").write_text('[project]\nname = "lightly-acme"\n')
+    (tmp_path / "dist").mkdir()
+    for name in ("lightly_core", "lightly_acme"):
+        for ending in ("-py3-none-any.whl", ".tar.gz"):
+            (tmp_path / "dist" / f"{name}-1.2.3{ending}").touch()
+    return tmp_path
+
+
+def problems(root, tag="v1.2.3"):
+    return list(RELEASE["problems"](tag, root / "dist", root))
+
+
+def test_a_complete_release_has_no_problem(release):
+    assert problems(release) == []
+
+
+@pytest.mark.parametrize("tag", ["v1.2.4", "1.2.3", "v1.2.3rc1"])
+def test_a_tag_that_is_not_the_version_is_refused(release, tag):
+    (problem,) = problems(release, tag)
+    assert tag in problem
+    assert "1.2.3" in problem
+
+
+@pytest.mark.parametrize("heading", ["## Unreleased", "## 1.2.30 - 2030-01-02"])
+def test_a_version_without_a_section_in_the_changelog_is_refused(release, heading):
+    (release / "CHANGELOG.md").write_text(f"# Changelog\n\n{heading}\n")
+    (problem,) = problems(release)
+    assert "CHANGELOG.md" in problem
+
+
+def test_archives_that_are_missing_or_of_another_version_are_named(release):
+    (release / "dist/lightly_acme-1.2.3.tar.gz").rename(release / "dist/lightly_acme-1.2.2.tar.gz")
+    missing, other = problems(release)
+    assert "no lightly_acme-1.2.3.tar.gz" in missing
+    assert "lightly_acme-1.2.2.tar.gz" in other
+
+
+def test_the_release_has_the_core_and_every_plugin():
+    names = RELEASE["distribution_names"]()
+    assert len(names) == len(PROJECTS) == len(list((ROOT / "plugins").iterdir())) + 1
+    assert names[0] == "lightly-core"
+
+
+def test_the_release_checks_tests_and_compares_before_it_publishes():
+    text = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    jobs = dict(re.findall(r"^  (\w+):\n((?:    .*\n|\n)+)", text, re.MULTILINE))
+    assert "needs: [checks, tests, build]" in jobs["publish"]
+    assert "tools/check_release.py" in jobs["build"]
+    others = [name for name, body in jobs.items() if "id-token: write" in body]
+    assert others == ["publish"]
+
+
+# ---------------------------------------------------------------------------- pages and workflows
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"])
+def test_the_readme_links_to_the_projects_pages(page):
+    assert f"]({page})" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / page).is_file()
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_every_path_on_a_page_exists(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`(\.?[a-z_]+(?:/\w[\w.-]*)+/?|[\w.-]+\.(?:md|py|toml|txt|cff))`", text)
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    in_commands = re.findall(r"(?<![\w/])(?:plugins|tests|examples)/[\w./-]+", text)
+    known = {"plugin.py", "config.py", "release.yml"}  # files of that name are in several folders
+    paths = {*named, *linked, *in_commands} - known
+    assert paths
+    assert sorted(path for path in paths if not (ROOT / path.rstrip("/.")).exists()) == []
+
+
+def test_contributing_names_every_session():
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    assert [name for name in nox_sessions() if f"`nox -s {name}`" not in text] == []
+
+
+def test_continuous_integration_runs_the_readmes_test_command():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = [line for line in readme.splitlines() if line.endswith("nox -s tests")]
+    workflow = (ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8")
+    assert f"run: {command}\n" in workflow
+    for system in ("ubuntu-latest", "macos-latest", "windows-latest"):
+        assert f"os: {system}\n" in workflow
+
+
+def test_workflows_get_no_more_than_reading_by_default():
+    for file in WORKFLOWS:
+        text = file.read_text(encoding="utf-8")
+        assert re.search(r"^permissions:( \{\}|\n  contents: read)\n", text, re.MULTILINE), (
+            file.name
+        )
+
+
+def test_commits_and_continuous_integration_use_the_same_ruff():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    (bound,) = set(re.findall(r'"(ruff[^"]+)"', noxfile) + re.findall(r'"(ruff[^"]+)"', hooks))
+    assert bound.startswith("ruff>=")

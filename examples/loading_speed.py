@@ -11,23 +11,20 @@ training on a CPU. With images on a GPU only "numbers only" is left for the CPU.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
-from lightly_core.config.transform import TransformArgs
-from lightly_core.data.dataset import RawBatch, build_loader, sample_rng
-from lightly_core.data.memory import read_all
-from lightly_core.data.memory_loader import MemoryLoader
-from lightly_core.data.sources import open_source
-from lightly_core.data.views.draws import BatchDraws
-from lightly_core.data.views.two_stage import TwoStageTransform
+if TYPE_CHECKING:
+    from lightly_core.data.dataset import RawBatch
+    from lightly_core.data.memory import ImageMemory
+    from lightly_core.data.views.two_stage import TwoStageTransform
 
 SIDE = 32
 BATCH = 256
@@ -59,6 +56,17 @@ def images_per_second(loader: Iterable[RawBatch], after: Callable[[RawBatch], ob
 
 def measure(folder: Path, ending: str) -> None:
     """Print the rows of one format."""
+    # Only here, so that --help answers at once.
+    import torch
+
+    from lightly_core.config.transform import TransformArgs
+    from lightly_core.data.dataset import build_loader
+    from lightly_core.data.memory import read_all
+    from lightly_core.data.memory_loader import MemoryLoader
+    from lightly_core.data.sources import open_source
+    from lightly_core.data.views.two_stage import TwoStageTransform
+
+    torch.set_num_threads(1)
     source = open_source(str(folder))
     transform = TwoStageTransform(TransformArgs(image_size=SIDE, num_views=2))
     slow = build_loader(
@@ -84,6 +92,15 @@ def measure(folder: Path, ending: str) -> None:
         print(
             f"| {ending} | {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.1f} |"
         )
+    print(f"| {ending} | numbers only | | {draws_per_second(transform, memory):,.0f} | |")
+    print(f"| {ending} | reading once | | {len(source) / seconds:,.0f} | |")
+
+
+def draws_per_second(transform: TwoStageTransform, memory: ImageMemory) -> float:
+    """Return for how many images a second the numbers of both stages are drawn."""
+    from lightly_core.data.dataset import sample_rng
+    from lightly_core.data.views.draws import BatchDraws
+
     draws = BatchDraws(
         transform.specs, memory.image_size, rgb=True, seed=0, make_generator=sample_rng
     )
@@ -91,16 +108,22 @@ def measure(folder: Path, ending: str) -> None:
     start = time.process_time()
     for _ in range(ROUNDS):
         draws.draw(keys)
-    rate = ROUNDS * BATCH / (time.process_time() - start)
-    print(f"| {ending} | numbers only | | {rate:,.0f} | |")
-    print(f"| {ending} | reading once | | {len(source) / seconds:,.0f} | |")
+    return ROUNDS * BATCH / (time.process_time() - start)
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "images", nargs="?", type=int, default=2000, help="pictures of each format (default: 2000)"
+    )
+    count = parser.parse_args().images
     print("| format | images/s | decoded each time | in memory | ratio |\n|---|---|---|---|---|")
     for file_format in ("png", "jpg"):
         with tempfile.TemporaryDirectory() as temporary:
             write_pictures(Path(temporary), count, file_format)
             measure(Path(temporary), file_format)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ lightly-torchvision. Takes a few minutes on one CPU core.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -90,6 +91,9 @@ class Clock(lightning.Callback):
 
 def main() -> None:
     """Run all, and print a Markdown table."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print("| Run | Looks | Time of looks | Time of training | Share |")
     print("|---|---|---|---|---|")
     for name, settings in RUNS:

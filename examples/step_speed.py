@@ -7,16 +7,16 @@ Prints seconds of one forward, backward and SGD step, batch 16, 128 pixels, chan
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
-
-import torch
 
 import lightly_core
 
 
 def seconds_per_step(name: str, *, bf16: bool, steps: int = 5) -> float:
     """Return the mean time of a step after one that warms up."""
+    import torch  # only here, so that --help answers at once
+
     torch.manual_seed(0)
     wrapper = lightly_core.get_wrapped_model(name)
     wrapper.to(memory_format=torch.channels_last)
@@ -34,10 +34,16 @@ def seconds_per_step(name: str, *, bf16: bool, steps: int = 5) -> float:
     return (time.perf_counter() - start) / steps
 
 
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
+def main() -> None:
+    """Print a row of a Markdown table for each model."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="such as torchvision/resnet18")
+    models = parser.parse_args().models
     print("| model | 32-true | bf16-mixed |\n|---|---|---|")
-    for model in sys.argv[1:]:
+    for model in models:
         full, half = (seconds_per_step(model, bf16=bf16) for bf16 in (False, True))
         print(f"| {model} | {full:.3f} s | {half:.3f} s |")
+
+
+if __name__ == "__main__":
+    main()

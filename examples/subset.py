@@ -7,9 +7,9 @@ Files are hard-linked where the disk can, else copied.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
-import sys
 from pathlib import Path
 
 
@@ -27,7 +27,17 @@ def make_subset(source: Path, target: Path, per_class: int) -> int:
     return count
 
 
+def main() -> None:
+    """Make one, and print its size."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("source", type=Path, help="folder with a folder of images for each class")
+    parser.add_argument("target", type=Path, help="folder to make, with the same folders in it")
+    parser.add_argument("images_per_class", type=int)
+    options = parser.parse_args()
+    if options.images_per_class < 1:
+        parser.error(f"expected images_per_class >= 1, got {options.images_per_class}")
+    print(make_subset(options.source, options.target, options.images_per_class), "images")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or not sys.argv[3].isdigit():
-        sys.exit(__doc__)
-    print(make_subset(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])), "images")
+    main()

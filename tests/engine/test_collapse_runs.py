@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from lightly_core.plugins import discovery
 from lightly_core.testing import TinyConv
@@ -93,6 +92,8 @@ class SomeDigits:
     """Some of the digits, without labels."""
 
     def __init__(self, count=512):
+        from sklearn.datasets import load_digits
+
         self.images = [
             Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8)).convert("RGB")
             for image in load_digits().images[:count]

@@ -2,7 +2,6 @@ import json
 import logging
 
 import numpy as np
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightly_core.config.settings import JsonlArgs, TensorBoardArgs
 from lightly_core.engine.loggers.fanout import Fanout
@@ -47,6 +46,8 @@ def test_a_resumed_jsonl_drops_steps_that_are_taken_again_and_cut_lines(tmp_path
 
 
 def test_tensorboard_holds_scalars_and_the_picture(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     logger = TensorBoardLogger(TensorBoardArgs(prefix="x/"), tmp_path, None)
     logger.log_metrics({"train_loss": 0.5}, 7)
     logger.log_image("augmentations", np.zeros((4, 6, 3), np.uint8), 0)
@@ -56,7 +57,5 @@ def test_tensorboard_holds_scalars_and_the_picture(tmp_path):
     events.Reload()
     scalar = events.Scalars("x/train_loss")[0]
     assert (scalar.step, scalar.value) == (7, 0.5)
-    assert (events.Images("augmentations")[0].height, events.Images("augmentations")[0].width) == (
-        4,
-        6,
-    )
+    image = events.Images("augmentations")[0]
+    assert (image.height, image.width) == (4, 6)

@@ -4,24 +4,28 @@ import json
 import os
 import signal
 
-import lightning.pytorch as lightning
 import pytest
 import torch
 
 from lightly_core.errors import ConfigError, RunInterrupted
 
 
-class Stop(lightning.Callback):
-    """Sends Ctrl-C to the process itself in the step with a given number."""
+@pytest.fixture
+def stop_in_step():
+    """Make a callback that sends Ctrl-C to the process itself in the step with a given number."""
+    from lightning.pytorch.callbacks import LambdaCallback
 
-    def __init__(self, step):
-        self.step = step
-        self.sent = False
+    def make(step):
+        sent = []
 
-    def on_train_batch_start(self, trainer, module, batch, batch_index):
-        if trainer.global_step == self.step - 1 and not self.sent:
-            self.sent = True
-            os.kill(os.getpid(), signal.SIGINT)
+        def send(trainer, *_):
+            if trainer.global_step == step - 1 and not sent:
+                sent.append(step)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return LambdaCallback(on_train_batch_start=send)
+
+    return make
 
 
 def comparable(lines):
@@ -42,54 +46,53 @@ def comparable(lines):
     ],
 )
 def test_resuming_continues_exactly(
-    stop_after, changes, pretrain, short_run, read_metrics, tmp_path
+    stop_after, changes, pretrain, short_run, read_metrics, tmp_path, stop_in_step, finished
 ):
-    plain = {"log_every_n_steps": 1}
-    stopping = {"log_every_n_steps": 1, "callbacks": [Stop(stop_after)]}
+    stopping = {"log_every_n_steps": 1, "callbacks": [stop_in_step(stop_after)]}
     with pytest.raises(RunInterrupted, match="resume_interrupted=true"):
         pretrain(**short_run(**changes, trainer_args=stopping))
     out = short_run()["out"]
     assert read_metrics(out)[-1]["step"] == stop_after
-    resumed = pretrain(**short_run(**changes, trainer_args=plain, resume_interrupted=True))
+    resumed = pretrain(**short_run(**changes, resume_interrupted=True))
     if changes.get("seed", 0) is None:
         config = json.loads((out / "config.json").read_text())
         assert config["derived"]["seed_drawn"]
         changes = {"seed": config["seed"]}
-    whole = pretrain(**short_run(**changes, out=tmp_path / "whole"))
+    whole = finished.result
+    if changes:
+        changes = {**changes, "num_workers": 0, "out": tmp_path / "whole"}
+        whole = pretrain(**short_run(**changes))
     assert comparable(read_metrics(resumed.folder)) == comparable(read_metrics(whole.folder))
     tensors = [torch.load(r.exported[0], weights_only=True) for r in (resumed, whole)]
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
 def test_metrics_of_an_interval_that_was_cut_are_not_lost(
-    pretrain, short_run, read_metrics, tmp_path
+    pretrain, short_run, read_metrics, tmp_path, stop_in_step
 ):
     every = {"log_every_n_steps": 3}
     with pytest.raises(RunInterrupted):
-        pretrain(**short_run(epochs=3, trainer_args={**every, "callbacks": [Stop(4)]}))
+        pretrain(**short_run(epochs=3, trainer_args={**every, "callbacks": [stop_in_step(4)]}))
     resumed = pretrain(**short_run(epochs=3, trainer_args=every, resume_interrupted=True))
     whole = pretrain(**short_run(epochs=3, trainer_args=every, out=tmp_path / "whole"))
     losses = [[line["train_loss"] for line in read_metrics(r.folder)] for r in (resumed, whole)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_changed_settings_are_refused_and_named(pretrain, short_run):
-    pretrain(**short_run())
+def test_changed_settings_are_refused_and_named(pretrain, short_run, finished_out):
     changed = short_run(resume_interrupted=True, batch_size=4, optim_args={"lr": 0.1})
     with pytest.raises(ConfigError, match="batch_size") as caught:
         pretrain(**changed)
     assert "optim_args.lr" in str(caught.value)
 
 
-def test_promise_06_resume_alone_works_and_warns(pretrain, short_run):
-    pretrain(**short_run())
+def test_promise_06_resume_alone_works_and_warns(pretrain, short_run, finished_out):
     with pytest.warns(FutureWarning, match="resume_interrupted"):
         pretrain(**short_run(resume=True))
 
 
-def test_resuming_a_finished_run_changes_nothing(pretrain, short_run, read_metrics):
-    first = pretrain(**short_run())
-    lines = read_metrics(first.folder)
+def test_resuming_a_finished_run_changes_nothing(pretrain, short_run, read_metrics, finished_out):
+    lines = read_metrics(finished_out)
     second = pretrain(**short_run(resume_interrupted=True))
     assert read_metrics(second.folder) == lines
 
@@ -100,9 +103,8 @@ def test_nothing_to_resume_is_an_error_not_a_new_run(pretrain, short_run, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_checkpoint_is_named(pretrain, short_run):
-    result = pretrain(**short_run())
-    path = result.folder / "checkpoints/last.ckpt"
+def test_a_damaged_checkpoint_is_named(pretrain, short_run, finished_out):
+    path = finished_out / "checkpoints/last.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ConfigError, match=r"last\.ckpt.*cannot be read"):
         pretrain(**short_run(resume_interrupted=True))

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from lightly_core.errors import ConfigError, DataError, RunError
 
 
-def test_a_run_writes_what_the_design_promises(pretrain, short_run, read_metrics):
-    result = pretrain(**short_run())
+def test_a_run_writes_what_the_design_promises(finished, read_metrics):
+    result = finished.result
     written = {str(p.relative_to(result.folder)) for p in result.folder.rglob("*") if p.is_file()}
     assert written == {
         "config.json",
@@ -48,124 +48,102 @@ def test_the_recorded_configuration_has_no_auto_left(pretrain, short_run):
     assert config["transform_args"]["image_size"] == 16
 
 
-def test_the_network_learns_and_is_exported_as_trained(pretrain, short_run):
-    settings = short_run()
-    body = settings["model"].get_model()
-    before = {name: tensor.clone() for name, tensor in body.state_dict().items()}
-    result = pretrain(**settings)
-    exported = torch.load(result.folder / "exported_models/exported_last.pt", weights_only=True)
-    assert exported.keys() == before.keys()
-    assert any(not torch.equal(exported[name], before[name]) for name in before)
-    assert all(torch.equal(exported[name], body.state_dict()[name]) for name in before)
-    assert load_file(result.folder / "exported_models/exported_last.safetensors")
+def test_the_network_learns_and_is_exported_as_trained(finished):
+    for file in finished.result.exported:
+        load = load_file if file.suffix == ".safetensors" else torch.load
+        exported = load(file)
+        assert exported.keys() == finished.before.keys()
+        assert all(torch.equal(exported[name], finished.after[name]) for name in exported)
+    assert any(not torch.equal(finished.after[name], finished.before[name]) for name in exported)
 
 
-def test_checkpoints_load_without_unpickling_code(pretrain, short_run):
-    result = pretrain(**short_run())
-    checkpoint = torch.load(result.folder / "checkpoints/last.ckpt", weights_only=True)
+def test_checkpoints_load_without_unpickling_code(finished):
+    file = finished.result.folder / "checkpoints/last.ckpt"
+    checkpoint = torch.load(file, weights_only=True)
     assert checkpoint["lightly"]["exported_prefix"] == "method.model."
     assert json.loads(checkpoint["lightly"]["config"])["epochs"] == 2
 
 
+def losses(read_metrics, result):
+    return [line["train_loss"] for line in read_metrics(result.folder)]
+
+
 def test_the_same_seed_gives_the_same_losses_and_another_does_not(
-    pretrain, short_run, read_metrics, tmp_path
+    pretrain, short_run, read_metrics, tmp_path, finished
 ):
-    losses = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        result = pretrain(**short_run(out=tmp_path / name, seed=seed))
-        losses.append([line["train_loss"] for line in read_metrics(result.folder)])
-    assert losses[0] == losses[1]
-    assert losses[0] != losses[2]
+    same, other = (
+        losses(read_metrics, pretrain(**short_run(out=tmp_path / str(seed), seed=seed)))
+        for seed in (0, 1)
+    )
+    assert same == losses(read_metrics, finished.result)
+    assert same != other
 
 
 def test_worker_processes_do_not_change_the_losses(pretrain, short_run, read_metrics, tmp_path):
-    losses = []
-    for workers in (0, 2):
-        result = pretrain(
-            **short_run(out=tmp_path / str(workers), num_workers=workers, in_memory=False)
-        )
-        losses.append([line["train_loss"] for line in read_metrics(result.folder)])
-    assert losses[0] == losses[1]
+    one, other = (
+        pretrain(**short_run(out=tmp_path / str(workers), num_workers=workers, in_memory=False))
+        for workers in (0, 2)
+    )
+    assert losses(read_metrics, one) == losses(read_metrics, other)
 
 
-def test_promise_02_seed_none_draws_a_new_seed_and_records_it(pretrain, short_run, tmp_path):
-    seeds = []
-    for name in "ab":
-        result = pretrain(**short_run(out=tmp_path / name, seed=None, epochs=1))
-        config = json.loads((result.folder / "config.json").read_text())
-        assert config["derived"]["seed_drawn"] is True
-        text = f"The seed was drawn; seed={config['seed']} repeats this run"
-        assert text in (result.folder / "train.log").read_text()
-        seeds.append(config["seed"])
-    assert all(isinstance(seed, int) for seed in seeds)
-    assert seeds[0] != seeds[1]
-
-
-def test_a_given_seed_is_not_called_drawn(pretrain, short_run):
-    result = pretrain(**short_run(seed=3, epochs=1))
-    config = json.loads((result.folder / "config.json").read_text())
-    assert (config["seed"], config["derived"]["seed_drawn"]) == (3, False)
-    assert "seed was drawn" not in (result.folder / "train.log").read_text()
-
-
-def test_a_process_uses_the_seed_that_the_one_which_started_it_drew(
-    pretrain, short_run, monkeypatch
+def test_promise_02_seed_none_draws_a_new_seed_which_repeats_the_run(
+    pretrain, short_run, read_metrics, tmp_path
 ):
-    monkeypatch.setenv("LIGHTLY_DRAWN_SEED", "123")
-    result = pretrain(**short_run(seed=None, epochs=0))
-    assert json.loads((result.folder / "config.json").read_text())["seed"] == 123
+    results, configs, logs = [], [], []
+
+    def run(seed):
+        out = tmp_path / str(len(results))
+        results.append(pretrain(**short_run(out=out, seed=seed, epochs=1)))
+        configs.append(json.loads((out / "config.json").read_text()))
+        logs.append((out / "train.log").read_text())
+
+    run(None)
+    run(None)
+    run(configs[0]["seed"])
+    assert [config["derived"]["seed_drawn"] for config in configs] == [True, True, False]
+    assert all(isinstance(config["seed"], int) for config in configs)
+    assert configs[0]["seed"] != configs[1]["seed"]
+    for config, text in zip(configs[:2], logs, strict=False):
+        assert f"The seed was drawn; seed={config['seed']} repeats" in text
+    assert "seed was drawn" not in logs[2]
+    assert losses(read_metrics, results[0]) == losses(read_metrics, results[2])
 
 
-def test_a_drawn_seed_repeats_the_run(pretrain, short_run, read_metrics, tmp_path):
-    drawn = pretrain(**short_run(out=tmp_path / "drawn", seed=None))
-    seed = json.loads((drawn.folder / "config.json").read_text())["seed"]
-    given = pretrain(**short_run(out=tmp_path / "given", seed=seed))
-    losses = [[line["train_loss"] for line in read_metrics(r.folder)] for r in (drawn, given)]
-    assert losses[0] == losses[1]
+def test_promise_04_an_exported_file_starts_a_new_run(pretrain, short_run, finished):
+    settings = short_run(epochs=0, checkpoint=finished.result.exported[0])
+    weights = torch.load(pretrain(**settings).exported[0], weights_only=True)
+    assert all(torch.equal(weights[name], finished.after[name]) for name in weights)
 
 
-def test_promise_04_an_exported_file_starts_a_new_run(pretrain, short_run, tmp_path):
-    first = pretrain(**short_run())
-    settings = short_run(out=tmp_path / "two", epochs=0, checkpoint=first.exported[0])
-    second = pretrain(**settings)
-    tensors = [torch.load(result.exported[0], weights_only=True) for result in (first, second)]
-    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
-
-
-def test_promise_05_a_checkpoint_starts_a_run_with_another_head(pretrain, short_run, tmp_path):
-    first = pretrain(**short_run())
+def test_promise_05_a_checkpoint_starts_a_run_with_another_head(pretrain, short_run, finished):
     settings = short_run(
-        out=tmp_path / "two",
         epochs=0,
-        checkpoint=first.folder / "checkpoints/last.ckpt",
+        checkpoint=finished.result.folder / "checkpoints/last.ckpt",
         method_args={"hidden_dim": 16, "output_dim": 8},
     )
-    second = pretrain(**settings)
-    tensors = [torch.load(result.exported[0], weights_only=True) for result in (first, second)]
-    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+    weights = torch.load(pretrain(**settings).exported[0], weights_only=True)
+    assert all(torch.equal(weights[name], finished.after[name]) for name in weights)
 
 
-def test_promise_08_overwrite_starts_metrics_and_log_anew(pretrain, short_run, read_metrics):
-    pretrain(**short_run())
-    (short_run()["out"] / "notes.txt").write_text("mine")
+def test_promise_08_overwrite_starts_metrics_and_log_anew(
+    pretrain, short_run, read_metrics, finished_out
+):
+    (finished_out / "notes.txt").write_text("mine")
     result = pretrain(**short_run(overwrite=True, epochs=1))
+    assert result.folder == finished_out
     assert len(read_metrics(result.folder)) == 3
     assert (result.folder / "train.log").read_text().count("Resolved configuration") == 1
     assert not (result.folder / "checkpoints/epoch=1-step=6.ckpt").exists()
     assert (result.folder / "notes.txt").read_text() == "mine"
 
 
-def test_promise_10_gradient_clipping_through_trainer_args(
-    pretrain, short_run, read_metrics, tmp_path
-):
+def test_promise_10_gradient_clipping_through_trainer_args(pretrain, short_run, finished):
     tiny_clip = {"log_every_n_steps": 1, "gradient_clip_val": 1e-12}
     result = pretrain(**short_run(trainer_args=tiny_clip))
-    free = pretrain(**short_run(out=tmp_path / "free"))
     # With gradients cut to nothing only weight decay moves the weights.
-    clipped, unclipped = (
-        torch.load(r.exported[0], weights_only=True)["0.weight"] for r in (result, free)
-    )
-    start = short_run()["model"].get_model().state_dict()["0.weight"]
+    clipped = torch.load(result.exported[0], weights_only=True)["0.weight"]
+    start, unclipped = finished.before["0.weight"], finished.after["0.weight"]
     assert (clipped - start).norm() < 0.02 * (unclipped - start).norm()
 
 
@@ -180,15 +158,17 @@ def test_gradient_accumulation_takes_fewer_and_larger_steps(pretrain, short_run,
     assert [line["step"] for line in read_metrics(result.folder)] == [1, 2]
 
 
-def test_embed_dim_adds_a_layer_and_leaves_the_exported_model_as_it_is(pretrain, short_run):
-    result = pretrain(**short_run(embed_dim=5))
+def test_embed_dim_adds_a_layer_and_leaves_the_exported_model_as_it_is(
+    pretrain, short_run, finished
+):
+    result = pretrain(**short_run(embed_dim=5, epochs=1))
     exported = torch.load(result.exported[0], weights_only=True)
-    assert exported.keys() == short_run()["model"].get_model().state_dict().keys()
+    assert exported.keys() == finished.before.keys()
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true", "64-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_every_precision_of_a_cpu_trains(precision, pretrain, short_run, read_metrics):
-    result = pretrain(**short_run(precision=precision))
+    result = pretrain(**short_run(precision=precision, epochs=1))
     assert all(0 < line["train_loss"] < 20 for line in read_metrics(result.folder))
 
 
@@ -199,20 +179,19 @@ def test_epochs_zero_exports_the_model_as_it_came(pretrain, short_run):
     assert all(torch.equal(exported[name], before[name]) for name in before)
 
 
-def test_class_folders_give_accuracy_before_and_after(pretrain, short_run, image_folder):
-    for index, path in enumerate(sorted(image_folder.iterdir())):
-        target = image_folder / f"class{index % 2}" / path.name
+def test_class_folders_give_accuracy_before_and_after(pretrain, short_run, own_images):
+    for index, path in enumerate(sorted(own_images.iterdir())):
+        target = own_images / f"class{index % 2}" / path.name
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
-    result = pretrain(**short_run(epochs=1))
+    result = pretrain(**short_run(data=own_images, epochs=1))
     assert 0 <= result.knn_before <= 1
     assert 0 <= result.knn_after <= 1
 
 
-def test_without_labels_the_log_says_so(pretrain, short_run):
-    result = pretrain(**short_run(epochs=1))
-    assert result.knn_before is None
-    assert "No kNN accuracy" in (result.folder / "train.log").read_text()
+def test_without_labels_the_log_says_so(finished):
+    assert finished.result.knn_before is None
+    assert "No kNN accuracy" in (finished.result.folder / "train.log").read_text()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(pretrain, short_run):
@@ -222,10 +201,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_advice(pretrain, short_run
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_corrupt_images_are_replaced_and_listed(in_memory, pretrain, short_run, image_folder):
-    (image_folder / "03.png").write_bytes(b"")
-    (image_folder / "07.png").write_bytes((image_folder / "08.png").read_bytes()[:60])
-    result = pretrain(**short_run(num_workers=2, in_memory=in_memory))
+def test_corrupt_images_are_replaced_and_listed(in_memory, pretrain, short_run, own_images):
+    (own_images / "03.png").write_bytes(b"")
+    (own_images / "07.png").write_bytes((own_images / "08.png").read_bytes()[:60])
+    result = pretrain(**short_run(data=own_images, num_workers=2, in_memory=in_memory))
     assert result.num_skipped == 2
     table = (result.folder / "skipped_images.csv").read_text()
     assert "03.png" in table
@@ -233,11 +212,11 @@ def test_corrupt_images_are_replaced_and_listed(in_memory, pretrain, short_run, 
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_too_many_corrupt_images_stop_the_run(in_memory, pretrain, short_run, image_folder):
+def test_too_many_corrupt_images_stop_the_run(in_memory, pretrain, short_run, own_images):
     for index in range(12):
-        (image_folder / f"{index:02}.png").write_text("not an image")
+        (own_images / f"{index:02}.png").write_text("not an image")
     with pytest.raises(DataError, match="max_skipped") as caught:
-        pretrain(**short_run(num_workers=2, in_memory=in_memory))
+        pretrain(**short_run(data=own_images, num_workers=2, in_memory=in_memory))
     assert "Traceback" not in str(caught.value)
 
 

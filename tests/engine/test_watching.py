@@ -7,7 +7,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import LambdaCallback
 from PIL import Image
 
 import lightly_core
@@ -31,12 +30,28 @@ def draw_classes(folder, names, count, seed):
     return folder
 
 
-@pytest.fixture
-def labelled(tmp_path):
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
     """A folder of 16 training images a class, and one of 5 validation images a class."""
-    train = draw_classes(tmp_path / "train", ("ape", "bee"), 16, seed=1)
-    val = draw_classes(tmp_path / "val", ("ape", "bee"), 5, seed=2)
+    folder = tmp_path_factory.mktemp("labelled")
+    train = draw_classes(folder / "train", ("ape", "bee"), 16, seed=1)
+    val = draw_classes(folder / "val", ("ape", "bee"), 5, seed=2)
     return {"data": train, "val_data": val}
+
+
+@pytest.fixture(scope="module")
+def measured(labelled, tmp_path_factory, settings_of):
+    """A run with labels that is measured every two of three epochs, for tests that only look."""
+    settings = settings_of(
+        **labelled,
+        out=tmp_path_factory.mktemp("measured") / "out",
+        epochs=3,
+        callbacks={
+            "knn": {"every_n_epochs": 2, "k": 5, "temperature": 0.1},
+            "linear": {"penalty": 0.01},
+        },
+    )
+    return lightly_core.pretrain(**settings), settings["model"]
 
 
 def steps_with(lines, name):
@@ -46,8 +61,8 @@ def steps_with(lines, name):
 # ------------------------------------------------------------------- signals
 
 
-def test_signals_are_there_by_default_before_and_after(pretrain, short_run, read_lines):
-    lines = read_lines(pretrain(**short_run()).folder)
+def test_signals_are_there_by_default_before_and_after(finished, read_lines):
+    lines = read_lines(finished.result.folder)
     for name in SIGNALS:
         assert steps_with(lines, name) == [0, 6]
     first, last = (line for line in lines if SIGNALS[0] in line)
@@ -91,11 +106,8 @@ def test_training_that_ends_early_is_still_measured_at_its_end(pretrain, short_r
 # ------------------------------------------------------------------- labels
 
 
-def test_val_data_is_classified_every_n_epochs_by_both_classifiers(
-    pretrain, short_run, read_lines, labelled
-):
-    often = {"knn": {"every_n_epochs": 2, "k": 5}}
-    result = pretrain(**short_run(**labelled, epochs=3, callbacks=often))
+def test_val_data_is_classified_every_n_epochs_by_both_classifiers(measured, read_lines):
+    result, _ = measured
     lines = read_lines(result.folder)
     for name in ("knn/top1", "knn/top5", "linear/top1", "linear/top5"):
         assert steps_with(lines, name) == [0, 8, 12]
@@ -104,10 +116,8 @@ def test_val_data_is_classified_every_n_epochs_by_both_classifiers(
     assert "10 images by 32 others, k=5" in (result.folder / "train.log").read_text()
 
 
-def test_the_online_accuracy_is_that_of_the_exported_file(
-    pretrain, short_run, labelled, tiny_wrapper
-):
-    result = pretrain(**short_run(**labelled, callbacks={"knn": {"k": 5, "temperature": 0.1}}))
+def test_the_online_accuracy_is_that_of_the_exported_file(measured, labelled, tiny_wrapper):
+    result, _ = measured
     tiny_wrapper.get_model().load_state_dict(torch.load(result.exported[0], weights_only=True))
     tiny_wrapper.eval()
     features, targets = {}, {}
@@ -129,20 +139,19 @@ def test_the_online_accuracy_is_that_of_the_exported_file(
     assert result.metrics["knn/top5"] == offline.top5
 
 
-def test_the_online_accuracies_are_those_of_lightly_evaluate(pretrain, short_run, labelled):
-    settings = short_run(**labelled, callbacks={"knn": {"k": 5}, "linear": {"penalty": 0.01}})
-    online = pretrain(**settings).metrics
+def test_the_online_accuracies_are_those_of_lightly_evaluate(measured, labelled):
+    result, model = measured
     offline = lightly_core.evaluate(
-        model=settings["model"],
+        model=model,
         **labelled,
         image_size=16,
-        knn={"k": 5},
+        knn={"k": 5, "temperature": 0.1},
         linear={"penalties": (0.01,)},
         num_workers=0,
         accelerator="cpu",
     )
-    assert online["knn/top1"] == offline.top1("knn", k=5)
-    assert online["linear/top1"] == offline.top1("linear")
+    assert result.metrics["knn/top1"] == offline.top1("knn", k=5)
+    assert result.metrics["linear/top1"] == offline.top1("linear")
 
 
 def short_normalize(result):
@@ -179,6 +188,8 @@ def test_val_data_may_change_when_a_run_goes_on(pretrain, short_run, labelled, t
     def stop_in_the_second_step(trainer, *_):
         if trainer.global_step == 1:
             os.kill(os.getpid(), signal.SIGINT)
+
+    from lightning.pytorch.callbacks import LambdaCallback
 
     stop = LambdaCallback(on_train_batch_start=stop_in_the_second_step)
     with pytest.raises(RunInterrupted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ class CheckpointCallback(lightning.Callback):
                 ", ".join(sorted(trainer.callback_metrics)) or "none",
             )
             return float("inf")
-        return -float(value) if self._args.mode == "max" else float(value)
+        score = -float(value) if self._args.mode == "max" else float(value)
+        return float("inf") if math.isnan(score) else score  # nan cannot be sorted
 
     def _rank(self, path: Path, score: float) -> Path | None:
         """Add a checkpoint to the ranking; return the one that falls out of it."""

@@ -1,4 +1,4 @@
-"""Started by test_processes.py: one short run, alone or in two processes."""
+"""One short run, for test_processes.py: here, or in two processes when started."""
 
 import sys
 
@@ -30,9 +30,8 @@ class Net(nn.Module):
         return self.body
 
 
-if __name__ == "__main__":
+def train(out, data, devices):
     torch.manual_seed(0)
-    out, data, devices = sys.argv[1:]
     lightly_core.pretrain(
         out=out,
         data=data,
@@ -44,8 +43,13 @@ if __name__ == "__main__":
         batch_size=8,
         num_workers=0,
         accelerator="cpu",
-        devices=int(devices),
-        strategy="ddp" if devices == "2" else "auto",
+        devices=devices,
+        strategy="ddp" if devices == 2 else "auto",
         precision="32-true",
+        loggers={"tensorboard": None},
         trainer_args={"log_every_n_steps": 1},
     )
+
+
+if __name__ == "__main__":
+    train(*sys.argv[1:], devices=2)

@@ -1,6 +1,7 @@
 """Runs in processes of their own: two of them together, and one that gets Ctrl-C."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -23,12 +24,13 @@ def start(arguments, **options):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_two_processes_give_the_losses_of_one(image_folder, tmp_path, read_metrics):
-    for devices in ("1", "2"):
-        process = start([HERE / "parity_run.py", tmp_path / devices, image_folder, devices])
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
+    script = HERE / "parity_run.py"
+    runpy.run_path(str(script))["train"](tmp_path / "1", image_folder, devices=1)
+    process = start([script, tmp_path / "2", image_folder])
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
     one, two = (read_metrics(tmp_path / devices) for devices in ("1", "2"))
     assert [line["step"] for line in one] == [line["step"] for line in two] == [1, 2, 3, 4, 5, 6]
     for name in ("train_loss", "grad_norm"):
@@ -41,12 +43,12 @@ def test_two_processes_give_the_losses_of_one(image_folder, tmp_path, read_metri
         torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_ctrl_c_saves_and_exits_with_130_and_the_run_can_go_on(image_folder, tmp_path):
     out = tmp_path / "out"
     command = [
         "-m", "lightly_core.cli", "run", f"out={out}", f"data={image_folder}",
-        "model=torchvision/resnet18", "method=simclr", "batch_size=8", "num_workers=1",
+        "model=timm/test_resnet", "method=simclr", "batch_size=8", "num_workers=1",
         "transform_args.image_size=32", "accelerator=cpu", "trainer_args.log_every_n_steps=1",
     ]  # fmt: skip
     process = start([*command, "epochs=1000"])

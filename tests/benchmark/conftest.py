@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from lightly_core.benchmarking import runner, state
+from lightly_core.benchmarking import planning, runner, state
 from lightly_core.benchmarking.planning import Plan
 from lightly_core.benchmarking.suite import load_suite
-from lightly_core.plugins.discovery import discover
+from lightly_core.plugins.discovery import configure, discover
 
 SUITE = """
 name = "tiny"
@@ -107,6 +112,22 @@ def training():
 def evaluation():
     """Make the content of evaluation.json, with changes."""
     return evaluated
+
+
+@pytest.fixture
+def plan_here(monkeypatch):
+    """Let this process do from now on what a process of its own would do to plan the rows."""
+
+    def run(command, *, input, **options):
+        assert command[1:] == ["-m", "lightly_core.benchmarking.planning"]
+        printed = io.StringIO()
+        with monkeypatch.context() as patch, contextlib.redirect_stdout(printed):
+            patch.setattr(sys, "stdin", io.StringIO(input))
+            planning._main()
+        return subprocess.CompletedProcess(command, 0, printed.getvalue(), "")
+
+    yield lambda: monkeypatch.setattr(planning, "subprocess", SimpleNamespace(run=run))
+    configure()
 
 
 @pytest.fixture

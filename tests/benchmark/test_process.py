@@ -1,25 +1,27 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from lightly_core.benchmarking import process
-from lightly_core.benchmarking.planning import plan_rows
+from lightly_core.benchmarking import planning, process
 from lightly_core.benchmarking.process import Worker, how_it_ended
+from lightly_core.errors import RunError
 
-#: Counts the times it is asked to stop, says when it is ready, and stops the second time.
+#: Counts the times it is asked to stop, says so, and stops when it was asked often enough.
 COUNTING = """
 import signal, sys, time
 count = 0
 def stop(number, frame):
     global count
     count += 1
+    print("asked", count, flush=True)
     if count == {times}:
-        print("asked", count, flush=True)
         sys.exit(130)
 signal.signal(signal.SIGINT, stop)
 print("ready", flush=True)
@@ -30,8 +32,8 @@ time.sleep(30)
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Run code in a worker; `during` is called with the log once it says "ready"."""
-    monkeypatch.setattr(process, "_POLL_SECONDS", 0.05)
+    """Run code in a worker; `during` is called once the process says "ready"."""
+    monkeypatch.setattr(process, "_POLL_SECONDS", 0.02)
     log = tmp_path / "worker.log"
 
     def run(code, during=None):
@@ -60,16 +62,19 @@ def test_a_signal_reaches_the_process_once(start, number):
     before = signal.getsignal(number)
     worker, code, log = start(COUNTING.format(times=1), during=lambda: os.kill(os.getpid(), number))
     assert (code, worker.num_stops) == (130, 1)
-    assert "asked 1" in log
+    assert log.split("\n") == ["ready", "asked 1", ""]
     assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(("counts_to", "presses", "expected"), [(2, 2, 130), (9, 3, -9)])
-def test_a_second_press_reaches_it_too_and_a_third_one_kills(start, counts_to, presses, expected):
+def test_a_second_press_reaches_it_too_and_a_third_one_kills(
+    start, counts_to, presses, expected, tmp_path
+):
     def press():
-        for _ in range(presses):
+        for number in range(1, presses + 1):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
+            while number < 3 and f"asked {number}" not in (tmp_path / "worker.log").read_text():
+                time.sleep(0.005)
 
     assert start(COUNTING.format(times=counts_to), during=press)[1] == expected
 
@@ -88,7 +93,7 @@ def test_it_runs_beside_other_threads_where_signals_cannot_be_heard(start):
 
 
 def test_a_process_is_not_left_behind_by_an_exception(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(process, "_POLL_SECONDS", 0.02)
     log = tmp_path / "log"
 
     def look():
@@ -108,13 +113,28 @@ def test_exit_codes_in_words():
     assert "lack of memory" in how_it_ended(-9)
 
 
-def test_rows_are_planned_in_another_process(load):
+def test_rows_are_planned_by_their_settings_and_images(load, plan_here):
+    plan_here()
     suite = load(text='[[rows]]\nmethod = "simclr"\nbatch_size = 100\ndevices = 3\n')
-    first, second, third = plan_rows(suite.rows, ())
+    first, second, third = planning.plan_rows(suite.rows, ())
     # 1,797 digits, incomplete batches dropped: 28 batches of 64 in 4 epochs, 14 of 128 in 2.
     assert (first.num_images, first.epochs, first.steps) == (1797, 4, 4 * 28)
     assert (second.batch_size, second.steps) == (128, 2 * 14)
     assert "100 images cannot be shared equally by 3 devices" in third.problems[0]
+
+
+def test_plugins_that_are_left_out_plan_nothing(load, plan_here):
+    plan_here()
+    first, _ = planning.plan_rows(load().rows, ["simclr"])
+    assert "simclr" in first.problems[0]
+
+
+def test_a_process_that_fails_to_plan_is_told_with_its_last_line(load, monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback\nMemoryError: no room\n")
+    run = SimpleNamespace(run=lambda command, **options: failed)
+    monkeypatch.setattr(planning, "subprocess", run)
+    with pytest.raises(RunError, match="MemoryError: no room"):
+        planning.plan_rows(load().rows, ())
 
 
 def test_progress_reads_the_last_complete_step(tmp_path, monkeypatch, capsys):

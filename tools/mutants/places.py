@@ -154,16 +154,26 @@ def _walk(node: Node) -> Iterator[Node]:
 
 def _has_no_effect(node: Node) -> bool:
     """Tell whether no test can find a change here: annotations, assertions, typing blocks."""
+    if _is_fixed(node):
+        return True
     while node.parent is not None:
         parent = node.parent
         if parent.type in _NODES_OF_ANNOTATIONS or parent.type == "assert_stmt":
             return True
-        if parent.type == "if_stmt" and "TYPE_CHECKING" in parent.children[1].get_code():
+        if _is_fixed(parent):
             return True
         if parent.type == "funcdef" and parent.annotation is node:
             return True
         node = parent
-    return node.type == "if_stmt" and "TYPE_CHECKING" in node.children[1].get_code()
+    return False
+
+
+def _is_fixed(node: Node) -> bool:
+    """Tell whether this is an ``if`` that comes out alike wherever the tests run."""
+    if node.type != "if_stmt":
+        return False
+    condition = node.children[1].get_code()
+    return "TYPE_CHECKING" in condition or "sys.version_info" in condition
 
 
 def sample(root: Path, count: int, seed: int, least: int = 6) -> list[Place]:

@@ -31,7 +31,7 @@ HEAVY = (
     *("PIL.Image", "safetensors.torch", "tensorboard", "pyarrow.parquet", "matplotlib"),
 )
 # Seconds of tests, as they took when the map was made: of the place's own room, of the others.
-_OWN_SECONDS, _OTHER_SECONDS = 45.0, 45.0
+_OWN_SECONDS, _OTHER_SECONDS = 30.0, 15.0
 _SECONDS_OF_A_FILE = 0.3  # to collect a file of tests
 
 

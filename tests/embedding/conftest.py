@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pyarrow import parquet
 
 import lightly_core
 from lightly_core.testing.models import TinyConv
@@ -68,6 +67,8 @@ def read():
             assert list(content) == ["filenames", "embeddings"]
             return content["filenames"].tolist(), content["embeddings"]
         if path.suffix == ".parquet":
+            from pyarrow import parquet
+
             table = parquet.read_table(path)
             assert table.column_names == ["filename", "embedding"]
             names, values = (table.column(name).to_pylist() for name in table.column_names)

@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 import pytest
-from pyarrow import parquet
 
 from lightly_core.embedding import writers
 
@@ -35,6 +34,8 @@ def test_numbers_come_back_exactly_from_several_calls(file_format, read, tmp_pat
 
 
 def test_parquet_writes_row_groups_of_limited_size(tmp_path, monkeypatch):
+    from pyarrow import parquet
+
     monkeypatch.setattr(writers, "_ROW_GROUP_BYTES", 100)
     with writers.open_writer("parquet", tmp_path / "x.parquet", (8,)) as writer:
         for number in range(10):

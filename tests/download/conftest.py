@@ -88,7 +88,7 @@ class Site:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.handle_error = lambda *args: None  # clients that go away
         self.server.site = self
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.002,), daemon=True)
         self.thread.start()
 
     def url(self, path="/models/net.pth", user=""):

@@ -193,6 +193,7 @@ def test_of_many_threads_one_downloads(site, cache):
     assert len(site.requests) == 1
 
 
+@pytest.mark.processes
 def test_of_many_processes_one_downloads(site, cache):
     site.pause = 0.1
     code = (

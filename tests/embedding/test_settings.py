@@ -51,17 +51,19 @@ def test_nothing_is_said_against_good_settings(problems):
 
 def test_an_unknown_ending(problems):
     (problem,) = problems(out="x.txt")
-    assert problem == (
-        "config.out: cannot tell the format from the ending of 'x.txt'; expected .csv, .pt, .npz, "
-        ".parquet, or format=csv or format=torch or format=npz or format=parquet"
-    )
+    assert problem.startswith("config.out: ")
+    assert "'x.txt'" in problem
+    for ending, file_format in (("csv", "csv"), ("pt", "torch"), ("npz", "npz")):
+        assert f".{ending}" in problem
+        assert f"format={file_format}" in problem
 
 
 def test_a_file_that_exists(problems, tmp_path):
     out = tmp_path / "x.csv"
     out.write_text("")
     (problem,) = problems()
-    assert "x.csv' exists already; choose another file, or set overwrite=true" in problem
+    assert problem.startswith("config.out: ")
+    assert "x.csv' exists already" in problem
     assert problems(overwrite=True) == []
     (problem,) = problems(out=str(tmp_path / "data"), format="csv", overwrite=True)
     assert "is a folder" in problem
@@ -71,7 +73,8 @@ def test_a_file_that_exists(problems, tmp_path):
 
 def test_patches_in_a_table(problems):
     (problem,) = problems(features="patch")
-    assert "many thousand columns; write them to a .npz, .pt or .parquet file" in problem
+    assert problem.startswith("config.features: ")
+    assert "write them to a .npz, .pt or .parquet file" in problem
 
 
 def test_parquet_without_pyarrow(problems, monkeypatch):

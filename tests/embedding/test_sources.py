@@ -182,7 +182,8 @@ def test_a_missing_layer_is_named(embedded_run, features, tmp_path):
     file = tmp_path / "moved.safetensors"
     file.write_bytes((embedded_run / WAYS["safetensors"]).read_bytes())
     message = refused(features, model=TinyConv(), checkpoint=file)
-    assert "embed_dim=6, but 'moved.embedding.safetensors' is not beside it" in message
+    assert "embed_dim=6" in message
+    assert "'moved.embedding.safetensors'" in message
 
 
 def test_a_checkpoint_of_another_model_is_refused(run, features):
@@ -194,7 +195,8 @@ def test_a_checkpoint_of_another_model_is_refused(run, features):
 
 def test_a_file_together_with_a_checkpoint_is_refused(run, features):
     message = refused(features, model=run, checkpoint=run / WAYS["pt"])
-    assert "has weights already; give checkpoint only with a model's name or a module" in message
+    assert message.startswith("config.checkpoint: ")
+    assert str(run) in message
 
 
 @pytest.mark.parametrize("way", WAYS)

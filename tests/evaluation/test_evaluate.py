@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
 
 import lightly_core
 import lightly_core.api
@@ -80,6 +77,8 @@ def digits():
 
 
 def test_knn_is_that_of_scikit_learn(digits):
+    from sklearn.neighbors import KNeighborsClassifier
+
     result, (features, labels), (query, expected) = digits
     for k in (1, 20):
         neighbours = KNeighborsClassifier(
@@ -91,6 +90,9 @@ def test_knn_is_that_of_scikit_learn(digits):
 
 
 def test_the_linear_classifier_is_that_of_scikit_learn(digits):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     result, (features, labels), (query, expected) = digits
     scaler = StandardScaler().fit(features.astype(np.float64))
     regression = LogisticRegression(C=1 / (len(labels) * 1e-3), tol=1e-8, max_iter=10_000)

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import KNeighborsClassifier
 
 from lightly_core.evaluation.accuracy import topk_hits
 from lightly_core.evaluation.knn import split, weighted_knn, weighted_knn_many
@@ -28,6 +27,8 @@ def at_angles(*degrees):
 @pytest.mark.parametrize("temperature", [0.07, 0.5])
 @pytest.mark.parametrize("k", [1, 20, 120])
 def test_agrees_with_scikit_learn(k, temperature):
+    from sklearn.neighbors import KNeighborsClassifier
+
     train, train_labels, query, query_labels = random_task()
 
     def vote(distances):  # of unit vectors: squared distance = 2 - 2 cos
@@ -54,6 +55,8 @@ def test_agrees_with_scikit_learn(k, temperature):
 
 @pytest.mark.parametrize("k", [5, 40])
 def test_agrees_with_the_cosine_metric_of_scikit_learn(k):
+    from sklearn.neighbors import KNeighborsClassifier
+
     train, train_labels, query, query_labels = random_task(seed=4)
     reference = KNeighborsClassifier(
         k, metric="cosine", weights=lambda distances: np.exp((1 - distances) / 0.1)

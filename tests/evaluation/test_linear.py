@@ -4,8 +4,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from lightly_core.evaluation import linear_lbfgs
 from lightly_core.evaluation.lbfgs import minimize
@@ -30,6 +28,9 @@ def random_task(num_train=240, num_query=150, dim=8, num_classes=6, seed=0):
 
 def scikit_learn(task, penalty, standardize=True):
     """Accuracies, weights and biases for raw features, by scikit-learn."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     train, train_labels, query, query_labels = (part.numpy() for part in task)
     train, query = train.astype(np.float64), query.astype(np.float64)
     scaler = StandardScaler(with_mean=standardize, with_std=standardize).fit(train)

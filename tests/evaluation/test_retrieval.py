@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
 
 from lightly_core.evaluation.retrieval import retrieval
 
@@ -31,6 +30,8 @@ def rankings(features, labels, query_features=None, query_labels=None):
 
 def plain_loop(images, ks):
     """The definitions, one query and one place at a time."""
+    from sklearn.metrics import average_precision_score
+
     recall, precision, mean, at_r = {k: [] for k in ks}, {k: [] for k in ks}, [], []
     for cosine, right in rankings(*images):
         ranked = right[np.argsort(-cosine, kind="stable")]

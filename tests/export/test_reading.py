@@ -25,9 +25,12 @@ def value_of(content, path):
 # ------------------------------------------------------------------------------- where
 
 
-@pytest.mark.parametrize("key", CONTAINERS)
-def test_every_container_is_looked_into(tmp_path, key):
-    assert value_of({"epoch": 3, key: state(7), "optimizer": {}}, tmp_path / "w.pth") == 7
+def test_every_container_is_looked_into(tmp_path):
+    found = {
+        key: value_of({"epoch": 3, key: state(number), "optimizer": {}}, tmp_path / f"{number}.pth")
+        for number, key in enumerate(CONTAINERS)
+    }
+    assert found == {key: number for number, key in enumerate(CONTAINERS)}
 
 
 def test_the_first_container_in_the_documented_order_is_taken(tmp_path):
@@ -158,23 +161,24 @@ def test_another_zip_archive_is_recognised(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
         archive.writestr("inner/net.pth", b"weights")
     text = refused(tmp_path / "w.pth")
-    assert "a zip archive that torch.save did not write; it holds inner/net.pth" in text
-    assert "unpack it" in text
+    assert "zip archive" in text
+    assert "inner/net.pth" in text
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("kind", ["new", "old", "safetensors"])
-def test_files_that_are_cut_off_are_refused(tmp_path, kind, share):
+def test_files_that_are_cut_off_are_refused(tmp_path, kind):
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
     content = {f"layer{index}.weight": torch.randn(20, 20) for index in range(5)}
     if kind == "safetensors":
         save_file(content, path)
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind == "new")
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    text = refused(path)
-    assert "cannot be read" in text
-    assert "weights_only" not in text
+    whole = path.read_bytes()
+    for fraction in (0.2, 0.5, 0.9, 0.999):
+        path.write_bytes(whole[: int(fraction * len(whole))])
+        text = refused(path)
+        assert "cannot be read" in text, fraction
+        assert "weights_only" not in text, fraction
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

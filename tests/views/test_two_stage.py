@@ -264,18 +264,20 @@ def changed(args, changes):
     return args
 
 
-@pytest.mark.parametrize("changes", CHANGED, ids=lambda changes: "+".join(changes))
-def test_every_key_has_an_effect(photo, changes):
-    args = changed(BASE, changes)
-    image = photo.convert("L") if args.num_channels == 1 else photo
-    images = [image.resize((40, 30))] * 12
-    before = run(TwoStageTransform(BASE), [photo.resize((40, 30))] * 12)
-    after = run(TwoStageTransform(args), images)
-    same = len(before) == len(after) and all(
-        a.shape == b.shape and torch.allclose(a, b, atol=1e-4)
-        for a, b in zip(before, after, strict=True)
-    )
-    assert not same
+def test_every_key_has_an_effect(photo):
+    small = photo.resize((40, 30))
+    before = run(TwoStageTransform(BASE), [small] * 12)
+    without_effect = []
+    for changes in CHANGED:
+        args = changed(BASE, changes)
+        image = small.convert("L") if args.num_channels == 1 else small
+        after = run(TwoStageTransform(args), [image] * 12)
+        if len(before) == len(after) and all(
+            a.shape == b.shape and torch.allclose(a, b, atol=1e-4)
+            for a, b in zip(before, after, strict=True)
+        ):
+            without_effect.append(changes)
+    assert without_effect == []
 
 
 def test_the_list_of_keys_is_complete():

@@ -76,8 +76,8 @@ def _split(words: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
 
 
 def _print_help(parser: Parser) -> None:
-    from lightly_core.config.docs import class_help
     from lightly_core.config.suite import RowConfig, SuiteConfig
+    from lightly_core.config.tables import class_help
 
     print(parser.format_help().rstrip())
     print(f"\nsettings of a suite:\n{class_help(SuiteConfig).rstrip()}")

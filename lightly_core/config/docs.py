@@ -1,38 +1,33 @@
-"""Help texts, tables and signatures, made from the option classes: nothing is written twice.
+"""Pages and signatures, made from the option classes: nothing is written twice.
 
-``python -m lightly_core.config.docs`` rewrites `signature.py`, `docs/settings.md` and
-`docs/methods.md`.
+``python -m lightly_core.config.docs`` writes `signature.py`, `docs/settings.md`,
+`docs/methods.md` and `docs/method-settings.md`. With ``--check`` it writes nothing, names the files
+that are out of date, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
-from attrs import NOTHING, Attribute, define
+from attrs import NOTHING
 
 from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.config.embed import EmbedConfig
 from lightly_core.config.evaluate import EvaluateConfig
-from lightly_core.config.fields import (
-    NO_DEFAULT,
-    aliases,
-    default_of,
-    group_class,
-    is_group,
-    settings_fields,
-    type_name,
-)
+from lightly_core.config.fields import group_class, settings_fields
+from lightly_core.config.method_settings import method_settings_page
 from lightly_core.config.method_table import methods_page
 from lightly_core.config.optim import OPTIMIZERS
 from lightly_core.config.settings import JsonlArgs, RunConfig, TensorBoardArgs
+from lightly_core.config.tables import class_table
 from lightly_core.config.transform import MultiCropTransformArgs
 
-_HERE = Path(__file__).parent
-_REQUIRED = "required"
+_ROOT = Path(__file__).parents[2]
 
 #: Types that Python callers may use beside those that text can express.
 _WIDER = {
@@ -98,89 +93,6 @@ in Python, `none` or `false` on the command line, and `false` in TOML. What "aut
 """
 
 
-@define(frozen=True)
-class _Row:
-    """One setting in words."""
-
-    name: str
-    type: str
-    default: str
-    help: str
-
-
-# --------------------------------------------------------------------------- texts
-
-
-def settings_help() -> str:
-    """Return the help of all settings, for the terminal."""
-    return class_help(RunConfig)
-
-
-def class_help(cls_or_instance: object, prefix: str = "") -> str:
-    """Return the help of an option class, nested groups expanded, for the terminal.
-
-    Args:
-        cls_or_instance: Option class; or an instance, whose values are shown as the defaults.
-        prefix: Put before each name, for example ``method_args``.
-    """
-    lines = []
-    for row in _rows(cls_or_instance, prefix):
-        default = row.default if row.default == _REQUIRED else f"default {row.default}"
-        lines.append(f"  {row.name} ({row.type}{f', {default}' if row.default else ''})")
-        lines.append(f"      {row.help}")
-    return "\n".join(lines)
-
-
-def class_table(cls_or_instance: object, prefix: str = "") -> str:
-    """Return the Markdown table of an option class; arguments as in `class_help`."""
-    lines = ["| Name | Type | Default | Description |", "|---|---|---|---|"]
-    for row in _rows(cls_or_instance, prefix):
-        default = row.default if row.default in ("", _REQUIRED) else f"`{row.default}`"
-        cells = (f"`{row.name}`", row.type, default, row.help)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines)
-
-
-def _rows(cls_or_instance: object, prefix: str) -> Iterator[_Row]:
-    cls = cls_or_instance if isinstance(cls_or_instance, type) else type(cls_or_instance)
-    for field in settings_fields(cls):
-        name = f"{prefix}.{field.name}" if prefix else field.name
-        if cls_or_instance is cls:
-            value = default_of(field)
-        else:
-            value = getattr(cls_or_instance, field.name)
-        group = group_class(field.type)
-        yield _Row(name, type_name(field.type), _default(field, value), _help(field))
-        if group is not None:
-            yield from _rows(value if isinstance(value, group) else group, name)
-
-
-def _help(field: Attribute[Any]) -> str:
-    others = aliases(field)
-    text = str(field.metadata.get("help", ""))
-    return f"{text}; other names: {', '.join(others)}" if others else text
-
-
-def _default(field: Attribute[Any], value: object) -> str:
-    if value is NO_DEFAULT:
-        return _REQUIRED
-    if group_class(field.type) is None:
-        return _shown(value)
-    if is_group(field.type):
-        return ""  # its members follow, and it cannot be switched off
-    if isinstance(value, str):
-        return value
-    return "off" if value is None else "on"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(_shown(member) for member in value)}]"
-    return '""' if value == "" else str(value)
-
-
 # --------------------------------------------------------------------------- Python
 
 
@@ -244,16 +156,16 @@ def settings_page() -> str:
         ("All settings", "", RunConfig, ""),
         (
             "`transform_args`",
-            "These are the keys and the defaults of a method that sets none of its own; "
-            "`lightly run method=NAME --help` shows those of a method. `global_view_1` and "
-            "`local_view` exist for methods that use several crops.",
+            "These are the keys and the defaults of a method that sets none of its own. "
+            "[method-settings.md](method-settings.md) lists what differs for each method. "
+            "`global_view_1` and `local_view` exist for methods that use several crops.",
             MultiCropTransformArgs,
             "transform_args",
         ),
         *(
             (
                 f"`optim_args` of `{name}`",
-                "A method may have other defaults; `lightly run method=NAME --help` shows them.",
+                "A method may have other defaults, see [method-settings.md](method-settings.md).",
                 cls,
                 "optim_args",
             )
@@ -278,15 +190,49 @@ def settings_page() -> str:
     return _PAGE_HEAD + "\n\n".join(sections) + "\n"
 
 
-def main() -> None:
-    """Write the generated files of a source checkout."""
-    (_HERE / "signature.py").write_text(typed_dict_source(), encoding="utf-8")
-    folder = _HERE.parents[1] / "docs"
-    folder.mkdir(exist_ok=True)
-    (folder / "settings.md").write_text(settings_page(), encoding="utf-8")
-    page = methods_page(folder / "method-costs.csv")
-    (folder / "methods.md").write_text(page, encoding="utf-8")
+def generated_files(root: Path) -> Mapping[Path, str]:
+    """Return the text of each generated file of a source checkout.
+
+    Args:
+        root: Folder of the checkout. Measured costs are read from its `docs/method-costs.csv`.
+    """
+    docs = root / "docs"
+    return {
+        root / "lightly_core" / "config" / "signature.py": typed_dict_source(),
+        docs / "settings.md": settings_page(),
+        docs / "methods.md": methods_page(docs / "method-costs.csv"),
+        docs / "method-settings.md": method_settings_page(),
+    }
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = _ROOT) -> int:
+    """Write the generated files of a source checkout, or check them.
+
+    Args:
+        arguments: ``--check`` or nothing; None: the arguments of this process.
+        root: Folder of the checkout.
+
+    Returns:
+        1 if ``--check`` found a file that is out of date, else 0.
+    """
+    parser = ArgumentParser(prog="python -m lightly_core.config.docs")
+    parser.add_argument("--check", action="store_true", help="write nothing, name stale files")
+    check = parser.parse_args(arguments).check
+    stale = {
+        file: text
+        for file, text in generated_files(root).items()
+        if not file.exists() or file.read_text(encoding="utf-8") != text
+    }
+    for file, text in stale.items():
+        if check:
+            print(f"{file.relative_to(root).as_posix()} is out of date")
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    if check and stale:
+        print("run `python -m lightly_core.config.docs`")
+    return int(check and bool(stale))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

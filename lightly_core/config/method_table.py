@@ -25,8 +25,8 @@ _HEAD = """# Methods
 Made from the option classes of the plugins, and from what `examples/method_costs.py` has
 measured, by `python -m lightly_core.config.docs`; do not edit this page.
 
-`lightly run method=NAME --help` lists the options of a method. What each has been seen to learn
-is in [benchmarks.md](benchmarks.md).
+[method-settings.md](method-settings.md) lists the options of each method. What each has been seen
+to learn is in [benchmarks.md](benchmarks.md).
 
 - **views**: global views of an image and, behind the plus, small ones, by default.
 - **needs**: what it asks of the network. Patch tokens are those of vision transformers.

@@ -1,10 +1,11 @@
 import inspect
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import lightly_core.config
-from lightly_core.config import docs
+from lightly_core.config import docs, method_settings, tables
 from lightly_core.config.augmentations import ColorJitterArgs, GlobalView1Args
 from lightly_core.config.fields import settings_fields
 from lightly_core.config.method_table import methods_page, read_costs
@@ -16,7 +17,7 @@ CONFIG = Path(lightly_core.config.__file__).parent
 
 
 def test_the_help_names_every_setting_with_type_default_and_text():
-    text = docs.settings_help()
+    text = tables.settings_help()
     for field in settings_fields(RunConfig):
         assert f"  {field.name} (" in text
         assert field.metadata["help"] in text
@@ -27,18 +28,18 @@ def test_the_help_names_every_setting_with_type_default_and_text():
 
 
 def test_nested_groups_are_expanded_with_dots():
-    text = docs.class_help(TransformArgs, "transform_args")
+    text = tables.class_help(TransformArgs, "transform_args")
     assert "  transform_args.random_resize.min_scale (float, default 0.08)\n" in text
     assert "  transform_args.channel_drop (dict or None, default off)\n" in text
     assert "  transform_args.channel_drop.num_channels_keep (int, required)\n" in text
 
 
 def test_a_word_in_place_of_a_group_is_shown_with_what_may_replace_it():
-    text = docs.class_help(MultiCropTransformArgs, "transform_args")
+    text = tables.class_help(MultiCropTransformArgs, "transform_args")
     assert "global_view_1.color_jitter (dict, 'same' or None, default same)\n" in text
     assert "global_view_1.color_jitter.hue (float, default 0.2)\n" in text
     second = GlobalView1Args(color_jitter=ColorJitterArgs(hue=0.1), random_resize=None)
-    text = docs.class_help(MultiCropTransformArgs(global_view_1=second), "transform_args")
+    text = tables.class_help(MultiCropTransformArgs(global_view_1=second), "transform_args")
     assert "global_view_1.color_jitter (dict, 'same' or None, default on)\n" in text
     assert "global_view_1.color_jitter.hue (float, default 0.1)\n" in text
     assert "global_view_1.random_resize (dict, 'same' or None, default off)\n" in text
@@ -46,19 +47,19 @@ def test_a_word_in_place_of_a_group_is_shown_with_what_may_replace_it():
 
 def test_an_instance_shows_its_own_values():
     views = TransformArgs(color_jitter=ColorJitterArgs(strength=0.5), gaussian_blur=None)
-    text = docs.class_help(views, "transform_args")
+    text = tables.class_help(views, "transform_args")
     assert "transform_args.color_jitter.strength (float, default 0.5)" in text
     assert "transform_args.gaussian_blur (dict or None, default off)" in text
 
 
 def test_other_names_are_shown(toy_config):
-    text = docs.class_help(toy_config, "method_args")
+    text = tables.class_help(toy_config, "method_args")
     assert "method_args.momentum_start (float or 'auto', default auto)\n" in text
     assert "first momentum; other names: teacher_momentum" in text
 
 
 def test_tables_have_a_row_for_every_setting():
-    rows = docs.class_table(RunConfig).splitlines()
+    rows = tables.class_table(RunConfig).splitlines()
     assert rows[0] == "| Name | Type | Default | Description |"
     names = [row.split("`")[1] for row in rows[2:]]
     assert [name for name in names if "." not in name] == [
@@ -80,16 +81,38 @@ def test_the_signature_is_that_of_the_settings():
     assert signature.parameters["method"].default == "distillation"
 
 
-def test_signature_py_is_up_to_date():
-    written = (CONFIG / "signature.py").read_text(encoding="utf-8")
-    assert written == docs.typed_dict_source(), "run `python -m lightly_core.config.docs`"
+def test_the_generated_files_are_up_to_date(capsys):
+    code = docs.main(["--check"])
+    assert (code, capsys.readouterr().out) == (0, "")
 
 
-def test_the_page_of_methods_is_up_to_date():
-    folder = CONFIG.parents[1] / "docs"
-    written = (folder / "methods.md").read_text(encoding="utf-8")
-    page = methods_page(folder / "method-costs.csv")
-    assert written == page, "run `python -m lightly_core.config.docs`"
+def test_stale_files_are_named_and_only_then_written(tmp_path, capsys):
+    (tmp_path / "lightly_core/config").mkdir(parents=True)
+    assert docs.main([], tmp_path) == 0
+    files = sorted(file for file in tmp_path.rglob("*") if file.is_file())
+    names = [file.relative_to(tmp_path).as_posix() for file in files]
+    pages = ["docs/method-settings.md", "docs/methods.md", "docs/settings.md"]
+    assert names == [*pages, "lightly_core/config/signature.py"]
+    assert docs.main(["--check"], tmp_path) == 0
+    files[0].unlink()
+    files[3].write_text("# old")
+    assert docs.main(["--check"], tmp_path) == 1
+    out = capsys.readouterr().out
+    assert [name for name in names if f"{name} is out of date" in out] == [names[0], names[3]]
+    assert (files[0].exists(), files[3].read_text()) == (False, "# old")
+
+
+def test_a_page_tells_what_a_method_changes(catalog, monkeypatch):
+    plugins = types.SimpleNamespace(catalog=catalog)
+    monkeypatch.setattr(method_settings, "get_plugins", lambda: plugins)
+    section = method_settings.method_settings_page().partition("## `toy`")[2]
+    assert "\n- Other names: `plaything`.\n" in section
+    assert "\n- `optim=auto` is `adamw`.\n- `epochs=auto` aims at 1,000 steps.\n" in section
+    assert "\n- Global views of an image: 2.\n" in section
+    assert "| `method_args.temperature` | float | `0.1` | divisor of the similarities |" in section
+    assert "| `optim` | `optim_args` |\n|---|---|\n| `adamw` | `lr=0.5` |\n\n" in section
+    views = "| `transform_args` | Default |\n|---|---|\n| `random_resize.min_scale` | `0.2` |\n"
+    assert section.endswith(views)
 
 
 def test_every_method_of_the_repository_is_on_the_page():
@@ -124,12 +147,6 @@ def test_costs_are_shown_relative_to_the_reference(tmp_path):
     assert "`net` 0.05 s and 1000 MiB (256 images" in page
 
 
-def test_the_settings_page_is_up_to_date():
-    page = CONFIG.parents[1] / "docs" / "settings.md"
-    written = page.read_text(encoding="utf-8")
-    assert written == docs.settings_page(), "run `python -m lightly_core.config.docs`"
-
-
 def imported_after(statement, *modules):
     code = f"import sys\n{statement}\nprint([m for m in {modules!r} if m in sys.modules])"
     return subprocess.run(
@@ -138,7 +155,7 @@ def imported_after(statement, *modules):
 
 
 def test_help_needs_neither_torch_nor_cattrs():
-    found = imported_after("import lightly_core.config.docs", "torch", "lightning", "cattrs")
+    found = imported_after("import lightly_core.config.tables", "torch", "lightning", "cattrs")
     assert found == "[]"
 
 

@@ -22,7 +22,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("--tree", type=Path, default=Path.cwd(), help="tree of the product")
     parser.add_argument("--folder", type=Path, required=True, help="where results are kept")
-    parser.add_argument("--count", type=int, default=240, help="places in the sample")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=160,
+        help="places in the sample, and a few more where a room has few",
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed takes other places")
     parser.add_argument("--room", help="only places of this room, for instance plugins/dino")
     parser.add_argument(
@@ -63,6 +68,8 @@ def try_all(tree: Path, folder: Path, places: list[Place], *, again: bool) -> No
         file.open("a") as lines,
         ProcessPoolExecutor(2, fork, initializer=_start, initargs=(tree, folder)) as pool,
     ):
+        # In the order of the keys: what is printed first is a sample of all rooms.
+        places = sorted(places, key=lambda place: place.key)
         todo = [pool.submit(_try, place) for place in places if place.key not in done]
         for future in as_completed(todo):
             result = future.result()

@@ -1,90 +1,141 @@
+"""Commands that list and help start at once: they import little and read little."""
+
 import importlib.metadata
+import json
 import os
-import resource
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-HEAVY = (
-    *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
-    *("mlflow", "wandb", "numpy", "cv2", "PIL", "sklearn", "tensorboard"),
-)
-#: Not heavy in that sense, yet each would take a large share of the time there is.
-SLOW = ("rich", "cattrs", "pydantic")
+LISTS = ["methods", "models", "plugins", "plugins -v", "models --json"]
+HELPS = ["run --help", "embed --help", "evaluate --help", "plugin --help", "plugin check --help"]
+COMMANDS = ["--help", *LISTS, *HELPS, "run method=simclr --help"]
 
-LISTS = ["--help", "methods", "models", "plugins", "plugins -v", "models --json"]
-HELPS = [
-    "run --help",
-    "run method=simclr --help",
-    "embed --help",
-    "plugin --help",
-    "plugin check --help",
-]
+#: All that is imported beside the standard library and this project.
+LIBRARIES = {"attr", "attrs", "pluggy"}
+#: Parts of the standard library that take long to import.
+SLOW = {"asyncio", "concurrent", "ctypes", "http", "multiprocessing", "ssl", "unittest", "xml"}
+#: Modules of a plugin that are imported to list what it provides.
+LIGHT = {"plugin", "models"}
 
+#: Calls each command as if it were the first, and prints what it imports and opens.
 REPORT = """
-import sys
-from lightly_core.cli.main import main
-code = main({arguments!r})
-print(code, *(name for name in {names!r} if name in sys.modules), file=sys.stderr)
+import contextlib, io, json, sys
+
+opened, started = [], []
+
+def listen(event, arguments):
+    if event == "open":
+        opened.append(str(arguments[0]))
+    elif event.startswith(("subprocess.", "socket.connect", "os.system", "os.posix_spawn")):
+        started.append(event)
+
+sys.addaudithook(listen)
+reports = {}
+for command in json.loads(sys.argv[1]):
+    before = set(sys.modules)
+    opened.clear(), started.clear()
+    with contextlib.redirect_stdout(io.StringIO()):
+        from lightly_core.cli.main import main
+        code = main(command.split())
+    modules = sorted(set(sys.modules) - before)
+    files = [file for file in opened if not file.endswith((".py", ".pyc", ".zip"))]
+    reports[command] = {"code": code, "modules": modules, "files": files, "started": list(started)}
+    for name in modules:
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            del sys.modules[name]
+print(json.dumps(reports))
 """
 
 
-def needs_simclr(command):
-    if "simclr" not in command:
-        return
-    try:
-        importlib.metadata.version("lightly-simclr")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("lightly-simclr is not installed")
-
-
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Byte code is kept, as in an installation, and nothing narrows the plugins down."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LIGHTLY_", "PYTHON"))}
-    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.mktemp("pycache"))
-    environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
-    return environment
+def reports():
+    """What each command imports and opens, with nothing that narrows the plugins down."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LIGHTLY_")}
+    command = [sys.executable, "-c", REPORT, json.dumps(COMMANDS)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", LISTS + HELPS)
-def test_nothing_heavy_is_imported(command, environment):
-    needs_simclr(command)
-    names = (*HEAVY, *SLOW) if command in LISTS else HEAVY
-    result = subprocess.run(
-        [sys.executable, "-c", REPORT.format(arguments=command.split(), names=names)],
-        capture_output=True,
-        text=True,
-        env=environment,
+def parts(report, package):
+    """Names of the modules of a package that were imported, without the package's own."""
+    names = (name.partition(".") for name in report["modules"])
+    return {rest for root, _, rest in names if root == package and rest}
+
+
+def test_every_command_ends_well(reports):
+    assert {command: report["code"] for command, report in reports.items()} == dict.fromkeys(
+        COMMANDS, 0
     )
-    assert result.stderr.splitlines()[-1:] == ["0"], result.stderr
 
 
-def cpu_seconds(arguments, environment):
-    """CPU time of one run."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+def test_only_small_libraries_are_imported(reports):
+    for command, report in reports.items():
+        roots = {name.partition(".")[0] for name in report["modules"]}
+        others = roots - sys.stdlib_module_names - LIBRARIES
+        assert {name for name in others if not name.startswith("lightly_")} == set(), command
+        assert roots & SLOW == set(), command
 
 
-#: What any command that lists installed plugins needs of the standard library: about 70 ms of a
-#: processor on a fast machine, 130 on a slow one.
-LIBRARY = (
-    "import argparse, dataclasses, importlib.metadata, json, logging, pathlib, re, typing\n"
-    "importlib.metadata.entry_points()"
-)
+def test_the_help_of_all_commands_imports_no_plugins(reports):
+    modules = {"cli", "cli.main", "cli.parser", "errors", "version"}
+    assert parts(reports["--help"], "lightly_core") == modules
 
 
-@pytest.mark.parametrize("command", LISTS)
-def test_a_list_costs_little_more_than_the_standard_library_that_it_needs(command, environment):
-    # The least of several runs, one after the other, so that what else the machine does counts
-    # little.
-    library, cost = [], []
-    for _ in range(12):
-        library.append(cpu_seconds(["-c", LIBRARY], environment))
-        cost.append(cpu_seconds(["-m", "lightly_core.cli", *command.split()], environment))
-        if len(cost) >= 3 and min(cost) <= 2.5 * min(library):
-            break
-    assert min(cost) <= 2.5 * min(library), (cost, library)
+def test_lists_import_no_settings_and_only_the_light_modules_of_plugins(reports):
+    for command in LISTS:
+        rooms = {name.partition(".")[0] for name in parts(reports[command], "lightly_core")}
+        assert rooms <= {"cli", "errors", "listing", "plugins", "version"}, command
+        assert {"plugin"} <= modules_of_plugins(reports[command]) <= LIGHT, command
+
+
+def test_the_help_on_a_method_imports_the_options_of_no_other(reports):
+    report = reports["run method=simclr --help"]
+    assert "simclr.config" in parts(report, "lightly_simclr")
+    configs = [name for name in report["modules"] if name.endswith(".config")]
+    assert configs == ["lightly_core.config", "lightly_simclr.simclr.config"]
+
+
+def modules_of_plugins(report):
+    """Names of the modules in the packages of plugins, without the packages' own."""
+    names = [name.partition(".") for name in report["modules"]]
+    plugins = {root for root, _, rest in names if rest == "plugin" and root.startswith("lightly_")}
+    return set().union(*(parts(report, plugin) for plugin in plugins))
+
+
+def test_no_process_is_started_and_no_connection_made(reports):
+    assert {command: report["started"] for command, report in reports.items()} == {
+        command: [] for command in COMMANDS
+    }
+
+
+def test_help_opens_no_file(reports):
+    assert {command: reports[command]["files"] for command in ("--help", *HELPS)} == {
+        command: [] for command in ("--help", *HELPS)
+    }
+
+
+def ours_and_required():
+    """Distributions of this project, and those that they require."""
+    found = {distribution.name for distribution in importlib.metadata.distributions()}
+    ours = {name for name in found if name.startswith("lightly-")}
+    lines = [line for name in ours for line in importlib.metadata.requires(name) or ()]
+    required = {Requirement(line).name for line in lines}
+    return {name.replace("-", "_") for name in ours | required}
+
+
+def test_lists_read_the_metadata_of_plugins_and_of_what_these_require(reports):
+    allowed = ours_and_required()
+    for command in LISTS:
+        times = Counter(reports[command]["files"])
+        assert max(times.values()) <= 3, times.most_common(3)
+        read = {tuple(Path(file).parts[-2:]) for file in times}
+        metadata = {folder.partition("-")[0] for folder, name in read if name == "METADATA"}
+        assert metadata <= allowed, command
+        names = {name for _, name in read}
+        assert names <= {"entry_points.txt", "METADATA", "PKG-INFO", "models.txt"}, command

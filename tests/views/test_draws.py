@@ -19,7 +19,7 @@ from lightly_core.data.views import parameters, worker
 from lightly_core.data.views.draws import BatchDraws
 from lightly_core.data.views.streams import Streams, sample_words
 
-KEYS = [(epoch, index) for epoch in (0, 3) for index in range(0, 3000, 10)]
+KEYS = [(epoch, index) for epoch in (0, 3) for index in range(0, 3000, 25)]
 
 
 def generators():

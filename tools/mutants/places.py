@@ -153,9 +153,11 @@ def _walk(node: Node) -> Iterator[Node]:
 
 
 def _has_no_effect(node: Node) -> bool:
-    """Tell whether no test can find a change here: annotations, assertions, typing blocks."""
+    """Tell whether a change here is none, or one that no run can show."""
     if _is_fixed(node):
         return True
+    if node.type == "operator" and node.parent.type in ("parameters", "param"):
+        return True  # the star in front of keyword-only parameters is no product
     while node.parent is not None:
         parent = node.parent
         if parent.type in _NODES_OF_ANNOTATIONS or parent.type == "assert_stmt":

@@ -21,8 +21,9 @@ T     a transform                                    `transform_checks`
 L     a logger                                       `logger_checks`
 ====  =============================================  =====================================
 
-`train_alone_and_together` shows that two processes learn what one does. `TinyConv` and
-`TinyTokens` are backbones that make tests take milliseconds.
+`train_alone_and_together` shows that two processes learn what one does, and `shared_pair` runs any
+function in two processes. `TinyConv` and `TinyTokens` are backbones that make tests take
+milliseconds.
 """
 
 from lightly_core.testing.checks import Check, parametrize_checks
@@ -37,6 +38,7 @@ from lightly_core.testing.methods import method_checks, method_class_checks
 from lightly_core.testing.models import TinyConv, TinyTokens
 from lightly_core.testing.parity import Training, train_alone_and_together
 from lightly_core.testing.plugins import plugin_checks
+from lightly_core.testing.processes import ProcessPair, shared_pair
 from lightly_core.testing.transforms import transform_checks
 from lightly_core.testing.wrappers import wrapper_checks
 
@@ -44,6 +46,7 @@ __all__ = [
     "Check",
     "MethodCase",
     "ModelExample",
+    "ProcessPair",
     "TinyConv",
     "TinyTokens",
     "Training",
@@ -54,6 +57,7 @@ __all__ = [
     "parametrize_checks",
     "plugin_checks",
     "require_export_round_trip",
+    "shared_pair",
     "train_alone_and_together",
     "transform_checks",
     "wrapper_checks",

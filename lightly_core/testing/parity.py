@@ -1,8 +1,8 @@
 """One process and two must learn the same: losses, gradients, and what a method keeps.
 
-`train_alone_and_together` starts two processes on the CPU. Each first trains all methods alone,
-with whole batches, then together with the other one, with half a batch each. Everything is
-float64, so the two ways may differ by rounding only.
+`train_alone_and_together` trains methods in the calling process, with whole batches, and in two
+processes on the CPU, with half a batch each. Everything is float64, so the two ways may differ by
+rounding only.
 
 Batch norms see the whole batch in both, as synchronised batch norms do on GPUs: those of torch do
 not work on CPUs, so a plain form takes their place here.
@@ -10,13 +10,9 @@ not work on CPUs, so a plain form takes their place here.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,11 +25,11 @@ from lightly_core.plugins.loading import load_config, load_target
 from lightly_core.protocols import Batch, Method
 from lightly_core.testing.method_case import MethodCase
 from lightly_core.testing.models import TinyConv, TinyTokens
+from lightly_core.testing.processes import ProcessPair
 
 _BACKBONES = {"conv": TinyConv, "tokens": TinyTokens}
 _BATCH_SIZE = 8
 _LEARNING_RATE = 0.05
-_SECONDS = 600
 
 Outcome = dict[str, dict[str, Tensor]]
 
@@ -91,11 +87,14 @@ class Parity:
                     )
 
 
-def train_alone_and_together(trainings: Mapping[str, Training]) -> dict[str, Parity]:
+def train_alone_and_together(
+    trainings: Mapping[str, Training], pair: ProcessPair | None = None
+) -> dict[str, Parity]:
     """Train methods in one process and in two.
 
     Args:
         trainings: What to train, by any name.
+        pair: The two processes; None: they are started for this call.
 
     Returns:
         What came of each.
@@ -103,57 +102,16 @@ def train_alone_and_together(trainings: Mapping[str, Training]) -> dict[str, Par
     Raises:
         RuntimeError: A process failed; its output is in the message.
     """
-    plan = json.dumps({name: vars(training) for name, training in trainings.items()})
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{rank}.pt" for rank in range(2)]
-        meeting = Path(folder) / "meeting"
-        # A string of code, not ``-m``: the package has imported this module already.
-        code = "import sys; from lightly_core.testing.parity import work; work(*sys.argv[1:])"
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, str(rank), str(meeting), str(files[rank])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(2)
-        ]
-        try:
-            for process in processes:
-                assert process.stdin is not None
-                process.stdin.write(plan)
-                process.stdin.close()
-            outputs = [_output(process) for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        if any(process.returncode for process in processes):
-            raise RuntimeError("\n".join(outputs))
-        results = [torch.load(file, weights_only=True) for file in files]
-    return {
-        name: Parity(results[0]["alone"][name], tuple(r["together"][name] for r in results))
-        for name in trainings
-    }
+    with ProcessPair() if pair is None else contextlib.nullcontext(pair) as processes:
+        first, second = processes.run(_train_share, dict(trainings))
+    with torch.random.fork_rng(devices=[]):
+        alone = {name: _train(training, 0, 1) for name, training in trainings.items()}
+    return {name: Parity(alone[name], (first[name], second[name])) for name in trainings}
 
 
-def _output(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    text = process.stdout.read()
-    process.wait(timeout=_SECONDS)
-    return text
-
-
-def work(rank: str, meeting: str, result: str) -> None:
-    """Be one of the two processes; the plan comes on standard input."""
-    torch.set_num_threads(1)
-    plan = {name: Training(**values) for name, values in json.load(sys.stdin).items()}
-    # Alone first: with a process group the parts would talk to the other process.
-    alone = {} if int(rank) else {name: _train(one, 0, 1) for name, one in plan.items()}
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=int(rank), world_size=2)
-    together = {name: _train(one, int(rank), 2) for name, one in plan.items()}
-    dist.destroy_process_group()
-    torch.save({"alone": alone, "together": together}, result)
+def _train_share(rank: int, trainings: Mapping[str, Training]) -> dict[str, Outcome]:
+    """Be one of the two processes."""
+    return {name: _train(training, rank, 2) for name, training in trainings.items()}
 
 
 def _train(training: Training, rank: int, world_size: int) -> Outcome:

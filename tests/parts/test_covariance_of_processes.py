@@ -1,17 +1,13 @@
-"""Two processes with half of the rows each must give what one gives with all of them.
-
-Started as a script, ``RANK INIT_FILE RESULT_FILE``, this file is one of the two.
-"""
-
-import subprocess
-import sys
+"""Two processes with half of the rows each must give what one gives with all of them."""
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from lightly_core.parts.covariance import covariance, second_moment, standardized
 from lightly_core.parts.whitening import whitened_columns, whitened_rows
+from lightly_core.testing import shared_pair
+
+pytestmark = pytest.mark.processes
 
 # Of all rows: equal on all processes, or the mean over the process's own rows.
 LOSSES = {
@@ -37,20 +33,13 @@ def inputs():
     return torch.randn(8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+def of_half(rank, rows):
+    return losses_and_gradients(rows.chunk(2)[rank])
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two_processes")
-    files = [folder / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen([sys.executable, __file__, str(rank), folder / "init", files[rank]])
-        for rank in range(2)
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    return [torch.load(file, weights_only=True) for file in files]
+def results():
+    return shared_pair().run(of_half, inputs())
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -60,10 +49,3 @@ def test_averaged_losses_and_gradients_are_those_of_one_process(results, name):
     torch.testing.assert_close(sum(losses) / 2, loss)
     # DistributedDataParallel averages gradients over processes.
     torch.testing.assert_close(torch.cat(gradients) / 2, gradient)
-
-
-if __name__ == "__main__":
-    number = int(sys.argv[1])
-    dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=number, world_size=2)
-    torch.save(losses_and_gradients(inputs().chunk(2)[number]), sys.argv[3])
-    dist.destroy_process_group()

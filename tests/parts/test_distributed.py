@@ -1,29 +1,8 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightly_core.parts import distributed
-
-WORKER = Path(__file__).with_name("distributed_worker.py")
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two_processes")
-    files = [folder / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen([sys.executable, WORKER, str(rank), folder / "init", files[rank]])
-        for rank in range(2)
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    return [torch.load(file, weights_only=True) for file in files]
+from lightly_core.testing import shared_pair
 
 
 def leaf(rank):
@@ -31,45 +10,81 @@ def leaf(rank):
 
 
 def weights(rank):
+    """Coefficients of the losses, other ones on each process."""
     return torch.arange(12, dtype=torch.float64).reshape(4, 3) * (rank + 1)
 
 
+def reduced(rank, function):
+    """What a function gives on this process, the gradient of its argument, and the argument."""
+    x = leaf(rank).requires_grad_()
+    output = function(x)
+    (output * weights(rank)[: len(output)]).sum().backward()
+    return output.detach(), x.grad, x.detach()
+
+
+def everything(rank):
+    return {
+        "rank": distributed.rank(),
+        "world_size": distributed.world_size(),
+        "gathered": reduced(rank, distributed.gather_with_gradient),
+        "sum": reduced(rank, distributed.reduce_sum_with_gradient),
+        "mean": reduced(rank, distributed.reduce_mean_with_gradient),
+        "labels": distributed.gather(torch.tensor([rank, rank + 5])),
+        "detached": not distributed.gather(leaf(rank).requires_grad_()).requires_grad,
+        "transposed": distributed.gather_with_gradient(leaf(rank).T),
+    }
+
+
+@pytest.fixture(scope="module")
+def results():
+    return shared_pair().run(everything)
+
+
+@pytest.mark.processes
 def test_ranks_and_world_size(results):
     assert [(result["rank"], result["world_size"]) for result in results] == [(0, 2), (1, 2)]
 
 
+@pytest.mark.processes
 def test_gather_concatenates_in_the_order_of_the_ranks(results):
     for result in results:
-        assert torch.equal(result["gathered"], torch.cat([leaf(0), leaf(1)]))
+        assert torch.equal(result["gathered"][0], torch.cat([leaf(0), leaf(1)]))
         assert result["labels"].tolist() == [0, 5, 1, 6]
 
 
+@pytest.mark.processes
 def test_gather_takes_tensors_that_are_not_contiguous(results):
     for result in results:
         assert torch.equal(result["transposed"], torch.cat([leaf(0).T, leaf(1).T]))
 
 
+@pytest.mark.processes
 def test_gathered_rows_get_the_gradients_of_both_losses(results):
     total = weights(0) + weights(1)
-    assert torch.equal(results[0]["gathered_gradient"], total[:2])
-    assert torch.equal(results[1]["gathered_gradient"], total[2:])
+    assert torch.equal(results[0]["gathered"][1], total[:2])
+    assert torch.equal(results[1]["gathered"][1], total[2:])
 
 
+@pytest.mark.processes
 def test_gather_without_gradient_is_detached(results):
     assert all(result["detached"] for result in results)
 
 
+@pytest.mark.processes
 def test_sum_and_its_gradient_run_over_both_processes(results):
     for rank, result in enumerate(results):
-        assert torch.equal(result["sum"], leaf(0) + leaf(1))
-        assert torch.equal(result["sum_gradient"], (weights(0) + weights(1))[:2])
-        assert torch.equal(result["argument_after_sum"], leaf(rank))
+        total, gradient, argument = result["sum"]
+        assert torch.equal(total, leaf(0) + leaf(1))
+        assert torch.equal(gradient, (weights(0) + weights(1))[:2])
+        assert torch.equal(argument, leaf(rank))
 
 
+@pytest.mark.processes
 def test_mean_is_half_the_sum(results):
     for result in results:
-        assert torch.equal(result["mean"], (leaf(0) + leaf(1)) / 2)
-        assert torch.equal(result["mean_gradient"], (weights(0) + weights(1))[:2] / 2)
+        mean, gradient, _ = result["mean"]
+        assert torch.equal(mean, (leaf(0) + leaf(1)) / 2)
+        assert torch.equal(gradient, (weights(0) + weights(1))[:2] / 2)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,17 @@
 """Two processes with half of the rows each must give what one gives with all of them."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightly_core.parts.centering import Center
 from lightly_core.parts.coding_rate import coding_rate
+from lightly_core.parts.distributed import gather_with_gradient
 from lightly_core.parts.koleo import koleo
 from lightly_core.parts.sinkhorn import sinkhorn
 from lightly_core.parts.sliced import random_slices, sigreg, sliced_wasserstein
+from lightly_core.testing import shared_pair
 
-WORKER = Path(__file__).with_name("statistics_worker.py")
+pytestmark = pytest.mark.processes
 
 
 def inputs():
@@ -28,23 +26,53 @@ def two_views(rows):
 SLICES = random_slices(7, 5, step=3, like=inputs())
 
 
+def loss_and_gradient(function, rows):
+    rows = rows.clone().requires_grad_()
+    loss = function(rows)
+    loss.backward()
+    return {"loss": loss.detach(), "gradient": rows.grad}
+
+
+def saved_center(inputs, rank):
+    """The centre that this process saves, with the last update still under way."""
+    center = Center(inputs.shape[1])
+    for step in range(3):
+        targets = center.probabilities(inputs.chunk(2)[rank], 0.1)
+        center.update(inputs.chunk(2)[rank] + step)
+    return {"state": center.state_dict(), "targets": targets}
+
+
+def statistics(rank, inputs):
+    """What this process gives; it takes its share of the rows."""
+    half = inputs.chunk(2)[rank]
+    slices = random_slices(7, inputs.shape[1], step=3, like=inputs)
+    # Of uneven shares the second is empty, and all rows are on the first process.
+    uneven, nothing = (inputs[:3], inputs[3:]), (inputs, inputs[:0])
+    few = Center(inputs.shape[1])
+    few.update(uneven[rank])
+    none = Center(inputs.shape[1])
+    none.update(inputs[:0])
+    return {
+        "sinkhorn": sinkhorn(half, 0.1),
+        "sinkhorn_uneven": sinkhorn(uneven[rank], 0.1),
+        "sinkhorn_nothing": sinkhorn(nothing[rank], 0.1),
+        "sinkhorn_by_position": sinkhorn(torch.stack([half, half.flip(1)]), 0.1),
+        "center": saved_center(inputs, rank),
+        "center_uneven": few.center,
+        "center_none": none.center,
+        "koleo": loss_and_gradient(lambda x: koleo(x, all_processes=True), half),
+        "koleo_alone": koleo(half),
+        "coding_rate": loss_and_gradient(lambda x: coding_rate(x, eps=0.05), half),
+        "sigreg": loss_and_gradient(lambda x: sigreg(two_views(x), slices), half),
+        "sliced_wasserstein": loss_and_gradient(
+            lambda x: sliced_wasserstein(two_views(gather_with_gradient(x)), slices), half
+        ),
+    }
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two_processes")
-    torch.save(inputs(), folder / "input.pt")
-    files = [folder / f"{rank}.pt" for rank in range(2)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, WORKER, str(rank), folder / "init", folder / "input.pt", files[rank]]
-        )
-        for rank in range(2)
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    return [torch.load(file, weights_only=True) for file in files]
+def results():
+    return shared_pair().run(statistics, inputs())
 
 
 @pytest.mark.parametrize("name", ["sinkhorn", "sinkhorn_uneven", "sinkhorn_nothing"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lightly_core.config.keyvalue import read_toml
-from lightly_core.testing import Training, train_alone_and_together
+from lightly_core.testing import Training, shared_pair, train_alone_and_together
 
 METHODS = read_toml(Path(__file__).with_name("methods.toml"))
 # A queue that wraps in the third step, both directions, the other negatives.
@@ -16,18 +16,17 @@ VARIANTS = {
 }
 
 
-def trainings():
+def all_trainings():
     for name, small in METHODS.items():
         yield name, Training(name, small["args"])
     for variant, (name, changes) in VARIANTS.items():
         yield variant, Training(name, {**METHODS[name]["args"], **changes})
 
 
-@pytest.fixture(scope="module")
-def results():
-    return train_alone_and_together(dict(trainings()))
+TRAININGS = dict(all_trainings())
 
 
-@pytest.mark.parametrize("name", dict(trainings()))
-def test_two_processes_learn_what_one_does(results, name):
-    results[name].check()
+@pytest.mark.processes
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_learn_what_one_does(name):
+    train_alone_and_together({name: TRAININGS[name]}, shared_pair())[name].check()

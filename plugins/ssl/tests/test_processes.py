@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lightly_core.config.keyvalue import read_toml
-from lightly_core.testing import Training, train_alone_and_together
+from lightly_core.testing import Training, shared_pair, train_alone_and_together
 
 METHODS = read_toml(Path(__file__).with_name("methods.toml"))
 # A regulariser that outweighs the rest: the cross-entropy could hide an error.
@@ -18,7 +18,7 @@ VARIANTS = {
 }
 
 
-def trainings():
+def all_trainings():
     for name, small in METHODS.items():
         backbone, num_steps = small.get("backbone", "conv"), small.get("num_steps", 3)
         yield name, Training(name, small["args"], backbone, num_steps)
@@ -29,11 +29,10 @@ def trainings():
         yield title, Training(name, {**METHODS[name]["args"], **changes})
 
 
-@pytest.fixture(scope="module")
-def results():
-    return train_alone_and_together(dict(trainings()))
+TRAININGS = dict(all_trainings())
 
 
-@pytest.mark.parametrize("name", dict(trainings()))
-def test_two_processes_learn_what_one_does(results, name):
-    results[name].check()
+@pytest.mark.processes
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_learn_what_one_does(name):
+    train_alone_and_together({name: TRAININGS[name]}, shared_pair())[name].check()

@@ -1,0 +1,256 @@
+"""Two worker processes that run functions together, for tests of distributed code.
+
+Starting a process takes seconds, most of it the import of torch. `ProcessPair` starts two once and
+sends them any number of functions. `shared_pair` gives the tests of a session one pair::
+
+    def losses(rank, inputs):
+        return my_loss(inputs.chunk(2)[rank])
+
+    def test_two_processes():
+        first, second = shared_pair().run(losses, torch.randn(8, 5))
+
+Only POSIX systems are supported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import importlib
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from functools import cache
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from types import FunctionType, ModuleType, TracebackType
+from typing import IO, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+_SECONDS_TO_START = 300.0
+# After one process has failed, the other may still report an error of its own.
+_SECONDS_AFTER_A_FAILURE = 2.0
+# A process that hangs ends itself with a traceback; the caller kills it if it does not.
+_SECONDS_FOR_A_TRACEBACK = 10.0
+
+
+class ProcessPair:
+    """Two processes in one process group with the backend ``gloo``, on the CPU.
+
+    They start with the first call of `run` and import modules once. They use one thread each.
+    """
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> ProcessPair:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def run(self, function: Callable[..., T], *args: object, seconds: float = 600.0) -> tuple[T, T]:
+        """Call ``function(rank, *args)`` in both processes.
+
+        Arguments and results are pickled: tensors, numbers, and containers of them.
+
+        Args:
+            function: A function at the top level of a module, which the processes import.
+            *args: Its arguments after the rank.
+            seconds: Time after which the call has failed.
+
+        Returns:
+            The results of rank 0 and rank 1.
+
+        Raises:
+            RuntimeError: A process raised an error, died, or took too long. The message has the
+                output of both. The next call starts new processes.
+        """
+        task = pickle.dumps((_place_of(function), args, seconds))
+        try:
+            if not self._workers:
+                self._start()
+            for worker in self._workers:
+                worker.send(task)
+            first, second = self._answers(function.__name__, seconds)
+        except BaseException:
+            self.close()
+            raise
+        return cast(T, first), cast(T, second)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._end()
+
+    def _end(self) -> list[str]:
+        """End the processes; return what each has written since the last call began."""
+        outputs = [worker.end() for worker in self._workers]
+        self._workers = []
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+        return outputs
+
+    def _start(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        meeting = str(Path(self._folder.name) / "meeting")
+        for rank in range(2):
+            self._workers.append(_Worker(rank, meeting))
+        self._answers("start", _SECONDS_TO_START)
+
+    def _answers(self, name: str, seconds: float) -> list[object]:
+        """Return what the processes answer; raise where one has failed."""
+        # Whether the process succeeded, and its result or what happened.
+        found: list[tuple[bool, object]] = [(False, "did not answer in time")] * 2
+        waiting = {worker.connection: rank for rank, worker in enumerate(self._workers)}
+        deadline = time.monotonic() + seconds + _SECONDS_FOR_A_TRACEBACK
+        while waiting:
+            ready = wait(list(waiting), max(0.0, deadline - time.monotonic()))
+            if not ready:
+                break
+            for connection in cast(list[Connection], ready):
+                rank = waiting.pop(connection)
+                found[rank] = self._workers[rank].answer()
+                if not found[rank][0]:
+                    deadline = min(deadline, time.monotonic() + _SECONDS_AFTER_A_FAILURE)
+        answers = [answer for _, answer in found]
+        if all(ok for ok, _ in found):
+            return answers
+        parts = [f"'{name}' failed in two processes."]
+        for rank, (state, output) in enumerate(zip(answers, self._end(), strict=True)):
+            parts.append(f"Process {rank} {state}. Its output:\n{output}")
+        raise RuntimeError("\n\n".join(parts))
+
+
+@cache
+def shared_pair() -> ProcessPair:
+    """Return the pair that all tests of this process share; it ends with the process."""
+    pair = ProcessPair()
+    atexit.register(pair.close)
+    return pair
+
+
+class _Worker:
+    """One of the processes, as the caller sees it."""
+
+    def __init__(self, rank: int, meeting: str) -> None:
+        self.connection, theirs = Pipe()
+        # Opened for appending: seeking here does not move the place where the process writes.
+        self._file: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
+        self._read_from = 0
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from lightly_core.testing.processes import serve; "
+            f"serve({rank}, {meeting!r}, {theirs.fileno()})"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+
+    def send(self, task: bytes) -> None:
+        self._read_from = self._file.seek(0, os.SEEK_END)
+        try:
+            self.connection.send_bytes(task)
+        except BrokenPipeError:
+            return  # It has died, which `answer` reports.
+
+    def answer(self) -> tuple[bool, object]:
+        try:
+            data = self.connection.recv_bytes()
+        except (EOFError, ConnectionResetError):
+            return False, f"ended with exit status {self._process.wait()}"
+        ok, value = pickle.loads(data)
+        return (True, value) if ok else (False, "raised an error")
+
+    def end(self) -> str:
+        """End the process; return its output since the last task was sent."""
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+        with self._file:
+            self._file.seek(self._read_from)
+            return self._file.read().decode(errors="replace")
+
+
+def _place_of(function: Callable[..., object]) -> tuple[str, str, str]:
+    """Return module, file and name of a function, by which another process finds it."""
+    if not isinstance(function, FunctionType) or function.__qualname__ != function.__name__:
+        raise ValueError(f"{function} is not a function at the top level of a module")
+    return function.__module__, function.__code__.co_filename, function.__name__
+
+
+# ------------------------------------------------------------------ in the processes
+
+
+def serve(rank: int, meeting: str, descriptor: int) -> None:
+    """Be one of the two processes: run functions until the other end of the pipe is closed."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    with Connection(descriptor) as connection:
+        connection.send_bytes(pickle.dumps((True, None)))
+        while True:
+            try:
+                task = connection.recv_bytes()
+            except EOFError:
+                break
+            connection.send_bytes(_answer(rank, task))
+    os._exit(0)  # `destroy_process_group` would wait for the other process.
+
+
+def _answer(rank: int, task: bytes) -> bytes:
+    try:
+        (module, file, name), args, seconds = pickle.loads(task)
+        function = getattr(_load(module, file), name)
+        faulthandler.dump_traceback_later(seconds, exit=True)
+        answer = pickle.dumps((True, function(rank, *args)))
+    except BaseException:
+        traceback.print_exc()
+        answer = pickle.dumps((False, None))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        sys.stdout.flush()
+    return answer
+
+
+def _load(name: str, file: str) -> ModuleType:
+    """Import a module by its name, or from its file where the name leads elsewhere."""
+    try:
+        module = importlib.import_module(name)
+    except ImportError:
+        pass
+    else:
+        if getattr(module, "__file__", None) == file:
+            return module
+    return _from_file(name, file)
+
+
+@cache
+def _from_file(name: str, file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_of_a_pair_{name.replace('.', '_')}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no module in {file}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -23,27 +24,94 @@ from lightly_core.testing.checks import Check, require, require_close
 from lightly_core.testing.tokens import TOKEN_CHECKS
 from lightly_core.testing.wrapper_case import WrapperCase, outputs
 
+logger = logging.getLogger(__name__)
 
-def ability_checks(
-    case: WrapperCase, example: ModelWrapper | None, *, subject: str = ""
+
+def found_ability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
+    """Return the checks of those abilities that a wrapper has; it is built here.
+
+    Args:
+        case: What is checked. If it cannot be built there is no check here; all others raise.
+        subject: `Check.subject` of each.
+    """
+    try:
+        found = abilities_of(case.built())
+    except Exception:  # Whatever it is, tests have to be collected.
+        return []
+    return _listed(case, found, subject)
+
+
+def declared_ability_checks(
+    case: WrapperCase, abilities: Collection[type], *, subject: str = ""
 ) -> list[Check]:
-    """Return the checks of those abilities that a wrapper has.
+    """Return A0 and the checks of abilities that are known before anything is built.
 
     Args:
         case: What is checked.
-        example: One of the wrappers, looked at for its methods only.
+        abilities: Protocols of `lightly_core.abilities`.
         subject: `Check.subject` of each.
+
+    Raises:
+        ValueError: One of them is no ability.
     """
+    unknown = [ability for ability in abilities if ability not in _CHECKS]
+    if unknown:
+        known = ", ".join(ability.__name__ for ability in _CHECKS)
+        raise ValueError(f"abilities names {unknown}; expected some of {known}")
+    declared = [ability for ability in _CHECKS if ability in abilities]
     return [
-        Check(code, title, partial(function, case), subject)
-        for ability, checks in _CHECKS.items()
-        if isinstance(example, ability)
-        for code, (title, function) in checks.items()
+        Check("A0", "has_the_declared_abilities", partial(_declared, declared, case), subject),
+        *_listed(case, declared, subject),
     ]
 
 
+def undeclared_ability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
+    """Return one check, which finds out which abilities there are and tries each of them.
+
+    Args:
+        case: What is checked. It is not built here.
+        subject: `Check.subject`.
+    """
+    return [Check("A", "abilities_hold", partial(_all_abilities, case), subject)]
+
+
+def abilities_of(wrapper: ModelWrapper) -> list[type]:
+    """Return those abilities of a wrapper that have checks."""
+    return [ability for ability in _CHECKS if isinstance(wrapper, ability)]
+
+
+def _listed(case: WrapperCase, abilities: Collection[type], subject: str) -> list[Check]:
+    return [
+        Check(code, title, partial(function, case), subject)
+        for ability in abilities
+        for code, (title, function) in _CHECKS[ability].items()
+    ]
+
+
+def _declared(declared: Collection[type], case: WrapperCase) -> None:
+    names = [ability.__name__ for ability in declared]
+    found = [ability.__name__ for ability in abilities_of(case.built())]
+    require(found == names, f"the wrapper has the abilities {found}, declared are {names}")
+
+
+def _all_abilities(case: WrapperCase) -> None:
+    abilities = abilities_of(case.built())
+    failures = []
+    for check in _listed(case, abilities, ""):
+        try:
+            check()
+        except Exception as error:  # Those of the others are told too.
+            failures.append((check, error))
+    names = ", ".join(ability.__name__ for ability in abilities) or "none"
+    logger.info("abilities tried: %s", names)
+    if failures:
+        told = [f"{check}: {type(error).__name__}: {error}" for check, error in failures]
+        message = "\n".join([f"abilities tried: {names}", *told])
+        raise AssertionError(message) from failures[0][1]
+
+
 def _multi_scale(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.built()
     wrapper.eval()
     model = cast(MultiScaleFeatures, wrapper)
     images = case.images().requires_grad_()
@@ -68,7 +136,7 @@ def _multi_scale(case: WrapperCase) -> None:
 
 
 def _normalization(case: WrapperCase) -> None:
-    mean, std = cast(InputNormalization, case.factory()).input_normalization()
+    mean, std = cast(InputNormalization, case.built()).input_normalization()
     channels = case.num_input_channels
     require(
         len(mean) == len(std) == channels,
@@ -113,7 +181,7 @@ def _step(wrapper: ModelWrapper, images: Tensor) -> _Step:
 
 
 def _checkpointing(case: WrapperCase) -> None:
-    wrapper = case.trained()
+    wrapper = case.trained_copy()
     model, images = cast(ActivationCheckpointing, wrapper), case.images()
     expected = _step(wrapper, images)
     for number in (1, 2):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.export.files import export_model, snippet
 from lightly_core.export.weights import load_weights
@@ -22,12 +21,12 @@ from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target, model_names
 from lightly_core.plugins.records import Record
 from lightly_core.protocols import ModelLibrary, ModelWrapper
+from lightly_core.testing.abilities import declared_ability_checks, undeclared_ability_checks
 from lightly_core.testing.checks import Check, require
 from lightly_core.testing.wrapper_case import WrapperCase
 from lightly_core.testing.wrappers import case_checks
 
 _CHANNELS = 3
-_USUAL_SIZES = (64, 96, 128, 224, 256, 299, 384, 448, 512)
 _UNKNOWN = "no-such-model"
 _UNKNOWN_ARGUMENT = "no_such_argument"
 
@@ -40,26 +39,35 @@ class ModelExample:
         name: Name without prefix.
         model_args: Arguments of the library's constructor.
         image_size: A side in pixels that the model takes, best a multiple of its stride.
+        abilities: The protocols of `lightly_core.abilities` that the wrapper must have, no more
+            and no fewer. None: those that it has are found when the checks run.
     """
 
     name: str
     model_args: Mapping[str, object] = field(default_factory=dict)
     image_size: int = 64
+    abilities: Collection[type] | None = None
 
     def __str__(self) -> str:
         arguments = ", ".join(f"{key}={value}" for key, value in self.model_args.items())
         return f"{self.name}({arguments})" if arguments else self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _LibraryCase:
     """A library and one of its models."""
 
     record: Record
-    library: ModelLibrary
+    load: Callable[[], ModelLibrary]
     example: ModelExample
     # What a complete list has to name; paths and the like are only tried.
     examples: tuple[str, ...]
+    # None: a size is looked for.
+    image_size: int | None
+
+    @property
+    def library(self) -> ModelLibrary:
+        return self.load()
 
     def create(self, channels: int = _CHANNELS) -> ModelWrapper:
         return self.library.create(
@@ -68,16 +76,29 @@ class _LibraryCase:
             model_args=dict(self.example.model_args),
         )
 
-    def wrapper_case(self) -> WrapperCase:
-        return WrapperCase(self.create, self.example.image_size, _CHANNELS, self.create)
+    @cached_property
+    def wrapper(self) -> WrapperCase:
+        return WrapperCase(self.create, self.image_size, _CHANNELS, self.create)
 
     def trained(self, channels: int = _CHANNELS) -> BuiltModel:
-        """Return a model with weights that no new one has."""
-        factory = partial(self.create, channels)
-        wrapper = WrapperCase(factory, self.example.image_size, channels).trained()
+        """Return a model with weights that no new one has; a check leaves it as it is."""
+        if channels == _CHANNELS:
+            wrapper = self.wrapper.trained()
+        else:
+            size, factory = self.wrapper.image_size, partial(self.create, channels)
+            wrapper = WrapperCase(factory, size, channels).newly_trained()
         name = f"{self.record.name}/{self.example.name}"
         arguments = dict(self.example.model_args)
         return BuiltModel(wrapper, self.library, name, self.example.name, arguments, channels)
+
+    def checks(self) -> list[Check]:
+        """Return N3, E1, E2, W1 to W13 and those of abilities."""
+        subject, abilities = str(self.example), self.example.abilities
+        checks = _listed(_EXAMPLE_CHECKS, self, subject)
+        checks += case_checks(self.wrapper, subject=subject)
+        if abilities is None:
+            return checks + undeclared_ability_checks(self.wrapper, subject=subject)
+        return checks + declared_ability_checks(self.wrapper, abilities, subject=subject)
 
 
 def model_library_checks(
@@ -85,40 +106,44 @@ def model_library_checks(
 ) -> list[Check]:
     """Return the checks of an installed model library.
 
-    Each example is built once here, to see which abilities it has and which images it takes.
+    No model is built here, and with `examples` the library is not imported either.
 
     Args:
         prefix: What users type before the slash.
         examples: Models to try. Default: the library's own `ModelLibrary.examples`, or else the
-            first model that the plugin lists. For a plain name an image size is looked for.
+            first model that the plugin lists. For a plain name an image size is looked for when
+            the checks run.
 
     Returns:
-        For the library N1 and N2; for each example N3, E1, E2 and all of `wrapper_checks`, with
-        `Check.subject` set to the example. W12 tries 1 and 4 channels.
+        For the library N1 and N2; for each example N3, E1, E2 and those of `wrapper_checks`, with
+        `Check.subject` set to the example. W12 tries 1 and 4 channels. The checks of abilities
+        are listed one by one where the example declares its abilities, with A0 in front. All
+        others are tried by one check, A.
 
     Raises:
         UnknownModelError: No installed plugin provides the library.
         PluginError: It cannot be imported, or there is no example.
     """
     record = get_plugins().catalog.get("models", prefix)
-    library = _load(record)
-    chosen = examples or library.examples or model_names(record)[:1]
+
+    @cache
+    def load() -> ModelLibrary:
+        return _load(record)
+
+    chosen = examples or load().examples or model_names(record)[:1]
     if not chosen:
         raise PluginError(
             f"{record.label} of {record.owner} lists no models, so there is none to check"
             "\n  set `examples` on the library, or give examples"
         )
     names = tuple(example if isinstance(example, str) else example.name for example in chosen)
-    checks: list[Check] = []
-    for position, given in enumerate(chosen):
-        with torch.random.fork_rng(devices=[]):
-            example, wrapper = _looked_at(library, given)
-        case = _LibraryCase(record, library, example, names)
-        if position == 0:
-            checks += _listed(_LIBRARY_CHECKS, case, "")
-        checks += _listed(_EXAMPLE_CHECKS, case, str(example))
-        checks += case_checks(case.wrapper_case(), wrapper, subject=str(example))
-    return checks
+    cases = []
+    for given in chosen:
+        example = ModelExample(given) if isinstance(given, str) else given
+        size = None if isinstance(given, str) else given.image_size
+        cases.append(_LibraryCase(record, load, example, names, size))
+    checks = _listed(_LIBRARY_CHECKS, cases[0], "")
+    return checks + [check for case in cases for check in case.checks()]
 
 
 def _load(record: Record) -> ModelLibrary:
@@ -140,40 +165,6 @@ def _listed(
         Check(code, title, partial(function, case), subject)
         for code, (title, function) in table.items()
     ]
-
-
-def _looked_at(
-    library: ModelLibrary, given: str | ModelExample
-) -> tuple[ModelExample, ModelWrapper | None]:
-    """Return an example with its image size, and the wrapper; None where it cannot be built."""
-    example = ModelExample(given) if isinstance(given, str) else given
-    try:
-        wrapper = library.create(
-            example.name, num_input_channels=_CHANNELS, model_args=dict(example.model_args)
-        )
-    except Exception:  # Whatever it is, every check will raise it, and tests are collected.
-        return example, None
-    if isinstance(given, str):
-        example = ModelExample(given, image_size=_fitting_size(wrapper))
-    return example, wrapper
-
-
-def _fitting_size(wrapper: ModelWrapper) -> int:
-    """Return the first usual image size at which features have more than one position."""
-    sizes: tuple[int, ...] = _USUAL_SIZES
-    if isinstance(wrapper, TokenModel):
-        side = wrapper.patch_size()
-        sizes = (-(-_USUAL_SIZES[0] // side) * side, *_USUAL_SIZES)
-    wrapper.eval()
-    for size in sizes:
-        try:
-            with torch.no_grad():
-                features = wrapper.forward_features(torch.randn(1, _CHANNELS, size, size))
-            if min(features["features"].shape[2:]) > 1:
-                return size
-        except Exception:  # Whatever the model raises means that it does not take the size.
-            continue
-    return sizes[0]
 
 
 # -------------------------------------------------------------------------------- names
@@ -298,7 +289,7 @@ def _weights_files(case: _LibraryCase) -> None:
     expected = portable_state_dict(built.wrapper.get_model())
     with tempfile.TemporaryDirectory() as folder:
         for file in export_model(built, built.wrapper, Path(folder), "exported", {}):
-            fresh = case.create()
+            fresh = case.wrapper.copied()
             report = load_weights(fresh, file, library=case.library)
             require(report.complete, f"{file.suffix} loads in parts only: {report.summary()}")
             found = portable_state_dict(fresh.get_model())

@@ -230,7 +230,7 @@ def _depth(exists: Callable[[int], bool]) -> int:
 
 
 def _other_sizes(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.built()
     wrapper.eval()
     model = cast(TokenModel, wrapper)
     size, side = case.image_size, model.patch_size()

@@ -2,48 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lightly_core.abilities import TokenModel
 from lightly_core.protocols import ModelWrapper
 from lightly_core.testing.checks import require
 
+# Not that of a check: what it builds itself has other weights.
+_SEED = 1
+_USUAL_SIZES = (64, 96, 128, 224, 256, 299, 384, 448, 512)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class WrapperCase:
     """A factory of wrappers and the images that they take.
 
+    `built` and `trained` give the same wrapper at every call, which a check leaves as it is.
+    `copied` and `trained_copy` give copies that a check may change. `factory` is for checks that
+    compare wrappers which were built independently of each other.
+
     Attributes:
         factory: Returns a new wrapper at each call, always of the same architecture.
-        image_size: A side in pixels that the model takes.
+        given_size: A side in pixels that the model takes; None: `image_size` looks for one.
         num_input_channels: C.
         channels_factory: Returns a new wrapper for another number of channels.
     """
 
     factory: Callable[[], ModelWrapper]
-    image_size: int
+    given_size: int | None
     num_input_channels: int
     channels_factory: Callable[[int], ModelWrapper] | None = None
 
-    def images(self, batch_size: int = 2, height: int = 1, width: int = 1) -> Tensor:
-        """Return random images (B, C, H, W); height and width in units of `image_size`."""
-        return self.images_of(height * self.image_size, width * self.image_size, batch_size)
+    @cached_property
+    def image_size(self) -> int:
+        """A side in pixels that the model takes."""
+        if self.given_size is not None:
+            return self.given_size
+        return fitting_size(self.built(), self.num_input_channels)
 
-    def images_of(self, height: int, width: int, batch_size: int = 2) -> Tensor:
+    def images(
+        self, batch_size: int = 2, height: int = 1, width: int = 1, channels: int | None = None
+    ) -> Tensor:
+        """Return random images (B, C, H, W); height and width in units of `image_size`."""
+        size = self.image_size
+        return self.images_of(height * size, width * size, batch_size, channels)
+
+    def images_of(
+        self, height: int, width: int, batch_size: int = 2, channels: int | None = None
+    ) -> Tensor:
         """Return random images (B, C, H, W) of a size in pixels."""
-        return torch.randn(batch_size, self.num_input_channels, height, width)
+        return torch.randn(batch_size, channels or self.num_input_channels, height, width)
+
+    def built(self) -> ModelWrapper:
+        """Return the wrapper as the factory built it."""
+        return _KEPT.get(self, "built", self.factory)
+
+    def copied(self) -> ModelWrapper:
+        """Return a copy of it."""
+        twin = _copy_of(self.built())
+        return self.factory() if twin is None else twin
 
     def trained(self, scale_noise: float = 0.01, matrix_noise: float = 0.01) -> ModelWrapper:
         """Return a wrapper whose weights and running statistics no new wrapper has.
+
+        It is in evaluation mode.
 
         Args:
             scale_noise: Standard deviation of what is added to biases, norms and scales.
             matrix_noise: Standard deviation of what is added to all other parameters.
         """
-        wrapper = self.factory()
+
+        def train() -> ModelWrapper:
+            return self._trained(self.copied(), scale_noise, matrix_noise)
+
+        return _KEPT.get(self, (scale_noise, matrix_noise), train)
+
+    def trained_copy(self) -> ModelWrapper:
+        """Return a copy of it."""
+        twin = _copy_of(self.trained())
+        return self.newly_trained() if twin is None else twin
+
+    def newly_trained(self) -> ModelWrapper:
+        """Return a new wrapper that was trained in the same way."""
+        return self._trained(self.factory())
+
+    def _trained(
+        self, wrapper: ModelWrapper, scale_noise: float = 0.01, matrix_noise: float = 0.01
+    ) -> ModelWrapper:
         with torch.no_grad():
             for parameter in wrapper.parameters():
                 noise = scale_noise if parameter.ndim < 2 else matrix_noise
@@ -52,6 +104,68 @@ class WrapperCase:
             outputs(wrapper, self.images())
         wrapper.eval()
         return wrapper
+
+
+class _Kept:
+    """Wrappers of the case that was last asked for.
+
+    Those of another case are let go first, so the memory is that of one example.
+    """
+
+    def __init__(self) -> None:
+        self._case: WrapperCase | None = None
+        self._wrappers: dict[Hashable, ModelWrapper] = {}
+
+    def get(
+        self, case: WrapperCase, key: Hashable, make: Callable[[], ModelWrapper]
+    ) -> ModelWrapper:
+        """Return what is kept under a key; make it where there is nothing."""
+        if self._case is not case:
+            self._case, self._wrappers = case, {}
+        if key not in self._wrappers:
+            # The same wrapper, and the same images after it, whichever check comes first.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_SEED)
+                wrapper = make()
+            self._wrappers[key] = wrapper
+        return self._wrappers[key]
+
+
+# Lists of checks live as long as the test session. What they keep belongs in one place.
+_KEPT = _Kept()
+
+
+def _copy_of(wrapper: ModelWrapper) -> ModelWrapper | None:
+    """Return a deep copy; None where it cannot be made, or shares tensors with its original."""
+    try:
+        twin = copy.deepcopy(wrapper)
+    except Exception:  # W7 raises it again.
+        return None
+    return None if _storages(twin) & _storages(wrapper) else twin
+
+
+def _storages(wrapper: ModelWrapper) -> set[int]:
+    module = cast(nn.Module, wrapper)
+    tensors = (*module.parameters(), *module.buffers())
+    return {tensor.data_ptr() for tensor in tensors if tensor.numel()} - {0}
+
+
+def fitting_size(wrapper: ModelWrapper, channels: int) -> int:
+    """Return the first usual image size at which features have more than one position."""
+    sizes: tuple[int, ...] = _USUAL_SIZES
+    if isinstance(wrapper, TokenModel):
+        side = wrapper.patch_size()
+        sizes = (-(-_USUAL_SIZES[0] // side) * side, *_USUAL_SIZES)
+    wrapper.eval()
+    for size in sizes:
+        try:
+            with torch.no_grad():
+                features = wrapper.forward_features(torch.zeros(1, channels, size, size))
+            if min(features["features"].shape[2:]) > 1:
+                return size
+        except Exception:  # Whatever the model raises means that it does not take the size.
+            continue
+    return sizes[0]
 
 
 def outputs(wrapper: ModelWrapper, images: Tensor) -> dict[str, Tensor]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import cast
 
@@ -15,7 +14,7 @@ from torch import nn
 from lightly_core.errors import ConfigError, LightlyError
 from lightly_core.models.probing import freeze_unused
 from lightly_core.protocols import ModelWrapper
-from lightly_core.testing.abilities import ability_checks
+from lightly_core.testing.abilities import declared_ability_checks, found_ability_checks
 from lightly_core.testing.checks import Check, require
 from lightly_core.testing.wrapper_case import WrapperCase, eval_outputs, outputs, require_equal
 
@@ -30,10 +29,12 @@ def wrapper_checks(
     image_size: int = 64,
     num_input_channels: int = 3,
     channels_factory: Callable[[int], ModelWrapper] | None = None,
+    abilities: Collection[type] | None = None,
 ) -> list[Check]:
     """Return the checks of a model wrapper.
 
-    The factory is called once here, to see which abilities the wrapper has.
+    The wrapper is built once for most checks, which take copies; W6, W9 and W12 compare it with
+    others that were built independently.
 
     Args:
         factory: Returns a new wrapper at each call, always of the same architecture.
@@ -42,46 +43,38 @@ def wrapper_checks(
         num_input_channels: C.
         channels_factory: Returns a new wrapper for another number of channels; None where the
             architecture takes C only.
+        abilities: The protocols of `lightly_core.abilities` that the wrapper must have, no more
+            and no fewer; then nothing is built here. None: the factory is called here, to see
+            which abilities the wrapper has.
 
     Returns:
         One check for each claim: W1 to W13, W12 with `channels_factory` only; A1 to A4 and A7 for
         wrappers with tokens, A5 for those with feature maps of several strides, A6 for those with
         activation checkpointing, A8 for those that know their normalisation
-        (`lightly_core.abilities`).
+        (`lightly_core.abilities`). A0, with `abilities` only: the wrapper has them.
     """
     case = WrapperCase(factory, image_size, num_input_channels, channels_factory)
-    return case_checks(case, _built(factory))
+    if abilities is not None:
+        return case_checks(case) + declared_ability_checks(case, abilities)
+    return case_checks(case) + found_ability_checks(case)
 
 
-def case_checks(
-    case: WrapperCase, example: ModelWrapper | None, *, subject: str = ""
-) -> list[Check]:
-    """Return the same checks for a case.
+def case_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
+    """Return W1 to W13 for a case.
 
     Args:
         case: What is checked.
-        example: One of the wrappers, which tells by its methods which abilities there are; None
-            if the factory fails.
         subject: `Check.subject` of each.
     """
-    checks = [
+    return [
         Check(code, title, partial(function, case), subject)
         for code, (title, function) in _CHECKS.items()
         if code != "W12" or case.channels_factory is not None
     ]
-    return checks + ability_checks(case, example, subject=subject)
-
-
-def _built(factory: Callable[[], ModelWrapper]) -> ModelWrapper | None:
-    with torch.random.fork_rng(devices=[]):
-        try:
-            return factory()
-        except Exception:  # Whatever it is, every check will raise it, and tests are collected.
-            return None
 
 
 def _shapes(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.built()
     width = wrapper.feature_dim()
     require(type(width) is int and width > 0, f"feature_dim() gave {width!r}, not an int > 0")
     features = eval_outputs(wrapper, case.images())
@@ -97,7 +90,7 @@ def _shapes(case: WrapperCase) -> None:
 
 
 def _sizes(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.built()
     wrapper.eval()
     with torch.no_grad():
         base = wrapper.forward_features(case.images())["features"].shape[2:]
@@ -131,7 +124,7 @@ def _fits(found: int, base: int, factor: int) -> bool:
 
 
 def _pooling(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.built()
     pooled = eval_outputs(wrapper, case.images())["pooled_features"]
     expected = (2, wrapper.feature_dim(), 1, 1)
     require(
@@ -141,7 +134,7 @@ def _pooling(case: WrapperCase) -> None:
 
 
 def _gradients(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.copied()
     # A classifier behind the features is in order: a run freezes it, as is done here. Neck and
     # head of a detector have up to three times as many tensors as its backbone.
     unused = freeze_unused(wrapper, case.num_input_channels, case.image_size)
@@ -161,7 +154,7 @@ def _gradients(case: WrapperCase) -> None:
 
 
 def _repeatable(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.built()
     images = case.images()
     first = eval_outputs(wrapper, images)
     require_equal(eval_outputs(wrapper, images), first, "the same images in eval mode again")
@@ -176,7 +169,8 @@ def _state_dict(case: WrapperCase) -> None:
 
 
 def _deepcopy(case: WrapperCase) -> None:
-    wrapper, images = case.trained(), case.images()
+    # Built for this check alone: copies of a copy may agree where the first one lost something.
+    wrapper, images = case.newly_trained(), case.images()
     expected = eval_outputs(wrapper, images)
     twin = copy.deepcopy(wrapper)
     require_equal(eval_outputs(twin, images), expected, "the deep copy's output")
@@ -214,7 +208,7 @@ def _exported_model(case: WrapperCase) -> None:
 
 
 def _no_side_effects(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.copied()
     module = cast(nn.Module, wrapper)
     images = case.images()
     before = images.clone()
@@ -234,7 +228,7 @@ def _no_side_effects(case: WrapperCase) -> None:
 
 
 def _bfloat16(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.built()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = eval_outputs(wrapper, case.images())
     for name, value in found.items():
@@ -251,12 +245,11 @@ def _channels(case: WrapperCase) -> None:
             named = str(count) in str(error) and "channel" in str(error)
             require(named, f"the error for {count} input channels does not say so: {error}")
             continue
-        _check_channels(wrapper, replace(case, num_input_channels=count))
+        _check_channels(wrapper, case, count)
 
 
-def _check_channels(wrapper: ModelWrapper, case: WrapperCase) -> None:
-    count = case.num_input_channels
-    images = case.images().requires_grad_()
+def _check_channels(wrapper: ModelWrapper, case: WrapperCase, count: int) -> None:
+    images = case.images(channels=count).requires_grad_()
     wrapper.eval()
     pooled = outputs(wrapper, images)["pooled_features"]
     expected = (2, wrapper.feature_dim(), 1, 1)
@@ -271,7 +264,7 @@ def _check_channels(wrapper: ModelWrapper, case: WrapperCase) -> None:
 
 
 def _batch_of_one(case: WrapperCase) -> None:
-    wrapper = case.factory()
+    wrapper = case.copied()
     wrapper.train()
     try:
         found = outputs(wrapper, case.images(batch_size=1))

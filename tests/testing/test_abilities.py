@@ -1,16 +1,29 @@
+import logging
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from lightly_core.abilities import ActivationCheckpointing, MultiScaleFeatures, TokenModel
+from lightly_core.abilities import (
+    ActivationCheckpointing,
+    InputNormalization,
+    MultiScaleFeatures,
+    TokenModel,
+)
 from lightly_core.errors import ConfigError
 from lightly_core.testing import TinyConv, TinyTokens, parametrize_checks, wrapper_checks
+from lightly_core.testing.abilities import undeclared_ability_checks
+from lightly_core.testing.wrapper_case import WrapperCase
 
 CODES = ["A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"]
+ALL = (TokenModel, MultiScaleFeatures, ActivationCheckpointing, InputNormalization)
 
 
-@parametrize_checks(wrapper_checks(TinyTokens, image_size=32, channels_factory=TinyTokens))
+@parametrize_checks(
+    wrapper_checks(TinyTokens, image_size=32, channels_factory=TinyTokens, abilities=ALL)
+)
 def test_tiny_tokens_holds_the_contract(check):
     check()
 
@@ -19,7 +32,7 @@ def bare():
     return TinyTokens(feature_dim=8, class_token=False, num_registers=0, depth=1)
 
 
-@parametrize_checks(wrapper_checks(bare, image_size=32))
+@parametrize_checks(wrapper_checks(bare, image_size=32, abilities=ALL))
 def test_one_block_without_prefix_tokens_holds_the_contract(check):
     check()
 
@@ -351,6 +364,42 @@ def test_checks_are_there_for_the_abilities_that_a_wrapper_has():
     assert [code for code in checks if code.startswith("A")] == ["A5"]
     checks["A5"]()
     assert not any(check.code.startswith("A") for check in wrapper_checks(TinyConv))
+
+
+@pytest.mark.parametrize("declared", [(), (TokenModel, MultiScaleFeatures)])
+def test_abilities_that_are_not_those_declared_are_found(declared):
+    checks = wrapper_checks(TinyTokens, image_size=32, abilities=declared)
+    with pytest.raises(AssertionError, match=r"has the abilities \['TokenModel', .*declared are"):
+        {check.code: check for check in checks}["A0"]()
+
+
+def test_what_is_no_ability_cannot_be_declared():
+    with pytest.raises(ValueError, match=r"TinyConv.*expected some of TokenModel, "):
+        wrapper_checks(TinyTokens, abilities=[TinyConv])
+
+
+class TwoFaults(OneMap):
+    def input_normalization(self):
+        return (0.5,), (0.5,)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "tried", "told"),
+    [
+        (TinyTokens, "TokenModel, MultiScaleFeatures, ActivationCheckpointing", None),
+        (TinyConv, "abilities tried: none", None),
+        (TwoFaults, "InputNormalization", r"A5-(?s:.*)there is one map only(?s:.*)A8-"),
+    ],
+)
+def test_undeclared_abilities_are_found_and_all_tried(wrapper, tried, told, caplog):
+    case = WrapperCase(wrapper, 32, 3)
+    (check,) = undeclared_ability_checks(case)
+    with (
+        caplog.at_level(logging.INFO, logger="lightly_core.testing"),
+        nullcontext() if told is None else pytest.raises(AssertionError, match=told),
+    ):
+        check()
+    assert tried in caplog.text
 
 
 class OneSize(TinyTokens):

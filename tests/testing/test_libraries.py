@@ -1,10 +1,18 @@
+import gc
 import sys
 import types
+import weakref
 
 import pytest
 import torch
 from torch import nn
 
+from lightly_core.abilities import (
+    ActivationCheckpointing,
+    InputNormalization,
+    MultiScaleFeatures,
+    TokenModel,
+)
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.protocols import ModelLibrary
@@ -17,6 +25,7 @@ from lightly_core.testing import (
 )
 
 MODELS = {"conv": TinyConv, "tokens": TinyTokens}
+ABILITIES = (TokenModel, MultiScaleFeatures, ActivationCheckpointing, InputNormalization)
 LIBRARY_CODES = ["N1", "N2", "N3", "E1", "E2"]
 
 
@@ -84,41 +93,92 @@ def test_a_sound_library_holds_the_contract(install, code):
     run(code)
 
 
-def test_the_checks_of_wrappers_and_their_abilities_are_there_for_each_example(install):
+WRAPPER_CODES = [f"W{number}" for number in range(1, 14)]
+
+
+def codes_by_subject(checks):
+    found = {}
+    for check in checks:
+        found.setdefault(check.subject, []).append(check.code)
+    return found
+
+
+def test_the_checks_of_wrappers_and_abilities_are_there_for_each_example(install):
     install()
     checks = model_library_checks("toys")
-    by_subject = {}
+    codes = [*LIBRARY_CODES[2:], *WRAPPER_CODES, "A"]
+    assert codes_by_subject(checks) == {"": ["N1", "N2"], "conv": codes, "tokens": codes}
     for check in checks:
-        by_subject.setdefault(check.subject, []).append(check.code)
-    wrapper = [f"W{number}" for number in range(1, 14)]
-    abilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6", "A8"]
-    assert by_subject == {
-        "": ["N1", "N2"],
-        "conv": ["N3", "E1", "E2", *wrapper],
-        "tokens": ["N3", "E1", "E2", *wrapper, *abilities],
-    }
-    for check in checks:
-        if check.code in ("W2", "W12", "A3"):
+        if check.code in ("W2", "W12", "A"):
             check()
 
 
-def test_examples_bring_arguments_and_an_image_size(install):
-    made = []
+def test_declared_abilities_are_checked_one_by_one(install):
+    install()
+    examples = [
+        ModelExample("conv", image_size=32, abilities=()),
+        ModelExample("tokens", image_size=32, abilities=ABILITIES),
+    ]
+    checks = model_library_checks("toys", examples=examples)
+    codes = [*LIBRARY_CODES[2:], *WRAPPER_CODES, "A0"]
+    abilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6", "A8"]
+    assert codes_by_subject(checks) == {
+        "": ["N1", "N2"],
+        "conv": codes,
+        "tokens": [*codes, *abilities],
+    }
+    for check in checks:
+        if check.code in ("A0", "A3"):
+            check()
 
-    class Remembers(Toys):
-        def create(self, name, *, num_input_channels, model_args):
-            made.append((name, num_input_channels, dict(model_args)))
-            return super().create(
-                name, num_input_channels=num_input_channels, model_args=model_args
-            )
 
-    install(Remembers)
+class Counts(Toys):
+    """Notes what is built."""
+
+    def create(self, name, *, num_input_channels, model_args):
+        self.made.append((name, num_input_channels, dict(model_args)))
+        return super().create(name, num_input_channels=num_input_channels, model_args=model_args)
+
+
+@pytest.fixture
+def made(install):
+    """What the installed library was asked to build."""
+    Counts.made = []
+    install(Counts)
+    return Counts.made
+
+
+def test_examples_bring_arguments_and_an_image_size(made):
     example = ModelExample("conv", {"feature_dim": 8}, image_size=16)
     checks = model_library_checks("toys", examples=[example])
-    assert str(checks[-1]) == "conv(feature_dim=8):W13-batch_of_one_works_or_says_why_not"
-    made.clear()
+    assert str(checks[-1]) == "conv(feature_dim=8):A-abilities_hold"
     {check.code: check for check in checks}["W12"]()
     assert made == [("conv", 1, {"feature_dim": 8}), ("conv", 4, {"feature_dim": 8})]
+
+
+@pytest.mark.parametrize("example", ["tokens", ModelExample("tokens", abilities=ABILITIES)])
+def test_nothing_is_built_while_checks_are_listed_and_one_model_for_most_of_them(made, example):
+    checks = model_library_checks("toys", examples=[example])
+    assert made == []
+    rebuilding = ("N1", "N2", "N3", "E1", "E2", "W6", "W7", "W9", "W12")
+    for check in checks:
+        if check.code not in rebuilding:
+            check()
+    assert len(made) == 1
+
+
+def test_only_the_model_of_one_example_is_kept(made, monkeypatch):
+    alive = weakref.WeakSet()
+    create = Counts.create
+    monkeypatch.setattr(
+        Counts, "create", lambda *a, **k: alive.add(found := create(*a, **k)) or found
+    )
+    checks = model_library_checks("toys", examples=["conv", "tokens"])
+    for check in checks:
+        if check.code in ("W1", "W4", "E2"):
+            check()
+            gc.collect()
+            assert {type(wrapper) for wrapper in alive} == {MODELS[check.subject]}
 
 
 def test_without_examples_the_first_listed_model_is_tried(install):
@@ -154,9 +214,10 @@ def test_an_image_size_is_looked_for(install, monkeypatch, model, size):
     install()
     sizes = []
     real = model.forward_features
-    checks = model_library_checks("toys", examples=["conv"])
+    checks = {check.code: check for check in model_library_checks("toys", examples=["conv"])}
+    checks["W3"]()
     monkeypatch.setattr(model, "forward_features", lambda s, x: sizes.append(x.shape) or real(s, x))
-    {check.code: check for check in checks}["W1"]()
+    checks["W1"]()
     assert sizes == [(2, 3, size, size)]
 
 
@@ -167,6 +228,9 @@ def test_a_library_that_cannot_be_used_is_named(install):
     install(nn.Linear)
     with pytest.raises(PluginError, match="expected a subclass of ModelLibrary"):
         model_library_checks("toys")
+    checks = model_library_checks("toys", examples=["conv"])
+    with pytest.raises(PluginError, match="expected a subclass of ModelLibrary"):
+        checks[0]()
 
 
 def test_an_example_that_cannot_be_built_lets_the_tests_be_collected(install):

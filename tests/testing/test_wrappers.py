@@ -94,6 +94,23 @@ class SharedByCopies(TinyConv):
         return copy.copy(self)
 
 
+class LosesAFlagWhenCopied(TinyConv):
+    """Copies of a copy are alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.double = True
+
+    def __deepcopy__(self, memo):
+        twin = TinyConv.__new__(type(self))
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        twin.double = False
+        return twin
+
+    def forward_features(self, x):
+        return {"features": super().forward_features(x)["features"] * (1 + self.double)}
+
+
 class NotPickled(TinyConv):
     def __init__(self):
         super().__init__()
@@ -211,6 +228,7 @@ FAULTS = [
     ("W5", Noisy, "differs"),
     ("W6", HiddenState, "after loading the state dict"),
     ("W7", SharedByCopies, "deep copy was changed"),
+    ("W7", LosesAFlagWhenCopied, "the deep copy's output"),
     ("W8", NotPickled, "pickle"),
     ("W9", OtherModel, "differs"),
     ("W10", SwitchesMode, "train or eval mode"),
@@ -240,6 +258,20 @@ def test_w12_finds_the_fault(factory, message):
     checks = wrapper_checks(TinyConv, image_size=32, channels_factory=factory)
     with pytest.raises(Exception, match=message):
         {check.code: check for check in checks}["W12"]()
+
+
+class CannotBeCopied(TinyConv):
+    def __deepcopy__(self, memo):
+        raise TypeError("no copies")
+
+
+@pytest.mark.parametrize("wrapper", [CannotBeCopied, SharedByCopies])
+def test_without_copies_a_check_that_changes_the_wrapper_builds_its_own(wrapper):
+    checks = {check.code: check for check in wrapper_checks(wrapper, image_size=32)}
+    with pytest.raises(Exception, match=r"no copies|deep copy was changed"):
+        checks.pop("W7")()
+    for check in (*checks.values(), *checks.values()):
+        check()
 
 
 def test_every_check_is_shown_to_find_a_fault():

@@ -292,3 +292,13 @@ def test_colour_arrays_become_grey_as_pillow_does_it():
     image = rgb()
     grey = fit_channels(np.asarray(image), 1)[:, :, 0].astype(int)
     assert np.abs(grey - np.asarray(image.convert("L")).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(20, 30), (30, 20), (40, 10)])
+def test_no_crop_of_an_image_with_the_smallest_useful_side_is_enlarged(size):
+    crop = RandomResizeArgs(min_scale=0.1, max_scale=0.4, min_ratio=0.5, max_ratio=3.0)
+    side = smallest_useful_side([ViewSpec(size=size, random_resize=crop)])
+    ratios = np.geomspace(0.5, 3.0, 50)
+    widths, heights = side * np.sqrt(0.1 * ratios), side * np.sqrt(0.1 / ratios)
+    shrunk_by = np.concatenate([widths / size[1], heights / size[0]]).min()
+    assert 1 <= shrunk_by < side / (side - 1)  # the side is rounded up

@@ -130,3 +130,9 @@ def test_digits():
     assert np.bincount(labels.targets).tolist() == [int(count) for count in counts.split()]
     assert labels.classes == tuple("0123456789")
     assert open_source("builtin:digits").load(0).mode == "RGB"
+
+
+@pytest.mark.parametrize(("classes", "names"), [("ab", ("0", "1", "2")), ("abc", ("a", "b", "c"))])
+def test_names_are_taken_only_where_there_is_one_for_the_largest_label(classes, names):
+    items = Items(*[PICTURE] * 3, targets=[0, 2, 1], classes=list(classes))
+    assert open_source(PythonObject(items)).labels().classes == names

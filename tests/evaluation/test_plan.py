@@ -102,3 +102,8 @@ def test_sample_of_more_classes_than_images_still_has_the_right_size():
 def test_split_needs_labels():
     reason = plan_split(Named("ab", labelled=False), max_images=10, query_fraction=0.2, seed=0)
     assert reason.startswith("no labels")
+
+
+def test_sample_of_as_many_images_as_classes_takes_one_of_each():
+    targets = np.repeat(np.arange(7), 9)
+    assert targets[sample(targets, 7, seed=0)].tolist() == list(range(7))

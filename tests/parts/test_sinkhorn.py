@@ -118,3 +118,8 @@ def test_there_is_no_gradient():
 def test_it_takes_at_least_one_iteration():
     with pytest.raises(ValueError, match="num_iterations >= 1, got 0"):
         sinkhorn(logits(4, 3), 0.1, num_iterations=0)
+
+
+def test_three_iterations_are_the_default_as_in_the_papers():
+    scores = logits(12, 5)
+    torch.testing.assert_close(sinkhorn(scores, 0.1), published(scores, 0.1, 3))

@@ -16,7 +16,7 @@ from lightly_core.config.augmentations import (
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.data.dataset import sample_rng
 from lightly_core.data.views import parameters, worker
-from lightly_core.data.views.draws import BatchDraws
+from lightly_core.data.views.draws import BatchDraws, ViewDraws
 from lightly_core.data.views.streams import Streams, sample_words
 
 KEYS = [(epoch, index) for epoch in (0, 3) for index in range(0, 3000, 25)]
@@ -145,3 +145,36 @@ def test_another_numpy_that_draws_otherwise_is_noticed(monkeypatch):
     draws = batch_draws(SIMCLR, (32, 32), True)
     assert not draws.vectorised
     check(draws.draw(KEYS), SIMCLR, (32, 32), True)
+
+
+# ------------------------------------------------------------------ rows of a view
+
+
+def view_draws(start):
+    """Three images whose numbers all differ from those of another start."""
+    return ViewDraws(
+        np.arange(12).reshape(3, 4) + start,
+        np.array([start % 2 == 0] * 3),
+        np.array([start % 2 == 1] * 3),
+        np.arange(6, dtype=np.float32).reshape(3, 2) + start,
+    )
+
+
+@pytest.mark.parametrize("name", ["boxes", "mirror", "upside_down", "vectors"])
+def test_rows_are_equal_only_if_all_their_numbers_are(name):
+    one, other = view_draws(0), view_draws(0)
+    rows = np.array([0, 2])
+    assert one.equals(other, rows)
+    getattr(other, name)[1] = getattr(view_draws(1), name)[1]
+    assert one.equals(other, rows)  # the row that was not asked for
+    getattr(other, name)[2] = getattr(view_draws(1), name)[2]
+    assert not one.equals(other, rows)
+
+
+def test_all_numbers_of_the_chosen_rows_are_copied_and_no_others():
+    found, rows = view_draws(0), np.array([0, 2])
+    found.copy_rows(rows, ViewDraws(*(values[:2] for values in vars(view_draws(1)).values())))
+    for name, values in vars(found).items():
+        expected = getattr(view_draws(0), name)
+        expected[rows] = getattr(view_draws(1), name)[:2]
+        np.testing.assert_array_equal(values, expected)

@@ -25,10 +25,10 @@ def centered(x: Tensor) -> Tensor:
     """Take away from each column its mean over all processes.
 
     Args:
-        x: (B, D).
+        x: (B, ...).
 
     Returns:
-        (B, D); its columns sum to 0 over all processes.
+        As `x`; its columns sum to 0 over all processes.
     """
     rows = single(x)
     return rows - reduce_sum_with_gradient(rows.sum(dim=0)) / num_rows(rows)
@@ -82,18 +82,18 @@ def standardized(x: Tensor, *, eps: float = 1e-5) -> Tensor:
 
 
 def off_diagonal(matrix: Tensor) -> Tensor:
-    """Return all entries of a square matrix but those on the diagonal.
+    """Return all entries of square matrices but those on the diagonal.
 
     Taking the squares of the diagonal off those of the matrix would leave a small difference of
     large numbers.
 
     Args:
-        matrix: (D, D).
+        matrix: (..., D, D).
 
     Returns:
-        (D - 1, D), row after row.
+        (..., D - 1, D), row after row.
     """
-    dim = len(matrix)
+    dim = matrix.shape[-1]
     # In rows of D + 1 numbers the diagonal is the first column.
-    rows = matrix.flatten()[:-1].view(dim - 1, dim + 1)
-    return rows[:, 1:]
+    rows = matrix.flatten(-2)[..., :-1].reshape(*matrix.shape[:-2], dim - 1, dim + 1)
+    return rows[..., 1:]

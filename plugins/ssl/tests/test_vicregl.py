@@ -14,6 +14,7 @@ from lightly_ssl_methods.vicreg.loss import vicreg_terms
 from lightly_ssl_methods.vicregl.config import VICRegLConfig
 from lightly_ssl_methods.vicregl.loss import (
     cell_centres,
+    image_terms,
     match_terms,
     matched_terms,
     mean_terms,
@@ -79,7 +80,7 @@ def test_nearest_matches_the_plain_loop(num_first, num_second, wanted):
         for n in range(num_first):
             distances = [math.dist(first[b, n].tolist(), row) for row in second[b].tolist()]
             found.append((min(distances), n, distances.index(min(distances))))
-        found = sorted(found)[:wanted]
+        found = sorted(sorted(found)[:wanted], key=lambda match: match[1])
         assert own[b].tolist() == [n for _, n, _ in found]
         assert neighbours[b].tolist() == [m for _, _, m in found]
 
@@ -104,23 +105,35 @@ def test_views_that_do_not_overlap_are_matched_at_their_borders():
 # --------------------------------------------------------------------------- losses
 
 
-@pytest.mark.parametrize(("batch", "matches", "dim"), [(2, 1, 3), (4, 3, 2), (3, 5, 4)])
-def test_terms_match_the_plain_loop(batch, matches, dim):
-    views = [draw(batch, matches, dim, seed=seed) for seed in (0, 1)]
+def plain_spread(rows):
+    """Variance and covariance term of rows of numbers, written as loops."""
+    count, dim = len(rows), len(rows[0])
+    means = [sum(row[d] for row in rows) / count for d in range(dim)]
     variance = covariance = 0.0
-    for view in views:
-        rows = []
-        for k in range(matches):
-            means = [sum(view[b, k, d].item() for b in range(batch)) / batch for d in range(dim)]
-            rows += [[view[b, k, d].item() - means[d] for d in range(dim)] for b in range(batch)]
-        for d, e in itertools.product(range(dim), repeat=2):
-            entry = sum(row[d] * row[e] for row in rows) / (len(rows) - 1)
-            if d == e:
-                variance += max(0.0, 1 - math.sqrt(entry + 1e-4)) / dim / 2
-            else:
-                covariance += entry**2 / dim / 2
+    for d, e in itertools.product(range(dim), repeat=2):
+        entry = sum((row[d] - means[d]) * (row[e] - means[e]) for row in rows) / (count - 1)
+        if d == e:
+            variance += max(0.0, 1 - math.sqrt(entry + 1e-4)) / dim
+        else:
+            covariance += entry**2 / dim
+    return variance, covariance
+
+
+@pytest.mark.parametrize(("batch", "matches", "dim"), [(2, 1, 3), (4, 3, 2), (3, 5, 4)])
+def test_terms_of_matches_match_the_plain_loop(batch, matches, dim):
+    views = [draw(batch, matches, dim, seed=seed) for seed in (0, 1)]
+    spreads = [plain_spread(view[:, k].tolist()) for view in views for k in range(matches)]
     invariance = (views[0] - views[1]).square().mean().item()
-    assert values(matched_terms(*views)) == pytest.approx([invariance, variance, covariance])
+    expected = [invariance, *(sum(part) / (2 * matches) for part in zip(*spreads, strict=True))]
+    assert values(matched_terms(*views)) == pytest.approx(expected)
+
+
+def test_a_match_that_has_collapsed_is_not_hidden_by_the_others():
+    wide = 2 * draw(64, 3, 5)
+    wide = 2 * (wide - wide.mean(dim=0)) / wide.std(dim=0)  # deviation 2 in every match
+    collapsed = torch.cat([wide, wide[:1].expand(64, -1, -1)], dim=1)
+    variance = matched_terms(collapsed, collapsed).variance.item()
+    assert variance == pytest.approx((1 - 1e-2) / 2)
 
 
 def test_with_one_match_it_is_vicreg_with_half_of_the_covariance():
@@ -128,6 +141,17 @@ def test_with_one_match_it_is_vicreg_with_half_of_the_covariance():
     expected = values(vicreg_terms(first, second))
     expected[2] /= 2
     assert values(matched_terms(first[:, None], second[:, None])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("num_small", [0, 1, 3])
+def test_views_count_once_however_many_pairs_they_are_in(num_small):
+    views = [(0.4 + 0.1 * i) * draw(6, 3, seed=i) for i in range(2 + num_small)]
+    pairs = [(i, j) for i in range(2) for j in range(len(views)) if i != j]
+    spreads = [plain_spread(view.tolist()) for view in views]
+    distances = [(views[i] - views[j]).square().mean().item() for i, j in pairs]
+    parts = zip(*spreads, strict=True)
+    expected = [sum(distances) / len(pairs), *(sum(part) / len(views) for part in parts)]
+    assert values(image_terms(views, pairs)) == pytest.approx(expected)
 
 
 def test_both_directions_count_the_same_with_matches_of_their_own():
@@ -169,7 +193,7 @@ def test_parts_are_weighted(case_of, alpha):
     torch.testing.assert_close(result.loss.detach(), alpha * parts["image"] + (1 - alpha) * local)
 
 
-def test_whole_views_have_the_loss_of_vicreg(case_of):
+def test_two_whole_views_have_the_loss_of_vicreg_with_half_of_the_covariance(case_of):
     case = case_of(alpha=1.0)
     method, batch = case.build(), case.batch()
     result = method.training_step(batch, 0)
@@ -178,7 +202,7 @@ def test_whole_views_have_the_loss_of_vicreg(case_of):
         for view in batch.views
     ]
     terms = vicreg_terms(*(method.projector(x.flatten(1)) for x in pooled))
-    torch.testing.assert_close(result.loss, terms.weighted(25, 25, 1))
+    torch.testing.assert_close(result.loss, terms.weighted(25, 25, 0.5))
 
 
 def test_small_views_are_compared_with_large_ones_only(case_of):

@@ -14,7 +14,7 @@ from lightly_core.parts.covariance import covariance, off_diagonal
 from lightly_core.parts.precision import single
 
 # Keeps the gradient of the root finite where a column is constant; from the authors' code.
-_EPS = 1e-4
+EPS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class VICRegTerms:
 
     Attributes:
         invariance: Mean squared difference of the views.
-        variance: By how much deviations fall short of 1, mean of the two views.
-        covariance: Mean over columns of the squared covariances, sum of the two views.
+        variance: By how much deviations fall short of 1, mean of the views.
+        covariance: Mean over columns of the squared covariances, sum of the two views, or mean of
+            the views in VICRegL.
     """
 
     invariance: Tensor
@@ -69,5 +70,5 @@ def vicreg_terms(first: Tensor, second: Tensor) -> VICRegTerms:
 def spread_terms(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return v(z) and c(z) of `vicreg_terms` for one view (B, D)."""
     moments = covariance(x)  # (D, D)
-    std = (moments.diagonal() + _EPS).sqrt()
+    std = (moments.diagonal() + EPS).sqrt()
     return (1 - std).relu().mean(), off_diagonal(moments).square().sum() / len(moments)

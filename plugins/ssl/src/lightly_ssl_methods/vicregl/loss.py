@@ -7,20 +7,16 @@ P channels of the projection.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.parts.covariance import centered
+from lightly_core.parts.covariance import centered, num_rows, off_diagonal
+from lightly_core.parts.distributed import reduce_sum_with_gradient
 from lightly_core.parts.precision import no_autocast, single
 from lightly_ssl_methods.common.tokens import Grid, take
-from lightly_ssl_methods.vicreg.loss import VICRegTerms, spread_terms
-
-# Variance and covariance term of one view.
-Spread: TypeAlias = tuple[Tensor, Tensor]
+from lightly_ssl_methods.vicreg.loss import EPS, VICRegTerms, spread_terms
 
 
 def cell_centres(crops: Tensor, grid: Grid) -> Tensor:
@@ -57,22 +53,42 @@ def nearest(first: Tensor, second: Tensor, num_matches: int) -> tuple[Tensor, Te
         num_matches: Matches wanted; there are K, at most N.
 
     Returns:
-        Positions of the first view and their neighbours in the second, (B, K) int64 each, the
-        nearest match first. No gradient.
+        Positions of the first view, in ascending order, and their neighbours in the second,
+        (B, K) int64 each. No gradient.
     """
     with torch.no_grad(), no_autocast(first.device):
         distances = torch.cdist(single(first), single(second))  # (B, N, M)
         smallest, neighbours = distances.min(dim=2)  # (B, N) each
         matches = min(num_matches, first.shape[1])
-        own = smallest.topk(matches, dim=1, largest=False).indices  # (B, K)
+        own = smallest.topk(matches, dim=1, largest=False).indices.sort(dim=1).values  # (B, K)
         return own, neighbours.gather(1, own)
+
+
+def image_terms(projections: Sequence[Tensor], pairs: Sequence[tuple[int, int]]) -> VICRegTerms:
+    """Return VICReg's terms for whole views.
+
+    The invariance is the mean over pairs. Variance and covariance are means over views, so a view
+    counts once, however many pairs it is in, and the covariance term of two views is half of
+    VICReg's.
+
+    Args:
+        projections: One (B, P) for each view.
+        pairs: Numbers of the views that are compared.
+
+    Returns:
+        The terms over the images of all processes, at least float32.
+    """
+    variances, covariances = zip(*map(spread_terms, projections), strict=True)
+    distances = [F.mse_loss(single(projections[i]), single(projections[j])) for i, j in pairs]
+    return VICRegTerms(*(torch.stack(term).mean() for term in (distances, variances, covariances)))
 
 
 def matched_terms(first: Tensor, second: Tensor) -> VICRegTerms:
     """Return VICReg's terms for matched positions.
 
-    All B * K vectors of a view are its rows. The mean over images is taken away for each of the K
-    matches on its own, and the covariance term is half of VICReg's.
+    Variance and covariance are those of each match over the images, and the mean of all K matches
+    is taken. Were the B * K vectors one batch, a match that has collapsed would be hidden by the
+    others. The covariance term is the mean of the two views, half of VICReg's.
 
     Args:
         first: Projections of one view's positions, (B, K, P).
@@ -81,21 +97,23 @@ def matched_terms(first: Tensor, second: Tensor) -> VICRegTerms:
     Returns:
         The terms over the images of all processes, at least float32.
     """
-    spreads = [spread_terms(centered(x).flatten(0, 1)) for x in (first, second)]
-    terms = pair_terms(first, second, *spreads)
-    return replace(terms, covariance=terms.covariance / 2)
-
-
-def pair_terms(
-    first: Tensor, second: Tensor, first_spread: Spread, second_spread: Spread
-) -> VICRegTerms:
-    """Return `vicreg_terms` of two views (..., P) from what `spread_terms` gave for each."""
-    (variance, covariance), (other_variance, other_covariance) = first_spread, second_spread
+    (variance, covariance), (other_variance, other_covariance) = map(slot_spread, (first, second))
     return VICRegTerms(
         invariance=F.mse_loss(single(first), single(second)),
         variance=(variance + other_variance) / 2,
-        covariance=covariance + other_covariance,
+        covariance=(covariance + other_covariance) / 2,
     )
+
+
+def slot_spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of `spread_terms` over the K matches of x (B, K, P)."""
+    rows = centered(x)
+    with no_autocast(x.device):
+        moments = reduce_sum_with_gradient(torch.einsum("bkp,bkq->kpq", rows, rows))  # (K, P, P)
+    moments = moments / (num_rows(x) - 1)
+    std = (moments.diagonal(dim1=1, dim2=2) + EPS).sqrt()  # (K, P)
+    covariances = off_diagonal(moments).square().sum(dim=(1, 2)) / x.shape[2]  # (K,)
+    return (1 - std).relu().mean(), covariances.mean()
 
 
 def match_terms(

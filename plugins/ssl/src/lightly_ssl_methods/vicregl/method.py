@@ -11,9 +11,9 @@ from lightly_core.methods.inputs import check_batch, global_views
 from lightly_core.parts.heads import mlp
 from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.joint import projector
-from lightly_ssl_methods.vicreg.loss import VICRegTerms, spread_terms
+from lightly_ssl_methods.vicreg.loss import VICRegTerms
 from lightly_ssl_methods.vicregl.config import VICRegLConfig
-from lightly_ssl_methods.vicregl.loss import cell_centres, match_terms, mean_terms, pair_terms
+from lightly_ssl_methods.vicregl.loss import cell_centres, image_terms, match_terms, mean_terms
 
 Pair: TypeAlias = tuple[int, int]
 
@@ -44,6 +44,8 @@ class VICRegL(Method):
     - Places are measured in shares of the image's width and height, not in pixels.
     - The nearest positions are matched by projection, and not all of them once more beside these; a
       large `num_matches` takes all.
+    - The loss of positions is the mean over all pairs of views, as in the paper. The authors' code
+      keeps that of the last pair and divides it by the number of pairs.
 
     Args:
         config: Options of the method.
@@ -86,7 +88,7 @@ class VICRegL(Method):
         views = [self._encode(*one) for one in zip(batch.views, batch.crops, strict=True)]
         # Each large view with every other one.
         pairs = [(i, j) for i in range(num_global) for j in range(len(views)) if i != j]
-        image = self._weighted(_image_terms([view.image for view in views], pairs))
+        image = self._weighted(image_terms([view.image for view in views], pairs))
         feature = self._weighted(self._match_terms(views, pairs, [view.cells for view in views]))
         location = self._weighted(self._match_terms(views, pairs, [view.centres for view in views]))
         alpha = self.config.alpha
@@ -132,12 +134,3 @@ class VICRegL(Method):
         return terms.weighted(
             config.invariance_weight, config.variance_weight, config.covariance_weight
         )
-
-
-def _image_terms(projections: list[Tensor], pairs: list[Pair]) -> VICRegTerms:
-    """Return the mean of `vicreg_terms` over pairs of views (B, P)."""
-    # Covariances are expensive: they are computed once for each view, not for each pair.
-    spreads = [spread_terms(x) for x in projections]
-    return mean_terms(
-        [pair_terms(projections[i], projections[j], spreads[i], spreads[j]) for i, j in pairs]
-    )

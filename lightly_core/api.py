@@ -109,6 +109,8 @@ def _out_problems(run: RunConfig) -> list[str]:
     if not is_first_process():
         return []
     resume = run.resume_interrupted or bool(run.resume)
+    if resume and run.overwrite:
+        return []  # the settings exclude each other, which is said of them already
     return RunFolder(run.out).problems(overwrite=run.overwrite, resume=resume)
 
 

@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import attrs
 import lightning.pytorch as lightning
@@ -26,7 +23,6 @@ from lightly_distillation.config import (
 from lightly_distillation.method import DistillationV1, DistillationV2, DistillationV3
 from lightly_distillation.teacher import Teacher
 
-HERE = Path(__file__).parent
 VERSIONS = [
     (DistillationV1, DistillationV1Config),
     (DistillationV2, DistillationV2Config),
@@ -191,22 +187,3 @@ def test_bad_input_is_told_before_anything_is_written(
         run("out", conv_teacher, **changes)
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "c").exists()
-
-
-@pytest.mark.slow
-def test_two_processes_fill_one_cache(make_image_folder, tmp_path):
-    data = make_image_folder(tmp_path / "images")
-    losses = []
-    for out, devices in (("two", "2"), ("one", "1")):
-        command = [sys.executable, HERE / "parity_run.py", tmp_path / out, data, devices]
-        done = subprocess.run(
-            [*map(str, command), "distillationv3", str(tmp_path / "c")],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        lines = map(json.loads, (tmp_path / out / "metrics.jsonl").read_text().splitlines())
-        losses.append([line["train_loss"] for line in lines if "train_loss" in line])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    assert "(100 % written" in (tmp_path / "one/train.log").read_text()

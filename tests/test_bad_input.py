@@ -1,4 +1,7 @@
-"""What a user gets for a mistake: exit code 2, one message that helps, and an untouched disk."""
+"""What a user gets for a mistake: exit code 2, one message that helps, and an untouched disk.
+
+More mistakes, with their messages word by word, are in test_messages.py.
+"""
 
 import json
 
@@ -30,7 +33,7 @@ def lightly(tmp_path, images, capfd):
         defaults = {
             "out": str(tmp_path / "out"),
             "data": str(images),
-            "model": "torchvision/resnet18",
+            "model": "timm/test_resnet",
             "method": "simclr",
             "epochs": "1",
             "batch_size": "4",
@@ -50,29 +53,18 @@ def lightly(tmp_path, images, capfd):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["epoch=3"], ["config", "unknown key 'epoch'", "did you mean 'epochs'"]),
-        (["method_args.temprature=0.1"], ["method_args", "did you mean 'temperature'"]),
-        (["transform_args.color_jitter.strenght=1"], ["color_jitter", "'strength'"]),
         (["optim_args.lrr=1"], ["optim_args", "'lr'"]),
         (["trainer_args.max_step=3"], ["trainer_args", "max_step"]),
         (["loader_args.prefetch=3"], ["loader_args", "prefetch_factor"]),
-        (["model_args.num_clases=3"], ["num_clases", "num_classes"]),
-        (["batch_size=3.7"], ["config.batch_size", "expected int", "3.7"]),
+        (
+            ["model=torchvision/resnet18", "model_args.num_clases=3"],
+            ["num_clases", "num_classes"],
+        ),
         (["overwrite=maybe"], ["config.overwrite", "expected bool", "maybe"]),
-        (["epochs=atuo"], ["config.epochs", "'auto'", "atuo"]),
         (["epochs=-1"], ["epochs", ">= 0", "-1"]),
-        (["method=simclrr"], ["unknown method 'simclrr'", "did you mean 'simclr'"]),
         (["method=distilation"], ["unknown method 'distilation'", "did you mean 'distillation'"]),
-        (["model=torchvision/resnet81"], ["resnet81", "did you mean"]),
-        (["model=timmm/resnet18"], ["timmm", "torchvision"]),
-        (["model=resnet18"], ["resnet18", "torchvision/resnet18"]),
-        (["loggers.wandbb.project=x"], ["wandbb"]),
-        (["data=/nowhere/at/all"], ["config.data", "/nowhere/at/all"]),
-        (["data=builtin:digit"], ["builtin:digits"]),
         (["accelerator=tpuu"], ["accelerator", "tpuu"]),
-        (["checkpoint=/nowhere.pt"], ["/nowhere.pt"]),
         (["batch_size=1"], ["batch"]),
-        (["devices=3", "batch_size=4"], ["batch_size", "3 devices"]),
         (["model=torchvision/vit_b_16"], ["224"]),
     ],
     ids=lambda value: value[0].partition("=")[0] + "=" if isinstance(value, list) else None,
@@ -83,27 +75,6 @@ def test_mistakes_are_explained_and_nothing_is_written(lightly, tmp_path, argume
     for text in expected:
         assert text in error
     assert "Traceback" not in error
-    assert not (tmp_path / "out").exists()
-
-
-def test_all_mistakes_are_told_at_once(lightly):
-    _, _, error = lightly(
-        "epoch=3", "batch_size=x", "method_args.temprature=1", "data=/nowhere", "optim=adam"
-    )
-    for text in ("'epochs'", "batch_size", "'temperature'", "/nowhere", "adamw"):
-        assert text in error
-
-
-def test_a_folder_without_images_is_refused(lightly, tmp_path):
-    (tmp_path / "empty").mkdir()
-    code, _, error = lightly(f"data={tmp_path / 'empty'}")
-    assert code == 2
-    assert "empty" in error
-    (tmp_path / "empty/notes.txt").write_text("x")
-    (tmp_path / "empty/movie.mp4").write_text("x")
-    code, _, error = lightly(f"data={tmp_path / 'empty'}")
-    assert code == 2
-    assert ".mp4" in error
     assert not (tmp_path / "out").exists()
 
 
@@ -125,41 +96,21 @@ def test_only_broken_images_stop_the_run_with_their_reasons(lightly, images):
     assert "Traceback" not in error
 
 
-def test_one_image_is_a_data_set_too_small_for_simclr(lightly, images):
-    for path in sorted(images.iterdir())[1:]:
-        path.unlink()
-    code, _, error = lightly()
-    assert code == 2
-    assert "batch" in error
-
-
 def test_a_data_set_smaller_than_the_batch_works(lightly):
     code, output, _ = lightly("batch_size=100")
     assert code == 0
     assert "batch_size=8 is used" in output
 
 
-def test_a_blocked_plugin_is_named(lightly):
-    code, _, error = lightly(flags=["--no-plugin", "simclr"])
-    assert code == 2
-    assert "simclr" in error
-    assert "blocked" in error
-
-
-def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(lightly, tmp_path):
-    code, output, _ = lightly(flags=["--dry-run"])
-    assert code == 0
-    assert '"total_steps": 2' in output
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(("seed", "drawn"), [("none", True), ("5", False)])
-def test_a_dry_run_says_whether_its_seed_was_drawn(lightly, seed, drawn):
+def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(lightly, tmp_path, seed, drawn):
     code, output, _ = lightly(f"seed={seed}", flags=["--dry-run"])
     assert code == 0
     resolved = json.loads(output)
+    assert resolved["derived"]["total_steps"] == 2
     assert resolved["derived"]["seed_drawn"] is drawn
     assert isinstance(resolved["seed"], int)
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_broken_image_does_not_stop_a_run(lightly, images, tmp_path):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from lightly_core.cli.main import main
 from lightly_core.config.keyvalue import parse_pairs
 from lightly_core.errors import ConfigError
 from lightly_core.testing import wrapper_checks
@@ -235,6 +235,8 @@ def plain_lite0(tensors, x):
 def test_converted_weights_give_timm_the_numbers_of_a_plain_forward(
     example, lite0_tensors, tmp_path
 ):
+    import timm
+
     torch.save(lite0_tensors, tmp_path / "in.pth")
     convert = example("efficientnet_lite0_to_timm").convert
     assert convert(tmp_path / "in.pth", tmp_path / "out.pth") == len(lite0_tensors) == 296
@@ -299,15 +301,6 @@ def test_losses_are_the_first_and_the_last_logged(example, tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert first_and_last_loss(tmp_path / "metrics.jsonl") == (3.0, 1.0)
     assert first_and_last_loss(tmp_path / "nothing") == (None, None)
-
-
-def test_memory_is_measured_in_a_process_of_its_own():
-    command = [sys.executable, EXAMPLES / "relational_memory.py", "--batch", "2", "--positions"]
-    command += ["16", "--widths", "8", "--chunk-sizes", "16"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    row = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")]
-    assert row[:2] == ["8", "16"]
-    assert 0 <= float(row[2]) < 50
 
 
 @pytest.mark.slow
@@ -380,7 +373,7 @@ def test_every_method_trains_on_cifar_with_the_teacher_of_the_file(benchmark, ci
 
 @pytest.mark.slow
 def test_methods_get_equal_time_and_their_commands_do_the_same_run(
-    benchmark, lite0_tensors, example, tmp_path
+    benchmark, lite0_tensors, example, tmp_path, capsys
 ):
     torch.save(lite0_tensors, tmp_path / "in.pth")
     file = tmp_path / "lite0.pth"
@@ -391,9 +384,9 @@ def test_methods_get_equal_time_and_their_commands_do_the_same_run(
     for name in ("simclr", "v1", "v2-mse"):
         assert int(rows[name]["steps"]) == 6 * int(rows[name]["epochs"])
         pairs = shlex.split(rows[name]["run"])[2:]
-        command = [sys.executable, "-m", "lightly_core.cli", "run", "--dry-run", *pairs]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        planned = json.loads(done.stdout)
+        capsys.readouterr()
+        assert main(["run", "--dry-run", *pairs]) == 0
+        planned = json.loads(capsys.readouterr().out)
         resolved = json.loads((tmp_path / "out" / name / "config.json").read_text())
         del resolved["trainer_args"], planned["trainer_args"]  # the clock
         assert planned == resolved

@@ -1,6 +1,4 @@
 import inspect
-import subprocess
-import sys
 import types
 from pathlib import Path
 
@@ -145,20 +143,3 @@ def test_costs_are_shown_relative_to_the_reference(tmp_path):
     assert "| / 2.00 | / 0.50 |" in shown["nnclr"]
     assert "`net` 2 s and 100 MiB (32 images" in page
     assert "`net` 0.05 s and 1000 MiB (256 images" in page
-
-
-def imported_after(statement, *modules):
-    code = f"import sys\n{statement}\nprint([m for m in {modules!r} if m in sys.modules])"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
-def test_help_needs_neither_torch_nor_cattrs():
-    found = imported_after("import lightly_core.config.tables", "torch", "lightning", "cattrs")
-    assert found == "[]"
-
-
-def test_reading_and_resolving_settings_needs_no_torch():
-    found = imported_after("import lightly_core.config.resolve", "torch", "lightning", "numpy")
-    assert found == "[]"

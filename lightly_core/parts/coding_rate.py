@@ -10,7 +10,7 @@ from lightly_core.parts.distributed import reduce_sum_with_gradient, world_size
 from lightly_core.parts.precision import no_autocast, single
 
 
-def coding_rate(embeddings: Tensor, *, eps: float) -> Tensor:
+def coding_rate(embeddings: Tensor, *, eps: float, normalize: bool = True) -> Tensor:
     """Return the coding rate of the rows of all processes; to be made large.
 
     With rows z of length 1 and N rows on all processes::
@@ -22,13 +22,15 @@ def coding_rate(embeddings: Tensor, *, eps: float) -> Tensor:
     prototypes. Applied to global views only, and to each alone.
 
     Args:
-        embeddings: (B, D), B the same on all processes. Any length, normalised here.
+        embeddings: (B, D), B the same on all processes.
         eps: The papers' squared precision, > 0: 0.05 in SimDINO's released command, 0.2 in EMP-SSL.
             Smaller values pull harder when embeddings collapse.
+        normalize: Divide rows by their lengths. Without it lengths count, as for means of two
+            directions, which are short where the two disagree.
 
     Returns:
-        Scalar in nats, at least float32. ``log(1 + D / eps) / 2`` when all rows are equal,
-        ``D * log(1 + 1 / eps) / 2`` when directions are used evenly.
+        Scalar in nats, at least float32. For rows of length 1 ``log(1 + D / eps) / 2`` when all are
+        equal, ``D * log(1 + 1 / eps) / 2`` when directions are used evenly.
 
     Raises:
         ValueError: `eps` is not positive.
@@ -36,7 +38,9 @@ def coding_rate(embeddings: Tensor, *, eps: float) -> Tensor:
     if eps <= 0:
         raise ValueError(f"expected eps > 0, got {eps}")
     with no_autocast(embeddings.device):
-        rows = F.normalize(single(embeddings), dim=1)
+        rows = single(embeddings)
+        if normalize:
+            rows = F.normalize(rows, dim=1)
         num_rows, dim = len(rows) * world_size(), rows.shape[1]
         second_moment = reduce_sum_with_gradient(rows.T @ rows) / num_rows  # (D, D)
         identity = torch.eye(dim, dtype=rows.dtype, device=rows.device)

@@ -39,6 +39,14 @@ def test_lengths_do_not_matter():
     assert coding_rate(5 * z, eps=0.1).item() == pytest.approx(coding_rate(z, eps=0.1).item())
 
 
+def test_lengths_count_where_they_are_asked_to():
+    z = draw(6, 4)
+    matrix = torch.eye(4, dtype=z.dtype) + 4 / (6 * 0.1) * z.T @ z
+    expected = math.log(torch.linalg.det(matrix).item()) / 2
+    assert coding_rate(z, eps=0.1, normalize=False).item() == pytest.approx(expected)
+    assert coding_rate(z, eps=0.1).item() != pytest.approx(expected)
+
+
 def test_the_gradient_is_right():
     z = draw(5, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: coding_rate(x, eps=0.1), z)

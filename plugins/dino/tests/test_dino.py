@@ -186,14 +186,27 @@ def test_layer_decay_needs_blocks(build):
         method.parameter_groups()
 
 
-def test_simdino_is_distance_less_room(build, make_batch):
-    method = build(SimDINO, SimDINOConfig, TinyTokens(), coding_rate_eps=0.5)
+@pytest.mark.parametrize("of", ["mean", "student"])
+def test_simdino_is_distance_less_room(build, make_batch, of):
+    """Against a plain form, for a teacher that is not equal to the student."""
+    method = build(SimDINO, SimDINOConfig, TinyTokens(), coding_rate_eps=0.5, coding_rate_of=of)
+    with torch.no_grad():
+        for parameter in method.teacher.parameters():
+            parameter.mul_(1.5).add_(0.1)
     batch = make_batch(num_local=1)
     embed = [F.normalize(method.heads["head"](pooled(method.model, v)), dim=1) for v in batch.views]
-    pairs = [(0, 1), (1, 0), (0, 2), (1, 2)]  # teacher, student; equal networks at the start
-    agreement = torch.stack([(embed[t] * embed[s]).sum(1).mean() for t, s in pairs]).mean()
-    rates = [torch.logdet(torch.eye(16) + 16 / (4 * 0.5) * z.T @ z) / 2 for z in embed[:2]]
+    backbone, head = method.teacher["backbone"], method.teacher["head"]
+    wanted = [F.normalize(head(pooled(backbone, v)), dim=1).detach() for v in batch.views[:2]]
+    pairs = [(0, 1), (1, 0), (0, 2), (1, 2)]  # teacher, student
+    agreement = torch.stack([(wanted[t] * embed[s]).sum(1).mean() for t, s in pairs]).mean()
+    rows = embed[:2]
+    if of == "mean":
+        rows = [(own + other) / 2 for own, other in zip(rows, wanted, strict=True)]
+    rates = [torch.logdet(torch.eye(16) + 16 / (4 * 0.5) * z.T @ z) / 2 for z in rows]
     expected = 1 - agreement - (16 + 4) / (16 * 4) * sum(rates) / 2
     result = method.training_step(batch, 0)
     torch.testing.assert_close(result.loss, expected, rtol=1e-4, atol=1e-4)
+    (gradient,) = torch.autograd.grad(expected, method.heads["head"][0].weight)
+    result.loss.backward()
+    torch.testing.assert_close(method.heads["head"][0].weight.grad, gradient, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(result.metrics["teacher/cosine"], agreement.detach())

@@ -56,6 +56,14 @@ class SimDINOConfig(SelfDistillationConfig):
         validator=positive,
         metadata={"help": "squared precision of the coding rate; smaller pulls harder"},
     )
+    # Released: expa_type=1, the default of main_dino.py and of simdino_config.yaml.
+    coding_rate_of: Literal["mean", "student"] = field(
+        default="mean",
+        metadata={
+            "help": "embeddings that are spread: mean of student's and teacher's, as in the "
+            "released code, or student's, as in the paper"
+        },
+    )
 
 
 @define(frozen=True, kw_only=True)

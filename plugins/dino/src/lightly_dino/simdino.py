@@ -6,10 +6,12 @@ Shapes: B images, S views of which T are global, D features, P = ``output_dim``.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightly_core.parts.coding_rate import coding_rate, coding_rate_weight
 from lightly_core.parts.heads import mlp
+from lightly_core.parts.precision import single
 from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_dino.base import SelfDistillation
 from lightly_dino.config_sim import SimDINOConfig
@@ -22,6 +24,11 @@ class SimDINO(SelfDistillation):
 
     The coding rate keeps embeddings from falling together, so there are no prototypes, centre or
     temperatures. Works with every backbone.
+
+    Differs from the paper: the coding rate is that of the mean of the student's and the teacher's
+    embeddings, as in the released code (``expa_type=1``). ``coding_rate_of="student"`` is the
+    paper's form. The covariance is that of all processes, which the released code takes with
+    ``reduce_cov=1`` only.
 
     Args:
         config: Options of the method.
@@ -51,7 +58,7 @@ class SimDINO(SelfDistillation):
         outputs = encode_views(self._backbone(), views)
         embeddings = apply_head(self.heads["head"], stack_pooled(outputs))  # (S, B, P)
         agreement = view_agreement(targets, embeddings)
-        rate, weight = room(embeddings[:num_global], self.config, self.context)
+        rate, weight = room(embeddings[:num_global], targets, self.config, self.context)
         return self.result(
             step,
             [("distance", 1.0, 1 - agreement), ("coding_rate", -weight, rate)],
@@ -71,14 +78,21 @@ def sim_head(config: SimDINOConfig, dim: int) -> nn.Sequential:
     )
 
 
-def room(embeddings: Tensor, config: SimDINOConfig, context: RunContext) -> tuple[Tensor, float]:
+def room(
+    embeddings: Tensor, targets: Tensor, config: SimDINOConfig, context: RunContext
+) -> tuple[Tensor, float]:
     """Return the mean coding rate of the global views, in nats, and its weight.
 
     Args:
-        embeddings: The student's, (T, B, P).
-        config: Says how precise, and how much it counts.
+        embeddings: The student's, (T, B, P), of any length.
+        targets: The teacher's, (T, B, P), of any length, no gradient.
+        config: Says of which embeddings, how precise, and how much it counts.
         context: Says how many images there are on all processes.
     """
-    rates = [coding_rate(view, eps=config.coding_rate_eps) for view in embeddings]
+    views = F.normalize(single(embeddings), dim=2)
+    if config.coding_rate_of == "mean":
+        # Not of length 1: where student and teacher disagree, a row is short and takes less room.
+        views = (views + F.normalize(single(targets), dim=2)) / 2
+    rates = [coding_rate(view, eps=config.coding_rate_eps, normalize=False) for view in views]
     balance = coding_rate_weight(embeddings.shape[2], context.global_batch_size)
     return torch.stack(rates).mean(), config.coding_rate_weight * balance

@@ -18,7 +18,7 @@ from lightly_dino.simdino import room, sim_head
 class SimDINOv2(MaskedSelfDistillation):
     """SimDINO, and agree with the teacher in patches that are hidden from the student.
 
-    Needs a vision transformer.
+    Needs a vision transformer. Differs from the paper as `SimDINO` does.
 
     Args:
         config: Options of the method.
@@ -51,7 +51,8 @@ class SimDINOv2(MaskedSelfDistillation):
             patch_targets = apply_head(teacher_head, picked.of(seen.teacher.patches))  # (M, P)
         embeddings = apply_head(head, seen.class_features)  # (S, B, P)
         agreement = view_agreement(targets, embeddings)
-        rate, weight = room(embeddings[: self.context.num_views], self.config, self.context)
+        own = embeddings[: self.context.num_views]
+        rate, weight = room(own, targets, self.config, self.context)
         patches = patch_distance(
             patch_targets,
             apply_head(head, picked.of(seen.student.patches)),

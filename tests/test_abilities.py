@@ -43,10 +43,10 @@ def test_the_error_lists_models_that_have_it(catalog):
     add_library(catalog, "park", tokens=["vit_c"])
     with pytest.raises(ConfigError) as caught:
         require_ability(TinyConv(), TokenModel, needed_by="method 'ibot'")
-    assert str(caught.value) == (
-        "method 'ibot' needs a model with patch tokens that can be masked (a vision transformer), "
-        "which Sequential does not have\n  models: park/vit_c, zoo/vit_a, zoo/vit_b"
-    )
+    message = str(caught.value)
+    assert message.startswith("method 'ibot' needs a model with patch tokens")
+    assert "Sequential" in message
+    assert message.endswith("models: park/vit_c, zoo/vit_a, zoo/vit_b")
 
 
 def test_the_error_says_so_when_nothing_installed_has_it(catalog):

@@ -34,18 +34,11 @@ def test_version(run, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ("method",),
-            "error: unknown command 'method', did you mean 'methods'?\n"
-            "  commands are: run, embed, evaluate, benchmark, methods, models, plugins, plugin\n",
-        ),
+        (("method",), "error: unknown command 'method', did you mean 'methods'?\n"),
         (("xyz",), "error: unknown command 'xyz'\n  commands are:"),
         (("epochs=3",), "error: expected a command, got the setting 'epochs=3'\n"),
         (("--hepl",), "error: unknown option '--hepl', did you mean '--help'?\n"),
-        (
-            ("models", "--jsn"),
-            "error: unknown option '--jsn', did you mean '--json'?\n  see `lightly models --help`",
-        ),
+        (("models", "--jsn"), "error: unknown option '--jsn', did you mean '--json'?\n"),
         (("models", "a", "b"), "error: unknown argument 'b'\n"),
         (("methods", "--js"), "error: unknown option '--js'"),
         (("plugins", "--no-plugin"), "error: argument --no-plugin: expected one argument\n"),

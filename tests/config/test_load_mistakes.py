@@ -53,10 +53,8 @@ def test_turned_views_are_refused_where_the_method_wants_crops(
     load(turned)
     monkeypatch.setattr(toy_config, "wants_crops", True)
     load()
-    assert problems(turned) == (
-        "config.transform_args.random_rotation: the method needs to know where views were cut out, "
-        "which is not told of turned images; set it to None",
-    )
+    (line,) = problems(turned)
+    assert line.startswith("config.transform_args.random_rotation: ")
 
 
 def test_view_counts_and_owned_keys_join_the_other_mistakes(problems):
@@ -201,9 +199,8 @@ def test_promise_14_optim_names(problems, load):
     assert load("optim=sgd").optimizer == SGDArgs()
     assert load("optim=lars").optimizer == LARSArgs()
     (line,) = problems("optim=adamv")
-    assert line == (
-        "config.optim: must be one of auto, adamw, sgd, lars, got 'adamv', did you mean 'adamw'?"
-    )
+    assert line.startswith("config.optim: ")
+    assert line.endswith("got 'adamv', did you mean 'adamw'?")
 
 
 # ------------------------------------------------------------------- values of a file

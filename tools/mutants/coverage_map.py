@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -93,20 +95,17 @@ class CoverageMap:
     def tests_of(self, place: Place) -> list[str]:
         """Return the tests that run a place, those of its room first, then by their time.
 
-        Lines of a module or of a class run when they are imported. For these, all tests are taken
-        that run any line of the file.
+        Lines of a module, of a class or of a signature run when they are imported. For these, all
+        tests are taken that run any line of the file, or else all tests of the room.
         """
         by_line = self.data.contexts_by_lineno(str(self.tree / place.file))
-        lines = [place.line] if place.function else list(by_line)
-        contexts = {context for line in lines for context in by_line.get(line, ())}
-        names = {context.rpartition("|")[0] for context in contexts}
-        own = [name for name in self.seconds if is_own(name, place)]
-        if not names & self.seconds.keys():
-            names = set(own)
-        return sorted(
-            names & self.seconds.keys(),
-            key=lambda name: (not is_own(name, place), self.seconds[name], name),
-        )
+        names = self._tests(by_line.get(place.line, ())) if place.function else set()
+        names = names or self._tests(chain.from_iterable(by_line.values()))
+        names = names or {name for name in self.seconds if is_own(name, place)}
+        return sorted(names, key=lambda name: (not is_own(name, place), self.seconds[name], name))
+
+    def _tests(self, contexts: Iterable[str]) -> set[str]:
+        return {context.rpartition("|")[0] for context in contexts} & self.seconds.keys()
 
 
 _TESTS_OF_ROOMS = {

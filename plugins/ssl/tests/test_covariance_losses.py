@@ -161,9 +161,18 @@ def test_frossl_matches_the_plain_form(num_views, shape):
     columns = np.stack([plain_standard(view) for view in projections]) / math.sqrt(num_rows)
     spectrum = sum(2 * math.log(np.linalg.norm(z.T @ z / dim)) for z in columns)
     mean = columns.mean(axis=0)
-    invariance = sum(((z - mean) ** 2).sum() for z in columns) / num_rows
+    invariance = num_views * sum(((z - mean) ** 2).sum() for z in columns) / num_rows
     found = frossl_terms(projections)
     assert [term.item() for term in found] == pytest.approx([spectrum, invariance])
+
+
+def test_frossl_compares_two_views_as_the_authors_do():
+    """Mean squared difference of columns with mean 0 and length sqrt(P)."""
+    projections = 1e6 * draw(2, 9, 4) + 1  # the 1e-5 added to variances then counts for nothing
+    first, second = (view - view.mean(dim=0) for view in projections)
+    first, second = (2 * view / view.norm(dim=0) for view in (first, second))
+    expected = (first - second).square().mean().item()
+    assert frossl_terms(projections)[1].item() == pytest.approx(expected)
 
 
 def test_frossl_has_its_closed_forms():

@@ -22,9 +22,11 @@ def frossl_terms(projections: Tensor) -> tuple[Tensor, Tensor]:
 
         C[v]       = Z[v]^T Z[v] / P, a matrix of trace 1
         spectrum   = sum over v of 2 * log ||C[v]||, Frobenius's norm
-        invariance = 1 / N * sum over v, i, d of (Z[v, i, d] - mean over v of Z[v, i, d]) ** 2
+        invariance = V / N * sum over v, i, d of (Z[v, i, d] - mean over v of Z[v, i, d]) ** 2
 
-    The loss is ``spectrum + weight * invariance``. https://arxiv.org/abs/2310.02903
+    The loss is ``spectrum + weight * invariance``. For two views `invariance` is the mean squared
+    difference of columns of length sqrt(P), as in the authors' code.
+    https://arxiv.org/abs/2310.02903
 
     Args:
         projections: (V, B, P).
@@ -41,7 +43,7 @@ def frossl_terms(projections: Tensor) -> tuple[Tensor, Tensor]:
     spectrum = squares.log().sum() - 2 * num_views * math.log(dim)
     deviations = (views - views.mean(dim=0)).square().sum(dim=(0, 2)).mean()
     # Standardised columns have length sqrt(N); this process's mean is one over its own rows.
-    return spectrum, deviations / num_rows(views[0])
+    return spectrum, num_views * deviations / num_rows(views[0])
 
 
 def _squared_norm(view: Tensor) -> Tensor:

@@ -17,8 +17,7 @@ class FroSSL(JointMethod):
     takes any number of views. https://arxiv.org/abs/2310.02903
 
     What differs from the authors' code: with more than two views, too, columns are normalised and
-    not rows, as in the paper; and statistics are those of all processes. For two views the term
-    for invariance is half of theirs, which they compute from the difference of the two.
+    not rows, as in the paper; and statistics are those of all processes.
 
     Args:
         config: Options of the method.

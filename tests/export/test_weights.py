@@ -304,3 +304,13 @@ def test_incomplete_loads_are_refused_with_names(kinds, text):
     with pytest.raises(ConfigError, match=text) as error:
         require_complete(report(matched=("a",), **kinds), allowed_missing=["head.*"], hint="Do it.")
     assert str(error.value).splitlines()[-1] == "  Do it."
+
+
+def test_a_prefix_right_in_front_of_the_names_is_taken_off(toy, tmp_path):
+    wrapper, tensors = (
+        toy.Wrapper(nn.Linear(2, 3)),
+        {"weight": torch.ones(3, 2), "bias": torch.ones(3)},
+    )
+    torch.save({f"module.{key}": value for key, value in tensors.items()}, tmp_path / "w.pt")
+    assert load_weights(wrapper, tmp_path / "w.pt", strict=True).complete
+    torch.testing.assert_close(dict(wrapper.get_model().state_dict()), tensors)

@@ -27,3 +27,4 @@ def test_apart_moves_a_part_and_drops_groups_that_are_left_empty():
     assert [group.name for group in groups] == ["decayed", "last"]
     assert [len(group.parameters) for group in groups] == [3, 2]
     assert not groups[0].constant_lr
+    assert [group.weight_decay for group in groups] == [True, True]

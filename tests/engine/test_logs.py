@@ -1,0 +1,59 @@
+"""What a run prints, and what it writes to its log only."""
+
+import logging
+import warnings
+
+import pytest
+
+from lightly_core.engine.logs import RunLogs
+
+
+def say(name, level):
+    logging.getLogger(name).log(level, "%s says %s", name, logging.getLevelName(level).lower())
+
+
+@pytest.fixture
+def heard(tmp_path, capsys):
+    """Log as a run, and return what was printed and what is in the file."""
+
+    def heard(*records, first_process=True, plugins=("acme",)):
+        path = tmp_path / "train.log"
+        with RunLogs(first_process, plugins) as logs:
+            logs.open_file(path)
+            for name, level in records:
+                say(name, level)
+            warnings.warn("a library warns", UserWarning, stacklevel=2)
+        return capsys.readouterr().out, path.read_text() if path.exists() else ""
+
+    return heard
+
+
+@pytest.mark.parametrize("name", ["lightly_core.engine", "lightly_core", "acme.method"])
+def test_notes_of_the_core_and_of_plugins_are_printed(heard, name):
+    printed, written = heard((name, logging.INFO), (name, logging.DEBUG))
+    assert printed == f"{name} says info\n"
+    assert f"{name} says debug" in written
+
+
+def test_notes_of_libraries_are_for_the_file_and_their_warnings_for_both(heard):
+    name = "lightning.pytorch"
+    printed, written = heard((name, logging.INFO), (name, logging.WARNING))
+    assert printed == f"warning: {name} says warning\n"
+    assert f"{name} says info" in written
+    assert "a library warns" in written
+
+
+def test_other_processes_print_errors_only_and_write_no_file(heard):
+    name = "lightly_core.engine"
+    printed, written = heard((name, logging.WARNING), (name, logging.ERROR), first_process=False)
+    assert printed == f"error: {name} says error\n"
+    assert written == ""
+
+
+def test_loggers_are_left_as_they_were():
+    names = ("lightly_core", "acme", "lightning.pytorch", "py.warnings")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(log.level, log.propagate, log.handlers[:]) for log in loggers]
+    with pytest.raises(KeyError), RunLogs(True, ("acme",)):
+        raise KeyError
+    assert [(log.level, log.propagate, log.handlers[:]) for log in loggers] == before

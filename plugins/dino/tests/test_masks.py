@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_dino.config_tokens import MaskArgs
+from lightly_dino.config_tokens import DINOv2Config, DINOv3Config, IBOTConfig, MaskArgs
 from lightly_dino.masks import BlockMasks, budget, pick
 
 
@@ -90,3 +90,15 @@ def test_the_budget_is_far_below_what_could_be_hidden():
 def test_a_range_that_is_turned_around_is_refused():
     with pytest.raises(ValueError, match="min_ratio"):
         MaskArgs(min_ratio=0.5, max_ratio=0.2)
+
+
+@pytest.mark.parametrize(
+    ("grid", "smallest"), [((14, 14), 16), ((14, 20), 16), ((8, 9), 4), ((4, 4), 1), ((2, 2), 1)]
+)
+def test_the_smallest_block_of_ibot_is_a_ninth_of_the_shorter_sides_square(grid, smallest):
+    assert DINOv2Config().mask.smallest_block == DINOv3Config().mask.smallest_block == 4
+    found = masks_of(IBOTConfig().mask, grid, num_images=50)
+    expected = masks_of(MaskArgs(smallest_block=smallest), grid, num_images=50)
+    assert torch.equal(found, expected)
+    if smallest != 4:
+        assert not torch.equal(found, masks_of(MaskArgs(), grid, num_images=50))

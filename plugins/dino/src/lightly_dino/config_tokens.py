@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
-from attrs.validators import ge
+from attrs.validators import ge, optional
 
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, share
 from lightly_core.config.method import MethodCard, RunFacts
@@ -43,8 +43,13 @@ class MaskArgs:
         validator=above_zero_to_one,
         metadata={"help": "largest share of hidden patches in a masked view"},
     )
-    smallest_block: int = field(
-        default=4, validator=ge(1), metadata={"help": "least area of a block in patches"}
+    smallest_block: int | None = field(
+        default=4,
+        validator=optional(ge(1)),
+        metadata={
+            "help": "least area of a block in patches; None: (shorter side // 3) ** 2, which is 16 "
+            "for 14 x 14 patches"
+        },
     )
 
     def __attrs_post_init__(self) -> None:
@@ -79,7 +84,10 @@ class IBOTConfig(PrototypeConfig):
     ibot_loss_weight: float = field(
         default=1.0, validator=not_negative, metadata={"help": "weight of what patches predict"}
     )
-    mask: MaskArgs = field(default=MaskArgs(), metadata={"help": "which patches are hidden"})
+    # iBOT: (min(H, W) // 3) ** 2 in loader.py. DINOv2 and DINOv3: 4 in their masking.py.
+    mask: MaskArgs = field(
+        default=MaskArgs(smallest_block=None), metadata={"help": "which patches are hidden"}
+    )
 
     @classmethod
     def default_transform(cls) -> TransformArgs:
@@ -107,6 +115,7 @@ class DINOv2Config(IBOTConfig):
             "help": "number of prototypes; auto: from 1024 for 20,000 images to 65536 for 500,000"
         },
     )
+    mask: MaskArgs = field(default=MaskArgs(), metadata={"help": "which patches are hidden"})
     ibot_separate_head: bool = field(
         default=False, metadata={"help": "give patches a head of their own, as large models have"}
     )

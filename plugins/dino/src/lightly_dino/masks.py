@@ -36,6 +36,7 @@ class BlockMasks:
     def __call__(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``mask`` (T, N) bool, true where a patch is hidden."""
         args = self.args
+        smallest = args.smallest_block or max(1, (min(self.grid) // 3) ** 2)
         masks = []
         for _ in range(self.num_views):
             count = draw_count(
@@ -44,7 +45,7 @@ class BlockMasks:
                 probability=args.probability,
                 ratio=(args.min_ratio, args.max_ratio),
             )
-            mask = block_mask(rng, self.grid, count, smallest_block=args.smallest_block)
+            mask = block_mask(rng, self.grid, count, smallest_block=smallest)
             masks.append(mask.reshape(-1))
         return {"mask": torch.from_numpy(np.stack(masks))}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -70,6 +72,10 @@ class MethodCase:
 
     def batch(self) -> Batch:
         """Return normalised views of random images; views of one image resemble each other."""
+        return copy.deepcopy(self._batch)
+
+    @cached_property
+    def _batch(self) -> Batch:
         specs = self.config_class.default_transform().view_specs()
         largest = max(spec.size for spec in specs)
         generator = torch.Generator().manual_seed(0)
@@ -92,6 +98,10 @@ class MethodCase:
 
     def extras(self) -> dict[str, Tensor]:
         """Return what the method wants made for every image of a batch."""
+        return copy.deepcopy(self._extras)
+
+    @cached_property
+    def _extras(self) -> dict[str, Tensor]:
         if self.method_class.sample_extras is Method.sample_extras:
             return {}
         make = self.build().sample_extras()

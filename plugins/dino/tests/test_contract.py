@@ -2,6 +2,8 @@ import pytest
 
 from lightly_core.testing import method_checks, parametrize_checks, plugin_checks
 
+# M2 takes twenty steps, M8 steps with images in full size.
+LONG = dict.fromkeys(("M2", "M8"), pytest.mark.families)
 SMALL = {"hidden_dim": 512, "bottleneck_dim": 16}
 PROTOTYPES = {"hidden_dim": 32, "bottleneck_dim": 16, "output_dim": 64}
 # Targets of the first steps move faster than a student can follow, until the centre has found its
@@ -28,7 +30,7 @@ def test_plugin(check):
 @pytest.mark.parametrize(
     "check",
     [
-        pytest.param(check, id=f"{name}-{check.code}")
+        pytest.param(check, id=f"{name}-{check.code}", marks=LONG.get(check.code, ()))
         for name, (options, still) in METHODS.items()
         for check in method_checks(name, method_args=options, fit_args=still)
     ],

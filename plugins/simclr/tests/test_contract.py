@@ -5,6 +5,8 @@ import pytest
 from lightly_core.config.keyvalue import read_toml
 from lightly_core.testing import method_checks, parametrize_checks, plugin_checks
 
+# M2 takes twenty steps, M8 steps with images in full size.
+LONG = dict.fromkeys(("M2", "M8"), pytest.mark.families)
 METHODS = read_toml(Path(__file__).with_name("methods.toml"))
 
 
@@ -16,7 +18,7 @@ def test_plugin(check):
 @pytest.mark.parametrize(
     "check",
     [
-        pytest.param(check, id=f"{name}-{check.code}")
+        pytest.param(check, id=f"{name}-{check.code}", marks=LONG.get(check.code, ()))
         for name, small in METHODS.items()
         for check in method_checks(name, method_args=small["args"], fit_args=small.get("fit_args"))
     ],

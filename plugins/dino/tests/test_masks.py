@@ -102,3 +102,8 @@ def test_the_smallest_block_of_ibot_is_a_ninth_of_the_shorter_sides_square(grid,
     assert torch.equal(found, expected)
     if smallest != 4:
         assert not torch.equal(found, masks_of(MaskArgs(), grid, num_images=50))
+
+
+def test_a_block_without_patches_is_refused():
+    with pytest.raises(ValueError, match="'smallest_block' must be >= 1 or None, got 0"):
+        MaskArgs(smallest_block=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define, evolve, field
-from attrs.validators import ge, optional
+from attrs.validators import ge
 
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, share
 from lightly_core.config.method import MethodCard, RunFacts
@@ -45,12 +45,16 @@ class MaskArgs:
     )
     smallest_block: int | None = field(
         default=4,
-        validator=optional(ge(1)),
         metadata={
             "help": "least area of a block in patches; None: (shorter side // 3) ** 2, which is 16 "
             "for 14 x 14 patches"
         },
     )
+
+    @smallest_block.validator
+    def _not_empty(self, attribute: object, value: int | None) -> None:
+        if value is not None and value < 1:
+            raise ValueError(f"'smallest_block' must be >= 1 or None, got {value}")
 
     def __attrs_post_init__(self) -> None:
         """Refuse a range that is turned around."""

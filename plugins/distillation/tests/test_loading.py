@@ -3,7 +3,6 @@ import logging
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from lightly_core.config.augmentations import NormalizeArgs
@@ -32,27 +31,33 @@ def images(batch):
     return batch.views[0]
 
 
+NAME = "torchvision/mobilenet_v3_small"
+
+
 @pytest.fixture(scope="module")
-def resnet():
-    """A resnet18 whose batch norms are not as they start."""
+def network():
+    """A small network whose batch norms are not as they start."""
+    import torchvision
+
     torch.manual_seed(1)
-    model = torchvision.models.resnet18().eval()
+    model = torchvision.models.mobilenet_v3_small().eval()
     with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            if ".bn" in name:
-                tensor.uniform_(0.5, 1.5)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(0.5, 1.5)
     return model
 
 
 @pytest.fixture
-def resnet_file(resnet, tmp_path):
-    file = tmp_path / "resnet18.pth"
-    torch.save(resnet.state_dict(), file)
+def file(network, tmp_path):
+    file = tmp_path / "network.pth"
+    torch.save(network.state_dict(), file)
     return file
 
 
-def pooled(resnet, images):
-    body = nn.Sequential(*list(resnet.children())[:-1])
+def pooled(network, images):
+    body = nn.Sequential(*list(network.children())[:-1])
     with torch.no_grad():
         return nn.functional.normalize(body(images).flatten(1), dim=1)
 
@@ -67,8 +72,8 @@ def test_a_wrapper_is_copied(build, conv_teacher, images):
     torch.testing.assert_close(teacher.pooled(images), expected.detach())
 
 
-def test_a_module_of_a_known_library_is_wrapped(build, resnet, images):
-    torch.testing.assert_close(build(resnet).pooled(images), pooled(resnet, images))
+def test_a_module_of_a_known_library_is_wrapped(build, network, images):
+    torch.testing.assert_close(build(network).pooled(images), pooled(network, images))
 
 
 def test_a_name_of_timm(build):
@@ -89,36 +94,34 @@ def test_what_cannot_be_copied_is_an_error(build):
 
 
 def test_weights_of_a_file_are_loaded_and_named_with_their_digest(
-    build, resnet, resnet_file, images, caplog
+    build, network, file, images, caplog
 ):
     with caplog.at_level(logging.INFO):
-        teacher = build("torchvision/resnet18", teacher_weights=str(resnet_file))
-    torch.testing.assert_close(teacher.pooled(images), pooled(resnet, images))
+        teacher = build(NAME, teacher_weights=str(file))
+    torch.testing.assert_close(teacher.pooled(images), pooled(network, images))
     told = [r.getMessage() for r in caplog.records if "sha256" in r.getMessage()]
-    digest = hashlib.sha256(resnet_file.read_bytes()).hexdigest()[:12]
-    assert told == [
-        f"Teacher torchvision/resnet18: 122 of 122 tensors from {resnet_file}, sha256 {digest}"
-    ]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    assert told == [f"Teacher {NAME}: 244 of 244 tensors from {file}, sha256 {digest}"]
 
 
-def test_a_url_is_fetched(build, resnet, resnet_file, images, tmp_path, monkeypatch):
+def test_a_url_is_fetched(build, network, file, images, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "cache"))
-    teacher = build("torchvision/resnet18", teacher_url=resnet_file.as_uri())
-    torch.testing.assert_close(teacher.pooled(images), pooled(resnet, images))
+    teacher = build(NAME, teacher_url=file.as_uri())
+    torch.testing.assert_close(teacher.pooled(images), pooled(network, images))
 
 
 @pytest.mark.parametrize("change", ["another number of classes", "no classifier", "no counters"])
-def test_the_classifier_need_not_fit(build, resnet, resnet_file, images, change):
-    state = torch.load(resnet_file, weights_only=True)
+def test_the_classifier_need_not_fit(build, network, file, images, change):
+    state = torch.load(file, weights_only=True)
     if change == "another number of classes":
-        state |= {"fc.weight": torch.zeros(7, 512), "fc.bias": torch.zeros(7)}
+        state |= {"classifier.3.weight": torch.zeros(7, 1024), "classifier.3.bias": torch.zeros(7)}
     elif change == "no classifier":
-        del state["fc.weight"], state["fc.bias"]
+        del state["classifier.3.weight"], state["classifier.3.bias"]
     else:
         state = {name: value for name, value in state.items() if "num_batches" not in name}
-    torch.save(state, resnet_file)
-    teacher = build("torchvision/resnet18", teacher_weights=str(resnet_file))
-    torch.testing.assert_close(teacher.pooled(images), pooled(resnet, images))
+    torch.save(state, file)
+    teacher = build(NAME, teacher_weights=str(file))
+    torch.testing.assert_close(teacher.pooled(images), pooled(network, images))
 
 
 def test_a_classifier_that_the_model_does_not_have_is_left_out(
@@ -132,12 +135,12 @@ def test_a_classifier_that_the_model_does_not_have_is_left_out(
     torch.testing.assert_close(teacher.pooled(images), build(token_teacher).pooled(images))
 
 
-def test_weights_with_a_hole_are_refused(build, resnet_file):
-    state = torch.load(resnet_file, weights_only=True)
-    del state["layer3.0.conv1.weight"]
-    torch.save(state, resnet_file)
-    with pytest.raises(ConfigError, match=r"not complete[\s\S]*layer3.0.conv1.weight"):
-        build("torchvision/resnet18", teacher_weights=str(resnet_file))
+def test_weights_with_a_hole_are_refused(build, file):
+    state = torch.load(file, weights_only=True)
+    del state["features.3.block.0.0.weight"]
+    torch.save(state, file)
+    with pytest.raises(ConfigError, match=r"not complete[\s\S]*features.3.block.0.0.weight"):
+        build(NAME, teacher_weights=str(file))
 
 
 def test_weights_of_a_deeper_model_are_refused(build, tmp_path):
@@ -147,14 +150,14 @@ def test_weights_of_a_deeper_model_are_refused(build, tmp_path):
         build(TinyTokens(feature_dim=24, depth=3), teacher_weights=str(file))
 
 
-def test_weights_of_another_model_are_refused(build, resnet_file):
-    with pytest.raises(ConfigError, match=r"resnet18.pth"):
-        build("timm/test_vit", teacher_weights=str(resnet_file))
+def test_weights_of_another_model_are_refused(build, file):
+    with pytest.raises(ConfigError, match=r"network.pth"):
+        build("timm/test_vit", teacher_weights=str(file))
 
 
 def test_a_missing_file_is_an_error(build, tmp_path):
     with pytest.raises(ConfigError, match=r"there is no file .*nothing.pth"):
-        build("torchvision/resnet18", teacher_weights=str(tmp_path / "nothing.pth"))
+        build(NAME, teacher_weights=str(tmp_path / "nothing.pth"))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,7 @@ def test_teacher_args_need_a_name(build, conv_teacher):
 
 def test_weights_in_two_places_are_refused(build):
     with pytest.raises(ConfigError, match="'weights' is given together"):
-        build("torchvision/resnet18", teacher_args={"weights": "x"}, teacher_weights="y")
+        build(NAME, teacher_args={"weights": "x"}, teacher_weights="y")
 
 
 def test_wrong_teacher_args_say_where_they_belong(build):
@@ -213,12 +216,12 @@ def test_a_teacher_without_its_weights_says_what_to_give(make_context, tmp_path,
 
 
 def test_random_weights_are_warned_about(build, caplog):
-    build("torchvision/resnet18")
+    build(NAME)
     assert "random weights teach nothing" in caplog.text
 
 
-def test_trained_weights_are_not_warned_about(build, resnet, caplog):
-    build(resnet)
+def test_trained_weights_are_not_warned_about(build, network, caplog):
+    build(network)
     assert "random weights" not in caplog.text
 
 

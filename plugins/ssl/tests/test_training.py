@@ -158,19 +158,14 @@ def test_a_run_exports_the_teachers_backbone_in_the_models_own_form(run, tmp_pat
         assert torch.equal(tensor, state[f"{teacher}teacher.backbone._model.{key}"])
 
 
-def test_the_seeds_example_works(run, tmp_path):
-    run("msn", method_args={}, epochs=1)
+def test_the_arguments_of_the_seeds_work_with_msn(run, tmp_path):
+    run("msn", method_args={"teacher_momentum": 0.996, "student_temp": 0.2}, epochs=1)
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert config["method"] == "msn"
+    assert config["method_args"]["momentum_start"] == 0.996
+    assert config["method_args"]["temperature"] == 0.2
     assert config["method_args"]["num_prototypes"] == 1024
     assert config["derived"]["gradient_clip_val"] == 3.0
-
-
-def test_the_arguments_of_the_seeds_work_with_msn(run, tmp_path):
-    run("msn", method_args={"teacher_momentum": 0.996, "student_temp": 0.1}, epochs=1)
-    config = json.loads((tmp_path / "out/config.json").read_text())
-    assert config["method_args"]["momentum_start"] == 0.996
-    assert config["method_args"]["temperature"] == 0.1
 
 
 @pytest.mark.parametrize("name", ["mae", "msn"])
@@ -201,6 +196,7 @@ MODELS = {
 }
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("model", MODELS)
 def test_transformers_of_the_three_libraries_learn(make_case, name, model):

@@ -198,9 +198,9 @@ def test_values_out_of_range_are_refused_early(problems, pair, start):
 def test_promise_14_optim_names(problems, load):
     assert load("optim=sgd").optimizer == SGDArgs()
     assert load("optim=lars").optimizer == LARSArgs()
-    (line,) = problems("optim=adamv")
+    (line,) = problems("optim=adamww")
     assert line.startswith("config.optim: ")
-    assert line.endswith("got 'adamv', did you mean 'adamw'?")
+    assert line.endswith("got 'adamww', did you mean 'adamw'?")
 
 
 # ------------------------------------------------------------------- values of a file

@@ -341,3 +341,11 @@ def test_a_wrapper_around_any_module_works(embed, read):
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     _, features = read(embed(model=lightly_core.wrap(model, features="1")).path)
     assert features.shape == (12, 6)
+
+
+@pytest.mark.parametrize(("precision", "advised"), [("32-true", False), ("bf16-mixed", True)])
+def test_another_precision_is_advised_where_there_is_one(embed, tiny, capsys, precision, advised):
+    with torch.no_grad():
+        tiny.get_model()[2][0].weight[0] = torch.nan
+    embed(precision=precision)
+    assert ("use precision=32-true" in capsys.readouterr().out) is advised

@@ -124,3 +124,15 @@ def test_every_check_is_shown_to_find_a_fault():
 def test_a_plugin_that_is_not_installed_is_named():
     with pytest.raises(AssertionError, match="no plugin 'absent' is installed"):
         check_of("absent", "P1")()
+
+
+def test_two_plugins_of_one_name_are_an_error(make_plugin, tmp_path):
+    name = make_plugin()
+    (tmp_path / "other-1.0.dist-info").mkdir()
+    (tmp_path / "other-1.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: other\nVersion: 1.0\n"
+    )
+    entry = (tmp_path / f"{name}-1.0.dist-info/entry_points.txt").read_text()
+    (tmp_path / "other-1.0.dist-info/entry_points.txt").write_text(entry)
+    with pytest.raises(AssertionError, match=f"2 plugins are called '{name}'"):
+        check_of(name, "P1")()

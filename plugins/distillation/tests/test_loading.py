@@ -236,3 +236,12 @@ def test_the_teachers_own_normalization_is_passed_on(build, fixed_teacher, image
     teacher = build(wrapper, teacher_normalize=NormalizeArgs(**same))
     assert torch.equal(teacher.feature_map(images, 1), images)
     assert not torch.equal(build(wrapper).feature_map(images, 1), images)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [("auto", "as the weights"), ("fp32", "as the weights"), ("bf16", "bfloat16")],
+)
+def test_a_teachers_precision_is_the_one_asked_for(conv_teacher, make_context, asked, expected):
+    config = DistillationV1Config(teacher=PythonObject(conv_teacher), teacher_precision=asked)
+    assert build_teacher(config, make_context()).facts()["precision"] == expected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from attrs import define
 
 from lightly_core.config.fields import plain
-from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
+from lightly_core.config.optim import OPTIMIZERS, AdamArgs, AdamWArgs, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
 
 if TYPE_CHECKING:
@@ -87,7 +87,13 @@ class MethodConfig:
 
     @classmethod
     def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return the method's values for the optimizer called `name`."""
+        """Return the method's values for the optimizer called `name`.
+
+        Those for Adam are the method's for AdamW without the decay, see `AdamArgs.like`.
+        """
+        if name == "adam":
+            adamw = cls.default_optimizer("adamw")
+            return AdamArgs.like(adamw) if isinstance(adamw, AdamWArgs) else AdamArgs()
         return OPTIMIZERS[name]()
 
     def view_period(self) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lightly_core.config.fields import settings_fields
 from lightly_core.config.method import MethodConfig
-from lightly_core.config.optim import OPTIMIZERS
+from lightly_core.config.optim import OPTIMIZERS, AdamArgs, AdamWArgs
 from lightly_core.config.tables import class_table, rows
 from lightly_core.config.transform import MultiCropTransformArgs
 from lightly_core.plugins.discovery import get_plugins
@@ -20,8 +20,8 @@ this page.
 
 [methods.md](methods.md) compares the methods, [settings.md](settings.md) lists the settings of all
 runs. A section lists the options of a method (`method_args`), then those values of `optim_args` and
-of `transform_args` that differ from the defaults in settings.md. `lightly run method=NAME --help`
-lists them all.
+of `transform_args` that differ from the defaults in settings.md. With `optim=adam` a method has its
+values for `adamw`, without the decay. `lightly run method=NAME --help` lists them all.
 """
 
 
@@ -84,6 +84,9 @@ def _names(cls: type) -> set[str]:
 
 
 def _optimizer_values(config: type[MethodConfig], name: str) -> Mapping[str, str]:
+    values, adamw = config.default_optimizer(name), config.default_optimizer("adamw")
+    if isinstance(adamw, AdamWArgs) and values == AdamArgs.like(adamw):
+        return {}
     return _differences(config.default_optimizer(name), OPTIMIZERS[name])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import define, field
+from attrs import define, field, fields
 from attrs.validators import and_, ge, gt, le, lt, optional
 
 from lightly_core.config.checks import finite
@@ -62,14 +62,9 @@ class OptimizerArgs:
 
 
 @define(frozen=True, kw_only=True)
-class AdamWArgs(OptimizerArgs):
-    """AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101)."""
+class _MomentsArgs(OptimizerArgs):
+    """What Adam and AdamW share."""
 
-    weight_decay: float = field(
-        default=0.01,
-        validator=and_(finite, ge(0)),
-        metadata={"help": "decoupled decay of weights; biases, norms and tokens are left out"},
-    )
     betas: tuple[float, float] = field(
         default=(0.9, 0.999),
         metadata={"help": "decay rates of the two moment estimates"},
@@ -82,6 +77,40 @@ class AdamWArgs(OptimizerArgs):
     def _betas_in_range(self, attribute: object, value: tuple[float, float]) -> None:
         if not all(0 <= beta < 1 for beta in value):
             raise ValueError(f"'betas' must be two numbers in [0, 1), got {value}")
+
+
+@define(frozen=True, kw_only=True)
+class AdamArgs(_MomentsArgs):
+    """Adam (Kingma & Ba 2014, https://arxiv.org/abs/1412.6980)."""
+
+    weight_decay: float = field(
+        default=0.0,
+        validator=and_(finite, ge(0)),
+        metadata={
+            "help": "decay of weights, added to the gradient before it is scaled; biases, norms "
+            "and tokens are left out"
+        },
+    )
+
+    @classmethod
+    def like(cls, other: AdamWArgs) -> AdamArgs:
+        """Return Adam with learning rate, schedule and moments of AdamW, without its decay.
+
+        The two decays do not mean the same: Adam divides its own by the size of the gradient.
+        """
+        names = {one.name for one in fields(cls)} - {"weight_decay", "weight_decay_end"}
+        return cls(**{name: getattr(other, name) for name in names})
+
+
+@define(frozen=True, kw_only=True)
+class AdamWArgs(_MomentsArgs):
+    """AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101)."""
+
+    weight_decay: float = field(
+        default=0.01,
+        validator=and_(finite, ge(0)),
+        metadata={"help": "decoupled decay of weights; biases, norms and tokens are left out"},
+    )
 
 
 @define(frozen=True, kw_only=True)
@@ -137,6 +166,7 @@ class LARSArgs(OptimizerArgs):
 #: Names that ``optim`` takes, beside "auto".
 OPTIMIZERS: dict[str, type[OptimizerArgs]] = {
     "adamw": AdamWArgs,
+    "adam": AdamArgs,
     "sgd": SGDArgs,
     "lars": LARSArgs,
 }

@@ -7,16 +7,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lightly_core.config.optim import OPTIMIZERS, AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.optim import (
+    OPTIMIZERS,
+    AdamArgs,
+    AdamWArgs,
+    LARSArgs,
+    OptimizerArgs,
+    SGDArgs,
+)
 from lightly_core.errors import ConfigError
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.optim.lars import LARS
 from lightly_core.parts.schedules import cosine, warmup_cosine
 
-# Where every torch from 2.4 on has fused AdamW and SGD.
+# Where every torch from 2.4 on has fused Adam, AdamW and SGD.
 _FUSED_DEVICES = ("cpu", "cuda")
 
 
@@ -33,7 +40,7 @@ def build_optimizer(
 
     Args:
         groups: Parameters, on `device`.
-        name: ``adamw``, ``sgd`` or ``lars``.
+        name: ``adamw``, ``adam``, ``sgd`` or ``lars``.
         args: Options of that optimizer.
         peak_lr: Largest learning rate, already scaled to the batch size.
         device: Where the parameters are.
@@ -61,6 +68,8 @@ def build_optimizer(
     use_fused = True if fused and can_be_fused(_all_parameters(groups), device) else None
     if isinstance(args, AdamWArgs):
         return AdamW(torch_groups, lr=peak_lr, betas=args.betas, eps=args.eps, fused=use_fused)
+    if isinstance(args, AdamArgs):
+        return Adam(torch_groups, lr=peak_lr, betas=args.betas, eps=args.eps, fused=use_fused)
     if isinstance(args, SGDArgs):
         sgd = SGD(
             torch_groups,
@@ -72,7 +81,7 @@ def build_optimizer(
         if use_fused and args.momentum:
             _start_momentum(sgd)
         return sgd
-    assert isinstance(args, LARSArgs)  # the three entries of OPTIMIZERS
+    assert isinstance(args, LARSArgs)  # the last entry of OPTIMIZERS
     return LARS(
         torch_groups,
         lr=peak_lr,
@@ -97,7 +106,7 @@ def _start_momentum(optimizer: SGD) -> None:
 
 
 def can_be_fused(parameters: Iterable[Tensor], device: torch.device) -> bool:
-    """Tell whether torch has fused AdamW and SGD for these parameters on that device."""
+    """Tell whether torch has fused Adam, AdamW and SGD for these parameters on that device."""
     return device.type in _FUSED_DEVICES and all(p.is_floating_point() for p in parameters)
 
 

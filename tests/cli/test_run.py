@@ -142,9 +142,9 @@ def test_help_on_a_method_follows_the_optimizer(run, plugins):
     [
         (("method=acm",), "error: unknown method 'acm'\n  did you mean 'acme'?"),
         (
-            ("method=acme", "optim=adam"),
-            "error: unknown optimizer 'adam', did you mean 'adamw'?\n"
-            "  known: auto, adamw, sgd, lars\n",
+            ("method=acme", "optim=adamww"),
+            "error: unknown optimizer 'adamww', did you mean 'adamw'?\n"
+            "  known: auto, adamw, adam, sgd, lars\n",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import math
 
 from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.config.fields import group_class, settings_fields
-from lightly_core.config.optim import AdamWArgs, LARSArgs, SGDArgs
+from lightly_core.config.optim import AdamArgs, AdamWArgs, LARSArgs, SGDArgs
 from lightly_core.config.settings import JsonlArgs, RunConfig, TensorBoardArgs
 from lightly_core.config.structure import structure
 from lightly_core.config.transform import MultiCropTransformArgs
@@ -12,7 +12,15 @@ from lightly_core.errors import ConfigError
 
 
 def all_groups():
-    tops = (RunConfig, MultiCropTransformArgs, CallbacksArgs, AdamWArgs, SGDArgs, LARSArgs)
+    tops = (
+        RunConfig,
+        MultiCropTransformArgs,
+        CallbacksArgs,
+        AdamWArgs,
+        AdamArgs,
+        SGDArgs,
+        LARSArgs,
+    )
     groups = [*tops, TensorBoardArgs, JsonlArgs]
     for cls in groups:
         inner = [group_class(field.type) for field in settings_fields(cls)]

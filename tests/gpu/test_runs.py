@@ -64,7 +64,7 @@ def test_an_interrupted_run_goes_on(run, read_losses):
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed", "bf16-true"])
-@pytest.mark.parametrize("optim", ["adamw", "sgd", "lars"])
+@pytest.mark.parametrize("optim", ["adamw", "adam", "sgd", "lars"])
 def test_formats_of_numbers(run, read_losses, precision, optim):
     losses = read_losses(run(precision=precision, optim=optim))
     assert len(losses) == 6

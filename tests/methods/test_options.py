@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from lightly_core.config.method import RunFacts, unresolved
+from lightly_core.config.optim import OPTIMIZERS
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
@@ -112,9 +113,16 @@ def test_every_optimizer_has_a_learning_rate(configs):
     rates = {
         (method, name): cls.default_optimizer(name).lr
         for method, cls in configs.items()
-        for name in ("adamw", "sgd", "lars")
+        for name in OPTIMIZERS
     }
     assert [key for key, rate in rates.items() if not rate > 0] == []
+
+
+def test_adam_has_the_values_of_adamw_without_the_decay(configs):
+    for method, cls in configs.items():
+        adam, adamw = (attrs.asdict(cls.default_optimizer(name)) for name in ("adam", "adamw"))
+        without = {"weight_decay": 0.0, "weight_decay_end": None}
+        assert adam == {**adamw, **without}, method
 
 
 def test_a_queue_of_past_images_is_shorter_than_the_dataset(configs):

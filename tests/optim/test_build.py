@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_core.config.optim import OPTIMIZERS, AdamWArgs, LARSArgs, SGDArgs
+from lightly_core.config.optim import OPTIMIZERS, AdamArgs, AdamWArgs, LARSArgs, SGDArgs
 from lightly_core.errors import ConfigError
 from lightly_core.optim.build import (
     build_optimizer,
@@ -26,7 +26,13 @@ def groups_of(module, **options):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD), ("lars", LARS)]
+    ("name", "kind"),
+    [
+        ("adamw", torch.optim.AdamW),
+        ("adam", torch.optim.Adam),
+        ("sgd", torch.optim.SGD),
+        ("lars", LARS),
+    ],
 )
 def test_every_name_builds_its_optimizer(name, kind):
     assert type(build(groups_of(nn.Linear(2, 2)), name)) is kind
@@ -55,6 +61,7 @@ def test_lars_adapts_only_what_is_decayed():
     ("name", "args", "expected"),
     [
         ("adamw", AdamWArgs(betas=(0.8, 0.9), eps=1e-6), {"betas": (0.8, 0.9), "eps": 1e-6}),
+        ("adam", AdamArgs(betas=(0.8, 0.9), eps=1e-6), {"betas": (0.8, 0.9), "eps": 1e-6}),
         ("sgd", SGDArgs(momentum=0.7, nesterov=True), {"momentum": 0.7, "nesterov": True}),
         (
             "lars",
@@ -75,7 +82,7 @@ def test_options_reach_the_optimizer(name, args, expected):
     assert {key: group[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_fused_is_used_unless_forbidden(name):
     module = nn.Linear(2, 2)
     assert build(groups_of(module), name).param_groups[0]["fused"] is True
@@ -90,7 +97,7 @@ def test_only_floating_point_on_cpu_and_cuda_is_fused():
     assert not can_be_fused([real, imaginary], CPU)
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_fused_and_plain_take_the_same_steps(name):
     modules = []
     for fused in (True, False):
@@ -107,8 +114,28 @@ def test_fused_and_plain_take_the_same_steps(name):
 
 
 def test_unknown_name_is_refused_with_the_choices():
-    with pytest.raises(ConfigError, match=r"unknown optimizer 'adam', .*adamw, sgd, lars"):
-        build(groups_of(nn.Linear(2, 2)), "adam", SGDArgs())
+    with pytest.raises(ConfigError, match=r"unknown optimizer 'rprop', .*adamw, adam, sgd, lars"):
+        build(groups_of(nn.Linear(2, 2)), "rprop", SGDArgs())
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_adam_adds_its_decay_to_the_gradient_and_adamw_does_not(fused):
+    """Against the formulas of the two papers, for the first step from a gradient of 3."""
+    expected = {"adam": 2 - 0.1, "adamw": 2 - 0.1 * 0.5 * 2 - 0.1}
+    for name, value in expected.items():
+        weight = nn.Parameter(torch.full((1, 1), 2.0))
+        args = OPTIMIZERS[name](weight_decay=0.5, eps=1e-12)
+        optimizer = build([ParameterGroup("all", [weight])], name, args, fused=fused)
+        for gradient in (3.0, -1.0):
+            weight.grad = torch.full((1, 1), gradient)
+            optimizer.step()
+            if gradient == 3.0:
+                assert weight.item() == pytest.approx(value)
+        if name == "adam":
+            # Gradients with decay: 3 + 0.5 * 2 = 4, then -1 + 0.5 * 1.9 = -0.05.
+            mean = (0.9 * 0.1 * 4 + 0.1 * -0.05) / (1 - 0.9**2)
+            square = (0.999 * 0.001 * 16 + 0.001 * 0.05**2) / (1 - 0.999**2)
+            assert weight.item() == pytest.approx(1.9 - 0.1 * mean / square**0.5)
 
 
 def test_options_of_another_optimizer_are_refused():

@@ -153,6 +153,17 @@ def test_metrics_tell_how_sure_the_teacher_is(build, make_batch):
     assert metrics["schedule/teacher_momentum"] == pytest.approx(0.99)
 
 
+@pytest.mark.parametrize("cls", [(DINO, DINOConfig), (SimDINO, SimDINOConfig)])
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
+def test_heads_are_as_deep_as_asked(build, make_batch, cls, num_layers):
+    method = build(*cls, num_layers=num_layers)
+    head = method.heads["head"]
+    linear = [m for m in getattr(head, "mlp", head) if isinstance(m, torch.nn.Linear)]
+    assert len(linear) == num_layers
+    assert [layer.out_features for layer in linear[:-1]] == [32] * (num_layers - 1)
+    assert method.training_step(make_batch(), 0).loss.isfinite()
+
+
 def test_batch_norms_of_a_head_see_all_views_at_once(build, make_batch):
     method = build(DINO, DINOConfig, batch_norm=True)
     rows = []

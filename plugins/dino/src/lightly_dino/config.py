@@ -63,6 +63,15 @@ def ratio_of_blocks(default: float) -> float:
     )
 
 
+def head_layers() -> int:
+    """Return the field ``num_layers``."""
+    return field(
+        default=3,
+        validator=ge(1),
+        metadata={"help": "linear layers of the heads up to the width in which views are compared"},
+    )
+
+
 def factor_of_embedding(default: float) -> float:
     """Return the field ``patch_embed_lr_factor``."""
     return field(
@@ -165,6 +174,7 @@ class PrototypeConfig(SelfDistillationConfig):
     hidden_dim: int = field(
         default=2048, validator=ge(1), metadata={"help": "width of the heads' hidden layers"}
     )
+    num_layers: int = head_layers()
     bottleneck_dim: int = field(
         default=256,
         validator=ge(1),

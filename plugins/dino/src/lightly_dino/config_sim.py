@@ -14,6 +14,7 @@ from lightly_core.config.transform import TransformArgs
 from lightly_dino.config import (
     SelfDistillationConfig,
     factor_of_embedding,
+    head_layers,
     momentum_at_start,
     multi_crop,
     ratio_of_blocks,
@@ -35,6 +36,7 @@ class SimDINOConfig(SelfDistillationConfig):
     hidden_dim: int = field(
         default=2048, validator=ge(1), metadata={"help": "width of the head's hidden layers"}
     )
+    num_layers: int = head_layers()
     output_dim: int = field(
         default=256,
         validator=ge(1),

@@ -71,7 +71,7 @@ class SimDINO(SelfDistillation):
 def sim_head(config: SimDINOConfig, dim: int) -> nn.Sequential:
     """Build the head of DINO without its last layer, from (..., D) to (..., P)."""
     return mlp(
-        [dim, config.hidden_dim, config.hidden_dim, config.output_dim],
+        [dim, *[config.hidden_dim] * (config.num_layers - 1), config.output_dim],
         norm="batch" if config.batch_norm else None,
         activation="gelu",
         init_std=0.02,

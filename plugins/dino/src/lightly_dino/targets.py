@@ -71,7 +71,7 @@ def dino_head(config: PrototypeConfig, dim: int, bottleneck_dim: int | None = No
     """Build a head.
 
     Args:
-        config: Its widths; without "auto".
+        config: Its widths and depth; without "auto".
         dim: Width of the features.
         bottleneck_dim: In place of the config's.
     """
@@ -80,5 +80,6 @@ def dino_head(config: PrototypeConfig, dim: int, bottleneck_dim: int | None = No
         int(config.output_dim),
         hidden_dim=config.hidden_dim,
         bottleneck_dim=bottleneck_dim or config.bottleneck_dim,
+        num_layers=config.num_layers,
         batch_norm=config.batch_norm,
     )

@@ -1,6 +1,8 @@
 """What holds for the options of every method."""
 
 import math
+import types
+import typing
 
 import attrs
 import pytest
@@ -51,10 +53,13 @@ def configs():
 
 def numbers_of(cls):
     """Yield the names of options that are numbers, and whether they may have a fraction."""
+    hints = typing.get_type_hints(cls)
     for field in attrs.fields(cls):
-        kinds = {kind.strip() for kind in str(field.type).split("|")}
-        if kinds & {"int", "float"}:
-            yield field.name, "float" in kinds
+        hint = hints[field.name]
+        is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        kinds = typing.get_args(hint) if is_union else (hint,)
+        if int in kinds or float in kinds:
+            yield field.name, float in kinds
 
 
 def takes(cls, name, value):

@@ -48,12 +48,19 @@ def test_the_loss_is_computed_by_nt_xent(wrapper, context, batch, monkeypatch):
     assert SimCLR(SimCLRConfig(**SMALL), wrapper, context).training_step(batch, 0).loss is mine
 
 
-def test_both_views_share_the_statistics_of_batch_norm(wrapper, context, batch):
-    method = SimCLR(SimCLRConfig(**SMALL), wrapper, context)
+@pytest.mark.parametrize(("changes", "rows"), [({}, [16]), ({"views_together": False}, [8, 8])])
+def test_views_share_the_statistics_of_batch_norm_unless_told_otherwise(
+    wrapper, context, batch, changes, rows
+):
+    method = SimCLR(SimCLRConfig(**SMALL, **changes), wrapper, context)
     calls = []
     method.projector[1].register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
-    method.training_step(batch, step=0)
-    assert calls == [16]
+    result = method.training_step(batch, step=0)
+    assert calls == rows
+    images = [torch.cat(batch.views)] if len(rows) == 1 else batch.views
+    projections = torch.cat([method.projector(wrapper(part)) for part in images])
+    expected = nt_xent(*contrast_views(*projections.chunk(2), method.config.temperature))
+    torch.testing.assert_close(result.loss, expected)
 
 
 def test_top1_is_the_share_of_rows_that_find_their_pair(wrapper, context):

@@ -32,6 +32,9 @@ def built(make_case):
 
 def projections_of(method, views):
     """Return a (B, D) list: large views in one pass, small ones in one, all through the head."""
+    if not method.config.views_together:
+        alone = [method.projector(pooled_features(method.model, view)) for view in views]
+        return [F.normalize(rows, dim=1) for rows in alone]
     pooled = [pooled_features(method.model, torch.cat(group)) for group in (views[:2], views[2:])]
     return list(F.normalize(method.projector(torch.cat(pooled)), dim=1).chunk(len(views)))
 
@@ -76,6 +79,19 @@ def test_loss_and_gradient_match_the_plain_form(
     found = torch.autograd.grad(loss, weights)
     for gradient, wanted in zip(found, torch.autograd.grad(expected, weights), strict=True):
         torch.testing.assert_close(gradient, wanted)
+
+
+def test_views_pass_one_by_one_where_they_are_asked_to(built, plain_sinkhorn):
+    method, batch = built("swav", views_together=False)
+    small = [view[:, :, :16, :16] + i for i, view in enumerate(batch.views)]
+    views = [*batch.views, *small]
+    result = method.training_step(Batch(views, batch.indices), 0)
+    dim = method.config.output_dim
+    none = [torch.empty(0, dim, dtype=torch.float64)] * 2
+    expected = plain_loss(method, views, none, plain_sinkhorn)
+    torch.testing.assert_close(result.loss, expected)
+    other, _ = built("swav")
+    assert not torch.allclose(other.training_step(Batch(views, batch.indices), 0).loss, expected)
 
 
 @pytest.mark.parametrize("num_prototypes", [4, 12])

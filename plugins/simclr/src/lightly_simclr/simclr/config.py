@@ -51,6 +51,14 @@ class SimCLRConfig(MethodConfig):
         default=True,
         metadata={"help": "batch norm after each of the projector's layers, the last included"},
     )
+    # The authors' model_fn concatenates the views.
+    views_together: bool = field(
+        default=True,
+        metadata={
+            "help": "run both views in one pass, so that batch norms see them as one batch, as in "
+            "the authors' code; false: one pass for each view, as in Lightly SSL"
+        },
+    )
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

@@ -48,7 +48,7 @@ class SimCLR(Method):
         return type(self).__name__.lower()
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compare the two views of the batch's images, both in one pass.
+        """Compare the two views of the batch's images.
 
         Args:
             batch: ``views`` holds two tensors (B, C, H, W).
@@ -58,11 +58,18 @@ class SimCLR(Method):
             The loss in nats, and as ``contrast/top1`` the share of rows, in [0, 1], whose nearest
             candidate is the other view of the same image.
         """
-        images = torch.cat(two_views(batch, self.name))  # (2B, C, H, W)
-        projections = self.projector(pooled_features(self.model, images))  # (2B, P)
-        first, second = projections.chunk(2)  # (B, P) each
+        views = two_views(batch, self.name)
+        if self.config.views_together:
+            first, second = self._project(torch.cat(views)).chunk(2)  # (B, P) each
+        else:
+            first, second = map(self._project, views)
         logits, pair = contrast_views(first, second, self.config.temperature)
         return StepResult(self.loss(logits, pair), {"contrast/top1": top1(logits, pair)})
+
+    def _project(self, images: Tensor) -> Tensor:
+        """Return projections (R, P) of images (R, C, H, W)."""
+        projections: Tensor = self.projector(pooled_features(self.model, images))
+        return projections
 
     def loss(self, logits: Tensor, pair: Tensor) -> Tensor:
         """Return NT-Xent of what `contrast_views` returned."""

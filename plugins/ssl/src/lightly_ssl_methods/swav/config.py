@@ -46,6 +46,15 @@ class SwAVConfig(ClusteringConfig):
         validator=ge(1),
         metadata={"help": "iterations that spread the views evenly over the prototypes"},
     )
+    # The authors' forward concatenates crops of one size, and all crops in front of the projector.
+    views_together: bool = field(
+        default=True,
+        metadata={
+            "help": "run crops of one size in one pass and all crops through the projector at "
+            "once, so that batch norms see them as one batch, as in the authors' code; false: one "
+            "pass for each crop, as in Lightly SSL"
+        },
+    )
     freeze_prototypes_steps: int | Literal["auto"] = field(
         default="auto",
         validator=auto_or(ge(0)),

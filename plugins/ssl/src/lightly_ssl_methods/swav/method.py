@@ -107,9 +107,11 @@ class SwAV(Method):
 
     def _project(self, views: list[Tensor]) -> Tensor:
         """Return projections of length 1, (V, B, D), at least float32."""
-        # As in the paper's code the projector's batch norm sees all views at once.
-        pooled = torch.cat(forward_by_size(partial(pooled_features, self.model), views))
-        projections = self.projector(pooled)  # (V * B, D)
+        pooled = partial(pooled_features, self.model)
+        if self.config.views_together:
+            projections = self.projector(torch.cat(forward_by_size(pooled, views)))  # (V * B, D)
+        else:
+            projections = torch.cat([self.projector(pooled(view)) for view in views])
         with no_autocast(projections.device):
             units = F.normalize(single(projections), dim=1)
         return units.reshape(len(views), -1, units.shape[1])

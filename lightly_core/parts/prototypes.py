@@ -22,9 +22,10 @@ class Prototypes(nn.Module):
     With ``normalize="use"`` the rows of the weight are brought to length 1 whenever they are used;
     the weight's own lengths are free and have no influence. This is the weight-normalised layer of
     DINO (https://arxiv.org/abs/2104.14294) with its gain fixed at 1, and what MSN
-    (https://arxiv.org/abs/2204.07141) does with its prototypes. With ``normalize="step"`` the
-    weight itself is kept on the sphere by `normalize_weight`, called after each optimizer step, as
-    in SwAV (https://arxiv.org/abs/2006.09882).
+    (https://arxiv.org/abs/2204.07141) does with its prototypes. CAPI
+    (https://arxiv.org/abs/2502.08769) learns the gain. With ``normalize="step"`` the weight itself
+    is kept on the sphere by `normalize_weight`, called after each optimizer step, as in SwAV
+    (https://arxiv.org/abs/2006.09882).
 
     Args:
         dim: D.
@@ -33,9 +34,11 @@ class Prototypes(nn.Module):
         init: ``trunc_normal``: deviation 0.02, cut at two deviations (DINO). ``uniform``: within
             ``1 / sqrt(D)`` (MSN, SwAV). The directions are spread alike; lengths matter only
             to how fast the weight turns.
+        learn_gain: Multiply each product by a learned gain that starts at 1. Only with
+            ``normalize="use"``.
 
     Raises:
-        ValueError: A size is below 1, or an option is another word.
+        ValueError: A size is below 1, an option is another word, or the options exclude each other.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Prototypes(nn.Module):
         *,
         normalize: Literal["use", "step"] = "use",
         init: Literal["trunc_normal", "uniform"] = "trunc_normal",
+        learn_gain: bool = False,
     ) -> None:
         super().__init__()
         if dim < 1 or num_prototypes < 1:
@@ -54,6 +58,8 @@ class Prototypes(nn.Module):
             )
         if normalize not in ("use", "step"):
             raise ValueError(f"normalize must be 'use' or 'step', got {normalize!r}")
+        if learn_gain and normalize != "use":
+            raise ValueError(f"learn_gain=True needs normalize='use', got {normalize!r}")
         self.normalize = normalize
         self.weight = nn.Parameter(torch.empty(num_prototypes, dim))
         if init == "trunc_normal":
@@ -62,11 +68,12 @@ class Prototypes(nn.Module):
             nn.init.uniform_(self.weight, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
         else:
             raise ValueError(f"init must be 'trunc_normal' or 'uniform', got {init!r}")
+        self.gain = nn.Parameter(torch.ones(num_prototypes)) if learn_gain else None
         if normalize == "step":
             self.normalize_weight()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return products with all prototypes.
+        """Return products with all prototypes, times their gains if these are learned.
 
         Args:
             x: (..., D), of length 1 if the products are to be cosines.
@@ -75,7 +82,8 @@ class Prototypes(nn.Module):
             (..., K).
         """
         weight = F.normalize(self.weight, dim=1) if self.normalize == "use" else self.weight
-        return F.linear(x.to(weight.dtype), weight)
+        products = F.linear(x.to(weight.dtype), weight)
+        return products if self.gain is None else products * self.gain
 
     @torch.no_grad()
     def normalize_weight(self) -> None:

@@ -150,3 +150,21 @@ def test_a_frozen_last_layer_stands_still_and_the_rest_moves():
 def test_impossible_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_learned_gain_multiplies_each_product_and_starts_at_one():
+    torch.manual_seed(0)
+    prototypes, x = Prototypes(5, 7, learn_gain=True), unit(4, 5)
+    cosines = F.cosine_similarity(x[:, None], prototypes.weight[None], dim=2)
+    torch.testing.assert_close(prototypes(x), cosines)
+    factors = torch.arange(1.0, 8.0)
+    with torch.no_grad():
+        prototypes.gain.mul_(factors)
+    torch.testing.assert_close(prototypes(x), cosines * factors)
+    prototypes(x).sum().backward()
+    torch.testing.assert_close(prototypes.gain.grad, cosines.sum(dim=0).detach())
+
+
+def test_a_gain_needs_rows_whose_lengths_are_free():
+    with pytest.raises(ValueError, match="learn_gain"):
+        Prototypes(5, 7, normalize="step", learn_gain=True)

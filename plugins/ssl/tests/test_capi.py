@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from lightly_core.config.method import RunFacts
 from lightly_ssl_methods.capi.config import CAPIConfig
 from lightly_ssl_methods.capi.loss import assign, cluster_loss
-from lightly_ssl_methods.capi.method import ClusterHead
+from lightly_ssl_methods.capi.method import ClusterHead, PredictionHead
 
 
 def draw(*shape, seed=0):
@@ -51,10 +51,44 @@ def test_the_loss_matches_the_plain_loop(temperature):
     assert cluster_loss(assignments, logits, temperature).item() == pytest.approx(total / 6)
 
 
-def test_logits_are_cosines_times_the_root_of_the_width():
+def test_clusters_have_the_length_of_the_root_of_the_width_and_a_bias():
     head, x = ClusterHead(16, 5).double(), draw(2, 3, 16)
-    expected = 4 * F.cosine_similarity(x[:, :, None], head.prototypes.weight[None, None], dim=3)
-    torch.testing.assert_close(head(x), expected)
+    assert head.bias.tolist() == [0] * 5
+    with torch.no_grad():
+        head.bias += torch.arange(5)
+    cosines = F.cosine_similarity(x[:, :, None], head.prototypes.weight[None, None], dim=3)
+    torch.testing.assert_close(head(x), 4 * cosines + torch.arange(5))
+
+
+def test_the_students_head_is_a_weight_normalised_layer_whose_gain_starts_at_one():
+    head, x = PredictionHead(16, 5).double(), draw(2, 3, 16)
+    linear = torch.nn.Linear(16, 5, bias=False).double()
+    with torch.no_grad():
+        linear.weight.copy_(head.prototypes.weight)
+    linear = torch.nn.utils.parametrizations.weight_norm(linear)
+    gain, weight = linear.parametrizations.weight.parameters()
+    for factors in (torch.ones(5), torch.arange(1.0, 6.0)):
+        with torch.no_grad():
+            gain.copy_(factors[:, None])
+            head.prototypes.gain.mul_(factors)
+        logits, expected = head(x), linear(x / x.norm(dim=2, keepdim=True))
+        torch.testing.assert_close(logits, expected)
+        (head.prototypes.gain.grad, head.prototypes.weight.grad) = (None, None)
+        (gain.grad, weight.grad) = (None, None)
+        logits.square().sum().backward()
+        expected.square().sum().backward()
+        torch.testing.assert_close(head.prototypes.gain.grad, gain.grad[:, 0])
+        torch.testing.assert_close(head.prototypes.weight.grad, weight.grad)
+
+
+def test_the_prediction_starts_near_the_uniform_one():
+    # At the paper's width a cosine of random directions deviates by 1 / sqrt(768) = 0.036.
+    torch.manual_seed(0)
+    logits = PredictionHead(768, 1024)(draw(2, 16, 768).float())
+    assert logits.std().item() == pytest.approx(768**-0.5, rel=0.02)
+    assignments = torch.softmax(draw(2, 16, 1024, seed=1), dim=2)
+    start = cluster_loss(assignments, logits, 0.12).item()
+    assert start == pytest.approx(math.log(1024) + (768**-0.5 / 0.12) ** 2 / 2, abs=0.02)
 
 
 def test_a_step_is_the_sum_of_the_two_losses_in_the_right_places(make_case):
@@ -86,9 +120,12 @@ def test_the_clustering_trains_the_clusters_only(make_case):
     method.training_step(case.batch(), 0).loss.backward()
     assert method.clustering.prototypes.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in method.teacher.parameters())
-    (group,) = [g for g in method.parameter_groups() if g.lr_scale != 1]
-    assert (group.lr_scale, group.weight_decay) == (0.5, True)
-    assert [id(p) for p in group.parameters] == [id(method.clustering.prototypes.weight)]
+    assert method.clustering.bias.grad.abs().sum() > 0
+    decayed, bias = [g for g in method.parameter_groups() if g.lr_scale != 1]
+    assert (decayed.lr_scale, decayed.weight_decay) == (0.5, True)
+    assert [id(p) for p in decayed.parameters] == [id(method.clustering.prototypes.weight)]
+    assert (bias.lr_scale, bias.weight_decay) == (0.5, False)
+    assert [id(p) for p in bias.parameters] == [id(method.clustering.bias)]
 
 
 def test_the_teacher_stands_still_at_first(make_case):

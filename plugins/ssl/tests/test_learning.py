@@ -26,6 +26,8 @@ GAINS = {
     "ijepa": (12, 64, 4, 0.0),
     "capi": (8, 32, 4, 0.04),
 }
+# At the other methods' rate capi forgets within 448 steps: 41.5 % became 41.2, and here 56.0.
+LEARNING_RATES = {"capi": 5e-4}
 WITH_CLASS_TOKEN = ("msn", "pmsn")
 
 
@@ -56,7 +58,7 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
         accelerator="cpu",
         devices=1,
         precision="32-true",
-        optim_args={"lr": 1e-3, "lr_scale_method": "none"},
+        optim_args={"lr": LEARNING_RATES.get(method, 1e-3), "lr_scale_method": "none"},
         loggers={"tensorboard": None},
         seed=0,
     )

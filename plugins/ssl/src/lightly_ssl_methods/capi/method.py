@@ -55,8 +55,30 @@ class InverseBlock:
         }
 
 
+class PredictionHead(nn.Module):
+    """Predict the cluster of a patch: the student's head, a weight-normalised layer.
+
+    Logits are cosines times a learned gain for each cluster, which starts at 1. The first
+    predictions are therefore near uniform, and their cross-entropy starts near log K.
+
+    Args:
+        dim: D.
+        num_clusters: K.
+    """
+
+    def __init__(self, dim: int, num_clusters: int) -> None:
+        super().__init__()
+        self.prototypes = Prototypes(dim, num_clusters, learn_gain=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, M, K), at least float32, of x (B, M, D)."""
+        with no_autocast(x.device):
+            logits: Tensor = self.prototypes(F.normalize(single(x), dim=-1))
+        return logits
+
+
 class ClusterHead(nn.Module):
-    """Compare vectors, brought to length 1, with K clusters of length sqrt(D).
+    """Compare the teacher's patches, normalised to length 1, with K clusters of length sqrt(D).
 
     Args:
         dim: D.
@@ -67,12 +89,13 @@ class ClusterHead(nn.Module):
         super().__init__()
         self.length = math.sqrt(dim)
         self.prototypes = Prototypes(dim, num_clusters)
+        self.bias = nn.Parameter(torch.zeros(num_clusters))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, M, K), at least float32, of x (B, M, D)."""
+        """Return logits (B, N, K), at least float32, of x (B, N, D)."""
         with no_autocast(x.device):
             cosines: Tensor = self.prototypes(F.normalize(single(x), dim=-1))
-        return self.length * cosines
+        return self.length * cosines + self.bias
 
 
 class CAPI(TeacherMethod):
@@ -91,7 +114,8 @@ class CAPI(TeacherMethod):
       They share the optimizer, with a rate of their own.
     - Number of clusters and share of predicted patches follow the size of data and batch.
     - The learning rate falls along a whole cosine, and the patch embedding's is not reduced.
-    - Norms are not decayed at all, instead of a tenth.
+    - Norms are not decayed at all, instead of a tenth, and neither are the gains of the student's
+      head.
 
     Args:
         config: Options of the method.
@@ -122,7 +146,7 @@ class CAPI(TeacherMethod):
             cross=True,
         )
         num_clusters = int(config.num_clusters)
-        self.head = ClusterHead(dim, num_clusters)
+        self.head = PredictionHead(dim, num_clusters)
         self.clustering = ClusterHead(model.feature_dim(), num_clusters)
         self.teacher = EmaTeacher(self.student())
 

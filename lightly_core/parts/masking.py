@@ -19,16 +19,26 @@ Grid = tuple[int, int]
 _BLOCK_TRIES = 10
 
 
+def hidden_count(ratio: float, total: int) -> int:
+    """Return how many of `total` patches are hidden: their share `ratio`, rounded up.
+
+    The code of MAE, SimMIM and MSN does so: the first and the last round the visible ones down.
+    """
+    # A product that should be whole, such as 0.07 * 100, may come out slightly above.
+    return math.ceil(ratio * total - 1e-9)
+
+
 def random_mask(rng: np.random.Generator, grid: Grid, ratio: float, *, cell: int = 1) -> np.ndarray:
     """Hide patches, or square cells of patches, drawn without repetition.
 
-    ``cell=1``: MAE (https://arxiv.org/abs/2111.06377), ratio 0.75. Larger cells: SimMIM
-    (https://arxiv.org/abs/2111.09886), cells of 32 pixels, ratio 0.6.
+    ``cell=1``: MAE (https://arxiv.org/abs/2111.06377), ratio 0.75, and MSN
+    (https://arxiv.org/abs/2204.07141). Larger cells: SimMIM (https://arxiv.org/abs/2111.09886),
+    cells of 32 pixels, ratio 0.6.
 
     Args:
         rng: The only source of randomness.
         grid: (h, w).
-        ratio: Share of the cells that is hidden, in [0, 1], rounded to whole cells.
+        ratio: Share of the cells that is hidden, in [0, 1], rounded up to whole cells.
         cell: Side of a cell in patches; cells at the lower and right border are cut if the grid
             is no multiple of it.
 
@@ -40,7 +50,7 @@ def random_mask(rng: np.random.Generator, grid: Grid, ratio: float, *, cell: int
         raise ValueError(f"expected cell >= 1, got {cell}")
     rows, columns = -(-grid[0] // cell), -(-grid[1] // cell)
     mask = np.zeros((rows, columns), dtype=bool)
-    mask.reshape(-1)[rng.permutation(mask.size)[: round(ratio * mask.size)]] = True
+    mask.reshape(-1)[rng.permutation(mask.size)[: hidden_count(ratio, mask.size)]] = True
     if cell > 1:
         mask = mask.repeat(cell, axis=0).repeat(cell, axis=1)[: grid[0], : grid[1]]
     return mask

@@ -20,7 +20,7 @@ def generator(seed=0):
 
 MAKERS = {
     "random": lambda rng, grid: random_mask(rng, grid, 0.75),
-    "cells": lambda rng, grid: random_mask(rng, grid, 0.6, cell=2),
+    "cells": lambda rng, grid: random_mask(rng, grid, 0.5, cell=2),
     "block": lambda rng, grid: block_mask(rng, grid, grid[0] * grid[1] // 3),
     "inverse_block": lambda rng, grid: inverse_block_mask(rng, grid, 0.65),
 }
@@ -56,18 +56,28 @@ def test_all_patches_are_hidden_equally_often(name):
 def test_a_random_mask_hides_exactly_its_ratio(grid, ratio):
     for seed in range(5):
         mask = random_mask(generator(seed), grid, ratio)
-        assert mask.sum() == round(ratio * grid[0] * grid[1])
+        size = grid[0] * grid[1]
+        assert size * ratio <= mask.sum() < size * ratio + 1
 
 
-def test_mae_keeps_49_of_196_patches():
-    assert (~random_mask(generator(), (14, 14), 0.75)).sum() == 49
+@pytest.mark.parametrize(
+    ("side", "cell", "ratio", "hidden"),
+    [
+        (14, 2, 0.6, 30 * 4),  # SimMIM: ceil(0.6 * 49) cells
+        (14, 1, 0.75, 196 - 49),  # MAE keeps int(0.25 * 196)
+        (14, 1, 0.15, 196 - 166),  # MSN keeps floor(0.85 * 196)
+        (10, 1, 0.07, 7),  # 0.07 * 100 is 7.000000000000001
+    ],
+)
+def test_a_random_mask_hides_as_many_as_the_papers_code(side, cell, ratio, hidden):
+    assert random_mask(generator(), (side, side), ratio, cell=cell).sum() == hidden
 
 
 def test_cells_are_hidden_as_a_whole():
     mask = random_mask(generator(), (8, 12), 0.6, cell=4)
     cells = mask.reshape(2, 4, 3, 4).swapaxes(1, 2).reshape(6, 16)
     assert np.array_equal(cells.all(axis=1), cells.any(axis=1))
-    assert cells.all(axis=1).sum() == round(0.6 * 6)
+    assert cells.all(axis=1).sum() == 4  # 3.6, rounded up
 
 
 def test_cells_are_cut_at_the_border():

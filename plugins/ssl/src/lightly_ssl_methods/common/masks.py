@@ -38,13 +38,12 @@ def split(mask: np.ndarray) -> dict[str, Tensor]:
     }
 
 
-def check_ratio(method: str, ratio: float, num_patches: int) -> None:
+def check_ratio(method: str, ratio: float, hidden: int, num_patches: int) -> None:
     """Refuse masks that hide nothing or everything.
 
     Raises:
-        ConfigError: Rounded to whole patches, none would be hidden, or none be seen.
+        ConfigError: `hidden` patches, to which `ratio` was rounded, are none or all.
     """
-    hidden = round(ratio * num_patches)
     if not 0 < hidden < num_patches:
         raise ConfigError(
             f"method '{method}' got mask_ratio={ratio} for {num_patches} patches, which hides "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightly_core.parts.masking import hidden_count
 from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.masks import RandomSplit, check_ratio
 from lightly_ssl_methods.common.tokens import as_tokens, extra, only_view, patch_grid
@@ -42,7 +43,9 @@ class MAE(Method):
     def __init__(self, config: MAEConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         self.grid = patch_grid(model, context, "mae")
-        check_ratio("mae", config.mask_ratio, self.grid[0] * self.grid[1])
+        num_patches = self.grid[0] * self.grid[1]
+        hidden = hidden_count(config.mask_ratio, num_patches)
+        check_ratio("mae", config.mask_ratio, hidden, num_patches)
         self.patch_size = as_tokens(model).patch_size()
         self.decoder = PatchPredictor(
             model.feature_dim(),

@@ -17,6 +17,7 @@ from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.heads import mlp
+from lightly_core.parts.masking import hidden_count
 from lightly_core.parts.multicrop import forward_by_size
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.prototypes import Prototypes
@@ -189,7 +190,7 @@ class MSN(TeacherMethod):
 
     def _check_mask(self) -> None:
         num_patches = self.grid[0] * self.grid[1]
-        if round(self.config.mask_ratio * num_patches) >= num_patches:
+        if hidden_count(self.config.mask_ratio, num_patches) >= num_patches:
             raise ConfigError(
                 f"method '{self.name}' got mask_ratio={self.config.mask_ratio}, which leaves out "
                 f"all {num_patches} patches, expected at least one to remain; set a smaller "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.parts.masking import random_mask
+from lightly_core.parts.masking import hidden_count, random_mask
 from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.masks import check_ratio
 from lightly_ssl_methods.common.tokens import Grid, as_tokens, extra, only_view, patch_grid
@@ -74,7 +74,8 @@ class SimMIM(Method):
         self.patch_size = tokens.patch_size()
         self.cell = _cell(config, self.grid, self.patch_size)
         num_cells = -(-self.grid[0] // self.cell) * -(-self.grid[1] // self.cell)
-        check_ratio("simmim", config.mask_ratio, num_cells)
+        hidden = hidden_count(config.mask_ratio, num_cells)
+        check_ratio("simmim", config.mask_ratio, hidden, num_cells)
         self.mask_token = nn.Parameter(torch.empty(tokens.token_dim()))
         nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.04, b=0.04)
         num_pixels = self.patch_size**2 * context.input_channels

@@ -67,6 +67,12 @@ class SimDINOConfig(SelfDistillationConfig):
         },
     )
 
+    @classmethod
+    def default_transform(cls) -> TransformArgs:
+        """Return two global views and ten local ones."""
+        # The README's command for main_dino.py and the defaults of its arguments.
+        return multi_crop(scale=0.4, num_local=10, local_size=96)
+
 
 @define(frozen=True, kw_only=True)
 class SimDINOv2Config(SimDINOConfig):

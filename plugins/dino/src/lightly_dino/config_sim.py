@@ -97,7 +97,8 @@ class SimDINOv2Config(SimDINOConfig):
     @classmethod
     def default_transform(cls) -> TransformArgs:
         """Return two global views and ten local ones."""
-        return multi_crop(scale=0.32, num_local=10, local_size=98)
+        # crops in simdinov2/configs/simdino_config.yaml; its patches have 16 pixels.
+        return multi_crop(scale=0.4, num_local=10, local_size=96)
 
     @classmethod
     def default_optimizer(cls, name: str) -> OptimizerArgs:

@@ -140,7 +140,7 @@ def test_the_teacher_stands_still_at_first(make_case):
 
 @pytest.mark.parametrize(
     ("images", "batch_size", "clusters", "share"),
-    [(1000, 32, 1024, 1.0), (60_000, 128, 4096, 0.5), (1_281_167, 16_384, 16_384, 0.07)],
+    [(1000, 32, 1024, 1.0), (60_000, 128, 4096, 0.5), (1_281_167, 16_384, 16_384, 0.05)],
 )
 def test_sizes_follow_data_and_batch(images, batch_size, clusters, share):
     facts = RunFacts(

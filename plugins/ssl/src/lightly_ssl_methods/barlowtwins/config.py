@@ -59,7 +59,6 @@ class BarlowTwinsConfig(JointConfig):
     def default_optimizer(cls, name: str) -> OptimizerArgs:
         """Return learning rate and decay for the optimizer called `name`."""
         if name == "lars":
-            # The arguments of the authors' main.py, whose README runs it with them; the paper's
-            # decay is 1.5e-6.
+            # The defaults of the authors' main.py; the paper's decay is 1.5e-6.
             return linear_lars(0.2, weight_decay=1e-6)
         return super().default_optimizer(name)

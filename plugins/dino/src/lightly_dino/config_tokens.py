@@ -223,6 +223,8 @@ class DINOv3Config(DINOv2Config):
             "paper's refinement"
         },
     )
+    # dinov3_vit7b16_gram_anchor.yaml, the released run with Gram anchoring, ends its schedule at 2.
+    # The 1.0 of ssl_default_config.yaml stands beside use_loss: false.
     gram_loss_weight: float = field(
         default=2.0,
         validator=not_negative,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Largest dataset for each number of clusters; the last one is the paper's.
 _NUM_CLUSTERS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 500_000: 8192}
 _MOST_CLUSTERS = 16_384
-#: prediction_subsampling of the released default_pretrain_config.yaml, for batches of 16,384 images.
+#: prediction_subsampling in the released default_pretrain_config.yaml, for batches of 16,384.
 #: The paper has 0.07.
 _RELEASED_SHARE = 0.05
 #: Images in a batch up to which "auto" predicts all of them.

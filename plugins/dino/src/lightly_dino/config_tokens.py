@@ -255,4 +255,14 @@ class DINOv3Config(DINOv2Config):
     @classmethod
     def default_transform(cls) -> TransformArgs:
         """Return two global views of 256 pixels and eight local ones of 112."""
+        # dinov3_vit7b16_pretrain.yaml; vitl_im1k_lin834.yaml has 224 and 96.
         return multi_crop(scale=0.32, num_local=8, local_size=112, size=256)
+
+    @classmethod
+    def default_optimizer(cls, name: str) -> OptimizerArgs:
+        """Return learning rate and decay for the optimizer called `name`."""
+        args = super().default_optimizer(name)
+        if name == "adamw":
+            # 1e-3 and min_lr=1e-6 in vitl_im1k_lin834.yaml, at batch 1024 by the square root.
+            return evolve(args, lr=1e-3, final_lr_fraction=0.001)
+        return args

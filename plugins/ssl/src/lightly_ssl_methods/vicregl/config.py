@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from attrs import define, evolve, field
+from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.augmentations import GaussianBlurArgs, GlobalView1Args, SolarizeArgs
 from lightly_core.config.checks import share
 from lightly_core.config.method import MethodCard
 from lightly_core.config.transform import TransformArgs
@@ -66,9 +65,7 @@ class VICRegLConfig(VICRegConfig):
 
     @classmethod
     def default_transform(cls) -> TransformArgs:
-        """Return two large views; small ones can be added as ``local_view``."""
-        blur = GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0))
-        other = GlobalView1Args(
-            gaussian_blur=evolve(blur, prob=0.1), solarize=SolarizeArgs(prob=0.2, threshold=0.5)
-        )
-        return evolve(byol_views(), gaussian_blur=blur, global_view_1=other)
+        """Return BYOL's two large views; small ones can be added as ``local_view``."""
+        # The README's command for ResNet-50 (two crops from 0.08 of the image) and transforms.py.
+        # For ConvNeXt it has crops from 0.4 on and six small ones of 96 pixels from 0.08 to 0.4.
+        return byol_views()

@@ -226,6 +226,26 @@ def test_the_places_decide_what_is_matched_by_location_only(case_of):
     assert first["train_loss/location_match"] != second["train_loss/location_match"]
 
 
+@pytest.mark.parametrize("match_all", [True, False])
+def test_features_match_all_positions_unless_told_otherwise(case_of, match_all):
+    case = case_of(num_matches=[3, 2], match_all_features=match_all)
+    method, batch = case.build(), case.batch()
+    result = method.training_step(batch, 0)
+    maps = []
+    for view in batch.views:
+        features = method.model.forward_features(view)["features"].flatten(2).transpose(1, 2)
+        rows = method.local_projector(features.flatten(0, 1))
+        maps.append(rows.reshape(*features.shape[:2], -1))
+    num_positions = maps[0].shape[1]
+    assert num_positions > 3
+    wanted = (num_positions, num_positions) if match_all else (3, 2)
+    pairs = [
+        match_terms((maps[i], maps[j]), (maps[i], maps[j]), wanted) for i, j in [(0, 1), (1, 0)]
+    ]
+    expected = mean_terms(pairs).weighted(25, 25, 1).detach()
+    torch.testing.assert_close(result.metrics["train_loss/feature_match"], expected)
+
+
 def test_a_batch_without_places_is_refused(case_of):
     case = case_of()
     batch = case.batch()

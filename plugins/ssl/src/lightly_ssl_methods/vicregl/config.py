@@ -48,6 +48,14 @@ class VICRegLConfig(VICRegConfig):
         if min(value) < 1:
             raise ValueError(f"'num_matches' must be two numbers >= 1, got {value}")
 
+    # Released: l2_all_matches=1, the default of main_vicregl.py.
+    match_all_features: bool = field(
+        default=True,
+        metadata={
+            "help": "match all positions by their features, and num_matches by their places, as in "
+            "the authors' code; false: num_matches by both, as in the paper"
+        },
+    )
     local_hidden_dim: int = field(
         default=512,
         validator=ge(1),

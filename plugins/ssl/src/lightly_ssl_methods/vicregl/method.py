@@ -17,6 +17,9 @@ from lightly_ssl_methods.vicregl.loss import cell_centres, image_terms, match_te
 
 Pair: TypeAlias = tuple[int, int]
 
+# More matches than any feature map has positions.
+_ALL = 1 << 30
+
 
 class View(NamedTuple):
     """What is compared of a view.
@@ -42,8 +45,6 @@ class VICRegL(Method):
     What differs from the paper's code:
 
     - Places are measured in shares of the image's width and height, not in pixels.
-    - The nearest positions are matched by projection, and not all of them once more beside these; a
-      large `num_matches` takes all.
     - The loss of positions is the mean over all pairs of views, as in the paper. The authors' code
       keeps that of the last pair and divides it by the number of pairs.
 
@@ -89,8 +90,11 @@ class VICRegL(Method):
         # Each large view with every other one.
         pairs = [(i, j) for i in range(num_global) for j in range(len(views)) if i != j]
         image = self._weighted(image_terms([view.image for view in views], pairs))
-        feature = self._weighted(self._match_terms(views, pairs, [view.cells for view in views]))
-        location = self._weighted(self._match_terms(views, pairs, [view.centres for view in views]))
+        count, cells = self.config.num_matches, [view.cells for view in views]
+        by_feature = (_ALL, _ALL) if self.config.match_all_features else count
+        feature = self._weighted(_match_terms(cells, cells, pairs, by_feature))
+        centres = [view.centres for view in views]
+        location = self._weighted(_match_terms(cells, centres, pairs, count))
         alpha = self.config.alpha
         return StepResult(
             alpha * image + (1 - alpha) * (feature + location),
@@ -119,18 +123,17 @@ class VICRegL(Method):
             centres=cell_centres(crops.to(images.device), (height, width)),
         )
 
-    def _match_terms(self, views: list[View], pairs: list[Pair], keys: list[Tensor]) -> VICRegTerms:
-        """Return the terms of matched positions, whose neighbours are found by `keys` (B, N, C)."""
-        count = self.config.num_matches
-        return mean_terms(
-            [
-                match_terms((views[i].cells, views[j].cells), (keys[i], keys[j]), count)
-                for i, j in pairs
-            ]
-        )
-
     def _weighted(self, terms: VICRegTerms) -> Tensor:
         config = self.config
         return terms.weighted(
             config.invariance_weight, config.variance_weight, config.covariance_weight
         )
+
+
+def _match_terms(
+    cells: list[Tensor], keys: list[Tensor], pairs: list[Pair], count: tuple[int, int]
+) -> VICRegTerms:
+    """Return the mean terms of matches of pairs of views, whose neighbours are found by `keys`."""
+    return mean_terms(
+        [match_terms((cells[i], cells[j]), (keys[i], keys[j]), count) for i, j in pairs]
+    )

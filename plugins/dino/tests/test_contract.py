@@ -39,6 +39,7 @@ def test_contract(check):
     check()
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["dino", "dinov2"])
 @pytest.mark.parametrize("code", ["M1", "M5", "M10"])
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-CODE = ("lightly_core", "plugins", "tests", "examples", "tools", "noxfile.py")
+CODE = ("lightly_core", "plugins", "tests", "examples", "tools", "parity", "noxfile.py")
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
 TEST_TOOLS = (
     *("pytest", "pytest-xdist", "import-linter"),
@@ -120,6 +120,13 @@ def docs(session: nox.Session) -> None:
     """Write the generated pages anew; with ``-- --check`` only say which are out of date."""
     install(session)
     session.run("python", "-m", "lightly_core.config.docs", *session.posargs)
+
+
+@nox.session(default=False)
+def parity(session: nox.Session) -> None:
+    """Compare every method with a reference and write the page; ``-- --check`` only looks."""
+    install(session, "lightly==1.6.0")
+    session.run("python", "-m", "parity", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

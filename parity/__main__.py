@@ -1,0 +1,73 @@
+"""Measure all comparisons, and write the page or check it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from parity import families
+from parity.page import number, page, without_numbers
+from parity.records import Comparison, Difference
+
+PAGE = Path(__file__).parents[1] / "docs" / "parity.md"
+
+
+def comparisons() -> list[Comparison]:
+    """Return the comparisons of all families."""
+    names = sorted(module.name for module in pkgutil.iter_modules(families.__path__))
+    modules = [importlib.import_module(f"{families.__name__}.{name}") for name in names]
+    return [comparison for module in modules for comparison in module.COMPARISONS]
+
+
+def measure(chosen: Sequence[Comparison]) -> list[Difference]:
+    """Measure comparisons one after the other, and print a line for each."""
+    found = []
+    for comparison in chosen:
+        start = time.perf_counter()
+        difference = comparison.measure()
+        seconds = time.perf_counter() - start
+        found.append(difference)
+        numbers = f"{number(difference.value):>8} {number(difference.gradient):>8}"
+        verdict = "  TOO LARGE" if difference.exceeds(comparison.tolerance) else ""
+        text = f"{comparison.method:16} {comparison.what:64}"
+        print(f"{text} {numbers} {seconds:6.2f} s{verdict}", flush=True)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit status."""
+    parser = argparse.ArgumentParser(prog="parity", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, only look")
+    parser.add_argument("--only", nargs="+", metavar="METHOD", help="measure these, and stop")
+    options = parser.parse_args(arguments)
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    # Of how Lightly copies a tensor and normalises weights.
+    warnings.filterwarnings("ignore", module="lightly.loss")
+    warnings.filterwarnings("ignore", message=".*weight_norm.* is deprecated")
+    everything = comparisons()
+    chosen = [c for c in everything if not options.only or c.method in options.only]
+    differences = measure(chosen)
+    worse = [c for c, d in zip(chosen, differences, strict=True) if d.exceeds(c.tolerance)]
+    for comparison in worse:
+        print(f"above its tolerance: {comparison.method}, {comparison.what}", file=sys.stderr)
+    if not options.only:
+        text = page(everything, differences)
+        if not options.check:
+            PAGE.write_text(text, encoding="utf-8")
+        elif without_numbers(text) != without_numbers(PAGE.read_text(encoding="utf-8")):
+            print("docs/parity.md is out of date; run `nox -s parity`", file=sys.stderr)
+            return 1
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,8 +12,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_dinov2.library import DINOv2Library
-
 PATCH = 14
 
 
@@ -128,8 +126,10 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def library():
+    from lightly_dinov2.library import DINOv2Library
+
     return DINOv2Library()
 
 

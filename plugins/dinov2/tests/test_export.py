@@ -18,7 +18,11 @@ def built_model(name, channels=3, **model_args):
     )
 
 
-VARIANTS = [("vits14", 4, False), ("vits14-noreg", 0, False), ("vitg14", 4, True)]
+VARIANTS = [
+    ("vits14", 4, False),
+    pytest.param("vits14-noreg", 0, False, marks=pytest.mark.families),
+    pytest.param("vitg14", 4, True, marks=pytest.mark.families),
+]
 
 
 @pytest.mark.parametrize(("name", "registers", "gated"), VARIANTS)

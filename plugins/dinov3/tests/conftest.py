@@ -12,8 +12,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_dinov3.library import DINOv3Library
-
 PATCH = 16
 
 # ------------------------------------------------------------------------------- transformers
@@ -224,8 +222,10 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def library():
+    from lightly_dinov3.library import DINOv3Library
+
     return DINOv3Library()
 
 

@@ -20,7 +20,12 @@ def built_model(name, channels=3, **model_args):
     )
 
 
-KINDS = ["vits16", "vits16plus", "vit7b16", "convnext-tiny"]
+KINDS = [
+    "vits16",
+    pytest.param("vits16plus", marks=pytest.mark.families),
+    pytest.param("vit7b16", marks=pytest.mark.families),
+    "convnext-tiny",
+]
 
 
 @pytest.fixture
@@ -84,7 +89,7 @@ def test_promise_04_a_run_starts_from_an_exported_file(published, library, tmp_p
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-@pytest.mark.parametrize("name", [*KINDS, "vitt16"])
+@pytest.mark.parametrize("name", [*KINDS, pytest.param("vitt16", marks=pytest.mark.families)])
 def test_the_printed_snippet_runs(published, tmp_path, name, channels):
     options = {} if name.startswith("convnext") else {"periods": "exact"}
     _, arguments = published(name, **options)

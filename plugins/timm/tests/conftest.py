@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-import gc
-
 import pytest
-import timm
 import torch
-
-from lightly_timm.library import TimmLibrary
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +20,10 @@ def fixed_seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def free_memory():
-    yield
-    gc.collect()
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def library():
+    from lightly_timm.library import TimmLibrary
+
     return TimmLibrary()
 
 
@@ -49,6 +40,7 @@ def create(library):
 @pytest.fixture
 def vit():
     """Build a small module of timm's, with weights at which all parts make a difference."""
+    import timm
 
     def vit(name="test_vit", **arguments):
         model = timm.create_model(name, **{"depth": 3, "dynamic_img_size": True, **arguments})

@@ -3,8 +3,6 @@
 import pytest
 from torch import nn
 
-from lightly_timm.anatomy import _named_sizes
-
 
 @pytest.mark.parametrize(
     ("value", "expected"),
@@ -17,6 +15,8 @@ from lightly_timm.anatomy import _named_sizes
     ],
 )
 def test_image_sizes_of_the_layers_are_read(value, expected):
+    from lightly_timm.anatomy import _named_sizes
+
     model = nn.Sequential(nn.Identity(), nn.Identity())
     model[1].img_size = value
     assert _named_sizes(model) == expected

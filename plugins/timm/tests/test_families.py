@@ -1,22 +1,27 @@
 """Every family of timm, and the list of its models."""
 
+import gc
 import math
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 
 import lightly_timm
 from lightly_core.models.probing import freeze_unused
-from lightly_timm.building import build, without_memory
-from lightly_timm.coverage import families, smallest_model
-from lightly_timm.names import first_line, model_names
-from lightly_timm.wrapper import wrap_timm
 
 MOST_PARAMETERS = 60_000_000
+TABLE = Path(__file__).parents[3] / "docs/model-coverage/timm.md"
+#: The smallest model of each family and a side in pixels that it takes, by family.
+SMALLEST = {
+    family: (name, int(side))
+    for name, family, side in re.findall(
+        r"^\| timm/(\S+) \| (\w+) \|.*?x\d+ at (\d+) \|", TABLE.read_text(), re.MULTILINE
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -33,16 +38,19 @@ class Coverage:
     unused: tuple
 
 
-def cover(name, on_meta=False):
+def cover(name, side=64, on_meta=False):
     """Run a model forward at two image sizes, or the one that it takes, and backward.
 
     `on_meta` does it without numbers, for models too large for memory. Only shapes are checked
     then, and which parameters get a gradient.
     """
+    from lightly_timm.building import build, without_memory
+    from lightly_timm.wrapper import wrap_timm
+
     with without_memory() if on_meta else nullcontext():
         model, _ = build(name, 3, {})
     wrapper = wrap_timm(model, 3)
-    sizes = image_sizes(wrapper)
+    sizes = image_sizes(wrapper, side)
     batches = [torch.randn(2, 3, *size).to("meta" if on_meta else "cpu") for size in sizes]
     wrapper.eval()
     with torch.no_grad():
@@ -54,12 +62,12 @@ def cover(name, on_meta=False):
     return Coverage(parameters, tuple(sizes), tuple(grids), tuple(unused))
 
 
-def image_sizes(wrapper):
+def image_sizes(wrapper, side):
     anatomy = wrapper._anatomy
     if not anatomy.any_size:
         return [anatomy.size]
     step = math.lcm(32, *anatomy.multiple)
-    side = -(-128 // step) * step
+    side = -(-side // step) * step
     return [(side, side), (side, 2 * side)]
 
 
@@ -94,6 +102,8 @@ def backward(wrapper, images):
 
 
 def test_the_list_for_the_command_line_is_that_of_timm():
+    from lightly_timm.names import first_line, model_names
+
     first, *listed = Path(lightly_timm.__file__).with_name("models.txt").read_text().splitlines()
     if first == first_line():
         assert listed == model_names()
@@ -102,10 +112,13 @@ def test_the_list_for_the_command_line_is_that_of_timm():
     assert {"resnet50", "vit_base_patch16_dinov3.lvd1689m"} <= set(listed)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["test_vit", "test_byobnet", "test_mambaout"])
 def test_covering_a_model_tells_what_it_did(name):
+    import timm
+
     found = cover(name)
-    assert found.sizes == ((128, 128), (128, 256))
+    assert found.sizes == ((64, 64), (64, 128))
     assert found.grids[1] == (found.grids[0][0], 2 * found.grids[0][1])
     assert found.parameters == sum(p.numel() for p in timm.create_model(name).parameters())
     assert all("head" in unused for unused in found.unused)
@@ -113,9 +126,42 @@ def test_covering_a_model_tells_what_it_did(name):
     assert on_meta == found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", families())
+@pytest.mark.families
+@pytest.mark.parametrize("family", SMALLEST)
 def test_the_smallest_model_of_every_family(family):
+    import timm
+
+    from lightly_timm.building import without_memory
+
+    name, side = SMALLEST[family]
+    assert name in timm.list_models(module=family)
+    with without_memory():
+        parameters = sum(p.numel() for p in timm.create_model(name).parameters())
+    assert cover(name, side, parameters > MOST_PARAMETERS).parameters == parameters
+    gc.collect()
+
+
+@pytest.mark.families
+def test_families_that_the_table_does_not_have_yet_work_too():
+    from lightly_timm.coverage import families, smallest_model
+
+    assert len(SMALLEST) > 90
+    for family in set(families()) - SMALLEST.keys():
+        name, parameters = smallest_model(family)
+        assert cover(name, on_meta=parameters > MOST_PARAMETERS).parameters == parameters
+
+
+@pytest.mark.families
+@pytest.mark.parametrize("family", ["convit", "tnt", "tresnet"])
+def test_the_table_has_the_smallest_model(family):
+    import timm
+
+    from lightly_timm.coverage import smallest_model
+
     name, parameters = smallest_model(family)
-    found = cover(name, on_meta=parameters > MOST_PARAMETERS)
-    assert found.parameters == parameters
+    assert name == SMALLEST[family][0]
+    sizes = {
+        other: sum(p.numel() for p in timm.create_model(other).parameters())
+        for other in timm.list_models(module=family)
+    }
+    assert (parameters, len(sizes) > 1) == (min(sizes.values()), True)

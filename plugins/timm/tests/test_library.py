@@ -1,8 +1,8 @@
 import sys
 
 import pytest
-import timm
 import torch
+from lazy_modules import LazyModule
 from torch import nn
 
 from lightly_core.errors import ConfigError, UnknownModelError
@@ -10,8 +10,10 @@ from lightly_core.export.files import export_model, snippet
 from lightly_core.export.weights import load_weights
 from lightly_core.models.wrapping import build_model, get_wrapped_model
 from lightly_core.plugins.discovery import get_plugins
-from lightly_timm.weights import translate
-from lightly_timm.wrapper import TimmWrapper
+
+timm = LazyModule("timm")
+timm_weights = LazyModule("lightly_timm.weights")
+timm_wrapper = LazyModule("lightly_timm.wrapper")
 
 
 def built_model(model, channels=3, **model_args):
@@ -130,7 +132,7 @@ def test_a_users_module_is_wrapped_and_not_copied():
     module = timm.create_model("test_resnet", num_classes=3)
     built = built_model(module)
     assert built.wrapper.get_model() is module
-    assert isinstance(built.wrapper, TimmWrapper)
+    assert isinstance(built.wrapper, timm_wrapper.TimmWrapper)
 
 
 def test_a_users_module_with_other_channels_is_refused():
@@ -201,7 +203,7 @@ def test_an_original_layout_is_converted(tmp_path, library, create):
     torch.save({"model": original}, tmp_path / "a.pth")
     wrapper = create("deit3_small_patch16_224", weights=tmp_path / "a.pth", **arguments)
     torch.testing.assert_close(wrapper.get_model().state_dict(), model.state_dict())
-    assert translate(original, model).keys() == model.state_dict().keys()
+    assert timm_weights.translate(original, model).keys() == model.state_dict().keys()
     fresh = create("deit3_small_patch16_224", **arguments)
     assert load_weights(fresh, tmp_path / "a.pth", library=library).complete
 

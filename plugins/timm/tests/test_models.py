@@ -3,16 +3,18 @@
 import copy
 
 import pytest
-import timm
 import torch
-from timm.layers import PatchDropout
-from timm.models.mvitv2 import MultiScaleVit, MultiScaleVitCfg
+from lazy_modules import LazyModule
 from torch import nn
 
 from lightly_core.abilities import ActivationCheckpointing, TokenModel
 from lightly_core.errors import ConfigError
 from lightly_core.models.probing import probe
-from lightly_timm.wrapper import TimmWrapper, nearest_multiple, wrap_timm
+
+timm = LazyModule("timm")
+timm_building = LazyModule("lightly_timm.building")
+timm_wrapper = LazyModule("lightly_timm.wrapper")
+mvitv2 = LazyModule("timm.models.mvitv2")
 
 SWIN = {"img_size": 64, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
 HIERA = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 1, 1), "img_size": 64}
@@ -24,7 +26,7 @@ def small(name, **arguments):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model, wrap_timm(model).eval()
+    return model, timm_wrapper.wrap_timm(model).eval()
 
 
 # ------------------------------------------------------------------------------------ layouts
@@ -38,11 +40,17 @@ def small(name, **arguments):
         ("swin_tiny_patch4_window7_224", SWIN, lambda raw: raw.permute(0, 3, 1, 2)),
         ("test_vit_relpos", {"img_size": 64}, lambda raw: raw.transpose(1, 2).unflatten(2, (4, 4))),
         ("hiera_tiny_224", HIERA, lambda raw: raw.transpose(1, 2).unflatten(2, (2, 2))),
-        ("efficientvim_m1", {}, lambda raw: raw[-1].unflatten(2, (1, 1))),
-        (
+        pytest.param(
+            "efficientvim_m1",
+            {},
+            lambda raw: raw[-1].unflatten(2, (1, 1)),
+            marks=pytest.mark.families,
+        ),
+        pytest.param(
             "crossvit_tiny_240",
             {"depth": ((1, 1, 0),)},
             lambda raw: raw[1][:, 1:].transpose(1, 2).unflatten(2, (14, 14)),
+            marks=pytest.mark.families,
         ),
     ],
 )
@@ -175,6 +183,7 @@ def test_a_model_of_one_size_says_which(create):
         wrapper.forward_features(torch.zeros(1, 3, 48, 32))
 
 
+@pytest.mark.families
 def test_the_size_that_was_asked_for_is_taken(create):
     # LeViT keeps no image size; its attention biases fit several sizes by chance.
     wrapper = create("levit_128s", img_size=192)
@@ -183,23 +192,26 @@ def test_the_size_that_was_asked_for_is_taken(create):
         create("efficientformer_l1", img_size=64)
 
 
+@pytest.mark.families
 def test_tables_that_are_too_small_for_larger_images_are_noticed():
     strides = ((1, 1), (2, 2))
-    anatomy = MultiScaleVitCfg(depths=(1, 1), embed_dim=8, num_heads=1, stride_q=strides)
-    wrapper = wrap_timm(MultiScaleVit(anatomy, img_size=64))
+    anatomy = mvitv2.MultiScaleVitCfg(depths=(1, 1), embed_dim=8, num_heads=1, stride_q=strides)
+    wrapper = timm_wrapper.wrap_timm(mvitv2.MultiScaleVit(anatomy, img_size=64))
     with pytest.raises(ValueError, match="takes images of 64 x 64 pixels"):
         wrapper.forward_features(torch.zeros(1, 3, 96, 96))
 
 
 @pytest.mark.parametrize(("side", "expected"), [(1, 14), (20, 14), (21, 28), (28, 28), (35, 42)])
 def test_nearest_multiple(side, expected):
-    assert nearest_multiple(side, 14) == expected
+    assert timm_wrapper.nearest_multiple(side, 14) == expected
 
 
 # ------------------------------------------------------------------------- what is left alone
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "levit_128s"])
+@pytest.mark.parametrize(
+    "name", ["test_resnet", pytest.param("levit_128s", marks=pytest.mark.families)]
+)
 def test_looking_changes_nothing_in_the_model(name):
     model = timm.create_model(name).train()
     first = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
@@ -208,7 +220,7 @@ def test_looking_changes_nothing_in_the_model(name):
     first.register_forward_hook(lambda *_: seen.append(1))
     state, random_state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     attributes = [copy.copy(vars(module)) for module in model.modules()]
-    wrap_timm(model)
+    timm_wrapper.wrap_timm(model)
     torch.testing.assert_close(model.state_dict(), state)
     assert torch.equal(torch.get_rng_state(), random_state)
     assert [vars(module).keys() for module in model.modules()] == [a.keys() for a in attributes]
@@ -224,7 +236,7 @@ def test_a_model_that_does_not_run_without_numbers_is_run_with_them():
     original = type(model).forward_features
     Own = type("Own", (type(model),), {"forward_features": lambda s, x: original(s, x) * s.table})
     model.__class__ = Own
-    assert wrap_timm(model).feature_dim() == 96
+    assert timm_wrapper.wrap_timm(model).feature_dim() == 96
 
 
 # ------------------------------------------------------------------------------- checkpointing
@@ -246,8 +258,12 @@ def test_activation_checkpointing_is_offered_where_timm_supports_it():
     torch.testing.assert_close(gradients[1], gradients[0])
     with pytest.raises(ConfigError, match="got every_n_blocks=2"):
         wrapper.set_activation_checkpointing(True, 2)
-    for name in ("selecsls42", "dla46x_c"):
-        assert not isinstance(wrap_timm(timm.create_model(name)), ActivationCheckpointing)
+
+
+@pytest.mark.families
+@pytest.mark.parametrize("name", ["selecsls42", "dla46x_c"])
+def test_activation_checkpointing_is_not_offered_where_timm_refuses_it(name):
+    assert not isinstance(timm_wrapper.wrap_timm(timm.create_model(name)), ActivationCheckpointing)
 
 
 # ------------------------------------------------------------------------------------ refusals
@@ -259,22 +275,23 @@ def test_models_without_features_say_what_to_do():
             return x.mean(dim=(2, 3))
 
     with pytest.raises(ConfigError, match=r"no feature map found in Vector(?s:.*)write a wrapper"):
-        TimmWrapper(Vector())
+        timm_wrapper.TimmWrapper(Vector())
     message = r"Conv2d fails on images of 3 channels, at 224 x 224(?s:.*)write a wrapper"
     with pytest.raises(ConfigError, match=message):
-        TimmWrapper(nn.Conv2d(4, 5, 3))
+        timm_wrapper.TimmWrapper(nn.Conv2d(4, 5, 3))
 
 
 def test_random_gaps_are_refused_for_other_models_too():
     model = timm.create_model("test_vit_relpos")
-    model.patch_drop = PatchDropout(0.25)
+    model.patch_drop = timm.layers.PatchDropout(0.25)
     with pytest.raises(ConfigError, match="drops 25% of the patches"):
-        wrap_timm(model)
+        timm_wrapper.wrap_timm(model)
 
 
 # ---------------------------------------------------- models that fail in other frameworks
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     "name",
     [
@@ -285,15 +302,14 @@ def test_random_gaps_are_refused_for_other_models_too():
         "rexnet_100",
         "tinynet_e",
         "fastvit_t8",
-        pytest.param("hrnet_w18_small", marks=pytest.mark.slow),
-        pytest.param("sequencer2d_s", marks=pytest.mark.slow),
-        pytest.param("swinv2_tiny_window8_256", marks=pytest.mark.slow),
     ],
 )
 def test_features_are_as_wide_as_they_say(name, create):
-    wrapper = create(name)
+    with timm_building.without_memory():
+        wrapper = create(name)
     found = probe(wrapper, 3, (64, 128))
-    own = wrapper.model.eval().forward_features(torch.zeros(1, 3, 64, 64)).shape
+    with torch.no_grad():
+        own = wrapper.model.eval().forward_features(torch.zeros(1, 3, 64, 64, device="meta")).shape
     assert found.feature_dim == max(own[1], own[3])
     assert found.feature_size[1] >= 2 * found.feature_size[0]
     assert not isinstance(wrapper, TokenModel)

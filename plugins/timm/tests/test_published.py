@@ -1,27 +1,20 @@
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from lazy_modules import LazyModule
 from torch import nn
 
 from lightly_core.errors import ConfigError
-from lightly_timm.published import (
-    adapt_channels,
-    backbone_tensors,
-    build,
-    fit_input_channels,
-    load_complete,
-    same_tensors,
-    split_arguments,
-    transformer_reason,
-)
+
+timm = LazyModule("timm")
+published = LazyModule("lightly_timm.published")
 
 
 @pytest.fixture
 def tiny():
     def tiny(**arguments):
-        return build(
+        return published.build(
             "vit_tiny_patch16_224",
-            VisionTransformer,
+            timm.models.VisionTransformer,
             fixed={"num_classes": 0},
             arguments={"embed_dim": 16, "depth": 2, "num_heads": 2, **arguments},
             model="acme/tiny",
@@ -34,7 +27,7 @@ def tiny():
 def test_a_grey_image_gives_what_it_gave_before(channels):
     weight = torch.randn(5, 3, 2, 2)
     grey = torch.randn(2, 1, 6, 6)
-    adapted = adapt_channels(weight, channels)
+    adapted = published.adapt_channels(weight, channels)
     assert adapted.shape == (5, channels, 2, 2)
     torch.testing.assert_close(
         nn.functional.conv2d(grey.expand(-1, channels, -1, -1), adapted),
@@ -45,11 +38,13 @@ def test_a_grey_image_gives_what_it_gave_before(channels):
 def test_only_a_weight_of_another_number_of_channels_is_adapted(tiny):
     module = tiny(in_chans=2)
     same = {"patch_embed.proj.weight": torch.randn(16, 2, 16, 16)}
-    fit_input_channels(found := dict(same), module)
+    published.fit_input_channels(found := dict(same), module)
     assert found["patch_embed.proj.weight"] is same["patch_embed.proj.weight"]
-    fit_input_channels(found := {"patch_embed.proj.weight": torch.randn(16, 3, 16, 16)}, module)
+    published.fit_input_channels(
+        found := {"patch_embed.proj.weight": torch.randn(16, 3, 16, 16)}, module
+    )
     assert found["patch_embed.proj.weight"].shape == (16, 2, 16, 16)
-    fit_input_channels(found := {}, module)
+    published.fit_input_channels(found := {}, module)
     assert found == {}
 
 
@@ -59,8 +54,8 @@ def test_the_teachers_backbone_comes_first():
         "teacher.backbone.a": torch.ones(1),
         "teacher.head.a": torch.zeros(1),
     }
-    assert backbone_tensors(numbers) == {"a": torch.ones(1)}
-    assert backbone_tensors({"a": torch.ones(1)}) == {"a": torch.ones(1)}
+    assert published.backbone_tensors(numbers) == {"a": torch.ones(1)}
+    assert published.backbone_tensors({"a": torch.ones(1)}) == {"a": torch.ones(1)}
 
 
 def test_all_tensors_are_loaded_or_none(tiny):
@@ -71,7 +66,7 @@ def test_all_tensors_are_loaded_or_none(tiny):
     tensors["cls_token"] = torch.ones(1, 1, 8)
     tensors["other"] = torch.ones(2)
     with pytest.raises(ConfigError) as raised:
-        load_complete(module, tensors, file="a.pth", model="acme/tiny", reason="because")
+        published.load_complete(module, tensors, file="a.pth", model="acme/tiny", reason="because")
     assert str(raised.value).splitlines() == [
         f"a.pth does not fit acme/tiny: {len(before) - 2} of its {len(before)} tensors match",
         "  1 missing in the file: norm.bias",
@@ -80,7 +75,7 @@ def test_all_tensors_are_loaded_or_none(tiny):
         "  because",
     ]
     torch.testing.assert_close(dict(module.state_dict()), before)
-    load_complete(module, source.state_dict(), file="a.pth", model="acme/tiny")
+    published.load_complete(module, source.state_dict(), file="a.pth", model="acme/tiny")
     torch.testing.assert_close(module.state_dict(), source.state_dict())
 
 
@@ -96,7 +91,9 @@ def test_all_tensors_are_loaded_or_none(tiny):
 )
 def test_the_difference_between_two_transformers_is_named(tiny, other, reason):
     tensors = tiny(**other).state_dict()
-    found = transformer_reason(tensors, tiny(), model="acme/tiny", widths={32: "acme/big"})
+    found = published.transformer_reason(
+        tensors, tiny(), model="acme/tiny", widths={32: "acme/big"}
+    )
     assert found == reason
 
 
@@ -111,13 +108,16 @@ def test_arguments_are_checked_before_anything_is_built(tiny):
 
 
 def test_weights_are_a_path_or_an_address(tmp_path):
-    assert split_arguments({"depth": 2}) == ({"depth": 2}, None)
-    assert split_arguments({"weights": tmp_path, "depth": 2}) == ({"depth": 2}, str(tmp_path))
+    assert published.split_arguments({"depth": 2}) == ({"depth": 2}, None)
+    assert published.split_arguments({"weights": tmp_path, "depth": 2}) == (
+        {"depth": 2},
+        str(tmp_path),
+    )
     for wrong in (3, True, ""):
         with pytest.raises(ConfigError, match=r"model_args\.weights: expected the path or URL"):
-            split_arguments({"weights": wrong})
+            published.split_arguments({"weights": wrong})
 
 
 def test_rates_change_no_tensor():
-    assert same_tensors({"drop_path_rate": 0.1, "attn_drop_rate": 0.1})
-    assert not same_tensors({"depth": 2})
+    assert published.same_tensors({"drop_path_rate": 0.1, "attn_drop_rate": 0.1})
+    assert not published.same_tensors({"depth": 2})

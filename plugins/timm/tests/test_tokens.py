@@ -5,15 +5,17 @@ import functools
 import pickle
 
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
+from lazy_modules import LazyModule
 from torch import nn
 
 from lightly_core.abilities import ActivationCheckpointing, TokenModel
 from lightly_core.errors import ConfigError
-from lightly_timm.tokens import TimmTokenWrapper, has_token_ability
-from lightly_timm.wrapper import TimmWrapper, wrap_timm
+
+timm = LazyModule("timm")
+timm_tokens = LazyModule("lightly_timm.tokens")
+timm_wrapper = LazyModule("lightly_timm.wrapper")
 
 EVA = {"embed_dim": 32, "num_heads": 2, "init_values": None}
 KINDS = {
@@ -32,7 +34,14 @@ KINDS = {
 SIZE = (64, 96)
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.replace(" ", "-"))
+#: The others are families.
+FIRST = ("class token", "no class token", "dinov3")
+
+
+@pytest.fixture(
+    params=[k if k in FIRST else pytest.param(k, marks=pytest.mark.families) for k in KINDS],
+    ids=[kind.replace(" ", "-") for kind in KINDS],
+)
 def model(request, vit):
     name, arguments = KINDS[request.param]
     return vit(name, **arguments)
@@ -44,7 +53,7 @@ def images_for(model, size=SIZE):
 
 
 def test_without_mask_the_tokens_are_timms(model):
-    wrapper = TimmTokenWrapper(model)
+    wrapper = timm_tokens.TimmTokenWrapper(model)
     images = images_for(model)
     own = model.forward_features(images)
     found = wrapper.forward_tokens(images)
@@ -59,7 +68,7 @@ def test_without_mask_the_tokens_are_timms(model):
 
 
 def test_pooling_is_timms(model):
-    wrapper = TimmTokenWrapper(model)
+    wrapper = timm_tokens.TimmTokenWrapper(model)
     images = images_for(model)
     own = model.forward_head(model.forward_features(images), pre_logits=True)
     pooled = wrapper.forward_pool(wrapper.forward_features(images))["pooled_features"]
@@ -67,7 +76,7 @@ def test_pooling_is_timms(model):
 
 
 def test_masked_patches_are_replaced_before_positions_are_added(model):
-    wrapper = TimmTokenWrapper(model)
+    wrapper = timm_tokens.TimmTokenWrapper(model)
     images = images_for(model)
     mask = torch.rand(2, 24) < 0.5
     token = torch.randn(wrapper.token_dim(), requires_grad=True)
@@ -101,7 +110,7 @@ def hide_from_attention(monkeypatch, visible):
 
 
 def test_kept_patches_are_as_if_the_others_could_not_be_seen(model, monkeypatch):
-    wrapper = TimmTokenWrapper(model)
+    wrapper = timm_tokens.TimmTokenWrapper(model)
     images = images_for(model)
     keep = torch.stack([torch.randperm(24)[:7] for _ in range(2)])
     with torch.no_grad():
@@ -117,7 +126,7 @@ def test_kept_patches_are_as_if_the_others_could_not_be_seen(model, monkeypatch)
 
 
 def test_intermediate_tokens_are_timms(model):
-    wrapper = TimmTokenWrapper(model)
+    wrapper = timm_tokens.TimmTokenWrapper(model)
     images = images_for(model)
     for norm in (True, False):
         own = model.forward_intermediates(
@@ -139,7 +148,7 @@ def test_checkpointing_gives_the_same_gradients(model):
     gradients = []
     for every in (None, 1, 2):
         twin = copy.deepcopy(model)
-        wrapper = TimmTokenWrapper(twin)
+        wrapper = timm_tokens.TimmTokenWrapper(twin)
         calls = []
         twin.blocks[0].register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
         wrapper.set_activation_checkpointing(every is not None, every or 1)
@@ -167,7 +176,7 @@ def halved(positions, old_grid, new_grid):
 def test_positions_of_patches_are_resampled_by_the_given_function(vit, no_embed_class):
     model = vit(no_embed_class=no_embed_class, reg_tokens=1)
     images = torch.randn(1, 3, 64, 96)
-    wrapper = TimmTokenWrapper(model, resample_positions=halved)
+    wrapper = timm_tokens.TimmTokenWrapper(model, resample_positions=halved)
     found = wrapper.forward_features(images)["features"]
     reference = timm.create_model(
         "test_vit",
@@ -194,7 +203,7 @@ def test_positions_of_the_models_own_grid_are_not_resampled(vit):
     def refuse(*_):
         raise AssertionError("called for the model's own grid")
 
-    found = TimmTokenWrapper(model, resample_positions=refuse).forward_tokens(images)
+    found = timm_tokens.TimmTokenWrapper(model, resample_positions=refuse).forward_tokens(images)
     assert torch.equal(found["patch_tokens"], model.forward_features(images)[:, 1:])
 
 
@@ -205,7 +214,7 @@ def test_positions_of_the_models_own_grid_are_not_resampled(vit):
     ("size", "grid"), [((64, 64), (4, 4)), ((71, 73), (4, 5)), ((3, 40), (1, 3)), ((24, 8), (2, 1))]
 )
 def test_images_are_resized_to_the_nearest_multiple_of_the_patch(vit, size, grid):
-    wrapper = TimmTokenWrapper(vit())
+    wrapper = timm_tokens.TimmTokenWrapper(vit())
     images = torch.rand(1, 3, *size)
     found = wrapper.forward_features(images)["features"]
     assert found.shape[2:] == grid == wrapper.token_grid(*size)
@@ -219,14 +228,14 @@ def test_images_are_resized_to_the_nearest_multiple_of_the_patch(vit, size, grid
 def test_a_model_that_pads_is_left_to_pad(vit):
     model = vit(dynamic_img_pad=True)
     images = torch.randn(1, 3, 65, 80)
-    wrapper = TimmTokenWrapper(model)
+    wrapper = timm_tokens.TimmTokenWrapper(model)
     assert wrapper.token_grid(65, 80) == (5, 5)
     found = wrapper.forward_tokens(images)["patch_tokens"]
     assert torch.equal(found, model.forward_features(images)[:, 1:])
 
 
 def test_a_model_of_one_size_says_which(vit):
-    wrapper = TimmTokenWrapper(vit(dynamic_img_size=False))
+    wrapper = timm_tokens.TimmTokenWrapper(vit(dynamic_img_size=False))
     assert wrapper.token_grid(160, 160) == (10, 10)
     for call in (
         lambda: wrapper.forward_tokens(torch.zeros(1, 3, 64, 64)),
@@ -240,7 +249,7 @@ def test_a_model_of_one_size_says_which(vit):
 
 
 def test_mixed_precision_gives_the_same_up_to_rounding(model):
-    wrapper = TimmTokenWrapper(model)
+    wrapper = timm_tokens.TimmTokenWrapper(model)
     images = images_for(model)
     mask = torch.rand(2, 24) < 0.5
     token = torch.randn(wrapper.token_dim())
@@ -272,20 +281,19 @@ def test_mixed_precision_gives_the_same_up_to_rounding(model):
 )
 def test_wrong_masks_and_selections_say_what_is_expected(vit, arguments, message):
     with pytest.raises(ValueError, match=message):
-        TimmTokenWrapper(vit()).forward_tokens(torch.zeros(2, 3, *SIZE), **arguments)
+        timm_tokens.TimmTokenWrapper(vit()).forward_tokens(torch.zeros(2, 3, *SIZE), **arguments)
 
 
 def test_random_gaps_in_the_map_are_refused(vit):
     with pytest.raises(ConfigError, match=r"drops 50% of the patches.*\n.*patch_drop_rate"):
-        wrap_timm(vit(patch_drop_rate=0.5))
-
-
-class OwnPositions(timm.models.VisionTransformer):
-    def _pos_embed(self, x):
-        return super()._pos_embed(x) * 2
+        timm_wrapper.wrap_timm(vit(patch_drop_rate=0.5))
 
 
 def test_models_that_the_loop_does_not_fit_do_not_offer_it():
+    class OwnPositions(timm.models.VisionTransformer):
+        def _pos_embed(self, x):
+            return super()._pos_embed(x) * 2
+
     small = {"img_size": 32, "embed_dim": 16, "depth": 1, "num_heads": 2}
     for model in (
         OwnPositions(patch_size=8, **small),
@@ -294,16 +302,16 @@ def test_models_that_the_loop_does_not_fit_do_not_offer_it():
         timm.create_model("beit_base_patch16_224", **small),
         nn.Conv2d(3, 3, 1),
     ):
-        assert not has_token_ability(model)
+        assert not timm_tokens.has_token_ability(model)
     model = timm.models.VisionTransformer(patch_size=(8, 4), **small)
-    wrapper = wrap_timm(model)
+    wrapper = timm_wrapper.wrap_timm(model)
     assert not isinstance(wrapper, TokenModel)
-    assert isinstance(wrapper, TimmWrapper)
+    assert isinstance(wrapper, timm_wrapper.TimmWrapper)
     features = wrapper.forward_features(torch.zeros(1, 3, 32, 32))["features"]
     assert features.shape == (1, 16, 4, 8)
 
 
 def test_a_function_with_settings_can_resample(vit):
     function = functools.partial(halved)
-    wrapper = TimmTokenWrapper(vit(), resample_positions=function)
+    wrapper = timm_tokens.TimmTokenWrapper(vit(), resample_positions=function)
     assert copy.deepcopy(wrapper).forward_features(torch.zeros(1, 3, 32, 32))

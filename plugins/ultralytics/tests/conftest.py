@@ -1,17 +1,19 @@
 from __future__ import annotations
 
-import gc
 import os
 import socket
-import tempfile
 
 import pytest
 import torch
 
-# ultralytics writes its settings when it is imported, which happens while tests are collected.
-os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp(prefix="ultralytics-tests-"))
 
-from lightly_ultralytics.library import UltralyticsLibrary
+@pytest.fixture(autouse=True, scope="session")
+def settings_folder(tmp_path_factory):
+    """Where ultralytics writes its settings when it is imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "YOLO_CONFIG_DIR" not in os.environ:
+            patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("ultralytics")))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -29,18 +31,14 @@ def fixed_seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def free_memory():
-    yield
-    gc.collect()
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def library():
+    from lightly_ultralytics.library import UltralyticsLibrary
+
     return UltralyticsLibrary()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def create(library):
     """Build a wrapper by name."""
 

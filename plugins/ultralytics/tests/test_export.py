@@ -1,5 +1,7 @@
 """What a run writes is what ultralytics loads and trains from."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from PIL import Image
@@ -11,13 +13,13 @@ from lightly_core.models.wrapping import build_model
 from lightly_core.plugins.discovery import get_plugins
 
 #: One of each kind of head.
-FAST = ("yolov8n.yaml", "yolo26n-seg.yaml", "yolo11n-pose.yaml", "yolo11n-obb.yaml")
-OTHERS = ("yolov5n.yaml", "yolov6n.yaml", "yolov9t.yaml", "yolov10n.yaml", "yolo12n.yaml")
+HEADS = ("yolo26n-seg.yaml", "yolo11n-pose.yaml", "yolo11n-obb.yaml")
+GENERATIONS = ("yolov5n.yaml", "yolov6n.yaml", "yolov9t.yaml", "yolov10n.yaml", "yolo12n.yaml")
 LARGE = ("rtdetr-l.yaml", "yolov9e.yaml")
 NAMES = [
-    *FAST,
+    "yolov8n.yaml",
     "yolo11n-cls.yaml",
-    *(pytest.param(name, marks=pytest.mark.slow) for name in (*OTHERS, *LARGE)),
+    *(pytest.param(n, marks=pytest.mark.families) for n in (*HEADS, *GENERATIONS, *LARGE)),
 ]
 
 
@@ -123,7 +125,9 @@ def test_the_files_of_ultralytics_load_as_checkpoint(tmp_path, trained, library)
     ("name", "line"),
     [
         ("yolov8n.yaml", "from ultralytics import YOLO\n"),
-        pytest.param("rtdetr-l.yaml", "from ultralytics import RTDETR\n", marks=pytest.mark.slow),
+        pytest.param(
+            "rtdetr-l.yaml", "from ultralytics import RTDETR\n", marks=pytest.mark.families
+        ),
     ],
 )
 def test_the_printed_snippet_runs(name, line, tmp_path):
@@ -175,15 +179,27 @@ def classification_data(tmp_path):
     return root
 
 
-def train(model, data, folder):
-    """Train for one epoch; return the weights with which training started."""
+class Started(Exception):
+    """Training has begun."""
+
+
+def train(model, data, folder, *, to_the_end):
+    """Train for one epoch, or up to its beginning; return the weights it started with."""
     seen = {}
 
     def look(trainer):
         state = trainer.model.state_dict()
         seen.update({key: value.detach().clone() for key, value in state.items()})
+        if not to_the_end:
+            raise Started
 
     model.add_callback("on_train_start", look)
+    with nullcontext() if to_the_end else pytest.raises(Started):
+        run_training(model, data, folder)
+    return seen
+
+
+def run_training(model, data, folder):
     model.train(
         data=str(data),
         epochs=1,
@@ -195,18 +211,25 @@ def train(model, data, folder):
         verbose=False,
         project=str(folder),
     )
-    return seen
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["yolov8n.yaml", "yolo26n.yaml", "yolov9t.yaml", "rtdetr-l.yaml"])
+@pytest.mark.families
+@pytest.mark.parametrize(
+    ("name", "to_the_end"),
+    [
+        ("yolov8n.yaml", True),
+        ("yolo26n.yaml", False),
+        ("yolov9t.yaml", False),
+        ("rtdetr-l.yaml", False),
+    ],
+)
 def test_training_a_detector_starts_from_the_exported_weights(
-    name, exported, detection_data, tmp_path
+    name, to_the_end, exported, detection_data, tmp_path
 ):
     tensors, file = exported(name)
     model = facade(name)(file)
     end = len(model.model.yaml["backbone"])
-    seen = train(model, detection_data, tmp_path / "runs")
+    seen = train(model, detection_data, tmp_path / "runs", to_the_end=to_the_end)
     layers = {key: int(key.split(".")[1]) for key in tensors}
     head = max(layers.values())
     assert any(layers[key] < end for key in seen)
@@ -216,12 +239,12 @@ def test_training_a_detector_starts_from_the_exported_weights(
             assert torch.equal(seen[key], value), key
 
 
-@pytest.mark.slow
+@pytest.mark.families
 def test_training_a_classifier_starts_from_the_exported_weights(
     exported, classification_data, tmp_path
 ):
     tensors, file = exported("yolo11n-cls.yaml")
-    seen = train(facade("")(file), classification_data, tmp_path / "runs")
+    seen = train(facade("")(file), classification_data, tmp_path / "runs", to_the_end=True)
     for key, value in tensors.items():
         if not key.endswith(("linear.weight", "linear.bias")):
             assert torch.equal(seen[key], value), key

@@ -1,6 +1,7 @@
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -48,12 +49,18 @@ def small_yaml(tmp_path):
     return file
 
 
-@pytest.fixture
-def weights(create, library, tmp_path):
-    """A file with weights of YOLOv8n."""
-    file = tmp_path / "best.pt"
+@pytest.fixture(scope="session")
+def saved(create, library, tmp_path_factory):
+    """A file with weights of YOLOv8n, which no test changes."""
+    file = tmp_path_factory.mktemp("saved") / "best.pt"
     library.save(create("yolov8n.yaml").get_model(), file)
     return file
+
+
+@pytest.fixture
+def weights(saved, tmp_path):
+    """A copy of it."""
+    return Path(shutil.copy(saved, tmp_path))
 
 
 # -------------------------------------------------------------------------------- names
@@ -69,7 +76,7 @@ def test_the_list_for_the_command_line_is_that_of_ultralytics():
     assert not [name for name in listed if "world" in name or "sam" in name.lower()]
 
 
-@pytest.mark.slow
+@pytest.mark.families
 @pytest.mark.parametrize("name", [n for n in LISTED if n.endswith("yaml") and not LARGER.match(n)])
 def test_every_listed_description_can_be_built(name, create):
     assert probe(create(name), 3, 128).feature_size[0] in (2, 4)
@@ -190,15 +197,9 @@ def test_another_number_of_classes_changes_the_head_only(weights, create):
 # ------------------------------------------------------------------------------ channels
 
 
-@pytest.mark.parametrize(
-    ("name", "channels"),
-    # In the last, the description itself has the number of channels.
-    [("yolov8n.yaml", 1), ("yolov8n.yaml", 4), ("yolov8n-cls-resnet50.yaml", 2)],
-)
-def test_any_number_of_channels(name, channels, create):
-    wrapper = create(name, channels).eval()
-    features = wrapper.forward_features(torch.randn(1, channels, 64, 64))["features"]
-    assert features.shape[2:] == (2, 2)
+@pytest.mark.families
+def test_a_description_that_has_the_number_of_channels_itself(create):
+    assert probe(create("yolov8n-cls-resnet50.yaml", 2), 2, 64).feature_size == (2, 2)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -372,6 +373,7 @@ upstream("ultralytics.utils").LOGGER.info("from ultralytics itself")
 """
 
 
+@pytest.mark.processes
 def test_importing_and_building_is_quiet_and_changes_nothing_else(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("YOLO_")}
     environment |= {"YOLO_CONFIG_DIR": str(tmp_path)}

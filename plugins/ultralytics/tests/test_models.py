@@ -1,6 +1,7 @@
 """One model of every generation and task, against the model's own forward pass."""
 
 import copy
+import gc
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 from lightly_core.abilities import MultiScaleFeatures
 from lightly_core.errors import ConfigError
 from lightly_core.models.probing import probe
-from lightly_ultralytics.library import UltralyticsLibrary
 from lightly_ultralytics.wrapper import wrap_ultralytics
 
 #: Width of the backbone's last map, and of the maps that the head gets.
@@ -32,48 +32,42 @@ DETECTORS = {
     "yolov9e.yaml": (512, (256, 512, 512)),
 }
 CLASSIFIERS = {"yolov8n-cls.yaml": 256, "yolo11n-cls.yaml": 256, "yolov8n-cls-resnet50.yaml": 2048}
-#: Tried with the slow tests: large ones, and those that are like another one.
-SLOW = (
-    "rtdetr-l.yaml",
-    "yolov9e.yaml",
-    "yolov3-tiny.yaml",
-    "yolo26n-sem.yaml",
-    "yolov8n-cls-resnet50.yaml",
-    "yolov8n-cls.yaml",
-)
-#: Their necks are those of the same generation's detector.
-SLOW_NECKS = (*SLOW, "yolov8n-seg.yaml", "yolo26n-pose.yaml", "yolo11n-obb.yaml", "yolov5n.yaml")
+#: Tried in the first circle; all others are families.
+FIRST = ("yolov8n.yaml", "yolo11n-cls.yaml")
 WIDTHS = {**{name: width for name, (width, _) in DETECTORS.items()}, **CLASSIFIERS}
 
 
-def parameters(names, slow):
-    return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in names]
+def parameters(names):
+    return [n if n in FIRST else pytest.param(n, marks=pytest.mark.families) for n in names]
 
 
-def build(name, **model_args):
-    torch.manual_seed(0)
-    return UltralyticsLibrary().create(name, num_input_channels=3, model_args=model_args)
+@pytest.fixture(scope="module", autouse=True)
+def free_memory():
+    yield
+    gc.collect()
 
 
-@pytest.fixture(scope="module", params=parameters(WIDTHS, SLOW))
+@pytest.fixture(scope="module", params=parameters(WIDTHS))
 def name(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def shared(name):
+def shared(name, create):
     """A wrapper that the tests of this module leave as it is."""
-    return build(name).eval()
+    torch.manual_seed(0)
+    return create(name).eval()
 
 
-@pytest.fixture(scope="module", params=parameters(DETECTORS, SLOW_NECKS))
+@pytest.fixture(scope="module", params=parameters(DETECTORS))
 def neck_name(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def shared_neck(neck_name):
-    return build(neck_name, train_neck=True).eval()
+def shared_neck(neck_name, create):
+    torch.manual_seed(0)
+    return create(neck_name, train_neck=True).eval()
 
 
 def own_forward(model, images):
@@ -124,8 +118,8 @@ def test_width_and_stride(name, shared):
         assert not result.has_cls_token
 
 
-def test_the_whole_backbone_learns_and_nothing_else(name):
-    wrapper = build(name)
+def test_the_whole_backbone_learns_and_nothing_else(shared):
+    wrapper = copy.deepcopy(shared)
     model = wrapper.get_model()
     end = len(model.yaml["backbone"])
     reached = gradients(wrapper)
@@ -205,9 +199,8 @@ def test_neck_takes_other_sizes(shared_neck):
     assert found.shape[2:] == (96 // side, 64 // side)
 
 
-def test_backbone_and_neck_learn_and_the_head_does_not(neck_name):
-    wrapper = build(neck_name, train_neck=True)
-    reached = gradients(wrapper)
+def test_backbone_and_neck_learn_and_the_head_does_not(shared_neck):
+    reached = gradients(copy.deepcopy(shared_neck))
     assert True not in reached[-1]
     assert all(False not in layer for layer in reached[:-1])
 
@@ -220,12 +213,12 @@ def test_a_classifier_has_no_neck(create):
 # ------------------------------------------------------------------------------ looking at it
 
 
-def test_without_a_description_the_graph_tells_the_backbone(create):
-    for name in ("yolov8n.yaml", "yolo26n.yaml", "yolo11n-cls.yaml"):
-        model = create(name).get_model()
-        described = wrap_ultralytics(model)._anatomy
-        del model.yaml
-        assert wrap_ultralytics(model)._anatomy == described
+@pytest.mark.parametrize("graph", parameters(("yolov8n.yaml", "yolo26n.yaml", "yolo11n-cls.yaml")))
+def test_without_a_description_the_graph_tells_the_backbone(create, graph):
+    model = create(graph).get_model()
+    described = wrap_ultralytics(model)._anatomy
+    del model.yaml
+    assert wrap_ultralytics(model)._anatomy == described
 
 
 def test_looking_changes_nothing(create):

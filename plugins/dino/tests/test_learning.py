@@ -1,4 +1,4 @@
-"""Each method makes better features of the digits, on a CPU and in minutes."""
+"""Each method makes better features of the digits, in seconds on a CPU."""
 
 import pytest
 import torch
@@ -6,10 +6,11 @@ import torch
 import lightly_core
 from lightly_core.testing import TinyConv, TinyTokens
 
-# Share of right answers gained at the least; README.md says what was measured.
+# Fraction of right answers gained at the least. Measured: dino 0.067, simdino 0.045, ibot 0.04,
+# dinov2 0.067, dinov3 0.075, dinov31 0.081, simdinov2 0.103. README.md has longer runs.
 GAINS = {
     "dino": 0.04,
-    "simdino": 0.02,
+    "simdino": 0.03,
     "ibot": 0.025,
     "dinov2": 0.04,
     "dinov3": 0.045,
@@ -17,7 +18,8 @@ GAINS = {
     "simdinov2": 0.05,
 }
 # At the other methods' rate its features fall together before the centre has found its place.
-LEARNING_RATES = {"ibot": 3e-4}
+LEARNING_RATES = {"ibot": 3e-4, "dinov3": 3e-3, "simdino": 4e-3}
+EPOCHS = {"ibot": 7}
 ON_CONVOLUTIONS = ("dino", "simdino")
 
 
@@ -52,8 +54,8 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
                 "random_resize": {"min_scale": 0.15, "max_scale": 0.4},
             },
         },
-        epochs=10,
-        batch_size=128,
+        epochs=EPOCHS.get(method, 5),
+        batch_size=64,
         num_workers=0,
         accelerator="cpu",
         devices=1,

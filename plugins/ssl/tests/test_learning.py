@@ -1,4 +1,4 @@
-"""What a minute on the digits does to frozen features; on a CPU."""
+"""What seconds on the digits do to frozen features; on a CPU."""
 
 import pytest
 import torch
@@ -16,18 +16,18 @@ OPTIONS = {
     "ijepa": {**PREDICTOR, "predictor_num_heads": 2},
     "capi": {**PREDICTOR, "predictor_head_dim": 16, "num_clusters": 256},
 }
-# Epochs, images in a batch, side of a patch, and the share of right answers gained at the least;
-# README.md says what was measured.
+# Epochs, images in a batch, side of a patch, and the fraction of right answers gained at the least.
+# Measured: mae 0.117, simmim 0.095, msn 0.123, pmsn 0.114, ijepa 0.028, capi 0.145.
 GAINS = {
-    "mae": (40, 32, 8, 0.03),
-    "simmim": (10, 32, 8, 0.02),
-    "msn": (8, 32, 8, 0.05),
-    "pmsn": (8, 32, 8, 0.05),
-    "ijepa": (12, 64, 4, 0.0),
+    "mae": (16, 32, 8, 0.03),
+    "simmim": (5, 32, 8, 0.02),
+    "msn": (6, 32, 8, 0.05),
+    "pmsn": (6, 32, 8, 0.05),
+    "ijepa": (6, 64, 4, 0.0),
     "capi": (8, 32, 4, 0.04),
 }
-# At the other methods' rate capi forgets within 448 steps: 41.5 % became 41.2, and here 56.0.
-LEARNING_RATES = {"capi": 5e-4}
+# At the other methods' rate capi forgets within 448 steps: 41.5 % became 41.2, and at this 56.0.
+LEARNING_RATES = {"capi": 5e-4, "mae": 3e-3}
 WITH_CLASS_TOKEN = ("msn", "pmsn")
 
 
@@ -69,36 +69,39 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
 SWAV = {**HEAD, "epsilon": 0.02}
 SIAMESE = {"hidden_dim": 256, "output_dim": 256, "predictor_hidden_dim": 64}
 # The same for a network of three convolutions, with options: epochs and the least gain. Untrained
-# it has 0.838 right. Measured: byol 0.877, simsiam 0.889, fastsiam and resa 0.911.
+# it has 0.838 right; with a loss of zero, which changes the statistics of its batch norms, 0.858.
 CONV_GAINS = {
-    "byol": ({"hidden_dim": 256, "output_dim": 64, "predictor_hidden_dim": 256}, 4, 0.02),
-    "simsiam": (SIAMESE, 3, 0.03),
-    "fastsiam": (SIAMESE, 2, 0.05),
+    # Measured: byol 0.045, simsiam 0.053, fastsiam 0.070, resa 0.089.
+    "byol": ({"hidden_dim": 256, "output_dim": 64, "predictor_hidden_dim": 256}, 2, 0.03),
+    "simsiam": (SIAMESE, 1, 0.03),
+    "fastsiam": (SIAMESE, 1, 0.05),
     "resa": ({"hidden_dim": 256, "output_dim": 64}, 4, 0.05),
-    # Measured: swav 0.908, swavqueue 0.883, smog 0.886, deepclusterv2 0.880.
-    "swav": (SWAV, 8, 0.04),
-    "swavqueue": (SWAV, 8, 0.03),
+    # Measured: swav 0.045, swavqueue 0.045, smog 0.033, deepclusterv2 0.056.
+    "swav": (SWAV, 4, 0.04),
+    "swavqueue": (SWAV, 4, 0.03),
     "smog": ({"hidden_dim": 256, "output_dim": 64}, 4, 0.03),
-    "deepclusterv2": (HEAD, 4, 0.02),
-    # Measured: lejepa 0.897, visreg 0.916, vicregl 0.936.
-    "lejepa": ({"hidden_dim": 256, "output_dim": 16, "num_slices": 256}, 4, 0.04),
-    "visreg": ({"hidden_dim": 256, "output_dim": 32, "num_slices": 256}, 4, 0.05),
-    # Measured: barlowtwins 0.919, vicreg 0.928, tico 0.925, wmse 0.908, intl 0.947, frossl 0.925,
-    # mmcr 0.933, emp-ssl 0.936. The optimizer here is AdamW, hence the factor 1.
-    "barlowtwins": ({"hidden_dim": 256, "output_dim": 128, "bias_lr_factor": 1.0}, 4, 0.05),
-    "vicreg": ({"hidden_dim": 256, "output_dim": 128}, 4, 0.05),
-    "tico": ({"hidden_dim": 256, "output_dim": 128}, 4, 0.05),
-    "wmse": ({"hidden_dim": 256, "output_dim": 32}, 4, 0.04),
-    "intl": ({"hidden_dim": 256, "output_dim": 256}, 4, 0.06),
-    "frossl": ({"hidden_dim": 256, "output_dim": 128}, 4, 0.05),
-    "mmcr": ({"hidden_dim": 256, "output_dim": 64}, 4, 0.05),
-    "emp-ssl": ({"hidden_dim": 256, "output_dim": 128}, 3, 0.05),
+    "deepclusterv2": (HEAD, 2, 0.03),
+    # Measured: lejepa 0.053, visreg 0.072, vicregl 0.086.
+    "lejepa": ({"hidden_dim": 256, "output_dim": 16, "num_slices": 256}, 3, 0.04),
+    "visreg": ({"hidden_dim": 256, "output_dim": 32, "num_slices": 256}, 3, 0.05),
+    # Measured: barlowtwins 0.070, vicreg 0.086, tico 0.084, wmse 0.053, intl 0.089, frossl 0.075,
+    # mmcr 0.095, emp-ssl 0.078. The optimizer here is AdamW, hence the factor 1.
+    "barlowtwins": ({"hidden_dim": 256, "output_dim": 128, "bias_lr_factor": 1.0}, 3, 0.05),
+    "vicreg": ({"hidden_dim": 256, "output_dim": 128}, 2, 0.05),
+    "tico": ({"hidden_dim": 256, "output_dim": 128}, 2, 0.05),
+    "wmse": ({"hidden_dim": 256, "output_dim": 32}, 2, 0.04),
+    "intl": ({"hidden_dim": 256, "output_dim": 256}, 2, 0.06),
+    "frossl": ({"hidden_dim": 256, "output_dim": 128}, 2, 0.05),
+    "mmcr": ({"hidden_dim": 256, "output_dim": 64}, 2, 0.05),
+    "emp-ssl": ({"hidden_dim": 256, "output_dim": 128}, 1, 0.05),
     "vicregl": (
         {"hidden_dim": 256, "output_dim": 256, "local_hidden_dim": 64, "local_output_dim": 64},
-        4,
+        2,
         0.07,
     ),
 }
+# At the rate of the others these gain too little in so few epochs.
+SLOW = ("resa", "smog")
 WITH_SMALL_CROPS = ("swav", "swavqueue", "deepclusterv2", "lejepa", "visreg")
 SMALL_CROPS = {
     "num_views": 2,
@@ -134,7 +137,7 @@ def test_neighbours_of_convolutional_features_have_the_same_label_more_often(tmp
         devices=1,
         precision="32-true",
         optim="adamw",
-        optim_args={"lr": 1e-3, "lr_scale_method": "none"},
+        optim_args={"lr": 1e-3 if method in SLOW else 2e-3, "lr_scale_method": "none"},
         loggers={"tensorboard": None},
         seed=0,
     )

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 import lightly_core
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.measured import read_curves
+from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.rank import is_first_process
 from lightly_core.engine.result import RunResult
 from lightly_core.errors import LightlyError, RunError, RunInterrupted
@@ -106,7 +107,7 @@ def _note_session(folder: state.RowFolder, seconds: float) -> None:
     session = {
         "seconds": seconds,
         "device_memory": _device_memory(),
-        "process_memory": _process_memory(),
+        "process_memory": peak_process_memory(),
     }
     state.write(folder.sessions, [*(state.read(folder.sessions) or []), session])
 
@@ -149,16 +150,6 @@ def _device_memory() -> int | None:
     devices = range(torch.cuda.device_count())
     # Nothing taken: the row ran elsewhere, such as on the CPU of a machine that has both.
     return max(torch.cuda.max_memory_allocated(device) for device in devices) or None
-
-
-def _process_memory() -> int | None:
-    """Return the most bytes of main memory that this process has had."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 # --------------------------------------------------------------------------- evaluation

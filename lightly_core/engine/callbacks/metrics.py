@@ -11,6 +11,7 @@ import torch
 from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.data.views.two_stage import augmentation_grid
 from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.module import TrainingModule
 from lightly_core.errors import RunError
 from lightly_core.protocols import Batch
@@ -131,10 +132,8 @@ def _mean_over_processes(trainer: lightning.Trainer, metrics: dict[str, float]) 
 
 
 def _memory(device: torch.device) -> dict[str, float]:
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    memory = {"memory/process_gib": peak}
+    peak = peak_process_memory()
+    memory = {} if peak is None else {"memory/process_gib": peak / 2**30}
     if device.type == "cuda":
         memory["memory/device_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
     return memory

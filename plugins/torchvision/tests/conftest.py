@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import gc
 import urllib.error
 
 import pytest
 import torch
-import torchvision.models._api
-
-from lightly_torchvision.library import TorchvisionLibrary
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +13,7 @@ def no_network(monkeypatch):
     def refuse(url, *args, **kwargs):
         raise urllib.error.URLError(f"no network in tests: {url}")
 
-    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
 
 
 @pytest.fixture(autouse=True)
@@ -25,18 +21,14 @@ def fixed_seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def free_memory():
-    yield
-    gc.collect()
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def library():
+    from lightly_torchvision.library import TorchvisionLibrary
+
     return TorchvisionLibrary()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def create(library):
     """Build a wrapper by name."""
 

@@ -6,34 +6,37 @@ import pytest
 import torch
 
 import lightly_torchvision
-from lightly_torchvision.library import without_memory
-from lightly_torchvision.names import classification_models
 
-#: The others of each family differ in depth and width only.
-QUICK = ("maxvit_t", "vgg11_bn", "vit_b_32", "resnext50_32x4d", "regnet_x_800mf")
-NAMES = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-    for name in classification_models()
-]
+LISTED = Path(lightly_torchvision.__file__).with_name("models.txt").read_text().split()
 HEADS = ("fc.", "classifier.", "head.", "heads.", "aux1.", "aux2.", "AuxLogits.")
+SIZE = 224
 
 
 def test_the_list_for_the_command_line_is_that_of_torchvision():
-    listed = Path(lightly_torchvision.__file__).with_name("models.txt").read_text().split()
-    assert listed == classification_models()
+    from lightly_torchvision.names import classification_models
+
+    assert classification_models() == LISTED
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_shapes_and_gradients(name, create):
+@pytest.fixture
+def wrapper(name, create):
+    """A model with arguments that change its tensors; its parameters are on the meta device."""
+    from lightly_torchvision.library import without_memory
+
     with without_memory():
-        wrapper = create(name)
+        return create(name, channels=4, num_classes=7)
+
+
+@pytest.mark.families
+@pytest.mark.parametrize("name", LISTED)
+def test_snippet_shapes_and_gradients(name, wrapper, library, tmp_path, monkeypatch):
+    require_same_tensors_from_snippet(name, wrapper.model, library, tmp_path, monkeypatch)
     wrapper.to("meta").train()
-    size = 224
-    found = wrapper.forward_features(torch.empty(2, 3, size, size, device="meta"))
+    found = wrapper.forward_features(torch.empty(2, 4, SIZE, SIZE, device="meta"))
     pooled = wrapper.forward_pool(found)["pooled_features"]
     dim = wrapper.feature_dim()
     assert found["features"].shape[:2] == (2, dim)
-    assert size // 8 >= found["features"].shape[2] == found["features"].shape[3] >= 5
+    assert SIZE // 8 >= found["features"].shape[2] == found["features"].shape[3] >= 5
     assert pooled.shape == (2, dim, 1, 1)
     (found["features"].sum() + pooled.sum()).backward()
     without = [n for n, p in wrapper.model.named_parameters() if p.grad is None]
@@ -41,15 +44,13 @@ def test_shapes_and_gradients(name, create):
     assert all(parameter.startswith(HEADS) for parameter in without)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", classification_models())
-def test_the_snippet_builds_the_same_tensors(name, library, create, tmp_path, monkeypatch):
-    args = {"num_classes": 7}
-    with without_memory():
-        wrapper = create(name, channels=4, **args)
-    state = wrapper.model.state_dict()
+def require_same_tensors_from_snippet(name, model, library, folder, monkeypatch):
+    from lightly_torchvision.library import without_memory
+
+    state = model.state_dict()
     monkeypatch.setattr(torch, "load", lambda *a, **k: state)
-    code = library.snippet(name, num_input_channels=4, model_args=args, file=tmp_path / "a.pt")
+    arguments = {"num_classes": 7}
+    code = library.snippet(name, num_input_channels=4, model_args=arguments, file=folder / "a.pt")
     with without_memory():
         exec(code, scope := {})
-    assert type(scope["model"]) is type(wrapper.model)
+    assert type(scope["model"]) is type(model)

@@ -4,12 +4,14 @@ import copy
 
 import pytest
 import torch
-import torchvision
+from lazy_modules import LazyModule
 from torch import nn
 
 from lightly_core.errors import ConfigError
 from lightly_core.models.probing import probe
-from lightly_torchvision.wrapper import TorchvisionWrapper
+
+torchvision = LazyModule("torchvision")
+tv_wrapper = LazyModule("lightly_torchvision.wrapper")
 
 
 class ChannelsLast(nn.Module):
@@ -45,7 +47,7 @@ def small_vit(**more):
 
 def test_channels_last_become_channels_first_and_pooling_gets_them_back():
     model = ChannelsLast()
-    wrapper = TorchvisionWrapper(model)
+    wrapper = tv_wrapper.TorchvisionWrapper(model)
     images = torch.randn(2, 3, 16, 24)
     found = wrapper.forward_features(images)
     own = model.norm(model.conv(images).permute(0, 2, 3, 1))
@@ -56,7 +58,7 @@ def test_channels_last_become_channels_first_and_pooling_gets_them_back():
 
 def test_tokens_without_class_token_are_put_back_into_rows_and_columns():
     model = TokensWithoutClass()
-    wrapper = TorchvisionWrapper(model)
+    wrapper = tv_wrapper.TorchvisionWrapper(model)
     images = torch.randn(2, 3, 16, 24)
     found = wrapper.forward_features(images)
     own = model.mix(model.conv(images).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -68,7 +70,7 @@ def test_tokens_without_class_token_are_put_back_into_rows_and_columns():
 
 def test_a_vision_transformer_gives_patches_and_its_class_token():
     model = small_vit()
-    wrapper = TorchvisionWrapper(model).eval()
+    wrapper = tv_wrapper.TorchvisionWrapper(model).eval()
     images = torch.randn(2, 3, 32, 32)
     found = wrapper.forward_features(images)
     tokens = model.encoder(
@@ -81,7 +83,7 @@ def test_a_vision_transformer_gives_patches_and_its_class_token():
 
 
 def test_patches_alone_are_averaged():
-    wrapper = TorchvisionWrapper(small_vit())
+    wrapper = tv_wrapper.TorchvisionWrapper(small_vit())
     patches = torch.randn(2, 12, 4, 4)
     pooled = wrapper.forward_pool({"features": patches})["pooled_features"]
     torch.testing.assert_close(pooled.flatten(1), patches.flatten(2).mean(2))
@@ -89,7 +91,7 @@ def test_patches_alone_are_averaged():
 
 @pytest.mark.parametrize(("size", "patch"), [(40, 8), (28, 14), (384, 32)])
 def test_the_only_size_of_a_model_is_found(size, patch):
-    wrapper = TorchvisionWrapper(small_vit(image_size=size, patch_size=patch))
+    wrapper = tv_wrapper.TorchvisionWrapper(small_vit(image_size=size, patch_size=patch))
     assert probe(wrapper, 3, size).feature_size == (size // patch, size // patch)
     with pytest.raises(ConfigError, match=f"takes images of {size} x {size} pixels, got 224 x 224"):
         probe(wrapper, 3, 224)
@@ -102,7 +104,7 @@ def test_the_only_size_of_a_model_is_found(size, patch):
 def test_a_changed_classifier_does_not_change_the_features(head):
     model = torchvision.models.resnet18()
     model.fc = head
-    wrapper = TorchvisionWrapper(model).eval()
+    wrapper = tv_wrapper.TorchvisionWrapper(model).eval()
     images = torch.randn(2, 3, 64, 64)
     seen = []
     model.fc.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
@@ -120,7 +122,9 @@ def test_gradient_checkpointing_inside_of_the_model_works():
     saving = torchvision.models.DenseNet(**arguments, memory_efficient=True)
     saving.load_state_dict(plain.state_dict())
     images = torch.randn(2, 3, 64, 64)
-    outputs = [TorchvisionWrapper(m).train().forward_features(images) for m in (plain, saving)]
+    outputs = [
+        tv_wrapper.TorchvisionWrapper(m).train().forward_features(images) for m in (plain, saving)
+    ]
     torch.testing.assert_close(outputs[0]["features"], outputs[1]["features"])
 
 
@@ -129,7 +133,7 @@ def test_gradient_checkpointing_inside_of_the_model_works():
 
 def test_dropout_follows_the_mode():
     model = small_vit(dropout=0.5)
-    wrapper = TorchvisionWrapper(model)
+    wrapper = tv_wrapper.TorchvisionWrapper(model)
     images = torch.randn(2, 3, 32, 32)
 
     def same_twice():
@@ -146,7 +150,7 @@ def test_dropout_follows_the_mode():
 def test_functional_dropout_follows_the_mode():
     # DenseNet calls F.dropout(..., training=self.training), which recording makes a constant.
     model = torchvision.models.DenseNet(4, (2, 2), 8, drop_rate=0.5)
-    wrapper = TorchvisionWrapper(model)
+    wrapper = tv_wrapper.TorchvisionWrapper(model)
     images = torch.randn(2, 3, 64, 64)
     model.requires_grad_(False)
     for training, expected in ((True, False), (False, True)):
@@ -156,7 +160,7 @@ def test_functional_dropout_follows_the_mode():
 
 
 def test_the_classifiers_dropout_is_no_part_of_pooling():
-    wrapper = TorchvisionWrapper(torchvision.models.mobilenet_v2(dropout=0.9)).train()
+    wrapper = tv_wrapper.TorchvisionWrapper(torchvision.models.mobilenet_v2(dropout=0.9)).train()
     features = torch.rand(2, 1280, 2, 2)
     pooled = wrapper.forward_pool({"features": features})["pooled_features"]
     torch.testing.assert_close(pooled.flatten(1), features.mean(dim=(2, 3)))
@@ -167,7 +171,7 @@ def test_auxiliary_heads_are_not_computed():
     called = []
     model.aux1.register_forward_hook(lambda *_: called.append("aux1"))
     model.inception5b.branch1.conv.register_forward_hook(lambda *_: called.append("main"))
-    TorchvisionWrapper(model).train().forward_features(torch.randn(2, 3, 64, 64))
+    tv_wrapper.TorchvisionWrapper(model).train().forward_features(torch.randn(2, 3, 64, 64))
     assert called == ["main"]
 
 
@@ -176,7 +180,7 @@ def test_looking_changes_nothing_in_the_model():
     model.bn1.eval()
     state, random_state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     attributes = set(vars(model))
-    TorchvisionWrapper(model)
+    tv_wrapper.TorchvisionWrapper(model)
     torch.testing.assert_close(model.state_dict(), state)
     assert torch.equal(torch.get_rng_state(), random_state)
     assert set(vars(model)) == attributes
@@ -185,15 +189,15 @@ def test_looking_changes_nothing_in_the_model():
 
 
 def test_the_wrapper_follows_the_models_type():
-    wrapper = TorchvisionWrapper(torchvision.models.squeezenet1_1()).to(torch.float64)
-    for again in (wrapper, TorchvisionWrapper(wrapper.model)):
+    wrapper = tv_wrapper.TorchvisionWrapper(torchvision.models.squeezenet1_1()).to(torch.float64)
+    for again in (wrapper, tv_wrapper.TorchvisionWrapper(wrapper.model)):
         features = again.forward_features(torch.zeros(1, 3, 64, 64, dtype=torch.float64))
         assert features["features"].dtype == torch.float64
 
 
 def test_replaced_layers_are_used():
     # What converting to synchronised batch norms does.
-    wrapper = TorchvisionWrapper(torchvision.models.resnet18()).eval()
+    wrapper = tv_wrapper.TorchvisionWrapper(torchvision.models.resnet18()).eval()
     wrapper.model.layer4 = nn.Sequential(wrapper.model.layer4[0], wrapper.model.layer4[1])
     wrapper.model.layer4[1].bn2 = nn.Sequential(wrapper.model.layer4[1].bn2, nn.ReLU())
     wrapper.model.layer4[1].bn2[0].weight.data.zero_()
@@ -208,14 +212,14 @@ def test_hooks_of_the_user_do_not_see_the_examination():
     model = torchvision.models.squeezenet1_1()
     shapes = []
     model.features[0].register_forward_hook(lambda _, x, y: shapes.append(tuple(x[0].shape)))
-    wrapper = TorchvisionWrapper(model)
+    wrapper = tv_wrapper.TorchvisionWrapper(model)
     assert shapes == []
     wrapper.forward_features(torch.zeros(1, 3, 64, 64))
     assert shapes == [(1, 3, 64, 64)]
 
 
 def test_a_batch_of_one_trains():
-    wrapper = TorchvisionWrapper(torchvision.models.resnet18()).train()
+    wrapper = tv_wrapper.TorchvisionWrapper(torchvision.models.resnet18()).train()
     features = wrapper.forward_features(torch.randn(1, 3, 64, 64))["features"]
     assert features.isfinite().all()
 
@@ -244,4 +248,4 @@ class HasConstant(ChannelsLast):
 )
 def test_what_cannot_be_wrapped_says_why_and_what_to_do(model, message):
     with pytest.raises(ConfigError, match=rf"{message}(?s:.*)write a wrapper"):
-        TorchvisionWrapper(model)
+        tv_wrapper.TorchvisionWrapper(model)

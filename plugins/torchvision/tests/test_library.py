@@ -2,7 +2,7 @@ import urllib.error
 
 import pytest
 import torch
-import torchvision
+from lazy_modules import LazyModule
 from torch import nn
 
 from lightly_core.errors import ConfigError, UnknownModelError
@@ -11,8 +11,10 @@ from lightly_core.export.weights import load_weights
 from lightly_core.models.probing import probe
 from lightly_core.models.wrapping import build_model, get_wrapped_model
 from lightly_core.plugins.discovery import get_plugins
-from lightly_torchvision.library import without_memory
-from lightly_torchvision.wrapper import TorchvisionWrapper
+
+torchvision = LazyModule("torchvision")
+tv_library = LazyModule("lightly_torchvision.library")
+tv_wrapper = LazyModule("lightly_torchvision.wrapper")
 
 
 def built_model(model, channels=3, **model_args):
@@ -26,7 +28,7 @@ def built_model(model, channels=3, **model_args):
 
 def test_a_name_gives_a_wrapper_with_random_weights():
     wrapper = get_wrapped_model("torchvision/resnet18")
-    assert isinstance(wrapper, TorchvisionWrapper)
+    assert isinstance(wrapper, tv_wrapper.TorchvisionWrapper)
     assert probe(wrapper, 3, 64).feature_size == (2, 2)
 
 
@@ -68,7 +70,9 @@ def test_wrong_model_args_are_explained(create, model_args, message):
 
 
 # Their classes pass over arguments that they do not know.
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "convnext_tiny"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v3_small", pytest.param("convnext_tiny", marks=pytest.mark.families)]
+)
 def test_a_misspelt_argument_is_not_passed_over(create, name):
     message = rf"unknown model_args of torchvision/{name}: num_clases, did you mean 'num_classes'"
     with pytest.raises(ConfigError, match=message):
@@ -96,13 +100,6 @@ def test_models_for_other_tasks_are_refused(create, name):
 # ------------------------------------------------------------------------------ first layers
 
 
-@pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1"])
-def test_other_numbers_of_channels(create, name, channels):
-    wrapper = create(name, channels=channels)
-    assert probe(wrapper, channels, 64).feature_dim == wrapper.feature_dim()
-
-
 def test_the_new_convolution_is_drawn_like_the_old_one(create):
     old = create("resnet18").model.conv1.weight
     new = create("resnet18", channels=6).model.conv1.weight
@@ -113,7 +110,7 @@ def test_the_new_convolution_is_drawn_like_the_old_one(create):
 def test_pretrained_weights_answer_to_a_grey_image_as_before(create, monkeypatch):
     state = torchvision.models.resnet18().state_dict()
     monkeypatch.setattr(
-        torchvision.models._api, "load_state_dict_from_url", lambda *a, **k: dict(state)
+        "torchvision.models._api.load_state_dict_from_url", lambda *a, **k: dict(state)
     )
     grey = torch.randn(1, 1, 32, 32)
     before = nn.functional.conv2d(grey.expand(1, 3, 32, 32), state["conv1.weight"])
@@ -128,10 +125,15 @@ def test_a_module_for_other_channels_is_refused(library):
         library.wrap(torchvision.models.resnet18(), num_input_channels=1)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "googlenet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        *(pytest.param(n, marks=pytest.mark.families) for n in ("densenet121", "googlenet")),
+    ],
+)
 def test_the_small_stem_keeps_the_resolution(create, name):
-    wrapper = create(name, small_stem=True)
-    usual = create(name)
+    wrapper, usual = create(name, small_stem=True), create(name)
     small, large = probe(wrapper, 3, 32).feature_size, probe(usual, 3, 128).feature_size
     assert small == large
 
@@ -146,7 +148,7 @@ def test_the_small_stem_is_refused_where_it_does_not_fit(create, name):
 
 
 def test_the_error_for_a_wrong_size_names_the_right_one(create):
-    with without_memory():
+    with tv_library.without_memory():
         wrapper = create("vit_b_32", image_size=320)
     with pytest.raises(ValueError, match=r"VisionTransformer .* 320 x 320 pixels, got 224 x 224"):
         wrapper.forward_features(torch.zeros(1, 3, 224, 224))
@@ -195,15 +197,12 @@ def test_promise_05_a_run_with_other_classes_starts_from_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "channels", "model_args"),
     [
-        ("resnet18", 3, {}),
-        ("resnet18", 3, {"small_stem": True}),
         ("resnet18", 4, {"small_stem": True, "num_classes": 7}),
-        ("densenet121", 1, {"small_stem": True}),
-        ("mobilenet_v3_small", 1, {"dropout": 0.1}),
-        ("swin_t", 4, {}),
-        ("googlenet", 1, {"aux_logits": False}),
-        ("regnet_x_400mf", 2, {}),
-        ("mnasnet0_5", 3, {}),  # loads only with the versions of its layers
+        pytest.param("densenet121", 1, {"small_stem": True}, marks=pytest.mark.families),
+        pytest.param("googlenet", 1, {"aux_logits": False}, marks=pytest.mark.families),
+        pytest.param("swin_t", 4, {}, marks=pytest.mark.families),
+        # loads only with the versions of its layers
+        pytest.param("mnasnet0_5", 3, {}, marks=pytest.mark.families),
     ],
 )
 def test_the_printed_snippet_runs(tmp_path, name, channels, model_args):
@@ -231,12 +230,13 @@ def test_the_snippet_of_a_users_module_runs_with_this_module(tmp_path):
     torch.testing.assert_close(fresh.state_dict(), built.wrapper.get_model().state_dict())
 
 
+@pytest.mark.families
 def test_the_snippet_needs_no_named_weights(library, create, tmp_path, monkeypatch):
     # The hub has the auxiliary heads; torchvision drops them unless they are asked for.
     state = torchvision.models.googlenet(init_weights=True).state_dict()
     with monkeypatch.context() as patch:
         patch.setattr(
-            torchvision.models._api, "load_state_dict_from_url", lambda *a, **k: dict(state)
+            "torchvision.models._api.load_state_dict_from_url", lambda *a, **k: dict(state)
         )
         trained = create("googlenet", weights="DEFAULT").model.eval()
     file = tmp_path / "exported_last.pt"

@@ -1,9 +1,11 @@
 """All chores: `nox -l` lists them. Each session makes its own environment."""
 
+import shutil
 from pathlib import Path
 
 import nox
 
+nox.needs_version = ">=2025.2.9"  # sessions that require others
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["tests"]
 nox.options.reuse_existing_virtualenvs = True
@@ -11,8 +13,9 @@ nox.options.reuse_existing_virtualenvs = True
 CODE = ("lightly_core", "plugins", "tests", "examples", "tools", "parity", "noxfile.py")
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
 TEST_TOOLS = (
-    *("pytest", "pytest-xdist", "import-linter"),
-    "hatchling>=1.26",  # builds the example plugin without a network
+    # Lower bounds that allow those of our packages, for the session `minimal`.
+    *("pytest>=8", "pytest-xdist>=3.5", "import-linter>=2"),
+    "hatchling>=1.26.1",  # builds the example plugin without a network; 1.26.0 is yanked
 )
 # One thread a worker: torch's own threads would only fight over the cores.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -31,7 +34,7 @@ def install(session: nox.Session, *tools: str) -> None:
     session.install("-r", "requirements.txt", *tools, env={"UV_COMPILE_BYTECODE": "1"})
 
 
-# Each circle holds the tests of the one before it. The markers are explained in pyproject.toml.
+# What is left to the second circle. The markers are explained in pyproject.toml.
 SECOND_CIRCLE = "slow or families or processes"
 
 
@@ -140,6 +143,32 @@ def mutants(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Wheels and source archives of all distributions, into `dist/`."""
-    session.install("build")
+    session.install("build[uv]")
+    shutil.rmtree("dist", ignore_errors=True)  # archives of an earlier version stay otherwise
     for folder in (".", *(f"plugins/{name}" for name in PLUGINS)):
-        session.run("python", "-m", "build", "--outdir", "dist", folder)
+        session.run("python", "-m", "build", "--installer", "uv", "--outdir", "dist", folder)
+
+
+@nox.session(requires=["build"], reuse_venv=False)
+def wheels(session: nox.Session) -> None:
+    """Install the wheels into a new environment, away from the source, and train with them."""
+    tools = Path("tools").resolve()
+    extras = {"lightly_core": "[benchmark,parquet]"}
+    found = {path.name.split("-")[0]: path.resolve() for path in Path("dist").glob("*.whl")}
+    addresses = [f"{name}{extras.get(name, '')} @ {found[name].as_uri()}" for name in sorted(found)]
+    session.install(*addresses, env={"UV_COMPILE_BYTECODE": "1"})
+    folder = Path(session.create_tmp())
+    shutil.rmtree(folder)  # nox keeps what an earlier session left
+    folder.mkdir()
+    session.cd(folder)
+    environment = {**ENVIRONMENT, "PYTHONPATH": ""}
+    session.run("python", str(tools / "versions.py"), env=environment)
+    session.run("python", str(tools / "try_wheels.py"), env=environment)
+
+
+@nox.session(venv_backend="uv")
+def minimal(session: nox.Session) -> None:
+    """First circle with the lowest versions that are allowed; ``-P 3.10`` for the lowest Python."""
+    install(session, *TEST_TOOLS, "--resolution", "lowest-direct")
+    session.run("python", "tools/versions.py", "--lowest")
+    run_pytest(session, f"not ({SECOND_CIRCLE} or gpu)")  # upgrades nothing that is installed

@@ -169,6 +169,17 @@ def test_every_path_on_a_page_exists(page):
     assert sorted(path for path in paths if not (ROOT / path.rstrip("/.")).exists()) == []
 
 
+@pytest.mark.parametrize("file", [CONTRIBUTING, *WORKFLOWS], ids=lambda file: file.name)
+def test_every_session_that_is_named_exists(file):
+    text = file.read_text(encoding="utf-8")
+    lines = re.findall(r"nox -s ([a-z-]+(?: [a-z][a-z-]*)*)", text)
+    named = {word for line in lines for word in line.split()}
+    for row in re.findall(r"session: \[([^\]]+)\]", text):
+        named |= {entry.strip('"').split()[0] for entry in row.split(", ")}
+    assert named or "nox" not in text
+    assert sorted(named - set(nox_sessions())) == []
+
+
 def test_contributing_names_every_session():
     text = CONTRIBUTING.read_text(encoding="utf-8")
     assert [name for name in nox_sessions() if f"`nox -s {name}`" not in text] == []

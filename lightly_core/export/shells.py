@@ -106,12 +106,6 @@ def load_inert(file: Path, pickled_modules: Sequence[str] = ()) -> object:
         refused = {name for name in names if not _is_allowed(name, pickled_modules)}
         if refused or not names:
             raise _refusal(file, refused) from error
-    if not hasattr(torch.serialization, "safe_globals"):
-        raise ConfigError(
-            f"{file} holds pickled Python objects, not only tensors; reading them safely needs "
-            f"torch >= 2.5, this is {torch.__version__}\n  update torch, or save the tensors "
-            "only: torch.save(model.state_dict(), new_file)"
-        )
     try:
         with _only_safe([_shell_class(name) for name in sorted(names)]):
             return torch.load(file, map_location="cpu", weights_only=True)

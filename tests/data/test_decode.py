@@ -134,7 +134,10 @@ def test_an_animation_is_its_first_frame(tmp_path):
 @pytest.mark.parametrize("num_channels", [1, 3])
 def test_16_bit_gives_what_8_bit_gives(tmp_path, ending, num_channels):
     deep = np.random.default_rng(0).integers(0, 65536, (6, 8), np.uint16)
-    Image.fromarray(deep).save(tmp_path / f"deep.{ending}")
+    if ending == "pgm":  # Pillow 10.1 reads such files and does not write them
+        (tmp_path / "deep.pgm").write_bytes(b"P5 8 6 65535\n" + deep.astype(">u2").tobytes())
+    else:
+        Image.fromarray(deep).save(tmp_path / f"deep.{ending}")
     Image.fromarray((deep >> 8).astype(np.uint8)).save(tmp_path / "flat.png")
     values = decode(tmp_path / f"deep.{ending}", num_channels)
     flat = np.asarray(decode(tmp_path / "flat.png", num_channels)).reshape(6, 8, num_channels)

@@ -34,7 +34,10 @@ def scikit_learn(task, penalty, standardize=True):
     train, train_labels, query, query_labels = (part.numpy() for part in task)
     train, query = train.astype(np.float64), query.astype(np.float64)
     scaler = StandardScaler(with_mean=standardize, with_std=standardize).fit(train)
-    model = LogisticRegression(C=1 / (len(train) * penalty), tol=1e-10, max_iter=10_000)
+    # L-BFGS of scikit-learn 1.3 stops early, whatever `tol` says.
+    model = LogisticRegression(
+        C=1 / (len(train) * penalty), solver="newton-cg", tol=1e-7, max_iter=10_000
+    )
     model.fit(scaler.transform(train), train_labels)
     weight, bias = model.coef_, model.intercept_
     if standardize:

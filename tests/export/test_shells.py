@@ -209,13 +209,6 @@ def test_a_module_inside_of_itself_ends(zoo, tmp_path):
     assert not any(name.startswith("self") for name in found)
 
 
-def test_older_versions_of_torch_say_what_they_need(tmp_path, monkeypatch):
-    torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
-    monkeypatch.delattr(torch.serialization, "safe_globals")
-    with pytest.raises(ConfigError, match=r"torch >= 2\.5, this is"):
-        read_weights(tmp_path / "model.pt")
-
-
 def test_modules_in_the_format_of_2020_are_refused(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "model.pt", _use_new_zipfile_serialization=False)
     with pytest.raises(ConfigError, match="pickled Python objects"):

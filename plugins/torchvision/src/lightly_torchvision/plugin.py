@@ -13,6 +13,6 @@ def lightly_register(catalog: Catalog) -> None:
         target="lightly_torchvision.library:TorchvisionLibrary",
         names="lightly_torchvision:models.txt",
         wraps=("torchvision",),
-        requires=("torchvision>=0.19",),
+        requires=("torchvision>=0.20",),
         summary="Every classification model of torchvision.",
     )

@@ -13,7 +13,7 @@ def lightly_register(catalog: Catalog) -> None:
         target="lightly_ultralytics.library:UltralyticsLibrary",
         names="lightly_ultralytics:models.txt",
         wraps=("ultralytics",),
-        requires=("ultralytics>=8.3",),
+        requires=("ultralytics>=8.4",),
         complete=False,
         abilities={"multi_scale": ("yolo11n.yaml", "yolov8n.yaml", "rtdetr-l.yaml")},
         summary="YOLO and RT-DETR models of Ultralytics, by name or from a .pt or .yaml file.",

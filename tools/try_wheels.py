@@ -1,0 +1,176 @@
+"""Try lightly-core and its plugins as a user has them: ``python tools/try_wheels.py``.
+
+`nox -s wheels` calls it where the wheels are installed, in an empty folder. An editable install
+has files that a wheel lacks and finds packages that nothing requires. Five things have to hold:
+
+1. every package lies in site-packages and has all files of its source, with the same content;
+2. all plugins load;
+3. ``examples/quickstart.toml`` runs;
+4. a network of each model library trains, with methods of all plugins;
+5. the exported files load, and so does the model by the code that the run shows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICKSTART = ROOT / "examples/quickstart.toml"
+TRANSFORMER = {"embed_dim": 48, "depth": 2, "num_heads": 2}
+# By model library. Each plugin is used by one of them.
+RUNS: dict[str, dict[str, Any]] = {
+    "dinov2": {
+        "model": "dinov2/vits14-notpretrained",
+        "model_args": {**TRANSFORMER, "img_size": 28},
+        "method": "mae",
+        "transform_args": {"image_size": 28},
+    },
+    "dinov3": {
+        "model": "dinov3/vitt16-notpretrained",
+        "model_args": TRANSFORMER,
+        "method": "distillation",
+        "method_args": {"teacher": "torchvision/resnet18"},
+    },
+    "timm": {"model": "timm/resnet10t", "method": "dino"},
+    "torchvision": {"model": "torchvision/resnet18", "method": "byol"},
+    "ultralytics": {"model": "ultralytics/yolo11n.yaml", "method": "simclr"},
+}
+
+
+def packages() -> list[Path]:
+    """Return the source folder of each package."""
+    return [
+        ROOT / "lightly_core",
+        *(file.parent for file in ROOT.glob("plugins/*/src/*/__init__.py")),
+    ]
+
+
+def package_problems(source: Path, site_packages: Path) -> Iterator[str]:
+    """Say what an installed package lacks.
+
+    Args:
+        source: Its folder in the repository.
+        site_packages: Where it has to be installed.
+    """
+    spec = importlib.util.find_spec(source.name)
+    if spec is None or spec.origin is None:
+        yield f"{source.name} is not installed"
+        return
+    installed = Path(spec.origin).parent
+    if installed != site_packages / source.name:
+        yield f"{source.name} is imported from {installed}, expected {site_packages}"
+    for file in sorted(source.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            path = file.relative_to(source)
+            if not (installed / path).is_file():
+                yield f"{source.name} is installed without {path}"
+            elif (installed / path).read_bytes() != file.read_bytes():
+                yield f"{source.name} is installed with another {path}"
+
+
+def plugin_problems(command: str, count: int) -> Iterator[str]:
+    """Show the plugins and say which of them do not load.
+
+    Args:
+        command: The program ``lightly``.
+        count: How many plugins there are.
+    """
+    subprocess.run([command, "plugins"], check=True)
+    done = subprocess.run([command, "plugins", "--json"], check=True, stdout=subprocess.PIPE)
+    statuses = json.loads(done.stdout)
+    if len(statuses) != count:
+        yield f"{len(statuses)} plugins are installed, expected {count}"
+    used = {f"models {library}" for library in RUNS}
+    used |= {f"method {settings['method']}" for settings in RUNS.values()}
+    for status in statuses:
+        if status["state"] != "loaded":
+            yield f"plugin {status['name']} is {status['state']}: {status['error']}"
+        elif used.isdisjoint(status["provides"]):
+            yield f"plugin {status['name']} is tried by no run of {Path(__file__).name}"
+
+
+def make_images(folder: Path, count: int = 8) -> Path:
+    """Write images of noise, 64 pixels wide."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{index}.png")
+    return folder
+
+
+def run_problems(library: str, settings: dict[str, Any], images: Path) -> Iterator[str]:
+    """Train two steps and say which exported file does not load."""
+    import safetensors.torch
+    import torch
+
+    import lightly_core
+
+    common = {"epochs": 1, "batch_size": 4, "num_workers": 0, "accelerator": "cpu"}
+    settings = {"transform_args": {"image_size": 32}, **common, **settings}
+    result = lightly_core.pretrain(out=f"runs/{library}", data=str(images), **settings)
+    weights = {}
+    for file in result.exported:
+        if file.suffix == ".safetensors":
+            weights[file] = safetensors.torch.load_file(file)
+        else:
+            weights[file] = torch.load(file, weights_only=True)
+        if not weights[file]:
+            yield f"{library}: {file} is empty"
+    if {file.suffix for file in weights} != {".pt", ".safetensors"}:
+        yield f"{library}: expected a .pt and a .safetensors file, got {[*map(str, weights)]}"
+    scope: dict[str, Any] = {}
+    exec(compile(result.snippet, f"<snippet of {library}>", "exec"), scope)
+    if not isinstance(scope.get("model"), torch.nn.Module):
+        yield f"{library}: the code that loads {result.exported[0]} makes no model"
+
+
+def problems(folder: Path) -> Iterator[str]:
+    """Try everything and say what does not work.
+
+    Args:
+        folder: For everything that is written.
+    """
+    site_packages = Path(sysconfig.get_path("purelib")).resolve()
+    sources = packages()
+    for source in sources:
+        yield from package_problems(source, site_packages)
+    command = shutil.which("lightly", path=os.path.dirname(sys.executable))
+    if command is None:
+        yield "the program lightly is not installed"
+        return
+    yield from plugin_problems(command, len(sources) - 1)
+    started = time.monotonic()
+    pairs = (f"out={folder / 'quickstart'}", "epochs=1", "accelerator=cpu")
+    subprocess.run([command, "run", "--config", str(QUICKSTART), *pairs], check=True)
+    print(f"quickstart: {time.monotonic() - started:.0f} s")
+    images = make_images(folder / "images")
+    for library, settings in RUNS.items():
+        started = time.monotonic()
+        yield from run_problems(library, settings, images)
+        print(f"{settings['model']} with {settings['method']}: {time.monotonic() - started:.0f} s")
+
+
+def main() -> int:
+    """Print what does not work; return 1 if there is anything."""
+    count = 0
+    for problem in problems(Path.cwd()):
+        print(f"error: {problem}", file=sys.stderr, flush=True)
+        count += 1
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -40,6 +40,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "model_args": TRANSFORMER,
         "method": "distillation",
         "method_args": {"teacher": "torchvision/resnet18"},
+        "transform_args": {"image_size": 64},
     },
     "timm": {"model": "timm/resnet10t", "method": "dino"},
     "torchvision": {"model": "torchvision/resnet18", "method": "byol"},

@@ -17,6 +17,7 @@ timm_wrapper = LazyModule("lightly_timm.wrapper")
 mvitv2 = LazyModule("timm.models.mvitv2")
 
 SWIN = {"img_size": 64, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
+RELPOS = {"img_size": 64, "embed_dim": 24, "depth": 1, "num_heads": 2}
 HIERA = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 1, 1), "img_size": 64}
 
 
@@ -38,7 +39,11 @@ def small(name, **arguments):
         ("test_resnet", {}, lambda raw: raw),
         ("test_mambaout", {}, lambda raw: raw.permute(0, 3, 1, 2)),
         ("swin_tiny_patch4_window7_224", SWIN, lambda raw: raw.permute(0, 3, 1, 2)),
-        ("test_vit_relpos", {"img_size": 64}, lambda raw: raw.transpose(1, 2).unflatten(2, (4, 4))),
+        (
+            "vit_relpos_small_patch16_224",
+            RELPOS,
+            lambda raw: raw.transpose(1, 2).unflatten(2, (4, 4)),
+        ),
         ("hiera_tiny_224", HIERA, lambda raw: raw.transpose(1, 2).unflatten(2, (2, 2))),
         pytest.param(
             "efficientvim_m1",
@@ -64,8 +69,8 @@ def test_all_layouts_become_channels_first(name, arguments, as_map):
     assert found.shape[1] == wrapper.feature_dim()
 
 
-def test_positions_of_tokens_lie_where_they_do_in_the_image():
-    _, wrapper = small("swin_tiny_patch4_window7_224", **SWIN, dynamic_img_size=True)
+def test_positions_of_tokens_lie_where_they_do_in_the_image(create):
+    wrapper = create("swin_tiny_patch4_window7_224", **SWIN).eval()
     images = torch.randn(1, 3, 64, 96, requires_grad=True)
     features = wrapper.forward_features(images)["features"]
     assert features.shape[2:] == (8, 12)
@@ -111,7 +116,7 @@ def test_a_model_with_features_only_gives_its_last_map():
         ("test_convnext", {}),
         ("test_nfnet", {}),
         ("swin_tiny_patch4_window7_224", SWIN),
-        ("test_vit_relpos", {"img_size": 64}),
+        ("vit_relpos_small_patch16_224", RELPOS),
         ("hiera_tiny_224", HIERA),
         ("beit_base_patch16_224", {"img_size": 64, "embed_dim": 24, "depth": 1, "num_heads": 2}),
         ("cait_xxs24_224", {"img_size": 64, "embed_dim": 24, "depth": 1, "num_heads": 2}),
@@ -168,7 +173,8 @@ def test_patches_need_multiples_and_images_are_resized_to_them():
 
 
 def test_windows_need_multiples_and_say_which():
-    _, wrapper = small("test_maxvit", img_size=64)
+    arguments = {"embed_dim": (32, 32, 32, 32), "depths": (1, 1, 1, 1), "stem_width": 8}
+    _, wrapper = small("maxvit_nano_rw_256", img_size=64, **arguments)
     with torch.no_grad():
         assert wrapper.forward_features(torch.zeros(1, 3, 64, 128))["features"].shape[2:] == (2, 4)
     with pytest.raises(ValueError, match=r"multiples of 64 x 64.*image_size.*model_args.img_size"):
@@ -282,7 +288,7 @@ def test_models_without_features_say_what_to_do():
 
 
 def test_random_gaps_are_refused_for_other_models_too():
-    model = timm.create_model("test_vit_relpos")
+    model = timm.create_model("vit_relpos_small_patch16_224", **RELPOS)
     model.patch_drop = timm.layers.PatchDropout(0.25)
     with pytest.raises(ConfigError, match="drops 25% of the patches"):
         timm_wrapper.wrap_timm(model)

@@ -298,7 +298,7 @@ def test_models_that_the_loop_does_not_fit_do_not_offer_it():
     for model in (
         OwnPositions(patch_size=8, **small),
         timm.models.VisionTransformer(patch_size=(8, 4), **small),
-        timm.create_model("test_vit_relpos", depth=1),
+        timm.create_model("vit_relpos_small_patch16_224", **small),
         timm.create_model("beit_base_patch16_224", **small),
         nn.Conv2d(3, 3, 1),
     ):

@@ -10,6 +10,7 @@ from attrs.validators import and_, ge, gt, le, lt, optional
 from lightly_core.config.checks import finite
 
 LrScaling = Literal["linear", "sqrt", "none"]
+Decayed = Literal["method", "weights", "all"]
 
 
 @define(frozen=True, kw_only=True)
@@ -34,6 +35,13 @@ class OptimizerArgs:
         default=None,
         validator=optional(and_(finite, ge(0))),
         metadata={"help": "decay in the last step, reached along a cosine; None: it stays"},
+    )
+    decayed: Decayed = field(
+        default="method",
+        metadata={
+            "help": "what is decayed, and adapted by LARS: weights, without biases, norms and "
+            "tokens; all; method: what its paper has, which is weights for most"
+        },
     )
     lr_scale_method: LrScaling = field(
         default="linear",

@@ -25,6 +25,7 @@ from lightly_core.data.sources import ImageSource
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.engine.metrics import MetricBuffer
 from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
+from lightly_core.optim.groups import with_decay
 from lightly_core.protocols import Batch, Method, Transform
 
 logger = logging.getLogger(__name__)
@@ -162,7 +163,7 @@ class TrainingModule(lightning.LightningModule):
         """Build optimizer and schedule from the resolved settings."""
         settings = self.resolved.settings
         optimizer = build_optimizer(
-            self.method.parameter_groups(),
+            with_decay(self.method.parameter_groups(), self.method, settings.optimizer.decayed),
             settings.optimizer_name,
             settings.optimizer,
             peak_lr=self.resolved.peak_lr,

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from lightly_core.config.optim import Decayed
 from lightly_core.errors import ConfigError
 
 
@@ -117,6 +118,42 @@ def split_by_factor(
             name = group.name if factor == 1 else f"{group.name}_lr{factor:.6g}"
             lr_scale = group.lr_scale * factor
             result.append(replace(group, name=name, parameters=parameters, lr_scale=lr_scale))
+    return result
+
+
+def with_decay(
+    groups: Sequence[ParameterGroup], module: nn.Module, decayed: Decayed
+) -> list[ParameterGroup]:
+    """Say anew which parameters are decayed; learning rates stay as they are.
+
+    Args:
+        groups: Of a method; not changed.
+        module: Holds their parameters.
+        decayed: ``method``: those that the groups say; ``all``: every one; ``weights``: those of
+            `default_parameter_groups`. A factor on the decay is kept where a group has one.
+
+    Returns:
+        The groups; for ``weights`` one that holds both kinds is split.
+    """
+    if decayed == "method":
+        return list(groups)
+    left_out = {
+        id(parameter)
+        for owner, name, parameter in _owned_parameters(module)
+        if decayed == "weights" and not is_decayed(owner, name, parameter)
+    }
+    result: list[ParameterGroup] = []
+    for group in groups:
+        name, decay = group.name, group.weight_decay or True
+        kept = [p for p in group.parameters if id(p) not in left_out]
+        rest = [p for p in group.parameters if id(p) in left_out]
+        if kept:
+            own_name = name.replace("not_decayed", "also_decayed")
+            result.append(replace(group, name=own_name, parameters=kept, weight_decay=decay))
+        if rest:
+            own_name = f"not_{name}" if name.startswith("decayed") else f"{name}_not_decayed"
+            own_name = name if "not_decayed" in name else own_name
+            result.append(replace(group, name=own_name, parameters=rest, weight_decay=False))
     return result
 
 

@@ -147,6 +147,17 @@ def test_promise_10_gradient_clipping_through_trainer_args(pretrain, short_run, 
     assert (clipped - start).norm() < 0.02 * (unclipped - start).norm()
 
 
+@pytest.mark.parametrize(("decayed", "expected"), [("all", 0.5), ("weights", 1.0), ("method", 1.0)])
+def test_norms_are_decayed_where_the_settings_say_so(decayed, expected, pretrain, short_run):
+    args = {"lr": 1e-6, "weight_decay": 5e5, "momentum": 0.0, "decayed": decayed}
+    args |= {"lr_scale_method": "none", "warmup_epochs": 0, "final_lr_fraction": 1.0}
+    one_step = {"max_steps": 1, "log_every_n_steps": 1}
+    result = pretrain(**short_run(optim="sgd", optim_args=args, trainer_args=one_step))
+    weights = torch.load(result.exported[0], weights_only=True)
+    # Decay takes lr * weight_decay, a half; gradients count for nothing at this rate.
+    assert weights["1.weight"].mean().item() == pytest.approx(expected, abs=1e-3)
+
+
 def test_promise_12_tensorboard_and_jsonl_are_on_by_default(pretrain, short_run):
     result = pretrain(**short_run(loggers=None, epochs=1))
     names = {path.name.split(".")[0] for path in result.folder.iterdir() if path.is_file()}

@@ -3,7 +3,13 @@ import torch
 from torch import nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.optim.groups import ParameterGroup, default_parameter_groups, split_by_factor
+from lightly_core.methods.groups import all_decayed
+from lightly_core.optim.groups import (
+    ParameterGroup,
+    default_parameter_groups,
+    split_by_factor,
+    with_decay,
+)
 
 
 class LayerNorm2d(nn.Module):
@@ -124,3 +130,38 @@ def test_a_split_gives_each_group_one_rate_and_loses_nothing():
     split = split_by_factor([group], {id(one): 0.5, id(three): 0.5})
     found = [(g.name, g.parameters, g.weight_decay, g.lr_scale) for g in split]
     assert found == [("all_lr0.5", [one, three], 0.5, 0.1), ("all", [two], 0.5, 0.2)]
+
+
+def described(groups):
+    return {group.name: (len(group.parameters), group.weight_decay) for group in groups}
+
+
+def test_all_or_only_weights_can_be_decayed_whatever_the_groups_say():
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    usual, everything = default_parameter_groups(module), all_decayed(module)
+    assert described(with_decay(usual, module, "method")) == described(usual)
+    assert described(with_decay(everything, module, "method")) == {"decayed": (4, True)}
+    for groups in (usual, everything):
+        weights = with_decay(groups, module, "weights")
+        assert described(weights) == {"decayed": (1, True), "not_decayed": (3, False)}
+        assert names_in(module, weights[0]) == ["0.weight"]
+    assert described(with_decay(usual, module, "all")) == {
+        "decayed": (1, True),
+        "also_decayed": (3, True),
+    }
+    assert described(usual) == {"decayed": (1, True), "not_decayed": (3, False)}
+
+
+@pytest.mark.parametrize("decayed", ["weights", "all"])
+def test_rates_and_factors_on_the_decay_are_kept(decayed):
+    module = nn.Linear(2, 2)
+    options = {"weight_decay": 0.25, "lr_scale": 0.5, "constant_lr": True}
+    found = with_decay(
+        [ParameterGroup("own", list(module.parameters()), **options)], module, decayed
+    )
+    assert {(group.lr_scale, group.constant_lr) for group in found} == {(0.5, True)}
+    expected = {"own": (2, 0.25)} if decayed == "all" else {
+        "own": (1, 0.25),
+        "own_not_decayed": (1, False),
+    }  # fmt: skip
+    assert described(found) == expected

@@ -131,6 +131,12 @@ def test_everything_is_decayed_and_the_predictor_keeps_its_rate(case, name):
     assert len(groups["decayed"].parameters) + len(predictor) == len(list(method.parameters()))
 
 
+@pytest.mark.parametrize("name", ["simsiam", "fastsiam"])
+def test_the_predictor_may_follow_the_schedule_too(case, name):
+    groups = case(name, predictor_lr="scheduled").build().parameter_groups()
+    assert [group.constant_lr for group in groups] == [False, False]
+
+
 def test_byol_decays_no_biases_and_norms(case):
     groups = {group.name: group for group in case("byol").build().parameter_groups()}
     assert set(groups) == {"decayed", "not_decayed"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
+from lightly_core.config.augmentations import RandomResizeArgs
 from lightly_core.config.checks import not_negative
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import LARSArgs, OptimizerArgs
 from lightly_core.config.transform import TransformArgs
-from lightly_core.config.view_presets import simclr_views
+from lightly_ssl_methods.common.clustering import swav_views
 from lightly_ssl_methods.common.joint_options import (
     JointConfig,
     hidden_width,
@@ -43,8 +44,9 @@ class FroSSLConfig(JointConfig):
 
     @classmethod
     def default_transform(cls) -> TransformArgs:
-        """Return the views of SimCLR."""
-        return simclr_views()
+        """Return the views of SimCLR; ``global_view_1`` can make them those of BYOL."""
+        resize = RandomResizeArgs(min_scale=0.08, max_scale=1.0)
+        return evolve(swav_views(), random_resize=resize, local_view=None)
 
     @classmethod
     def default_optimizer(cls, name: str) -> OptimizerArgs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import ge
@@ -45,6 +45,13 @@ class SimSiamConfig(MethodConfig):
         default=512,
         validator=ge(1),
         metadata={"help": "width of the predictor's hidden layer, a bottleneck in the paper"},
+    )
+    predictor_lr: Literal["constant", "scheduled"] = field(
+        default="constant",
+        metadata={
+            "help": "learning rate of the predictor: constant, without warm-up and decay, as in "
+            "the paper; scheduled: that of the rest, as in Lightly SSL"
+        },
     )
 
     @classmethod

@@ -19,8 +19,8 @@ class SimSiam(Method):
     256 to 512 images are enough, more than 1024 make it worse. Watch ``projection/std``: it stays
     near 1 and falls to 0 in a collapse. https://arxiv.org/abs/2011.10566
 
-    As in the paper's code, weight decay applies to biases and norms too, and the predictor keeps
-    its learning rate: no warm-up and no decay.
+    As in the paper's code, weight decay applies to biases and norms too, and by default the
+    predictor keeps its learning rate: no warm-up and no decay.
 
     Args:
         config: Options of the method.
@@ -50,8 +50,9 @@ class SimSiam(Method):
         return type(self).__name__.lower()
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Decay everything, and keep the predictor's learning rate constant."""
-        return apart(all_decayed(self), "predictor", self.predictor, constant_lr=True)
+        """Decay everything, and keep the predictor's learning rate constant, if so wanted."""
+        constant = self.config.predictor_lr == "constant"
+        return apart(all_decayed(self), "predictor", self.predictor, constant_lr=constant)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute the loss of one step; each view goes through the network alone.

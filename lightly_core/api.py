@@ -155,8 +155,10 @@ def _embed(
         checks=(embed_problems,),
     )
     from lightly_core.embedding.run import embed_images
+    from lightly_core.failures import explained
 
-    return embed_images(config, plugins)
+    with explained():
+        return embed_images(config, plugins)
 
 
 def evaluate(**settings: Unpack[EvaluateSettings]) -> EvaluationResult:
@@ -207,8 +209,9 @@ def _evaluate(
     )
     from lightly_core.engine.logs import RunLogs
     from lightly_core.evaluation.run import evaluate_network
+    from lightly_core.failures import explained
 
-    with RunLogs(True, plugins.catalog.packages()):
+    with RunLogs(True, plugins.catalog.packages()), explained():
         return evaluate_network(config, plugins.catalog)
 
 

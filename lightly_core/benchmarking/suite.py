@@ -20,6 +20,7 @@ from lightly_core.config.structure import structure
 from lightly_core.config.suite import Published, RowConfig, SuiteConfig
 from lightly_core.data.check import check_data, data_problems
 from lightly_core.errors import ConfigError, PluginError
+from lightly_core.places import place_problem
 from lightly_core.plugins.catalog import Catalog
 
 T = TypeVar("T")
@@ -131,6 +132,8 @@ def load_suite(
     drafts, problems = expand(config, catalog)
     if check_paths:
         problems += _image_problems(config)
+        if problem := place_problem(Path(config.folder).expanduser().absolute()):
+            problems.append(f"suite.out: {problem}; choose another folder")
     if not drafts and not problems:
         problems.append(
             'suite.rows: there is no row; add [[rows]] with a method, or methods = "all"'

@@ -33,9 +33,6 @@ COMMANDS = {
     "plugin": "check a plugin that you write",
 }
 
-#: Commands whose output may be read by a program that stops reading.
-LISTS = ("methods", "models", "plugins")
-
 #: Other names of commands: which command it is, and whether the name is deprecated.
 ALIASES = {"pretrain": ("run", False), "train": ("run", True)}
 
@@ -64,9 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_MISTAKE if mistake else EXIT_FAILED
     except Exception as error:
         _show_traceback(arguments)
-        _say(f"error: unexpected {type(error).__name__}: {error}")
-        if "--traceback" not in arguments:
-            _say("  this is not your mistake; add --traceback to see where it happened")
+        _say_unexpected(error, "--traceback" in arguments)
         return EXIT_FAILED
 
 
@@ -86,16 +81,28 @@ def _run_command(arguments: list[str]) -> int:
     if deprecated:
         _say(f"warning: `lightly {rest[0]}` is deprecated, use `lightly {name}`")
     module = importlib.import_module(f"lightly_core.cli.{name}")
+    code: int = EXIT_FAILED
     try:
-        code: int = module.main(rest[1:], options)
+        code = module.main(rest[1:], options)
         sys.stdout.flush()
     except BrokenPipeError:
-        if name not in LISTS and "--help" not in rest and "-h" not in rest:
-            raise
+        if not _reader_is_gone():
+            raise  # another pipe, such as that of a worker
         # The reader, such as `head`, has seen enough. Python would complain of it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
     return code
+
+
+def _reader_is_gone() -> bool:
+    """Tell whether nobody reads what this program prints."""
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+    except (AttributeError, OSError):  # Windows; an output that is no file
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _parse_globals(arguments: list[str]) -> tuple[Namespace, list[str]]:
@@ -134,6 +141,28 @@ def _show_traceback(arguments: Sequence[str]) -> None:
         import traceback
 
         traceback.print_exc()
+
+
+def _say_unexpected(error: Exception, traceback_shown: bool) -> None:
+    from lightly_core.failures import blame, explain
+
+    known = explain(error)
+    if known is not None:
+        _say(f"error: {known}")
+        return
+    _say(f"error: unexpected {type(error).__name__}: {error}")
+    _say(f"  {blame(error, _plugin_packages())}")
+    if not traceback_shown:
+        _say("  add --traceback to see how it came about")
+
+
+def _plugin_packages() -> frozenset[str]:
+    from lightly_core.plugins.discovery import get_plugins
+
+    try:
+        return frozenset(get_plugins().catalog.packages())
+    except LightlyError:
+        return frozenset()
 
 
 def _say(message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from attrs import Attribute, define, field
-from attrs.validators import and_, ge, gt
+from attrs.validators import and_, ge, gt, le
 
 from lightly_core.config.checks import (
     finite,
@@ -15,6 +15,8 @@ from lightly_core.config.checks import (
     sizes,
 )
 
+#: Most views of an image of either kind; memory would not do for many more.
+MOST_VIEWS = 1000
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -265,7 +267,11 @@ class GlobalView1Args:
 class LocalViewArgs:
     """Small crops beside the global views."""
 
-    num_views: int = field(default=6, validator=ge(1), metadata={"help": "crops per image"})
+    num_views: int = field(
+        default=6,
+        validator=and_(ge(1), le(MOST_VIEWS)),
+        metadata={"help": "crops per image"},
+    )
     view_size: int | tuple[int, int] = field(
         default=96,
         validator=sizes,

@@ -10,6 +10,9 @@ from typing import Any
 from attrs import Attribute
 from attrs.validators import and_, ge, gt, le, lt
 
+#: Longest side of a view: a square one takes 3 GiB as floats.
+MOST_PIXELS = 16_384
+
 Check = Callable[[Any, "Attribute[Any]", Any], Any]
 
 
@@ -54,9 +57,12 @@ def increasing_pair(
 
 
 def sizes(instance: object, attribute: Attribute[Any], value: int | tuple[int, int]) -> None:
-    """Accept a positive number of pixels, or two."""
-    if min(value if isinstance(value, tuple) else (value,)) < 1:
+    """Accept a number of pixels from 1 to `MOST_PIXELS`, or two."""
+    sides = value if isinstance(value, tuple) else (value,)
+    if min(sides) < 1:
         raise ValueError(f"'{attribute.name}' must be >= 1 pixel, got {value}")
+    if max(sides) > MOST_PIXELS:
+        raise ValueError(f"'{attribute.name}' must be <= {MOST_PIXELS} pixels, got {value}")
 
 
 def finite_numbers(instance: object, attribute: Attribute[Any], value: tuple[float, ...]) -> None:

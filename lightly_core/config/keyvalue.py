@@ -63,7 +63,7 @@ def parse_value(text: str) -> Plain:
         table = tomllib.loads(f"value = {text}")
         # A comment or a comma at the end parses above, and would be lost without a word.
         alone = tomllib.loads(f"value = [{text}]")
-    except ValueError:  # TOMLDecodeError, and a number with too many digits
+    except (ValueError, RecursionError):  # no TOML, a number of too many digits, deep nesting
         return text
     if table.keys() != {"value"} or len(alone["value"]) != 1 or text.endswith(","):
         return text
@@ -119,5 +119,5 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"the config file '{path}' cannot be read: {error}") from None
     try:
         return dict(tomllib.loads(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the config file '{path}' is no valid TOML: {error}") from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -14,11 +15,14 @@ import attrs
 from lightly_core.config.fields import aliases, group_class, settings_fields
 from lightly_core.config.keyvalue import parse_pairs, read_toml
 from lightly_core.config.settings import PythonObject
+from lightly_core.errors import ConfigError
 
 #: Arguments that reach a library as they are; all others become plain data.
 _AS_GIVEN = ("loader_args", "trainer_args", "model_args")
 #: Arguments that may be an object of any class.
 _OBJECTS = ("accelerator", "data", "model", "strategy", "val_data")
+#: Levels of dictionaries and lists that no settings need.
+_DEEPEST = 20
 #: How a problem begins: the setting's full name, and the key in it that is unknown.
 _SETTING = re.compile(r"config(?P<name>(?:\.\w+)*)[^\s:]*(?=: (?:unknown key '(?P<key>\w+)')?)")
 
@@ -127,8 +131,16 @@ def _sets(settings: Mapping[str, Any], keys: Sequence[str]) -> bool:
 
 
 def from_python(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Turn paths into text and wrap what only Python can pass."""
+    """Turn paths into text and wrap what only Python can pass.
+
+    Raises:
+        ConfigError: A key is no text, or a value is nested too deeply, such as one that holds
+            itself.
+    """
     settings: dict[str, object] = {}
+    problems = [text for name, value in arguments.items() for text in _odd(value, name)]
+    if problems:
+        raise ConfigError.of(problems)
     for name, value in arguments.items():
         if name in _AS_GIVEN:
             settings[name] = value
@@ -137,6 +149,22 @@ def from_python(arguments: Mapping[str, object]) -> dict[str, object]:
         else:
             settings[name] = _as_data(value, keep_options=name not in _OBJECTS)
     return settings
+
+
+def _odd(value: object, path: str, above: tuple[int, ...] = ()) -> Iterator[str]:
+    """Name keys that are no text, and what is nested too deeply to be settings."""
+    if id(value) in above or len(above) > _DEEPEST:
+        what = "it holds itself" if id(value) in above else f"more than {_DEEPEST} levels"
+        yield f"config.{'.'.join(path.split('.')[:3])}: nested too deeply ({what})"
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            if isinstance(key, str):
+                yield from _odd(member, f"{path}.{key}", (*above, id(value)))
+            else:
+                yield f"config.{path}: expected names as keys, got {key!r}"
+    elif isinstance(value, (list, tuple)):
+        for member in value:
+            yield from itertools.islice(_odd(member, path, (*above, id(value))), 1)
 
 
 def _as_data(value: object, *, keep_options: bool) -> object:

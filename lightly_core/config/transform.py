@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import define, evolve, field, fields
-from attrs.validators import ge
+from attrs.validators import and_, ge, le
 
 from lightly_core.config.augmentations import (
+    MOST_VIEWS,
     ChannelDropArgs,
     ColorJitterArgs,
     GaussianBlurArgs,
@@ -53,7 +54,11 @@ class TransformArgs:
         validator=sizes,
         metadata={"help": "size of a view in pixels, or (height, width)"},
     )
-    num_views: int = field(default=1, validator=ge(1), metadata={"help": "global views per image"})
+    num_views: int = field(
+        default=1,
+        validator=and_(ge(1), le(MOST_VIEWS)),
+        metadata={"help": "global views per image"},
+    )
     channel_drop: ChannelDropArgs | None = field(
         default=None, metadata={"help": "drop random channels of multi-channel images"}
     )
@@ -143,7 +148,11 @@ class TransformArgs:
 class MultiCropTransformArgs(TransformArgs):
     """Two unequal global views and, if wanted, small local ones."""
 
-    num_views: int = field(default=2, validator=ge(2), metadata={"help": "global views per image"})
+    num_views: int = field(
+        default=2,
+        validator=and_(ge(2), le(MOST_VIEWS)),
+        metadata={"help": "global views per image"},
+    )
     global_view_1: GlobalView1Args | None = field(
         default=None, metadata={"help": "what differs in the second, fourth, ... global view"}
     )

@@ -50,7 +50,9 @@ class DatasetSource(ImageSource):
         image = _first(self.dataset[index])
         if isinstance(image, Image.Image):
             return convert(upright(image), self.num_channels)
-        return fit_channels(_pixels(image), self.num_channels)
+        pixels = _pixels(image)
+        _refuse_channels_first(pixels, image, self.num_channels)
+        return fit_channels(pixels, self.num_channels)
 
     def labels(self) -> Labels | None:
         """Return ``dataset.targets`` or ``dataset.labels`` where they name a class per image."""
@@ -127,6 +129,16 @@ def _first(item: object) -> object:
             raise UnreadableImage("an empty tuple")
         return item[0]
     return item
+
+
+def _refuse_channels_first(pixels: npt.NDArray[Any], image: object, num_channels: int) -> None:
+    if isinstance(image, np.ndarray) and pixels.ndim == 3:
+        first, last = pixels.shape[0], pixels.shape[2]
+        if first == num_channels != last and last > 4:
+            raise UnreadableImage(
+                f"an array of shape {pixels.shape}, expected (height, width, channels); return "
+                "array.transpose(1, 2, 0), or a tensor, whose channels come first"
+            )
 
 
 def _pixels(image: object) -> npt.NDArray[Any]:

@@ -30,6 +30,12 @@ BACKOFF_SECONDS = (1.0, 3.0, 10.0)
 #: Seconds between two lines of progress.
 PROGRESS_SECONDS = 5.0
 
+#: Bytes that no file of weights has; a server that never ends would fill the disk.
+MOST_BYTES = 100 * 10**9
+
+#: A server that sends fewer bytes than these within so many seconds is given up.
+SLOW_BYTES, SLOW_SECONDS = 60_000, 60.0
+
 _TIMEOUT_SECONDS = 30.0
 _CHUNK = 1 << 18
 _TEMPORARY_STATUS = (408, 425, 429)
@@ -92,6 +98,22 @@ def _readable(size: int) -> str:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size} bytes"
+
+
+@dataclass
+class _Pace:
+    """How far a download was at the beginning of the present stretch of time."""
+
+    done: int
+    since: float
+
+    def is_slow(self, done: int, now: float) -> bool:
+        """Tell whether a stretch is over in which too little came; begin the next one."""
+        if now - self.since < SLOW_SECONDS:
+            return False
+        slow = done - self.done < SLOW_BYTES
+        self.done, self.since = done, now
+        return slow
 
 
 @dataclass
@@ -251,6 +273,7 @@ class Transfer:
         self._announce(version, offset)
         if version.size is not None:
             free = shutil.disk_usage(self.part.parent).free
+            self._refuse_size(version.size)
             if version.size - offset > free:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if offset == 0:
@@ -259,10 +282,14 @@ class Transfer:
             self.remember(version)
             self.version = version
         done, last = offset, time.monotonic()
+        pace = _Pace(done, last)
         with self.part.open("ab") as out:
             while chunk := self._read(stream):
                 out.write(chunk)
                 done += len(chunk)
+                self._refuse_size(done)
+                if pace.is_slow(done, time.monotonic()):
+                    raise self._unreachable("it sends less than 1 kB a second")
                 if time.monotonic() - last >= PROGRESS_SECONDS:
                     last = time.monotonic()
                     self._report(done, version.size)
@@ -271,9 +298,17 @@ class Transfer:
         if version.size is not None and done > version.size:
             raise _ChangedError
 
+    def _refuse_size(self, size: int) -> None:
+        if size > MOST_BYTES:
+            raise self._unreachable(
+                f"it is larger than {_readable(MOST_BYTES)}, which no file of weights is"
+            )
+
     def _read(self, stream: IO[bytes]) -> bytes:
+        # `read` would wait for the whole chunk, however slowly it comes.
+        read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
         try:
-            return stream.read(_CHUNK)
+            return read(_CHUNK)
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from None
 

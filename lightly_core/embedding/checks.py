@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightly_core.config.embed import EmbedConfig
 from lightly_core.data.check import data_problems
+from lightly_core.places import place_problem
 
 _FORMATS = {".csv": "csv", ".pt": "torch", ".npz": "npz", ".parquet": "parquet"}
 
@@ -47,6 +48,8 @@ def embed_problems(config: EmbedConfig) -> list[str]:
 
 def _out_problems(config: EmbedConfig) -> list[str]:
     path = output_path(config)
+    if problem := place_problem(path):
+        return [f"config.out: {problem}; choose another place"]
     if path.is_dir():
         return [f"config.out: expected a file, but '{path}' is a folder"]
     if path.exists() and not config.overwrite:
@@ -54,7 +57,4 @@ def _out_problems(config: EmbedConfig) -> list[str]:
             f"config.out: '{path}' exists already; choose another file, or set overwrite=true to "
             "replace it"
         ]
-    in_the_way = next((parent for parent in path.parents if parent.exists()), path.parent)
-    if not in_the_way.is_dir():
-        return [f"config.out: '{path}' cannot be made, as '{in_the_way}' is a file"]
     return []

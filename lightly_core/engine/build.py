@@ -82,6 +82,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         able.set_activation_checkpointing(True, checkpointing.every_n_blocks)
     if run.embed_dim is not None:
         wrapper = embed(wrapper, run.embed_dim)
+    _warn_about_random_weights(built, run.checkpoint)
     if run.checkpoint is not None:
         load_weights(wrapper, run.checkpoint, library=built.library)
     unused = freeze_unused(wrapper, settings.transform.channels, size)
@@ -95,6 +96,21 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     transform = _build_transform(settings)
     module = TrainingModule(method, transform, source, resolved, metadata(settings))
     return BuiltRun(built, wrapper, method, module, tuple(unused))
+
+
+def _warn_about_random_weights(built: BuiltModel, checkpoint: object) -> None:
+    """Warn of a name that says which weights are meant, where none are loaded (timm's tags)."""
+    library, name = built.library, built.name or ""
+    sources = () if library is None else library.weight_args
+    if "pretrained" not in sources or "." not in name or checkpoint is not None:
+        return
+    if not any(built.model_args.get(source) for source in sources):
+        logger.warning(
+            "'%s' names the weights '%s', but the model starts from random ones; "
+            "model_args.pretrained=true loads them",
+            name,
+            name.partition(".")[2],
+        )
 
 
 def _build_method(resolved: Resolved, wrapper: ModelWrapper, source: ImageSource) -> Method:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightly_core.atomic import atomic_path
 from lightly_core.errors import ConfigError
+from lightly_core.places import place_problem
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class RunFolder:
 
     def problems(self, *, overwrite: bool, resume: bool) -> list[str]:
         """Say what speaks against using this folder; reads only."""
+        if problem := place_problem(self.root):
+            return [f"config.out: {problem}; choose another folder"]
         if self.root.exists() and not self.root.is_dir():
             return [f"config.out: expected a folder, but '{self.root}' is a file"]
         if resume:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Iterable
@@ -25,12 +26,12 @@ class RunLogs:
     def __init__(self, first_process: bool, plugins: Iterable[str] = ()) -> None:
         self._first_process = first_process
         self._ours = {"lightly_core", *plugins}
-        self._console = logging.StreamHandler(sys.stdout)
+        self._console = _Console(sys.stdout)
         self._console.setFormatter(_ConsoleFormatter("%(message)s"))
         self._console.setLevel(logging.INFO if first_process else logging.ERROR)
         self._console.addFilter(self._for_the_user)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
-        self._file: logging.FileHandler | None = None
+        self._file: _LogFile | None = None
         self._before: list[tuple[logging.Logger, int, bool, list[logging.Handler]]] = []
 
     def __enter__(self) -> RunLogs:
@@ -52,7 +53,7 @@ class RunLogs:
         """Write what was logged so far, and all that follows, to `path`."""
         if not self._first_process:
             return
-        self._file = logging.FileHandler(path, encoding="utf-8")
+        self._file = _LogFile(path, encoding="utf-8")
         self._file.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         )
@@ -86,6 +87,32 @@ class RunLogs:
         if record.name.partition(".")[0] in self._ours:
             return True
         return record.levelno >= logging.WARNING and record.name != "py.warnings"
+
+
+class _Console(logging.StreamHandler):  # type: ignore[type-arg] # not at run time in 3.10
+    """Prints until nobody reads any more, such as `head`; a run does not end for that."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Fall silent."""
+        self.setLevel(logging.CRITICAL + 1)
+
+
+class _LogFile(logging.FileHandler):
+    """Writes `train.log`; where it cannot, as on a full disk, it says so once."""
+
+    _has_failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell the terminal; further records are tried again, as space may be freed."""
+        if not self._has_failed:
+            self._has_failed = True
+            error = sys.exc_info()[1]
+            print(f"warning: '{self.baseFilename}' cannot be written: {error}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file; what could not be written stays unwritten."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class _ConsoleFormatter(logging.Formatter):

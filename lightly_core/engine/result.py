@@ -21,6 +21,7 @@ class RunResult:
         collapse: What is wrong with the exported network's features, in words; None where nothing
             was seen.
         num_skipped: Images that could not be read.
+        stopped: Why not all steps were taken, in a sentence; None where they were.
         snippet: Python code that loads the first exported file.
     """
 
@@ -32,4 +33,5 @@ class RunResult:
     knn_after: float | None = None
     collapse: str | None = None
     num_skipped: int = 0
+    stopped: str | None = None
     snippet: str = ""

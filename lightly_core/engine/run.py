@@ -39,10 +39,12 @@ from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.rank import is_first_process
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes
+from lightly_core.engine.stopping import stop_reason
 from lightly_core.engine.trainer import build_trainer, early_stopping, trainer_args_problems
 from lightly_core.engine.watching import Watchers, choose_images, open_val_source
-from lightly_core.errors import ConfigError, LightlyError, RunError, RunInterrupted
+from lightly_core.errors import ConfigError, LightlyError, RunInterrupted
 from lightly_core.export.files import export_model, snippet
+from lightly_core.failures import explained
 from lightly_core.plugins.discovery import Plugins
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,12 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
         LightlyError: See `lightly_core.pretrain`.
         RunInterrupted: After saving.
     """
-    with RunLogs(is_first_process(), plugins.catalog.packages()) as logs, _global_state_restored():
+    folder = RunFolder(settings.run.out)
+    with (
+        RunLogs(is_first_process(), plugins.catalog.packages()) as logs,
+        explained(folder.root, kept=folder.last_checkpoint),
+        _global_state_restored(),
+    ):
         run = Run(settings, plugins, logs)
         if dry_run:
             print(json.dumps(run.resolved.as_dict(), indent=2))
@@ -210,7 +217,8 @@ class Run:
             num_skipped = skips.finish()
             for path in (*exported, *(best.paths if best is not None else ())):
                 loggers.log_artifact(path)
-        return self._summarise(built, loggers, exported, watchers, best, num_skipped)
+        stopped = stop_reason(trainer, resolved.total_steps)
+        return self._summarise(built, loggers, exported, watchers, best, num_skipped, stopped)
 
     def _callbacks(
         self,
@@ -266,6 +274,7 @@ class Run:
         watchers: Watchers,
         best: BestExportCallback | None,
         num_skipped: int,
+        stopped: str | None,
     ) -> RunResult:
         code = snippet(built.model, exported[0]) if exported else ""
         knn, signals = watchers.knn, watchers.signals
@@ -279,6 +288,7 @@ class Run:
             knn_after=knn.after if knn is not None else None,
             collapse=collapse.text if collapse is not None else None,
             num_skipped=num_skipped,
+            stopped=stopped,
             snippet=code,
         )
         if exported:
@@ -293,7 +303,7 @@ def summary_text(result: RunResult, best: BestExportCallback | None = None) -> s
         result: What the run returns.
         best: Knows the metric that `result.exported_best` is the best of.
     """
-    lines = []
+    lines = [] if result.stopped is None else [result.stopped]
     if result.knn_before is not None and result.knn_after is not None:
         gain = 100 * (result.knn_after - result.knn_before)
         lines.append(
@@ -328,12 +338,6 @@ def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Pa
         trainer.fit(module, ckpt_path=path)
     except LightlyError as error:
         raise _without_worker_traceback(error) from error
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"out of device memory: {str(error).splitlines()[0]} Try a smaller batch_size with "
-            "more gradient_accumulation_steps, precision=bf16-mixed, or smaller views "
-            "(transform_args.image_size)"
-        ) from error
 
 
 def _without_worker_traceback(error: LightlyError) -> LightlyError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from lightly_core.config.evaluate import EvaluateConfig
 from lightly_core.data.check import data_problems
+from lightly_core.places import place_problem
 
 
 def evaluate_problems(config: EvaluateConfig) -> list[str]:
@@ -46,13 +46,10 @@ def _labels_problems(config: EvaluateConfig) -> list[str]:
 
 
 def _out_problems(out: Path, overwrite: bool) -> list[str]:
+    if problem := place_problem(out):
+        return [f"config.out: {problem}; choose another place"]
     if out.is_dir():
         return [f"config.out: '{out}' is a folder; expected the name of a JSON file"]
     if out.exists() and not overwrite:
         return [f"config.out: '{out}' exists; choose another name, or set overwrite=true"]
-    folder = next((parent for parent in out.parents if parent.exists()), out.parent)
-    if not folder.is_dir():
-        return [f"config.out: '{out}' cannot be made, as '{folder}' is a file"]
-    if not os.access(folder, os.W_OK):
-        return [f"config.out: no permission to write in '{folder}'; choose another folder"]
     return []

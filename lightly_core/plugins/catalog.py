@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
+from lightly_core.plugins.published import distribution_of
 from lightly_core.plugins.records import (
     KIND_NAMES,
-    LEGAL_NAME,
     Kind,
     PluginStatus,
     Record,
@@ -352,9 +352,10 @@ class Catalog:
             f"  {second}known: {', '.join(known) if known else 'none is installed'}",
         ]
         lines += [f"  {line}" for line in _problem_lines(self.problems)]
-        # Not for what may be a slip of the finger: that could install a stranger's package.
-        if not near and LEGAL_NAME.fullmatch(name):
-            lines += ["  a plugin of that name may provide it:", f"  pip install lightly-{name}"]
+        distribution = distribution_of(kind, name)
+        there = {status.distribution for status in self.problems}  # installed, but of no use
+        if distribution is not None and distribution not in there:
+            lines += [f"  {distribution} provides it:", f"  pip install {distribution}"]
         return "\n".join(lines)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -22,6 +24,9 @@ __all__ = ["PluginStatus", "Plugins", "configure", "discover", "get_plugins"]
 
 ALLOW_VARIABLE = "LIGHTLY_PLUGINS"
 STRICT_VARIABLE = "LIGHTLY_STRICT_PLUGINS"
+
+#: Milliseconds above which the import of a plugin is reported.
+_SLOW_MS = 2000.0
 
 _FALSE = ("", "0", "false", "no", "off")
 
@@ -111,13 +116,14 @@ def discover(
     register_builtin(catalog)
     manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    statuses = []
+    statuses: list[PluginStatus] = []
     for plugin in found:
         reason = _blocked(plugin, allow, allow_text, block)
         if reason is not None:
             statuses.append(_status(plugin, "blocked", error=reason))
         else:
             statuses.append(_load(plugin, catalog, manager))
+    _warn_about_slow(statuses)
     catalog.problems = tuple(status for status in statuses if status.state != "loaded")
     plugins = Plugins(catalog, statuses, manager)
     if strict or os.environ.get(STRICT_VARIABLE, "").strip().lower() not in _FALSE:
@@ -191,13 +197,15 @@ def _load(plugin: FoundPlugin, catalog: Catalog, manager: pluggy.PluginManager) 
             raise _Refused("failed", plugin.error)
         if (problem := incompatibility(plugin, __version__)) is not None:
             raise _Refused("incompatible", problem)
-        try:
-            module = _import(plugin)
-        finally:
-            elapsed = 1000 * (time.perf_counter() - began)
-        _check_api(plugin, module)
-        _check_hooks(module)
-        _register(plugin, module, catalog, manager)
+        # What a plugin prints must not get into lists that another program reads.
+        with contextlib.redirect_stdout(sys.stderr):
+            try:
+                module = _import(plugin)
+            finally:
+                elapsed = 1000 * (time.perf_counter() - began)
+            _check_api(plugin, module)
+            _check_hooks(module)
+            _register(plugin, module, catalog, manager)
     except KeyboardInterrupt:
         raise
     except _Refused as refused:
@@ -306,6 +314,18 @@ def _warn_about_unused_names(
         for name in names:
             if not any(named(name, plugin.name, plugin.distribution) for plugin in found):
                 _warn("%s names '%s', but no such plugin is installed", source, name)
+
+
+def _warn_about_slow(statuses: Sequence[PluginStatus]) -> None:
+    for status in statuses:
+        if status.import_ms > _SLOW_MS:
+            _warn(
+                "plugin %s took %.1f s to import, for which every command waits; --no-plugin %s "
+                "leaves it out",
+                status.owner,
+                status.import_ms / 1000,
+                status.distribution,
+            )
 
 
 def _refuse_problems(problems: Sequence[PluginStatus]) -> None:

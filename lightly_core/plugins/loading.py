@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.resources
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from lightly_core.errors import PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog, close_names
 from lightly_core.plugins.records import Record
 from lightly_core.plugins.requirements import missing
+
+#: Endings of files that hold weights.
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".onnx")
 
 
 def load_target(record: Record) -> object:
@@ -85,9 +90,14 @@ def split_model_name(catalog: Catalog, name: str) -> tuple[Record, str]:
         PluginError: More than one plugin provides the library.
     """
     prefix, slash, model = name.partition("/")
-    if not (prefix and slash and model):
-        raise UnknownModelError(_no_prefix(catalog, name))
-    record = catalog.get("models", prefix)
+    try:
+        if not (prefix and slash and model):
+            raise UnknownModelError(_no_prefix(catalog, name))
+        record = catalog.get("models", prefix)
+    except UnknownModelError:
+        if not name.lower().endswith(_WEIGHTS):
+            raise
+        raise UnknownModelError(_file_of_weights(name)) from None
     known = model_names(record)
     if record.names is None or not record.complete or model in known:
         return record, model
@@ -154,6 +164,21 @@ def _load(record: Record, import_string: str, what: str) -> object:
             f"{what} {import_string} of {record.label}: '{module_name}' has no '{attribute}'"
             f"\n  tell the authors of {record.owner}"
         ) from None
+
+
+def _file_of_weights(name: str) -> str:
+    there = "" if Path(name).is_file() else ", which does not exist"
+    lines = [
+        "expected the name of a model such as 'torchvision/resnet18', "
+        f"got the file '{name}'{there}",
+        "  give the file as checkpoint=FILE, and as model= the network whose weights it holds",
+    ]
+    config = Path(name).absolute().parent.parent / "config.json"
+    try:
+        model = json.loads(config.read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "\n".join(lines)
+    return "\n".join([*lines, f"  {config} says that this is model={model}"])
 
 
 def _no_prefix(catalog: Catalog, name: str) -> str:

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import subprocess
@@ -75,14 +76,22 @@ def test_errors_for_users_are_one_message_without_traceback(run, training, error
     assert run("run", "out=a") == (code, "", "error: what happened\n  what to do\n")
 
 
-def test_unexpected_errors_say_so(run, training):
+def test_unexpected_errors_say_whose_code_raised_them(run, training):
     training.error = RuntimeError("boom")
-    assert run("run", "out=a") == (
-        1,
-        "",
-        "error: unexpected RuntimeError: boom\n"
-        "  this is not your mistake; add --traceback to see where it happened\n",
-    )
+    code, out, err = run("run", "out=a")
+    assert (code, out) == (1, "")
+    first, whose, how = err.splitlines()
+    assert first == "error: unexpected RuntimeError: boom"
+    assert whose.startswith("  raised in ")
+    assert "tests/cli/conftest.py, line " in whose
+    assert how == "  add --traceback to see how it came about"
+
+
+def test_errors_of_the_system_are_told_in_words(run, training):
+    training.error = OSError(errno.ENOSPC, "No space left on device", "/data/last.ckpt")
+    code, _, err = run("run", "out=a")
+    assert code == 1
+    assert err.startswith("error: '/data/last.ckpt': the disk is full; free some space")
 
 
 @pytest.mark.parametrize("error", [ConfigError("wrong"), RuntimeError("boom")])

@@ -187,12 +187,32 @@ def test_promise_15_strategy_as_text(load):
         ("seed=-1", "config.seed: must be in [0, 2**32 - 1] or None, got -1"),
         ("epochs=-1", "config.epochs: must be >= 0 or 'auto', got -1"),
         ("accelerator=gpus", "config.accelerator: must be one of auto, cpu, gpu, cuda, mps"),
+        ("transform_args.num_views=2147483648", "config.transform_args.num_views: must be <= 1000"),
+        ("transform_args.image_size=65536", "config.transform_args.image_size: must be <= 16384"),
         ("optim_args.lr=inf", "config.optim_args.lr: must be a finite number, got inf"),
     ],
 )
 def test_values_out_of_range_are_refused_early(problems, pair, start):
     (line,) = problems(pair)
     assert line.startswith(start)
+
+
+def test_keys_that_are_no_text_are_refused(problems):
+    assert problems(loggers={None: None}) == ("config.loggers: expected names as keys, got None",)
+    (line,) = problems(transform_args={"normalize": {1: 2}})
+    assert line == "config.transform_args.normalize: expected names as keys, got 1"
+
+
+def test_values_that_hold_themselves_or_are_nested_too_deeply_are_refused(problems, load):
+    ring = {}
+    ring.update(a=ring, b=[ring])
+    lines = problems(transform_args=ring)
+    assert lines[0] == "config.transform_args.a: nested too deeply (it holds itself)"
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert "more than 20 levels" in problems(transform_args={"normalize": deep})[0]
+    assert problems("transform_args.image_size=" + "[" * 5000)  # not a RecursionError
 
 
 def test_promise_14_optim_names(problems, load):

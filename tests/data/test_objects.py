@@ -63,6 +63,7 @@ def test_grey_items_are_repeated(item):
     [
         (TENSOR.float() / 255 * 4 - 2, "float pixels from -2"),
         (TENSOR.permute(1, 2, 0), r"6 channel\(s\), expected 3"),
+        (np.zeros((3, 5, 6), np.uint8), r"an array of shape \(3, 5, 6\).*transpose\(1, 2, 0\)"),
         (PICTURE.astype(np.int64), "pixels of type int64"),
         ("a.png", "a str, expected a Pillow image"),
         ((), "an empty tuple"),

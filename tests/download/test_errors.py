@@ -97,6 +97,19 @@ def test_no_answer_in_time(site, cache, monkeypatch):
     assert "no answer from 127.0.0.1" in refused(site.url())
 
 
+def test_a_server_that_trickles_is_given_up(site, cache, monkeypatch):
+    monkeypatch.setattr(transfer, "SLOW_SECONDS", 0.05)
+    site.block, site.pause = 100, 0.01
+    assert "it sends less than 1 kB a second" in refused(site.url())
+
+
+@pytest.mark.parametrize("says_size", [True, False])
+def test_a_file_that_is_too_large_is_refused(site, cache, monkeypatch, says_size):
+    monkeypatch.setattr(transfer, "MOST_BYTES", 50_000)
+    site.says_size = says_size
+    assert "it is larger than 50.0 kB" in refused(site.url())
+
+
 @pytest.mark.parametrize("value", ["1", "true"])
 def test_offline_asks_nobody(site, cache, monkeypatch, value):
     monkeypatch.setenv("LIGHTLY_OFFLINE", value)

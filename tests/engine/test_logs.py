@@ -1,6 +1,8 @@
 """What a run prints, and what it writes to its log only."""
 
 import logging
+import os
+import sys
 import warnings
 
 import pytest
@@ -48,6 +50,32 @@ def test_other_processes_print_errors_only_and_write_no_file(heard):
     printed, written = heard((name, logging.WARNING), (name, logging.ERROR), first_process=False)
     assert printed == f"error: {name} says error\n"
     assert written == ""
+
+
+def test_a_run_goes_on_where_nobody_reads_what_it_prints(tmp_path, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w", buffering=1))
+    with RunLogs(True) as logs:
+        logs.open_file(tmp_path / "train.log")
+        say("lightly_core", logging.INFO)
+        say("lightly_core", logging.WARNING)
+    assert "says warning" in (tmp_path / "train.log").read_text()
+    assert "Logging error" not in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_log_that_cannot_be_written_is_told_once(tmp_path, capsys):
+    with RunLogs(True) as logs:
+        (tmp_path / "train.log").symlink_to("/dev/full")
+        logs.open_file(tmp_path / "train.log")
+        say("lightly_core", logging.INFO)
+        say("lightly_core", logging.INFO)
+    out, err = capsys.readouterr()
+    assert out.count("says info") == 2
+    assert err.count("train.log' cannot be written: ") == 1
+    assert "No space left" in err
+    assert "Traceback" not in err
 
 
 def test_loggers_are_left_as_they_were():

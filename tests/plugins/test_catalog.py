@@ -2,6 +2,9 @@ import pytest
 
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog, PluginStatus
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.plugins.published import PUBLISHED
+from lightly_core.plugins.records import KINDS
 
 THINGS = {"target": "acme.method:Thing", "config": "acme.config:Config", "summary": "A thing."}
 
@@ -192,19 +195,37 @@ def test_a_near_name_is_offered_and_nothing_to_install(known, name):
     )
 
 
-def test_a_far_name_may_come_from_a_plugin(known):
+def test_a_name_of_our_own_plugins_is_told_with_its_distribution(known):
     assert unknown(known, "method", "mae") == (
         "unknown method 'mae'\n"
         "  known: dino, distillation, simclr\n"
-        "  a plugin of that name may provide it:\n"
-        "  pip install lightly-mae"
+        "  lightly-ssl-methods provides it:\n"
+        "  pip install lightly-ssl-methods"
     )
 
 
-def test_an_unknown_library_is_an_unknown_model(known):
+def test_an_unknown_library_is_an_unknown_model_and_no_package_is_guessed(known):
     text = unknown(known, "models", "keras", UnknownModelError)
-    assert text.startswith("unknown model library 'keras'\n  known: timm\n")
-    assert text.endswith("\n  pip install lightly-keras")
+    assert text == "unknown model library 'keras'\n  known: timm"
+
+
+def test_the_list_of_published_names_is_that_of_the_plugins_here():
+    catalog = get_plugins().catalog
+    ours = {f"lightly-{name}" for name in ("dino", "dinov2", "dinov3", "distillation", "simclr")}
+    ours |= {f"lightly-{name}" for name in ("ssl-methods", "timm", "torchvision", "ultralytics")}
+    found = {
+        (record.kind, record.name, record.distribution)
+        for kind in KINDS
+        for record in catalog.records(kind)
+        if record.distribution in ours
+    }
+    listed = {
+        (kind, name, distribution)
+        for kind, distributions in PUBLISHED.items()
+        for distribution, names in distributions.items()
+        for name in names
+    }
+    assert listed == found
 
 
 @pytest.mark.parametrize("kind", ["logger", "transform"])
@@ -226,13 +247,16 @@ def test_plugins_that_are_not_loaded_are_mentioned(known):
         status("bar", "incompatible", "speaks plugin API 2\n  pip install -U lightly-core"),
         status("mae", "blocked", "--no-plugin mae"),
         status("mim", "blocked", "not in LIGHTLY_PLUGINS=x"),
+        status("ssl-methods", "blocked", "--no-plugin ssl"),
     )
     lines = unknown(known, "method", "mae").splitlines()
+    assert "pip install" not in lines[-1]  # what is there already need not be installed
     assert lines[2:5] == [
         "  1 plugin failed to load: lightly-foo 0.2.0 "
         "(ModuleNotFoundError: No module named 'foolib'); see `lightly plugins -v`",
         "  1 plugin is incompatible: lightly-bar 0.2.0 (speaks plugin API 2); "
         "see `lightly plugins -v`",
-        "  2 plugins are blocked: lightly-mae 0.2.0 (--no-plugin mae), "
-        "lightly-mim 0.2.0 (not in LIGHTLY_PLUGINS=x); see `lightly plugins -v`",
+        "  3 plugins are blocked: lightly-mae 0.2.0 (--no-plugin mae), "
+        "lightly-mim 0.2.0 (not in LIGHTLY_PLUGINS=x), lightly-ssl-methods 0.2.0 (--no-plugin "
+        "ssl); see `lightly plugins -v`",
     ]

@@ -9,6 +9,13 @@ from lightly_core.plugins import discovery
 KINDS = ("method", "models", "transform", "logger")
 
 
+HOOK = """
+@hookimpl
+def lightly_register(catalog):
+    pass
+"""
+
+
 def provided(plugins):
     """Everything in the catalog but the built-in loggers."""
     return [
@@ -114,6 +121,19 @@ def test_a_broken_plugin_fails_alone_and_leaves_nothing(sandbox, what):
 def test_what_raised_keeps_its_traceback(sandbox):
     sandbox.add("bad", "def boom(): raise RuntimeError('here')\nboom()")
     assert "in boom" in sandbox.status().traceback
+
+
+def test_what_a_plugin_prints_is_kept_out_of_lists(sandbox, capsys):
+    sandbox.add("chatty", "print('hello')\n" + HOOK)
+    assert sandbox.status().state == "loaded"
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_plugin_that_takes_long_to_import_is_named(sandbox, monkeypatch, caplog):
+    monkeypatch.setattr(discovery, "_SLOW_MS", -1.0)
+    sandbox.add("late", HOOK)
+    sandbox.discover()
+    assert "s to import, for which every command waits; --no-plugin late" in caplog.text
 
 
 def test_ctrl_c_during_an_import_is_not_swallowed(sandbox):

@@ -190,6 +190,18 @@ def test_no_library_at_all(sandbox):
     )
 
 
+def test_a_file_of_weights_is_no_name_of_a_model(zoo, tmp_path):
+    file = tmp_path / "run" / "exported_models" / "exported_last.pt"
+    text = catch_model(zoo, str(file))
+    assert f"got the file '{file}', which does not exist" in text
+    file.parent.mkdir(parents=True)
+    file.touch()
+    text = catch_model(zoo, str(file))
+    assert f"got the file '{file}'\n  give the file as checkpoint=FILE" in text
+    (tmp_path / "run" / "config.json").write_text('{"model": "tup/vit"}')
+    assert catch_model(zoo, str(file)).endswith("says that this is model=tup/vit")
+
+
 # -------------------------------------------------------------------------- wrapping
 
 

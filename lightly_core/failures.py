@@ -1,0 +1,266 @@
+"""Errors of the operating system, torch, Lightning and loader workers, in the words of the user.
+
+`explain` knows what goes wrong around a program: a full disk, a killed worker, too little memory.
+`blame` says of any other error whose code raised it. Neither imports torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from lightly_core.errors import LightlyError, RunError
+
+_OTHER_PLACE = "free some space there, or write to another disk"
+
+#: What to say of an error number: what happened, what to do.
+_BY_NUMBER = {
+    errno.ENOSPC: ("the disk is full", _OTHER_PLACE),
+    errno.EDQUOT: ("the disk quota is used up", _OTHER_PLACE),
+    errno.EFBIG: ("the file is larger than is allowed here", "raise the limit (`ulimit -f`)"),
+    errno.EROFS: ("the file system is read-only", "choose another place"),
+    errno.EACCES: ("permission denied", "change the permissions, or choose another place"),
+    errno.EPERM: ("the operation is not permitted", "choose another place"),
+    errno.ENAMETOOLONG: ("the name is too long for the file system", "choose a shorter one"),
+    errno.ENOENT: (
+        "it does not exist, or not any more",
+        "check the path",
+    ),
+    errno.ENOTDIR: ("a part of the path is a file and no folder", "choose another place"),
+    errno.EIO: ("the disk or network share failed", "look at the system's log (`dmesg`)"),
+    errno.ESTALE: ("the network share has been mounted anew", "mount it again and go on"),
+    errno.EMFILE: (
+        "too many open files",
+        "raise the limit (`ulimit -n 4096`), or lower num_workers",
+    ),
+    errno.ENFILE: ("the system has too many open files", "close other programs"),
+    errno.ENOMEM: ("out of memory", "lower batch_size or num_workers, or close other programs"),
+}
+#: How libraries that are not written in Python word the same.
+_BY_WORDS = (
+    (r"no space left on device|os error 28\b", errno.ENOSPC),
+    (r"disk quota exceeded|os error 122\b", errno.EDQUOT),
+    (r"file too large|os error 27\b", errno.EFBIG),
+    (r"read-only file system|os error 30\b", errno.EROFS),
+    (r"too many open files|os error 24\b|received 0 items of ancdata", errno.EMFILE),
+    (r"cannot allocate memory|can't allocate memory|not enough memory", errno.ENOMEM),
+)
+_NO_SHARED_MEMORY = (
+    "there is too little shared memory to hand batches from the loader's workers to the main "
+    "process; raise it (in Docker `--shm-size=8g` or `--ipc=host`), lower num_workers or "
+    "loader_args.prefetch_factor, or set num_workers=0"
+)
+
+
+def explain(error: BaseException, folder: Path | None = None) -> str | None:
+    """Return what happened and what to do about it.
+
+    Args:
+        error: Any exception; those that it was raised from are looked at too.
+        folder: Where files are written, for errors that name none.
+
+    Returns:
+        One line; None where the error is none of those known here.
+    """
+    for link in reversed(list(_chain(error))):
+        # The worker's own error comes as text in one of the same kind.
+        text = str(link)
+        known = (
+            _worker(text) or _system(link, text, folder) or _device(link, text) or _processes(text)
+        )
+        if known is not None:
+            return known
+    return None
+
+
+@contextmanager
+def explained(folder: Path | None = None, kept: Path | None = None) -> Iterator[None]:
+    """Raise `RunError` in place of an error that `explain` knows.
+
+    Args:
+        folder: Where files are written.
+        kept: A checkpoint that is named in the message if it exists.
+    """
+    try:
+        yield
+    except LightlyError:
+        raise
+    except Exception as error:
+        known = explain(error, folder)
+        if known is None:
+            raise
+        if kept is not None and kept.is_file():
+            known += f"\n  '{kept}' is kept: resume_interrupted=true goes on from it"
+        raise RunError(known) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _worker(text: str) -> str | None:
+    """Know what torch says of a loader's worker that is gone or stuck."""
+    if "Bus error" in text or re.search(r"shared memory|</torch_|/dev/shm", text):
+        return _NO_SHARED_MEMORY
+    if killed := re.search(r"\(pid (\d+)\) is killed by signal: ([^.]+)", text):
+        pid, signal_name = killed.groups()
+        if signal_name.startswith("Killed"):
+            return _killed(pid)
+        return (
+            f"a loader's worker (process {pid}) crashed with '{signal_name.strip()}', which is a "
+            "fault of a library that reads images; num_workers=0 shows at which image"
+        )
+    if gone := re.search(r"worker \(pid\(s\) ([\d, ]+)\) exited unexpectedly", text):
+        return (
+            f"a loader's worker (process {gone.group(1)}) has ended: killed, most often for want "
+            "of memory, or by a crash; lower num_workers, or look at the system's log (`dmesg`)"
+        )
+    if late := re.search(r"timed out after (\S+) seconds", text):
+        return (
+            f"no batch came from the loader's workers within loader_args.timeout={late.group(1)} "
+            "seconds; raise it, set more num_workers, or look whether the disk answers"
+        )
+    return None
+
+
+def _killed(pids: str) -> str:
+    return (
+        f"the system killed a loader's worker (process {pids}), most often for want of memory; "
+        "lower num_workers or loader_args.prefetch_factor, or look at the system's log (`dmesg`)"
+    )
+
+
+def _system(error: BaseException, text: str, folder: Path | None) -> str | None:
+    """Know errors of the operating system, also where a library has made text of them."""
+    if isinstance(error, MemoryError):
+        return _sentence(errno.ENOMEM, None)
+    if isinstance(error, OSError) and error.errno in _BY_NUMBER:
+        name = error.filename2 or error.filename
+        return _sentence(error.errno, folder if name is None else name)
+    if re.search("inline_container|PytorchStreamWriter|iostream error", text):
+        return (
+            f"{_subject(folder)}a file cannot be written, most often because the disk is full or "
+            f"a quota is used up; {_OTHER_PLACE}"
+        )
+    for words, number in _BY_WORDS:
+        if re.search(words, text, re.IGNORECASE):
+            return _sentence(number, folder)
+    return None
+
+
+def _sentence(number: int, name: object) -> str:
+    happened, remedy = _BY_NUMBER[number]
+    place = None if number in (errno.ENOMEM, errno.EMFILE, errno.ENFILE) else name
+    return f"{_subject(place)}{happened}; {remedy}"
+
+
+def _subject(name: object) -> str:
+    return "" if name is None else f"'{name}': "
+
+
+def _device(error: BaseException, text: str) -> str | None:
+    """Know what devices say."""
+    if type(error).__name__ == "OutOfMemoryError" or "out of memory" in text:
+        return (
+            f"out of device memory: {text.splitlines()[0] if text else ''} Try a smaller "
+            "batch_size with more gradient_accumulation_steps, precision=bf16-mixed, or smaller "
+            "views (transform_args.image_size)"
+        )
+    if "device-side assert" in text or re.search(r"CUDA error: (an illegal|unspecified)", text):
+        return (
+            f"the device failed: {text.splitlines()[0]}; CUDA_LAUNCH_BLOCKING=1 and --traceback "
+            "show in which operation. The process cannot go on using the device"
+        )
+    return None
+
+
+def _processes(text: str) -> str | None:
+    """Know what the other processes of a run leave behind when they end."""
+    if re.search(r"Connection (closed|reset) by peer|Broken pipe|Socket Timeout", text) and (
+        re.search(r"gloo|nccl|TCPStore|ProcessGroup", text, re.IGNORECASE)
+    ):
+        return (
+            "another process of this run has ended or cannot be reached; the reason stands in "
+            "what that process printed"
+        )
+    return None
+
+
+# --------------------------------------------------------------------- errors that nobody expects
+
+
+class Place(NamedTuple):
+    """A line that an error came through.
+
+    Attributes:
+        owner: ``core``, ``plugin``, ``user`` or ``library``.
+        package: Top-level package.
+        where: File and line.
+    """
+
+    owner: str
+    package: str
+    where: str
+
+
+def blame(error: BaseException, plugins: frozenset[str] = frozenset()) -> str:
+    """Return one clause on whose code raised an error that `explain` does not know.
+
+    Args:
+        error: An exception that was caught.
+        plugins: Top-level packages of plugins.
+    """
+    places = [_place(frame, line, plugins) for frame, line in _frames(error)]
+    library = ""
+    if places and places[-1].owner == "library":
+        library = f"the package {places[-1].package}, called by "
+    caller = next((place for place in reversed(places) if place.owner != "library"), None)
+    if caller is not None and caller.owner == "user":
+        return f"raised in {library}{caller.where}, which is not part of lightly-core"
+    if caller is not None and caller.owner == "plugin":
+        return f"raised in {library}the plugin package {caller.package} ({caller.where})"
+    if library:
+        return f"raised in {library}lightly-core"
+    return "this is not your mistake but one in lightly-core: please report it"
+
+
+def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def _place(frame: FrameType, line: int, plugins: frozenset[str]) -> Place:
+    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    file = frame.f_code.co_filename
+    if package == "lightly_core":
+        owner = "core"
+    elif package in plugins:
+        owner = "plugin"
+    elif package in sys.stdlib_module_names or file.startswith(("<", *_LIBRARIES)):
+        owner = "library"
+    else:
+        owner = "user"
+    return Place(owner, package, f"{file}, line {line}")
+
+
+def _library_folders() -> tuple[str, ...]:
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders += site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    return tuple({str(Path(folder)) for folder in folders if folder})
+
+
+_LIBRARIES = _library_folders()

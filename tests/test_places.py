@@ -1,0 +1,47 @@
+import os
+import stat
+
+import pytest
+
+from lightly_core.places import place_problem
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "nothing").symlink_to(tmp_path / "gone")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["new", "new/and/deeper", "file", "ü" * 127])
+def test_nothing_speaks_against_a_place_that_can_be_written(place, name):
+    assert place_problem(place / name) is None
+    assert sorted(os.listdir(place)) == ["file", "nothing"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("file/out", "file' is a file"),
+        ("file/a/b", "file' is a file"),
+        ("/dev/null/x", "/dev/null' is a file"),
+        ("nothing/out", "nothing' is a link to nothing"),
+        ("a\0b", "NUL character"),
+        ("n" * 300, "has a name of 300 bytes, and the file system takes 255"),
+        ("a/" + "ü" * 200 + "/b", "has a name of 400 bytes"),
+    ],
+)
+def test_a_place_that_cannot_be_made_is_told_with_the_reason(place, name, expected):
+    assert expected in place_problem(place / name)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_folder_without_permission_is_named(place, monkeypatch, read_only):
+    # Not by chmod: the tests may run as root, who may write everywhere.
+    folder = place / "there"
+    folder.mkdir(mode=stat.S_IRUSR)
+    monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != os.fspath(folder))
+    monkeypatch.setattr("lightly_core.places._is_read_only", lambda path: read_only)
+    problem = place_problem(folder / "a" / "b")
+    assert ("read-only" if read_only else "permission denied") in problem
+    assert problem.endswith(f"in '{folder}'")

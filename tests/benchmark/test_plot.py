@@ -1,6 +1,7 @@
 import itertools
 import random
 
+import numpy as np
 import pytest
 
 from lightly_core.benchmarking import plot
@@ -52,6 +53,26 @@ def test_the_axes_are_named_and_the_untrained_network_is_marked():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Epoch", "kNN top-1 (%)")
     assert "untrained" in [text.get_text() for text in axes.texts]
     assert "row1  51.0" in [text.get_text() for text in axes.texts]
+
+
+def test_lines_are_drawn_in_percent_and_untrained_networks_at_their_mean():
+    rows = [
+        Line("a", "timm/net", ((0, 0.2), (2, 0.5))),
+        Line("b", "timm/net", ((0, 0.4), (4, 0.6))),
+        Line("c", "timm/other", ((0, 0.1), (4, 0.3))),
+    ]
+    axes = draw(rows, "suite").axes[0]
+    drawn = [line.get_xydata().tolist() for line in axes.lines]
+    for expected in ([[0, 20], [2, 50]], [[0, 40], [4, 60]], [[0, 10], [4, 30]]):
+        assert any(np.allclose(points, expected) for points in drawn if len(points) == 2)
+    levels = [text.xy for text in axes.texts if text.get_text().startswith("untrained")]
+    assert np.allclose(levels, [(4, 30), (4, 10)])
+    assert {"untrained timm/net", "untrained timm/other"} <= {t.get_text() for t in axes.texts}
+    dotted = [line for line in axes.lines if line.get_color() == plot._GREY]
+    assert np.allclose([line.get_ydata()[0] for line in dotted], [30, 10])
+    low, high = axes.get_ylim()
+    # 6 % of what is between the smallest and the largest value on each side.
+    assert (low, high) == pytest.approx((10 - 3, 60 + 3))
 
 
 def test_the_same_numbers_make_the_same_files(tmp_path):

@@ -14,11 +14,11 @@ from lightly_core.errors import ConfigError, RunError, RunInterrupted
 def run(load, workers):
     """Run the small suite; gives results, and what was said and written."""
 
-    def call(*pairs, text=""):
+    def call(*pairs, text="", **options):
         suite = workers.suite = load(*pairs, text=text)
         said, written = [], []
         call.said, call.written = said, written
-        return run_suite(suite, write=written.append, say=said.append)
+        return run_suite(suite, write=written.append, say=said.append, **options)
 
     return call
 
@@ -42,6 +42,38 @@ def test_finished_rows_are_kept(run, workers):
     assert run.said[0] == "[1/2] simclr-b64: finished earlier"
     # Before the first row and after the second: nothing is new after one that is kept.
     assert len(run.written) == 2
+
+
+def test_what_a_row_begins_and_ends_with_is_said(run, workers, evaluation, made):
+    def finish(worker):
+        finetuned = {**evaluation()[1], "protocol": "finetune", "top1": 0.8}
+        made(workers.suite, "simclr-b64", evaluation=[*evaluation(), finetuned])
+
+    workers.acts["simclr-b64"] = finish
+    run("only=simclr-b64")
+    folder = state.RowFolder(workers.suite.folder / "simclr-b64")
+    start = f"7 steps of 64 images on cpu, log in {folder.log}"
+    scores = "kNN 50.0 %, untrained 30.0 %, linear 70.0 %, fine-tuned 80.0 %, 1.5 min"
+    assert run.said == [f"[1/1] simclr-b64: starting, {start}", f"[1/1] simclr-b64: {scores}"]
+
+    folder.result.unlink()  # as if its evaluation had not ended
+    workers.acts["simclr-b64"] = lambda worker: state.write(folder.failure, {"error": "no!\nhelp"})
+    run("only=simclr-b64")
+    assert run.said == [
+        f"[1/1] simclr-b64: evaluating what is trained, {start}",
+        f"[1/1] simclr-b64: FAILED: no!\n  see {folder.log}",
+    ]
+
+    folder.trained.unlink()
+    (folder.run / "checkpoints").mkdir(parents=True)
+    (folder.run / "checkpoints/last.ckpt").touch()
+    run("only=simclr-b64")
+    assert run.said[0] == f"[1/1] simclr-b64: going on, {start}"
+
+
+def test_plugins_that_are_left_out_are_named_in_the_job(run, workers):
+    run("only=simclr-b64", blocked_plugins=("acme",))
+    assert workers.jobs[0]["blocked_plugins"] == ["acme"]
 
 
 def test_rows_that_were_never_wanted_are_not_in_the_results(run):

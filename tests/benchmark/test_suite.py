@@ -55,6 +55,20 @@ def test_the_knn_while_training_compares_as_the_one_afterwards(load):
     assert load("run.callbacks.knn=none").rows[0].settings.callbacks.knn is None
 
 
+def test_an_evaluation_uses_the_device_and_workers_of_its_training(load):
+    settings = ("run.accelerator=cpu", "run.num_workers=3")
+    found = load(*settings, "evaluate.seed=5").rows[0].evaluate
+    assert found == {"seed": 5, "accelerator": "cpu", "num_workers": 3}
+    assert load(*settings, "evaluate.num_workers=1").rows[0].evaluate["num_workers"] == 1
+
+
+def test_a_row_or_a_suite_may_do_without_an_evaluation(load):
+    rows = load(text='[[rows]]\nmethod = "simclr"\nevaluate = false\n').rows
+    assert [row.evaluate is None for row in rows] == [False, False, True]
+    assert [row.knn_k is None for row in rows] == [False, False, True]
+    assert all(row.evaluate is None for row in load("evaluate=false").rows)
+
+
 def test_all_methods_get_a_row_without_aliases_and_without_those_left_out(load, catalog):
     text = 'methods = "all"\nskip = { distillationv1 = "needs a teacher" }\n'
     suite = load(whole=text.replace("{", "{{").replace("}", "}}") + NO_ROWS)

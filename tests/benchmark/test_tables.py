@@ -63,6 +63,29 @@ def test_csv_has_all_columns_with_bare_numbers(finished, tmp_path):
     assert second["State"] == "waiting"
 
 
+FINETUNED = {"protocol": "finetune", "settings": {}, "top1": 0.81, "top5": 0.97, "device": "cpu"}
+PUBLISHED = {
+    "knn_top1": ("kNN Top 1", 0.11),
+    "linear_top1": ("Linear Top1", 0.12),
+    "linear_top5": ("Linear Top5", 0.13),
+    "finetune_top1": ("Finetune Top1", 0.14),
+    "finetune_top5": ("Finetune Top5", 0.15),
+}
+
+
+def test_each_accuracy_stands_in_its_own_column(load, made, evaluation, tmp_path):
+    reference = ", ".join(f"{name} = {value}" for name, (_, value) in PUBLISHED.items())
+    suite = load(text=f"[[rows]]\nmethod = 'simclr'\nname = 'a'\nreference = {{ {reference} }}\n")
+    made(suite, "a", evaluation=[*evaluation(), FINETUNED])
+    write_csv(row_results(suite), tmp_path / "results.csv")
+    with (tmp_path / "results.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    titles = [title for title, _ in PUBLISHED.values()]
+    assert [row[title] for title in titles] == ["50.00", "70.00", "95.00", "81.00", "97.00"]
+    published = [row[f"Published {title}"] for title in titles]
+    assert published == ["11.00", "12.00", "13.00", "14.00", "15.00"]
+
+
 def test_a_failure_is_a_note_and_its_training_is_still_shown(load, made):
     suite = load("only=simclr-b64")
     folder = made(suite, "simclr-b64")

@@ -5,12 +5,14 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 from filelock import FileLock
 
 import lightly_core
 from lightly_core.benchmarking import state, worker
 from lightly_core.engine.result import RunResult
 from lightly_core.errors import RunError, RunInterrupted
+from lightly_core.plugins import discovery
 
 
 @pytest.fixture
@@ -24,12 +26,13 @@ def row(tmp_path, monkeypatch):
             self.calls = []
             self.error = None
             self.evaluate = {"data": "images"}
+            self.blocked = []
             state.write(self.folder.settings, {"name": "row", "settings": {}})
 
         def start(self):
             job = {
                 "folder": str(self.folder.root),
-                "blocked_plugins": [],
+                "blocked_plugins": self.blocked,
                 "run": {"out": str(self.folder.run), "epochs": 2},
                 "evaluate": self.evaluate,
             }
@@ -51,7 +54,7 @@ def row(tmp_path, monkeypatch):
         shared = {"epochs": 2, "accelerator": "cpu", "precision": "32-true"}
         state.write(row.folder.run / "config.json", {**shared, "derived": derived})
         (row.folder.run / "metrics.jsonl").write_text('{"step": 20, "knn/top1": 0.5}\n')
-        return RunResult(folder=row.folder.run, collapse="it collapsed")
+        return RunResult(folder=row.folder.run, collapse="it collapsed", num_skipped=3)
 
     def evaluate(**settings):
         row.calls.append(("evaluate", settings))
@@ -83,6 +86,9 @@ def test_it_trains_evaluates_what_was_exported_and_notes_what_it_took(row):
     result = state.read(row.folder.result)
     assert result["evaluation"][0]["top1"] == 0.5
     trained = result["trained"]
+    shown = ("epochs", "batch_size", "steps", "world_size", "accelerator", "precision")
+    assert [trained[name] for name in shown] == [2, 8, 20, 1, "cpu", "32-true"]
+    assert trained["num_skipped"] == 3
     assert trained["seconds"] > 0
     assert trained["process_memory"] > 10_000_000
     assert trained["curves"] == {"knn/top1": [[2.0, 0.5]]}
@@ -121,6 +127,35 @@ def test_the_time_of_an_interrupted_session_counts(row):
     trained = state.read(row.folder.trained)
     assert trained["seconds"] == sum(s["seconds"] for s in state.read(row.folder.sessions))
     assert any("2 sessions" in note for note in trained["notes"])
+
+
+def test_a_row_takes_as_much_memory_as_the_largest_of_its_sessions(row, monkeypatch):
+    monkeypatch.setattr(worker, "_device_memory", lambda: 7)
+    earlier = [
+        {"seconds": 100.0, "device_memory": None, "process_memory": 2**50},
+        {"seconds": 200.0, "device_memory": 9, "process_memory": 1},
+    ]
+    state.write(row.folder.sessions, earlier)
+    assert row.start() == 0
+    trained = state.read(row.folder.trained)
+    assert (trained["device_memory"], trained["process_memory"]) == (9, 2**50)
+    assert 300 < trained["seconds"] < 400
+
+
+@pytest.mark.parametrize(("taken", "expected"), [((3, 9, 4), 9), ((0, 0), None), ((), None)])
+def test_the_memory_of_the_device_that_gave_most_is_told(monkeypatch, taken, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: len(taken) > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(taken))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: taken[device])
+    assert worker._device_memory() == expected
+
+
+def test_plugins_that_are_left_out_are_left_out_here_too(row, monkeypatch):
+    seen = []
+    monkeypatch.setattr(discovery, "configure", lambda *, block: seen.append(block))
+    row.blocked = ["acme"]
+    assert row.start() == 0
+    assert seen == [["acme"]]
 
 
 def test_further_processes_train_and_write_nothing(row, monkeypatch):

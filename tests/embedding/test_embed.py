@@ -311,6 +311,16 @@ def test_a_disk_that_takes_no_more_is_told(embed, monkeypatch, tmp_path):
     assert os.listdir(tmp_path / "new") == []
 
 
+def test_a_device_with_too_little_memory_is_told_with_the_batch_size(embed, monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("lightly_core.embedding.run.batch_features", full)
+    with pytest.raises(lightly_core.RunError, match="too little memory for batch_size=5; choose a"):
+        embed(out=tmp_path / "new" / "x.csv")
+    assert os.listdir(tmp_path / "new") == []
+
+
 # ----------------------------------------------------------------------------- what users are told
 
 

@@ -33,6 +33,14 @@ def test_numbers_come_back_exactly_from_several_calls(file_format, read, tmp_pat
     assert os.listdir(tmp_path) == [path.name]
 
 
+def test_names_with_signs_of_a_table_come_back(file_format, read, tmp_path):
+    names = ["a,b", 'a"b', "a\rb", "a\nb", "a;b", " a "]
+    path = tmp_path / f"x.{ENDINGS[file_format]}"
+    with writers.open_writer(file_format, path, (1,)) as writer:
+        writer.add(names, np.ones((len(names), 1), np.float32))
+    assert read(path)[0] == names
+
+
 def test_parquet_writes_row_groups_of_limited_size(tmp_path, monkeypatch):
     from pyarrow import parquet
 

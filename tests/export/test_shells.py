@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 from lightly_core.errors import ConfigError
+from lightly_core.export.shells import Shell, module_tensors
 from lightly_core.export.weights import read_weights
 
 ZOO = ("zoo",)
@@ -61,8 +62,9 @@ def test_the_library_need_not_be_there(zoo, tmp_path, monkeypatch):
     assert_same(read_weights(tmp_path / "model.pt", pickled_modules=ZOO), expected)
 
 
-def test_half_precision_of_modules_comes_as_float32(zoo, tmp_path):
-    model = zoo.Net().half()
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_half_precision_of_modules_comes_as_float32(zoo, tmp_path, precision):
+    model = zoo.Net().to(precision)
     torch.save(model, tmp_path / "model.pt")
     found = read_weights(tmp_path / "model.pt", pickled_modules=ZOO)
     expected = {
@@ -71,6 +73,19 @@ def test_half_precision_of_modules_comes_as_float32(zoo, tmp_path):
     }
     assert_same(found, expected)
     assert found["norm.num_batches_tracked"].dtype == torch.int64
+
+
+def test_attributes_beside_slots_are_read():
+    shell = Shell()
+    # What Python writes for an object of a class with slots.
+    shell.__setstate__(({"_parameters": {"weight": torch.ones(2)}}, {"note": "of the user"}))
+    assert list(module_tensors(shell)) == ["weight"]
+
+
+def test_an_object_without_attributes_is_passed_over(zoo, tmp_path):
+    state = nn.Linear(2, 2).state_dict()
+    torch.save({"ema": zoo.Greedy(), "model": state}, tmp_path / "model.pt")
+    assert_same(read_weights(tmp_path / "model.pt", pickled_modules=ZOO), state)
 
 
 def test_the_average_is_preferred(zoo, tmp_path):

@@ -314,3 +314,13 @@ def test_a_prefix_right_in_front_of_the_names_is_taken_off(toy, tmp_path):
     torch.save({f"module.{key}": value for key, value in tensors.items()}, tmp_path / "w.pt")
     assert load_weights(wrapper, tmp_path / "w.pt", strict=True).complete
     torch.testing.assert_close(dict(wrapper.get_model().state_dict()), tensors)
+
+
+def test_of_two_tensors_of_a_name_the_one_with_the_prefix_is_loaded(toy, tmp_path):
+    wrapper = toy.Wrapper(nn.Linear(2, 3))
+    averaged = {"weight": torch.ones(3, 2), "bias": torch.ones(3)}
+    content = {f"module.{key}": value for key, value in averaged.items()}
+    content["weight"] = torch.zeros(3, 2)  # of another network in the same file
+    torch.save(content, tmp_path / "w.pt")
+    assert load_weights(wrapper, tmp_path / "w.pt").complete
+    torch.testing.assert_close(dict(wrapper.get_model().state_dict()), averaged)

@@ -30,6 +30,24 @@ def test_a_small_set_gets_small_values():
     assert config.freeze_last_layer_steps == 7
 
 
+@pytest.mark.parametrize(
+    ("most", "dim"),
+    [(20_000, 1024), (50_000, 2048), (100_000, 4096), (200_000, 16384), (500_000, 32768)],
+)
+def test_more_images_get_more_prototypes(most, dim):
+    # The steps of LightlyTrain.
+    following = {1024: 2048, 2048: 4096, 4096: 16384, 16384: 32768, 32768: 65536}
+    assert DINOConfig().resolve(facts(most)).output_dim == dim
+    assert DINOConfig().resolve(facts(most + 1)).output_dim == following[dim]
+
+
+def test_values_between_small_and_large_sets_are_in_proportion():
+    config = DINOConfig().resolve(facts(20_000 + 980_000 // 2))
+    assert config.momentum_start == pytest.approx((0.99 + 0.996) / 2)
+    assert config.teacher_temp == pytest.approx((0.02 + 0.07) / 2)
+    assert config.warmup_teacher_temp == pytest.approx((0.02 + 0.04) / 2)
+
+
 def test_the_first_temperature_is_not_above_the_last():
     assert DINOConfig(teacher_temp=0.03).resolve(facts()).warmup_teacher_temp == 0.03
     explicit = DINOConfig(teacher_temp=0.03, warmup_teacher_temp=0.05).resolve(facts())

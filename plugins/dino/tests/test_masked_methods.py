@@ -24,8 +24,18 @@ CLASSES = [
 TEMPERATURES = {"teacher_temp": 0.1, "warmup_teacher_temp": 0.1, "student_temp": 0.2}
 
 
-def plain_patches(method, batch, head, temperature=(0.1, 0.2)):
-    """Cross-entropy of hidden patches, one image and one patch at a time."""
+def cross_entropy(target, guess):
+    """Of logits (1, K), with the temperatures above."""
+    shares = F.softmax(guess / 0.2, dim=1)
+    return -(F.softmax(target / 0.1, dim=1) * shares.log()).sum()
+
+
+def distance(target, guess):
+    return 1 - F.cosine_similarity(target, guess)[0]
+
+
+def plain_patches(method, batch, head, cost=cross_entropy):
+    """What hidden patches cost, one image and one patch at a time."""
     total = 0
     for view in range(2):
         for image in range(len(batch.views[0])):
@@ -35,13 +45,12 @@ def plain_patches(method, batch, head, temperature=(0.1, 0.2)):
             guess = method.model.forward_tokens(
                 pixels, mask=mask[None], mask_token=method.mask_token
             )["patch_tokens"][0]
-            entropies = []
-            for n in mask.nonzero().flatten().tolist():
-                target = F.softmax(method.teacher[head](seen[n][None]) / temperature[0], dim=1)
-                shares = F.softmax(method.heads[head](guess[n][None]) / temperature[1], dim=1)
-                entropies.append(-(target * shares.log()).sum())
-            if entropies:
-                total = total + torch.stack(entropies).mean()
+            costs = [
+                cost(method.teacher[head](seen[n][None]), method.heads[head](guess[n][None]))
+                for n in mask.nonzero().flatten().tolist()
+            ]
+            if costs:
+                total = total + torch.stack(costs).mean()
     return total / (2 * len(batch.views[0]))
 
 
@@ -69,14 +78,70 @@ def test_the_heads_of_views_and_patches_have_their_own_bottlenecks(build):
     assert list(build(DINOv2, DINOv2Config).heads) == ["dino"]
 
 
-def test_dinov2_is_the_weighted_sum_of_its_parts(build, make_batch):
-    method = build(
-        DINOv2, DINOv2Config, dino_loss_weight=0.5, ibot_loss_weight=2.0, koleo_loss_weight=0.3
-    )
+VIEWS_AND_PATCHES = {"dino_loss_weight": 0.5, "ibot_loss_weight": 2.0}
+WEIGHTS = [
+    (IBOT, IBOTConfig, VIEWS_AND_PATCHES, {"dino": 0.5, "ibot": 2.0}),
+    (
+        DINOv2,
+        DINOv2Config,
+        {**VIEWS_AND_PATCHES, "koleo_loss_weight": 0.3},
+        {"dino": 0.5, "ibot": 2.0, "koleo": 0.3},
+    ),
+    (
+        DINOv3,
+        DINOv3Config,
+        {"gram_start_step": 0, "gram_loss_weight": 3.0},
+        {"dino": 1.0, "ibot": 1.0, "koleo": 0.1, "gram": 3.0},
+    ),
+    (
+        SimDINOv2,
+        SimDINOv2Config,
+        {"patch_loss_weight": 0.5, "coding_rate_weight": 2.0},
+        # The paper's (D + N) / (D * N) for width 16 and 4 images.
+        {"distance": 1.0, "patch_distance": 0.5, "coding_rate": -2.0 * (16 + 4) / (16 * 4)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "config", "options", "weights"), WEIGHTS)
+def test_the_loss_is_the_weighted_sum_of_its_parts(
+    build, make_batch, method, config, options, weights
+):
+    method = build(method, config, **options)
     result = method.training_step(make_batch(method), 0)
-    parts = [result.metrics[f"train_loss/{name}"] for name in ("dino", "ibot", "koleo")]
-    expected = 0.5 * parts[0] + 2.0 * parts[1] + 0.3 * parts[2]
+    parts = {name: result.metrics[f"train_loss/{name}"] for name in weights}
+    assert all(part != 0 for part in parts.values())
+    expected = sum(weight * parts[name] for name, weight in weights.items())
     torch.testing.assert_close(result.loss.detach(), expected)
+
+
+def test_simdinov2_takes_the_distance_of_hidden_patches(build, make_batch):
+    method = build(SimDINOv2, SimDINOv2Config)
+    with torch.no_grad():
+        for parameter in method.teacher.parameters():
+            parameter.mul_(1.5).add_(0.1)
+    batch = make_batch(method)
+    found = method.training_step(batch, 0).metrics["train_loss/patch_distance"]
+    expected = plain_patches(method, batch, "head", distance).detach()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "config", "among_all"), [(DINOv2, DINOv2Config, False), (DINOv3, DINOv3Config, True)]
+)
+def test_koleo_looks_for_neighbours_where_the_papers_do(
+    build, make_batch, monkeypatch, method, config, among_all
+):
+    asked = []
+
+    def asking(view, *, all_processes):
+        asked.append(all_processes)
+        return koleo(view)
+
+    monkeypatch.setattr("lightly_dino.dinov2.koleo", asking)
+    method = build(method, config)
+    method.training_step(make_batch(method), 0)
+    assert asked == [among_all] * 2
 
 
 def test_koleo_takes_each_global_view_alone_and_without_head(build, make_batch):
@@ -130,6 +195,14 @@ def test_masks_belong_to_the_view_of_their_image(build, make_batch, cls):
     assert seen.mask.nonzero().tolist() == [[1, 3]]
     batch.extras["mask"][1, 1, 2] = True
     assert method.look(batch).mask.nonzero().tolist() == [[1, 3], [5, 2]]
+
+
+def test_all_hidden_patches_are_picked_where_patches_are_more_than_views(build, make_batch):
+    half = MaskArgs(probability=1.0, min_ratio=0.5, max_ratio=0.5)
+    method = build(DINOv2, DINOv2Config, mask=half)
+    seen = method.look(make_batch(method))
+    # Two views of four images, half of 16 patches in each.
+    assert seen.mask.sum() == seen.picked.counted.sum() == 2 * 4 * 8
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -185,6 +185,35 @@ def test_the_first_convolution_is_adapted_as_timm_does_it(name, channels, tmp_pa
     torch.testing.assert_close(wrapper.get_model().state_dict(), own.state_dict())
 
 
+class TwoBranches(nn.Module):
+    """Like CrossViT, with two first convolutions and two classifiers."""
+
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.pretrained_cfg = {"first_conv": ("fine", "coarse"), "classifier": ("first", "second")}
+        self.fine, self.coarse = nn.Conv2d(channels, 4, 2), nn.Conv2d(channels, 4, 3)
+        self.first, self.second = nn.Linear(4, classes), nn.Linear(4, classes)
+
+
+def test_all_first_convolutions_are_adapted_and_all_classifiers_left_out():
+    source = TwoBranches(3, 5)
+    found = timm_weights.translate(source.state_dict(), TwoBranches(1, 7))
+    names = ("fine", "coarse")
+    assert found.keys() == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
+    for name in names:
+        # A grey image gives what it gave in three equal channels.
+        grey = source.get_submodule(name).weight.sum(dim=1, keepdim=True)
+        torch.testing.assert_close(found[f"{name}.weight"], grey)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "backbone.", "_orig_mod."])
+def test_a_usual_prefix_is_taken_off(prefix):
+    model = TwoBranches(3, 5)
+    tensors = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
+    found = timm_weights.translate({**tensors, "epoch": torch.ones(1)}, model)
+    torch.testing.assert_close({**found, "epoch": None}, {**model.state_dict(), "epoch": None})
+
+
 def test_positions_are_resized_as_timm_does_it(tmp_path, create):
     torch.save(trained().state_dict(), tmp_path / "a.pth")
     wrapper = create("test_vit", img_size=64, weights=tmp_path / "a.pth")

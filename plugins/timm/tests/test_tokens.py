@@ -142,11 +142,19 @@ def test_intermediate_tokens_are_timms(model):
             wrapper.forward_intermediates(images, wrong)
 
 
-def test_checkpointing_gives_the_same_gradients(model):
+def test_checkpointing_gives_the_same_gradients(model, monkeypatch):
     images = images_for(model)
     mask = torch.rand(2, 24) < 0.5
-    gradients = []
-    for every in (None, 1, 2):
+    original = timm_tokens.checkpoint
+    gradients, groups = [], []
+
+    def checkpoint(function, tokens, rope, first, last, **options):
+        groups.append((first, last))
+        return original(function, tokens, rope, first, last, **options)
+
+    monkeypatch.setattr("lightly_timm.tokens.checkpoint", checkpoint)
+    for every, blocks in ((None, []), (1, [(0, 1), (1, 2), (2, 3)]), (2, [(0, 2), (2, 3)])):
+        groups.clear()
         twin = copy.deepcopy(model)
         wrapper = timm_tokens.TimmTokenWrapper(twin)
         calls = []
@@ -156,6 +164,7 @@ def test_checkpointing_gives_the_same_gradients(model):
         found = wrapper.forward_tokens(images, mask=mask, mask_token=token)
         found["patch_tokens"].square().sum().backward()
         assert len(calls) == (1 if every is None else 2)
+        assert groups == blocks
         gradients.append([p.grad for p in twin.blocks.parameters()])
     for other in gradients[1:]:
         torch.testing.assert_close(other, gradients[0])

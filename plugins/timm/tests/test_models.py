@@ -1,10 +1,12 @@
 """Features and pooling of models of all kinds, against timm's own forward pass."""
 
 import copy
+import importlib.metadata
 
 import pytest
 import torch
 from lazy_modules import LazyModule
+from packaging.version import Version
 from torch import nn
 
 from lightly_core.abilities import ActivationCheckpointing, TokenModel
@@ -19,6 +21,12 @@ mvitv2 = LazyModule("timm.models.mvitv2")
 SWIN = {"img_size": 64, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
 RELPOS = {"img_size": 64, "embed_dim": 24, "depth": 1, "num_heads": 2}
 HIERA = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 1, 1), "img_size": 64}
+
+
+def since(version):
+    """Leave out what older versions of timm, which are allowed, do not have."""
+    installed = Version(importlib.metadata.version("timm"))
+    return pytest.mark.skipif(installed < Version(version), reason=f"needs timm {version}")
 
 
 def small(name, **arguments):
@@ -49,7 +57,7 @@ def small(name, **arguments):
             "efficientvim_m1",
             {},
             lambda raw: raw[-1].unflatten(2, (1, 1)),
-            marks=pytest.mark.families,
+            marks=[pytest.mark.families, since("1.0.30")],
         ),
         pytest.param(
             "crossvit_tiny_240",
@@ -67,6 +75,38 @@ def test_all_layouts_become_channels_first(name, arguments, as_map):
         expected = as_map(model.forward_features(images))
     assert torch.equal(found, expected)
     assert found.shape[1] == wrapper.feature_dim()
+
+
+class Stem(nn.Module):
+    """A convolution whose map is returned as `form` says."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 6, 8, stride=8)
+        self.form = form
+
+    def forward_features(self, x):
+        return self.form(self.convolution(x))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda found: found.flatten(2),
+        lambda found: found.flatten(2).transpose(1, 2),
+        lambda found: found.permute(0, 2, 3, 1),
+        lambda found: [found[:, :2, ::2, ::2], {"last": found}],
+    ],
+    ids=["NCL", "tokens", "NHWC", "nested"],
+)
+def test_a_map_of_any_layout_is_found(form):
+    module = Stem(form)
+    images = torch.randn(2, 3, 64, 96)
+    wrapper = timm_wrapper.wrap_timm(module)
+    found = wrapper.forward_features(images)
+    assert torch.equal(found["features"], module.convolution(images))
+    pooled = wrapper.forward_pool(found)["pooled_features"]
+    torch.testing.assert_close(pooled, found["features"].mean(dim=(2, 3), keepdim=True))
 
 
 def test_positions_of_tokens_lie_where_they_do_in_the_image(create):
@@ -194,8 +234,17 @@ def test_the_size_that_was_asked_for_is_taken(create):
     # LeViT keeps no image size; its attention biases fit several sizes by chance.
     wrapper = create("levit_128s", img_size=192)
     assert probe(wrapper, 3, 192).feature_size == (3, 3)
-    with pytest.raises(ConfigError, match=r"EfficientFormer fails .* at 64 x 64 (?s:.*)img_size"):
-        create("efficientformer_l1", img_size=64)
+
+
+def test_a_model_that_fails_at_the_size_that_was_asked_for_says_so():
+    class Large(Stem):
+        def forward_features(self, x):
+            assert x.shape[2] > 64, "too small"
+            return self.convolution(x)
+
+    message = r"Large fails on images of 3 channels, at 64 x 64 .*too small\n.*model_args\.img_size"
+    with pytest.raises(ConfigError, match=message):
+        timm_wrapper.wrap_timm(Large(None), image_size=(64, 64))
 
 
 @pytest.mark.families

@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 import torch
+from chosen_checks import run_checks
 from torch import nn
 
 from lightly_core.abilities import (
@@ -27,6 +28,7 @@ from lightly_core.testing import (
 MODELS = {"conv": TinyConv, "tokens": TinyTokens}
 ABILITIES = (TokenModel, MultiScaleFeatures, ActivationCheckpointing, InputNormalization)
 LIBRARY_CODES = ["N1", "N2", "N3", "E1", "E2"]
+EXAMPLE_CODES = [*LIBRARY_CODES[2:], *(f"W{number}" for number in range(1, 14))]
 
 
 class Toys(ModelLibrary):
@@ -80,20 +82,13 @@ def install(monkeypatch):
 
 def run(code, examples=None):
     """Run the checks of one code, for all examples."""
-    checks = model_library_checks("toys", examples=examples)
-    chosen = [check for check in checks if check.code == code]
-    assert chosen
-    for check in chosen:
-        check()
+    run_checks(model_library_checks("toys", examples=examples), code)
 
 
 @pytest.mark.parametrize("code", LIBRARY_CODES)
 def test_a_sound_library_holds_the_contract(install, code):
     install()
     run(code)
-
-
-WRAPPER_CODES = [f"W{number}" for number in range(1, 14)]
 
 
 def codes_by_subject(checks):
@@ -106,11 +101,9 @@ def codes_by_subject(checks):
 def test_the_checks_of_wrappers_and_abilities_are_there_for_each_example(install):
     install()
     checks = model_library_checks("toys")
-    codes = [*LIBRARY_CODES[2:], *WRAPPER_CODES, "A"]
+    codes = [*EXAMPLE_CODES, "A"]
     assert codes_by_subject(checks) == {"": ["N1", "N2"], "conv": codes, "tokens": codes}
-    for check in checks:
-        if check.code in ("W2", "W12", "A"):
-            check()
+    run_checks(checks, "W2", "W12", "A")
 
 
 def test_declared_abilities_are_checked_one_by_one(install):
@@ -120,24 +113,22 @@ def test_declared_abilities_are_checked_one_by_one(install):
         ModelExample("tokens", image_size=32, abilities=ABILITIES),
     ]
     checks = model_library_checks("toys", examples=examples)
-    codes = [*LIBRARY_CODES[2:], *WRAPPER_CODES, "A0"]
+    codes = [*EXAMPLE_CODES, "A0"]
     abilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6", "A8"]
     assert codes_by_subject(checks) == {
         "": ["N1", "N2"],
         "conv": codes,
         "tokens": [*codes, *abilities],
     }
-    for check in checks:
-        if check.code in ("A0", "A3"):
-            check()
+    run_checks(checks, "A0", "A3")
 
 
 class Counts(Toys):
     """Notes what is built."""
 
-    def create(self, name, *, num_input_channels, model_args):
-        self.made.append((name, num_input_channels, dict(model_args)))
-        return super().create(name, num_input_channels=num_input_channels, model_args=model_args)
+    def create(self, name, **arguments):
+        self.made.append((name, arguments["num_input_channels"], dict(arguments["model_args"])))
+        return super().create(name, **arguments)
 
 
 @pytest.fixture
@@ -152,7 +143,7 @@ def test_examples_bring_arguments_and_an_image_size(made):
     example = ModelExample("conv", {"feature_dim": 8}, image_size=16)
     checks = model_library_checks("toys", examples=[example])
     assert str(checks[-1]) == "conv(feature_dim=8):A-abilities_hold"
-    {check.code: check for check in checks}["W12"]()
+    run_checks(checks, "W12")
     assert made == [("conv", 1, {"feature_dim": 8}), ("conv", 4, {"feature_dim": 8})]
 
 
@@ -214,10 +205,10 @@ def test_an_image_size_is_looked_for(install, monkeypatch, model, size):
     install()
     sizes = []
     real = model.forward_features
-    checks = {check.code: check for check in model_library_checks("toys", examples=["conv"])}
-    checks["W3"]()
+    checks = model_library_checks("toys", examples=["conv"])
+    run_checks(checks, "W3")
     monkeypatch.setattr(model, "forward_features", lambda s, x: sizes.append(x.shape) or real(s, x))
-    checks["W1"]()
+    run_checks(checks, "W1")
     assert sizes == [(2, 3, size, size)]
 
 
@@ -237,16 +228,13 @@ def test_an_example_that_cannot_be_built_lets_the_tests_be_collected(install):
     install()
     checks = model_library_checks("toys", examples=["connv"])
     with pytest.raises(UnknownModelError, match="toys has no model 'connv'"):
-        {check.code: check for check in checks}["W1"]()
+        run_checks(checks, "W1")
 
 
 def test_names_that_a_list_need_not_have_may_be_examples(install):
     class Files(Toys):
-        def create(self, name, *, num_input_channels, model_args):
-            name = name.removeprefix("folder/")
-            return super().create(
-                name, num_input_channels=num_input_channels, model_args=model_args
-            )
+        def create(self, name, **arguments):
+            return super().create(name.removeprefix("folder/"), **arguments)
 
     install(Files, complete=False)
     run("N1", ["folder/conv"])
@@ -273,8 +261,8 @@ class KeyErrorForUnknown(Toys):
 
 
 class TakesTheNearest(Toys):
-    def create(self, name, *, num_input_channels, model_args):
-        return MODELS[name.partition("-")[0]](num_input_channels, **model_args)
+    def create(self, name, **arguments):
+        return super().create(name.partition("-")[0], **arguments)
 
 
 class DoesNotSayWhich(Toys):
@@ -287,8 +275,8 @@ class DoesNotSayWhich(Toys):
 
 
 class PassesOverArguments(Toys):
-    def create(self, name, *, num_input_channels, model_args):
-        return super().create(name, num_input_channels=num_input_channels, model_args={})
+    def create(self, name, **arguments):
+        return super().create(name, **{**arguments, "model_args": {}})
 
 
 class SnippetWithoutModel(Toys):
@@ -302,8 +290,8 @@ class SnippetLoadsNothing(Toys):
 
 
 class SnippetForgetsChannels(Toys):
-    def snippet(self, name, *, num_input_channels, model_args, file):
-        return super().snippet(name, num_input_channels=3, model_args=model_args, file=file)
+    def snippet(self, name, **arguments):
+        return super().snippet(name, **{**arguments, "num_input_channels": 3})
 
 
 class SnippetOfAnotherModel(Toys):

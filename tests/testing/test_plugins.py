@@ -3,6 +3,7 @@ import sys
 import textwrap
 
 import pytest
+from chosen_checks import run_checks
 
 from lightly_core.testing import plugin_checks
 
@@ -72,25 +73,32 @@ def make_plugin(tmp_path, monkeypatch):
 CODES = ["P1", "P2", "P3", "P4", "P5", "P6"]
 
 
-def check_of(plugin, code):
-    return {check.code: check for check in plugin_checks(plugin)}[code]
-
-
 @pytest.mark.parametrize("code", CODES)
 def test_a_sound_plugin_holds_the_contract(make_plugin, code):
-    check_of(make_plugin(), code)()
+    run_checks(plugin_checks(make_plugin()), code)
 
 
 COUNTING = "from itertools import count\nNUMBERS = count()\n" + PLUGIN.replace(
     '"toy"', 'f"toy{next(NUMBERS)}"'
 )
 LOGGER = PLUGIN.replace("catalog.method", "catalog.logger")
+SILENT = PLUGIN.partition("    catalog.method")[0] + "    pass\n"
+
+
+def library(names):
+    """A plugin that lists these models."""
+    return PLUGIN.replace("catalog.method", "catalog.models").replace(
+        'config="PACKAGE.config:Config"', f"names={names}"
+    )
+
+
 # A subclass of a frozen class is frozen, so this is not a MethodConfig.
 THAWED = CONFIG.replace("frozen=True, ", "").replace("(MethodConfig)", "")
 
 FAULTS = [
     ("P1", {"plugin": "import no_such_module"}, "is failed: .*no_such_module"),
     ("P1", {"plugin": PLUGIN.replace("LIGHTLY_API = 1", "LIGHTLY_API = 99")}, "incompatible"),
+    ("P1", {"plugin": SILENT}, "registers nothing"),
     ("P2", {"plugin": "import numpy\n" + PLUGIN}, r"imports \['numpy'\]"),
     ("P2", {"config": "import torch\n" + CONFIG}, r"imports \['torch"),
     ("P3", {"plugin": COUNTING}, "registering again changed"),
@@ -102,6 +110,8 @@ FAULTS = [
     ),
     ("P4", {"plugin": PLUGIN.replace("PACKAGE.method:Toy", "PACKAGE.method:Gone")}, "no 'Gone'"),
     ("P5", {"plugin": PLUGIN.replace("nothing.", "nothing.\\nTruly.")}, "expected one line"),
+    ("P5", {"plugin": library(())}, "lists no model"),
+    ("P5", {"plugin": library(("a", "b", "a"))}, "lists a model twice"),
     ("P6", {"config": CONFIG.replace('metadata={"help": "width"}', "")}, r"Config\.width"),
     ("P6", {"plugin": LOGGER, "config": THAWED}, "is not frozen"),
     ("P6", {"config": "class Config: pass"}, "not an attrs class"),
@@ -111,9 +121,9 @@ FAULTS = [
 
 @pytest.mark.parametrize(("code", "files", "message"), FAULTS)
 def test_check_finds_the_fault(make_plugin, code, files, message):
-    check = check_of(make_plugin(**files), code)
+    plugin = make_plugin(**files)
     with pytest.raises(Exception, match=message):
-        check()
+        run_checks(plugin_checks(plugin), code)
 
 
 def test_every_check_is_shown_to_find_a_fault():
@@ -123,7 +133,7 @@ def test_every_check_is_shown_to_find_a_fault():
 
 def test_a_plugin_that_is_not_installed_is_named():
     with pytest.raises(AssertionError, match="no plugin 'absent' is installed"):
-        check_of("absent", "P1")()
+        run_checks(plugin_checks("absent"), "P1")
 
 
 def test_two_plugins_of_one_name_are_an_error(make_plugin, tmp_path):
@@ -135,4 +145,4 @@ def test_two_plugins_of_one_name_are_an_error(make_plugin, tmp_path):
     entry = (tmp_path / f"{name}-1.0.dist-info/entry_points.txt").read_text()
     (tmp_path / "other-1.0.dist-info/entry_points.txt").write_text(entry)
     with pytest.raises(AssertionError, match=f"2 plugins are called '{name}'"):
-        check_of(name, "P1")()
+        run_checks(plugin_checks(name), "P1")

@@ -14,13 +14,13 @@ import torch
 HERE = Path(__file__).parent
 
 
-def start(arguments, **options):
+def start(arguments):
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **options,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
 
 

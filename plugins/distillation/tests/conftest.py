@@ -1,8 +1,7 @@
 import attrs
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from short_run import write_images
 from torch import nn
 
 from lightly_core.config.settings import PythonObject
@@ -63,19 +62,8 @@ def batch():
 
 
 @pytest.fixture
-def make_image_folder():
-    """Write 24 small pictures."""
-
-    def make(folder, seed=0):
-        folder.mkdir()
-        rng = np.random.default_rng(seed)
-        for index in range(24):
-            colour = rng.integers(0, 255, 3)
-            pixels = np.clip(colour + rng.integers(-40, 40, (20, 24, 3)), 0, 255)
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02}.png")
-        return folder
-
-    return make
+def image_folder(tmp_path):
+    return write_images(tmp_path / "images")
 
 
 @pytest.fixture

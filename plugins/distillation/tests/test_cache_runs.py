@@ -9,6 +9,7 @@ import attrs
 import lightning.pytorch as lightning
 import pytest
 import torch
+from short_run import logged, run_settings, write_images
 
 import lightly_core
 from lightly_core.config.settings import PythonObject
@@ -61,10 +62,9 @@ def test_kept_features_are_those_of_the_teacher(version, token_teacher, make_con
 
 
 @pytest.fixture
-def run(tmp_path, make_image_folder, monkeypatch):
+def run(tmp_path, image_folder, monkeypatch):
     """Do a run of three steps an epoch; returns the loss of each, and how many images a teacher
     with these weights was shown."""
-    data = make_image_folder(tmp_path / "images")
     monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "default"))
 
     def do(out, teacher, epochs=4, method="distillationv2", cache=2, **changes):
@@ -75,34 +75,27 @@ def run(tmp_path, make_image_folder, monkeypatch):
         )
         torch.manual_seed(0)
         options = {} if method == "distillationv2" else {"queue_size": 20}
-        lightly_core.pretrain(
-            out=tmp_path / out,
-            model=TinyConv(),
-            method=method,
-            method_args={
-                "teacher": teacher,
-                "teacher_precision": "fp32",
-                "cache": cache,
-                "cache_dir": str(tmp_path / "c"),
-                **options,
-                **changes.pop("method_args", {}),
-            },
-            **{
-                "data": data,
-                "transform_args": {"image_size": 32},
-                "epochs": epochs,
-                "batch_size": 8,
-                "num_workers": 0,
-                "precision": "32-true",
-                "accelerator": "cpu",
-                "loggers": {"tensorboard": None},
-                "trainer_args": {"log_every_n_steps": 1},
-                **changes,
-            },
-        )
+        options = {
+            "teacher": teacher,
+            "teacher_precision": "fp32",
+            "cache": cache,
+            "cache_dir": str(tmp_path / "c"),
+            **options,
+            **changes.pop("method_args", {}),
+        }
+        settings = {
+            "out": tmp_path / out,
+            "data": image_folder,
+            "model": TinyConv(),
+            "method": method,
+            "method_args": options,
+            "transform_args": {"image_size": 32},
+            "epochs": epochs,
+            **changes,
+        }
+        lightly_core.pretrain(**run_settings(**settings))
         monkeypatch.setattr(Teacher, "_prepared", forward)
-        lines = (tmp_path / out / "metrics.jsonl").read_text().splitlines()
-        rows = {row["step"]: row for row in map(json.loads, lines) if "train_loss" in row}
+        rows = {row["step"]: row for row in logged(tmp_path / out) if "train_loss" in row}
         return [rows[step]["train_loss"] for step in sorted(rows)], sum(shown)
 
     return do
@@ -122,12 +115,10 @@ def test_the_teacher_works_in_the_first_epochs_only(run, tmp_path, conv_teacher,
     assert config["method_args"]["mixup"] is False
 
 
-def test_other_data_seeds_and_transforms_do_not_meet(
-    run, tmp_path, conv_teacher, make_image_folder
-):
+def test_other_data_seeds_and_transforms_do_not_meet(run, tmp_path, conv_teacher):
     run("first", conv_teacher, epochs=1, cache=1)
     changes = [
-        {"data": make_image_folder(tmp_path / "others", seed=1)},
+        {"data": write_images(tmp_path / "others", seed=1)},
         {"seed": 1},
         {"transform_args": {"image_size": 32, "random_gray_scale": 0.0}},
         {"precision": "64-true"},

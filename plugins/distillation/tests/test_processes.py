@@ -1,12 +1,11 @@
 """Whole runs in two processes give what one gives."""
 
-import json
 import os
 from unittest import mock
 
 import pytest
 import torch
-from torch import nn
+from short_run import TinyWrapper, logged, run_settings
 
 import lightly_core
 from lightly_core.testing import shared_pair
@@ -14,54 +13,23 @@ from lightly_core.testing import shared_pair
 pytestmark = pytest.mark.processes
 
 
-class Net(nn.Module):
-    """No batch statistics: those are taken per process on a CPU."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.width = width
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 2, 1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, width, 3, 2, 1)
-        )
-
-    def forward_features(self, x):
-        return {"features": self.body(x)}
-
-    def forward_pool(self, x):
-        return {"pooled_features": x["features"].mean((2, 3), keepdim=True)}
-
-    def feature_dim(self):
-        return self.width
-
-    def get_model(self):
-        return self.body
-
-
 def train(out, data, method, devices=1, **options):
     """Do a run of six steps in this process, alone or as one of `devices`."""
     torch.manual_seed(0)
     if method != "distillationv2":
         options["queue_size"] = 20
-    lightly_core.pretrain(
-        out=out,
-        data=data,
-        model=Net(8),
-        method=method,
+    model, teacher = (TinyWrapper(width=width, dropout=0.0) for width in (8, 6))
+    settings = {
+        "model": model,
+        "method": method,
         # Each process blends the images that it has.
-        method_args={"teacher": Net(6), "mixup": False, "teacher_precision": "fp32", **options},
-        optim="sgd",
-        optim_args={"lr": 0.5},
-        transform_args={"image_size": 16},
-        epochs=2,
-        batch_size=8,
-        num_workers=0,
-        accelerator="cpu",
-        devices=devices,
-        strategy="auto" if devices == 1 else "ddp",
-        precision="32-true",
-        loggers={"tensorboard": None},
-        trainer_args={"log_every_n_steps": 1},
-    )
+        "method_args": {"teacher": teacher, "mixup": False, "teacher_precision": "fp32", **options},
+        "optim": "sgd",
+        "optim_args": {"lr": 0.5},
+        "devices": devices,
+        "strategy": "auto" if devices == 1 else "ddp",
+    }
+    lightly_core.pretrain(**run_settings(out=out, data=data, **settings))
 
 
 def train_together(rank, out, data, method, options):
@@ -70,14 +38,8 @@ def train_together(rank, out, data, method, options):
         train(out, data, method, devices=2, **options)
 
 
-@pytest.fixture
-def image_folder(tmp_path, make_image_folder):
-    return make_image_folder(tmp_path / "images")
-
-
 def metrics_of(folder, name):
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [line[name] for line in lines if name in line]
+    return [line[name] for line in logged(folder) if name in line]
 
 
 @pytest.mark.parametrize("method", ["distillationv1", "distillationv2", "distillationv3"])

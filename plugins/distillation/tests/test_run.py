@@ -6,22 +6,17 @@ import json
 import os
 import signal
 import threading
-from pathlib import Path
 
 import lightning.pytorch as lightning
 import pytest
 import torch
+from short_run import logged, run_settings
 
 import lightly_core
 from lightly_core.engine.machine import inspect_machine
 from lightly_core.errors import ConfigError, RunInterrupted, UnknownModelError
 from lightly_core.models.wrapping import get_wrapped_model
 from lightly_core.testing.models import TinyConv
-
-
-@pytest.fixture
-def image_folder(tmp_path, make_image_folder):
-    return make_image_folder(tmp_path / "images")
 
 
 @pytest.fixture
@@ -37,22 +32,10 @@ def run(tmp_path, image_folder, conv_teacher):
             "method": "distillation",
             "method_args": {"teacher": conv_teacher},
             "transform_args": {"image_size": 32},
-            "epochs": 2,
-            "batch_size": 8,
-            "num_workers": 0,
-            "precision": "32-true",
-            "accelerator": "cpu",
-            "loggers": {"tensorboard": None},
-            "trainer_args": {"log_every_n_steps": 1},
         }
-        return lightly_core.pretrain(**{**values, **changes})
+        return lightly_core.pretrain(**run_settings(**{**values, **changes}))
 
     return do
-
-
-def metrics_of(folder):
-    lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def test_distillation_is_the_second_version_and_says_so(run, tmp_path):
@@ -107,7 +90,7 @@ def test_an_interrupted_run_goes_on_with_its_queue(run, tmp_path, conv_teacher, 
     with pytest.raises(RunInterrupted):
         run(trainer_args=stopping, **settings)
     run(resume_interrupted=True, **settings)
-    whole, resumed = (metrics_of(tmp_path / name) for name in ("whole", "out"))
+    whole, resumed = (logged(tmp_path / name) for name in ("whole", "out"))
     losses = [
         {line["step"]: line["train_loss"] for line in lines if "train_loss" in line}
         for lines in (whole, resumed)

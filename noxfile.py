@@ -10,7 +10,10 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-CODE = ("lightly_core", "plugins", "tests", "examples", "tools", "parity", "noxfile.py")
+CODE = (
+    *("lightly_core", "plugins", "tests", "examples", "tools", "parity"),
+    *("conftest.py", "noxfile.py"),
+)
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
 TEST_TOOLS = (
     # Lower bounds that allow those of our packages, for the session `minimal`.
@@ -161,7 +164,8 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(folder)  # nox keeps what an earlier session left
     folder.mkdir()
     session.cd(folder)
-    environment = {**ENVIRONMENT, "PYTHONPATH": ""}
+    # Ultralytics writes its settings where it is imported, and not into the user's folder here.
+    environment = {**ENVIRONMENT, "PYTHONPATH": "", "YOLO_CONFIG_DIR": str(Path.cwd())}
     session.run("python", str(tools / "versions.py"), env=environment)
     session.run("python", str(tools / "try_wheels.py"), env=environment)
 

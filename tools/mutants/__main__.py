@@ -62,7 +62,7 @@ def try_all(tree: Path, folder: Path, places: list[Place], *, again: bool) -> No
         known = [found for found in known if found["outcome"] == "caught"]
         file.write_text("".join(f"{json.dumps(found)}\n" for found in known))
     done = {_key(found) for found in known}
-    preload()
+    preload(folder)
     fork = multiprocessing.get_context("fork")
     with (
         file.open("a") as lines,

@@ -182,8 +182,13 @@ def _first_failure(tests: list[str], temporary: Path) -> str:
     return tests[0]  # A conftest or a plugin could not be imported.
 
 
-def preload() -> None:
-    """Import heavy libraries, of which no mutant changes anything."""
+def preload(folder: Path) -> None:
+    """Import heavy libraries, of which no mutant changes anything.
+
+    Args:
+        folder: Where ultralytics writes its settings, in place of the user's own folder.
+    """
+    os.environ["YOLO_CONFIG_DIR"] = str(folder)
     for name in HEAVY:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

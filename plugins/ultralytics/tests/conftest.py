@@ -1,19 +1,9 @@
 from __future__ import annotations
 
-import os
 import socket
 
 import pytest
 import torch
-
-
-@pytest.fixture(autouse=True, scope="session")
-def settings_folder(tmp_path_factory):
-    """Where ultralytics writes its settings when it is imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "YOLO_CONFIG_DIR" not in os.environ:
-            patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("ultralytics")))
-        yield
 
 
 @pytest.fixture(autouse=True)

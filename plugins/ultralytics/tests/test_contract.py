@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from lightly_core.abilities import InputNormalization, MultiScaleFeatures
@@ -7,6 +9,7 @@ from lightly_core.testing import (
     parametrize_checks,
     plugin_checks,
 )
+from lightly_ultralytics.upstream import upstream
 
 DETECTOR = (MultiScaleFeatures, InputNormalization)
 NECK = {"train_neck": True}
@@ -32,3 +35,9 @@ def test_contract_of_more_models(check):
 
 def test_the_librarys_own_examples_are_tried(library):
     assert set(library.examples) <= {model.name for model in (*EXAMPLES, *MORE_EXAMPLES)}
+
+
+def test_settings_are_written_into_a_folder_of_the_tests(tmp_path_factory):
+    # Whichever test has imported it first: see conftest.py of the repository.
+    folder = Path(upstream("ultralytics.utils").USER_CONFIG_DIR)
+    assert tmp_path_factory.getbasetemp() in folder.parents

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.api import pretrain as pretrain
     from lightly_core.api import run as run
     from lightly_core.api import train as train
+    from lightly_core.engine.replay import replay as replay
     from lightly_core.errors import ConfigError as ConfigError
     from lightly_core.errors import DataError as DataError
     from lightly_core.errors import LightlyError as LightlyError
@@ -64,6 +65,7 @@ _HOMES = {
     "list_models": "lightly_core.api",
     "list_plugins": "lightly_core.api",
     "pretrain": "lightly_core.api",
+    "replay": "lightly_core.engine.replay",
     "run": "lightly_core.api",
     "train": "lightly_core.api",
     "wrap": "lightly_core.models.custom",

@@ -1,20 +1,25 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, also when the machine loses power."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, keep_old: Path | None = None) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success it is renamed, on failure removed.
 
     A reader thus sees the old file or the new one, never half of one, and a full disk loses
-    nothing.
+    nothing. The content has reached the disk before the new name does. A link in the place of
+    `path` is replaced by the file; what it points to stays as it is.
+
+    Args:
+        path: Where the file is to be.
+        keep_old: Where the file that was there before goes; None: nowhere.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
@@ -28,6 +33,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary.chmod(0o666 & ~umask)
     try:
         yield temporary
+        temporary.chmod(0o666 & ~umask)  # safetensors puts a file of its own there
+        _flush(temporary)
+        if keep_old is not None and path.exists():
+            _keep(path, keep_old)
         os.replace(temporary, path)
+        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give the file at `path` the name `kept` too; without links that is its only name then."""
+    spare = kept.with_name(f".{kept.name}.writing")
+    try:
+        spare.unlink(missing_ok=True)
+        os.link(path, spare)
+        os.replace(spare, kept)
+    except OSError:
+        spare.unlink(missing_ok=True)
+        os.replace(path, kept)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    # Some file systems cannot, for folders above all; then nothing better can be done.
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -82,7 +82,22 @@ class EarlyStoppingArgs:
         default=0.0, validator=and_(finite, ge(0)), metadata={"help": "least improvement"}
     )
     check_finite: bool = field(
-        default=True, metadata={"help": "stop with an error when the loss is nan or infinite"}
+        default=True,
+        metadata={"help": "stop with an error when a loss or a gradient is nan or infinite"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class NonFiniteArgs:
+    """What happens in steps whose loss or gradient is nan or infinite."""
+
+    max_skipped: int = field(
+        default=0,
+        validator=ge(0),
+        metadata={
+            "help": "steps with such a gradient that are left out in the whole run, instead of "
+            "stopping it; above 0 every step waits for the device"
+        },
     )
 
 
@@ -182,6 +197,9 @@ class CallbacksArgs:
     )
     early_stopping: EarlyStoppingArgs | None = field(
         default=EarlyStoppingArgs(), metadata={"help": "stopping early"}
+    )
+    non_finite: NonFiniteArgs | None = field(
+        default=NonFiniteArgs(), metadata={"help": "watch over losses and gradients"}
     )
     learning_rate_monitor: LearningRateMonitorArgs | None = field(
         default=LearningRateMonitorArgs(), metadata={"help": "learning rate in the metrics"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from lightly_core.errors import DataError
 
 #: Of images that are no files, so many are compared.
 _NUM_LOADED = 16
+#: Of so many files, spread evenly, the size is looked at, and of so many the content.
+_NUM_SIZES, _NUM_CONTENTS = 20_000, 256
+#: Bytes at the start and at the end of a file that count as its content.
+_PART = 2**20
 
 
 def fingerprint(source: ImageSource) -> str:
@@ -31,6 +36,89 @@ def fingerprint(source: ImageSource) -> str:
     return f"{len(source)} images, {_of_pixels(source)}"
 
 
+def contents(source: ImageSource) -> dict[str, str]:
+    """Describe images such that a run that goes on can tell whether it has the same ones.
+
+    Neither where files lie nor when they were changed matters.
+
+    Returns:
+        Texts by what they tell: ``names``; of files the ``sizes`` of up to 20,000, and as
+        ``content`` the first and last MiB of up to 256; of others the pixels of 16. The chosen
+        ones are spread evenly.
+    """
+    names = hashlib.sha256()
+    for index in range(len(source)):
+        names.update(source.name(index).encode("utf-8", "surrogatepass") + b"\0")
+    found = {"names": names.hexdigest()[:16]}
+    if not isinstance(source, FolderSource):
+        return {**found, "content": _pixels_once(source)}
+    sizes, content = hashlib.sha256(), hashlib.sha256()
+    for index in _spread(len(source), _NUM_SIZES):
+        sizes.update(f"{_size(source.path(index))} ".encode())
+    for index in _spread(len(source), _NUM_CONTENTS):
+        content.update(_ends_of_file(source.path(index)))
+    return {**found, "sizes": sizes.hexdigest()[:16], "content": content.hexdigest()[:16]}
+
+
+def changes(old: Mapping[str, str], source: ImageSource) -> list[str]:
+    """Say in what images differ from those that `contents` described, in a few words each.
+
+    Args:
+        old: What `contents` returned.
+        source: The images of now, as many as then.
+    """
+    new = contents(source)
+    of_files = "sizes" in old and "sizes" in new
+    if not of_files and old.get("content") != new["content"] and not _stable(source):
+        return []  # they differ each time, so nothing can be told
+    words = {
+        "names": "the names of images have changed",
+        "sizes": "files have other sizes than they had",
+        "content": "images have another content than they had",
+    }
+    return [text for key, text in words.items() if key in old and old[key] != new.get(key)][:1]
+
+
+def _spread(total: int, wanted: int) -> list[int]:
+    """Return at most `wanted` positions of `total`, spread evenly; all where there are fewer."""
+    if total <= wanted:
+        return list(range(total))
+    spread: list[int] = np.unique(np.linspace(0, total - 1, wanted).astype(int)).tolist()
+    return spread
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def _ends_of_file(path: str) -> bytes:
+    """Return the sha256 of a small file, of the first and last MiB of a larger one."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            digest.update(file.read(_PART))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _PART, min(size, _PART)))
+            digest.update(file.read(_PART))
+    except OSError:
+        digest.update(b"missing")
+    return digest.digest()
+
+
+def _pixels_once(source: ImageSource) -> str:
+    digest = hashlib.sha256()
+    for index in _spread(len(source), _NUM_LOADED):
+        digest.update(_content(source, index))
+    return digest.hexdigest()[:16]
+
+
+def _stable(source: ImageSource) -> bool:
+    return _pixels_once(source) == _pixels_once(source)
+
+
 def _of_files(source: FolderSource) -> str:
     digest = hashlib.sha256()
     for index in range(len(source)):
@@ -45,7 +133,7 @@ def _of_files(source: FolderSource) -> str:
 
 def _of_pixels(source: ImageSource) -> str:
     digest = hashlib.sha256()
-    for index in np.unique(np.linspace(0, len(source) - 1, _NUM_LOADED).astype(int)).tolist():
+    for index in _spread(len(source), _NUM_LOADED):
         content = _content(source, index)
         if content != _content(source, index):
             raise DataError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 from pathlib import Path
 
 from lightly_core.atomic import atomic_path
@@ -23,12 +25,16 @@ RUN_FILES = (
     "skipped_images.csv",
     "events.out.tfevents.*",
     "checkpoints/last.ckpt",
+    "checkpoints/previous.ckpt",
+    "checkpoints/damaged.ckpt",
     "checkpoints/epoch=*-step=*.ckpt",
     "exported_models/exported_last.*",
     "exported_models/exported_best.*",
+    "non_finite/step=*.pt",
     ".*.writing",
     "checkpoints/.*.writing",
     "exported_models/.*.writing",
+    "non_finite/.*.writing",
 )
 
 
@@ -43,7 +49,9 @@ class RunFolder:
         self.root = Path(root).expanduser().absolute()
         self.checkpoints = self.root / "checkpoints"
         self.exported_models = self.root / "exported_models"
+        self.non_finite = self.root / "non_finite"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.previous_checkpoint = self.checkpoints / "previous.ckpt"
         self.config = self.root / "config.json"
         self.plugins = self.root / "plugins.json"
         self.log = self.root / "train.log"
@@ -53,20 +61,31 @@ class RunFolder:
         """Say what speaks against using this folder; reads only."""
         if problem := place_problem(self.root):
             return [f"config.out: {problem}; choose another folder"]
-        if self.root.exists() and not self.root.is_dir():
-            return [f"config.out: expected a folder, but '{self.root}' is a file"]
+        for folder in (self.root, self.checkpoints, self.exported_models):
+            if folder.is_symlink() and not folder.exists():
+                return [
+                    f"config.out: '{folder}' is a link to '{os.readlink(folder)}', which does not "
+                    "exist; make that folder, or remove the link"
+                ]
+            if folder.exists() and not folder.is_dir():
+                return [f"config.out: expected a folder, but '{folder}' is a file"]
         if resume:
             if overwrite:
                 return [
                     "config.overwrite: overwrite=true would clear the run that "
                     "resume_interrupted=true is to continue; set only one of them"
                 ]
-            if not self.last_checkpoint.is_file():
-                return [
-                    f"config.resume_interrupted: nothing to resume, '{self.last_checkpoint}' does "
-                    "not exist; start the run without resume_interrupted"
-                ]
-            return []
+            if self.last_checkpoint.is_file() or self.other_checkpoints():
+                return []
+            remedy = (
+                "give the `out` of the run that is to go on, or another one for a new run"
+                if self.root.exists()
+                else "start the run without resume_interrupted"
+            )
+            return [
+                f"config.resume_interrupted: nothing to resume, '{self.last_checkpoint}' does not "
+                f"exist; {remedy}"
+            ]
         if self.root.exists() and not overwrite:
             return [
                 f"config.out: '{self.root}' exists already; choose another folder, or set "
@@ -86,18 +105,41 @@ class RunFolder:
             raise ConfigError("\n".join(problems))
         if overwrite and self.root.exists():
             self._clear()
+        if resume:
+            self.sweep()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.exported_models.mkdir(exist_ok=True)
 
+    def other_checkpoints(self) -> list[Path]:
+        """Return the checkpoints beside `last.ckpt`: by epoch, most steps first, then the other."""
+        kept = [path for path in self.checkpoints.glob("epoch=*-step=*.ckpt") if path.is_file()]
+        kept.sort(key=lambda path: int("0" + "".join(re.findall(r"-step=(\d+)", path.name)[:1])))
+        previous = [self.previous_checkpoint] if self.previous_checkpoint.is_file() else []
+        return kept[::-1] + previous
+
+    def set_aside(self) -> None:
+        """Give a damaged `last.ckpt` another name, so that it never takes a good one's place."""
+        os.replace(self.last_checkpoint, self.checkpoints / "damaged.ckpt")
+
+    def sweep(self) -> None:
+        """Remove what a killed run was just writing; only one run may use the folder then."""
+        for pattern in RUN_FILES:
+            if pattern.endswith(".writing"):
+                for path in self.root.glob(pattern):
+                    path.unlink(missing_ok=True)
+
     def _clear(self) -> None:
+        """Remove files of an earlier run, also behind linked folders; the links themselves stay."""
         removed = 0
         for pattern in RUN_FILES:
             for path in self.root.glob(pattern):
                 if path.is_file() or path.is_symlink():
                     path.unlink()
                     removed += 1
-        for folder in (self.checkpoints, self.exported_models):
-            if folder.is_dir() and not any(folder.iterdir()):
+        for folder in (self.checkpoints, self.exported_models, self.non_finite):
+            if folder.is_symlink():
+                logger.info("'%s' is a link: its files are at '%s'.", folder, folder.resolve())
+            elif folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         left = sorted(path.name for path in self.root.iterdir())
         logger.info("Cleared %d files of an earlier run in '%s'.", removed, self.root)

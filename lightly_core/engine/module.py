@@ -23,6 +23,7 @@ from lightly_core.data.memory import ImageMemory, keep_images, place_images
 from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import ImageSource
 from lightly_core.data.views.two_stage import TwoStageTransform
+from lightly_core.engine.finite import FiniteWatch
 from lightly_core.engine.metrics import MetricBuffer
 from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
 from lightly_core.optim.groups import with_decay
@@ -59,9 +60,15 @@ class TrainingModule(lightning.LightningModule):
         self.buffer = MetricBuffer()
         #: Batches of the present epoch that are done; where a resumed run starts.
         self.batches_done = 0
+        #: What the images are, see `lightly_core.data.fingerprint.contents`.
+        self.images: dict[str, str] = {}
         self._start_epoch = 0
         self._skip_batches = 0
         self._steps_seen = 0
+        self._batch_number = 0
+        self._left_out = False
+        #: Looks at losses and gradients; None before training, or where it is switched off.
+        self.finite: FiniteWatch | None = None
         self.channels_last = resolved.settings.run.accelerator != "mps"
         if self.channels_last:
             # Here and not later: once DDP has made its buckets, gradients keep the layout that
@@ -88,9 +95,15 @@ class TrainingModule(lightning.LightningModule):
         return loader
 
     def make_loader(
-        self, seed: int, rank: int, *, pin_memory: bool = False
+        self, seed: int, rank: int, *, pin_memory: bool = False, here: bool = False
     ) -> DataLoader[Any] | MemoryLoader:
         """Build the loader of one process; the first call reads images that are kept in memory.
+
+        Args:
+            seed: Seed of order and samples.
+            rank: Number of the process.
+            pin_memory: Whether batches are put where a GPU can fetch them.
+            here: Whether images are loaded in this process, without `loader_args`.
 
         Raises:
             ConfigError: `loader_args` are wrong, or ``in_memory=true`` turns out impossible.
@@ -103,9 +116,9 @@ class TrainingModule(lightning.LightningModule):
             per_device_batch_size=self.resolved.per_device_batch_size,
             rank=rank,
             world_size=self.resolved.world_size,
-            num_workers=int(run.num_workers),
+            num_workers=0 if here else int(run.num_workers),
             pin_memory=pin_memory,
-            loader_args=run.loader_args or {},
+            loader_args={} if here else run.loader_args or {},
             view_period=self.resolved.settings.method.view_period(),
             make_extras=self.method.sample_extras(),
         )
@@ -132,6 +145,16 @@ class TrainingModule(lightning.LightningModule):
                 names,
             )
         return memory
+
+    def make_batch(self, epoch: int, batch_index: int, rank: int) -> Batch:
+        """Make a batch of the run again, with the same images and views, in this process."""
+        seed = int(self.resolved.settings.run.seed or 0)
+        loader = self.make_loader(seed, rank, here=True)
+        sampler = loader.batch_sampler
+        sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        sampler.skip_batches(batch_index)  # type: ignore[union-attr]
+        raw = next(iter(loader))
+        return self.on_after_batch_transfer(raw.to(self.device), 0)
 
     def on_train_epoch_start(self) -> None:
         """Give the sampler its epoch; not called where a run resumes inside one."""
@@ -192,18 +215,23 @@ class TrainingModule(lightning.LightningModule):
         return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
 
     def on_fit_start(self) -> None:
-        """Begin in training mode, from the step that a resumed run has reached."""
+        """Begin in training mode."""
         self.train()
+
+    def on_train_start(self) -> None:
+        """Begin at the step that a resumed run has reached, which is known only from here on."""
         self._steps_seen = self.global_step
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the loss; all randomness in it depends on seed, step and process only."""
-        seed_step(
-            int(self.resolved.settings.run.seed or 0),
-            self.current_epoch * self.resolved.batches_per_epoch + batch_index,
-            self.global_rank,
-        )
+        number = self.current_epoch * self.resolved.batches_per_epoch + batch_index
+        seed_step(int(self.resolved.settings.run.seed or 0), number, self.global_rank)
+        self._batch_number = number
+        if self.finite is not None:
+            self.finite.start_batch()
         result = self.method.training_step(batch, self.global_step)
+        if self.finite is not None:
+            self.finite.see_loss(result.loss, number)
         self.buffer.add({"train_loss": result.loss, **result.metrics})
         return result.loss
 
@@ -217,14 +245,20 @@ class TrainingModule(lightning.LightningModule):
             step=self.global_step,
             total_steps=self.resolved.total_steps,
         )
+        # Under 16-bit precision Lightning's scaler leaves such steps out by itself.
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if self.finite is not None and not scaled:
+            self._left_out = self.finite.guard_step(optimizer, self._batch_number)
 
     def finish_batch(self, batch_index: int) -> None:
         """Count the batch, and tell the method when the optimizer has stepped."""
         self.batches_done = batch_index + 1
         if self.global_step != self._steps_seen:
             self._steps_seen = self.global_step
-            with torch.no_grad():
-                self.method.after_step(self.global_step)
+            left_out, self._left_out = self._left_out, False
+            if not left_out:
+                with torch.no_grad():
+                    self.method.after_step(self.global_step)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -255,6 +289,7 @@ class TrainingModule(lightning.LightningModule):
             "epoch": epoch,
             "batches": batches,
             "buffer": self.buffer.state(),
+            "images": self.images,
             "time": time.time(),
         }
 

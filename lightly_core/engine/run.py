@@ -21,12 +21,14 @@ from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved, draw_seed, resolve
 from lightly_core.config.secrets import without_secrets
 from lightly_core.data.decode import smallest_useful_side
+from lightly_core.data.fingerprint import contents
 from lightly_core.data.memory import choose_memory
 from lightly_core.data.skipped import SkipLog
 from lightly_core.data.sources import ImageSource, open_source
 from lightly_core.engine import build
 from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
 from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallback
+from lightly_core.engine.callbacks.finite import FiniteCallback
 from lightly_core.engine.callbacks.interrupt import InterruptCallback
 from lightly_core.engine.callbacks.metrics import MetricsCallback
 from lightly_core.engine.callbacks.progress import ProgressCallback
@@ -107,13 +109,14 @@ class Run:
         )
         for warning in self.resolved.warnings:
             logger.warning("%s", warning)
+        self.finite = FiniteCallback(self.resolved.settings.callbacks, self.folder)
         if self.resume is not None:
-            refuse_changes(self.resume, self.resolved)
+            refuse_changes(self.resume, self.resolved, self.source)
 
     def _find_resume_point(self, settings: Settings) -> ResumePoint | None:
         if not settings.run.resume_interrupted:
             return None
-        return find_resume_point(self.folder.last_checkpoint)
+        return find_resume_point(self.folder)
 
     def _draw_seed(self) -> int:
         """Return the seed of ``seed=None``, the same in all processes and after an interruption."""
@@ -135,6 +138,9 @@ class Run:
         probes = choose_images(self.resolved, self.source, self.val_source)
         if is_first_process():
             self.folder.prepare(overwrite=run.overwrite, resume=self.resume is not None)
+            if self.resume is not None and self.resume.damage is not None:
+                self.folder.set_aside()
+            built.module.images = contents(self.source)
         self.logs.open_file(self.folder.log)
         self._write_records()
         first = is_first_process()
@@ -214,6 +220,7 @@ class Run:
         num_skipped = 0
         if trainer.is_global_zero:
             exported = self._export(built)
+            self.folder.sweep()
             num_skipped = skips.finish()
             for path in (*exported, *(best.paths if best is not None else ())):
                 loggers.log_artifact(path)
@@ -232,15 +239,16 @@ class Run:
         interval = self.resolved.log_every_n_steps
         callbacks: list[lightning.Callback] = [
             FinishBatch(),
+            self.finite,
             SkipsCallback(skips),
             *watchers.callbacks(),
-            MetricsCallback(loggers, args, interval),
+            MetricsCallback(loggers, args, interval, self.finite),
         ]
         if best is not None:
             callbacks.append(best)
         checkpoints = None
         if args.model_checkpoint is not None:
-            checkpoints = CheckpointCallback(args.model_checkpoint, self.folder)
+            checkpoints = CheckpointCallback(args.model_checkpoint, self.folder, self.finite.check)
             callbacks.append(checkpoints)
         if args.model_export is not None:
             callbacks.append(ExportCallback(args.model_export, lambda: self._export(built)))
@@ -258,6 +266,7 @@ class Run:
     # ------------------------------------------------------------------ results
 
     def _export(self, built: build.BuiltRun, stem: str = "exported_last") -> list[Path]:
+        self.finite.refuse_export(built.module)
         return export_model(
             built.model,
             built.method.exported_wrapper(),

@@ -38,7 +38,7 @@ def build_trainer(
     extra = dict(run.trainer_args or {})
     own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
     own_loggers = [LoggerBridge(loggers), *_as_list(extra.pop("logger", None))]
-    plugins = [AtomicCheckpointIO(), *_as_list(extra.pop("plugins", None))]
+    plugins = [AtomicCheckpointIO(folder), *_as_list(extra.pop("plugins", None))]
     arguments: dict[str, Any] = {
         "accelerator": plain(run.accelerator),
         "devices": run.devices,

@@ -144,6 +144,21 @@ def build_scheduler(
     return LambdaLR(optimizer, factors)
 
 
+def scheduled_lr(optimizer: Optimizer) -> float:
+    """Return the learning rate that the schedule gives now, that of parameters without a factor.
+
+    With layer decay this is the largest: the rate of the layers nearest to the loss.
+
+    Args:
+        optimizer: From `build_optimizer`.
+    """
+    moving = [g for g in optimizer.param_groups if not g["constant_lr"]]
+    groups = moving or optimizer.param_groups
+    # That of a group whose factor is 1, where there is one, to the last bit.
+    nearest = min(groups, key=lambda group: abs(group["lr_scale"] - 1.0))
+    return float(nearest["lr"]) / float(nearest["lr_scale"] or 1.0)
+
+
 def set_weight_decay(
     optimizer: Optimizer, args: OptimizerArgs, *, step: int, total_steps: int
 ) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lightly_core.config.settings import PythonObject
-from lightly_core.data.fingerprint import fingerprint
+from lightly_core.data.fingerprint import changes, contents, fingerprint
 from lightly_core.data.sources import open_source
 from lightly_core.errors import DataError
 
@@ -92,3 +92,38 @@ def test_a_dataset_that_is_random_is_refused():
 
     with pytest.raises(DataError, match="Random/0 is another image each time"):
         of_object(Random())
+
+
+def test_the_content_of_images_is_the_same_wherever_they_lie(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "b", copy_function=shutil.copyfile)  # with new times
+    before = contents(open_source(str(folder)))
+    assert contents(open_source(str(tmp_path / "b"))) == before
+    assert set(before) == {"names", "sizes", "content"}
+
+
+def test_the_end_of_a_long_file_counts(tmp_path, write_images):
+    write_images(tmp_path, ["0.png"])
+    path = tmp_path / "0.png"
+    path.write_bytes(path.read_bytes() + bytes(3_000_000))
+    before = contents(open_source(str(tmp_path)))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert changes(before, open_source(str(tmp_path))) == [
+        "images have another content than they had"
+    ]
+
+
+class Noise(Pictures):
+    def __getitem__(self, index):
+        return np.random.rand(4, 4, 3).astype("float32")
+
+
+def test_datasets_are_compared_by_pixels_unless_these_are_random():
+    def source(dataset):
+        return open_source(PythonObject(dataset))
+
+    before = contents(source(Pictures()))
+    assert changes(before, source(Pictures())) == []
+    assert changes(before, source(Pictures(seed=1))) == [
+        "images have another content than they had"
+    ]
+    assert changes(contents(source(Noise())), source(Noise())) == []

@@ -68,3 +68,47 @@ def test_written_files_are_readable_like_any_other(tmp_path):
     (tmp_path / "plain").write_text("")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.json", "plain")]
     assert modes[0] == modes[1]
+
+
+def test_a_linked_folder_stays_one_when_it_is_cleared(pretrain, short_run, tmp_path):
+    disk = tmp_path / "other disk"
+    disk.mkdir()
+    (disk / "last.ckpt").write_text("of an earlier run")
+    (disk / "mine.txt").write_text("x")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "checkpoints").symlink_to(disk)
+    (tmp_path / "aside.jsonl").write_text("x")
+    (out / "metrics.jsonl").symlink_to(tmp_path / "aside.jsonl")
+    pretrain(**short_run(overwrite=True, epochs=1))
+    assert (out / "checkpoints").is_symlink()
+    names = sorted(path.name for path in disk.iterdir())
+    assert names == ["epoch=0-step=3.ckpt", "last.ckpt", "mine.txt"]
+    assert (tmp_path / "aside.jsonl").read_text() == "x"
+    assert not (out / "metrics.jsonl").is_symlink()
+
+
+def test_the_run_folder_may_be_a_link(pretrain, short_run, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    pretrain(**short_run(overwrite=True, epochs=1))
+    assert (tmp_path / "disk/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("name", ["", "checkpoints", "exported_models"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_links_to_nowhere_are_named_before_anything_is_removed(name, overwrite, tmp_path):
+    out = tmp_path / "out"
+    if name:
+        out.mkdir()
+    (out / name).symlink_to(tmp_path / "nowhere")
+    folder = RunFolder(out)
+    (problem,) = folder.problems(overwrite=overwrite, resume=False)
+    assert str(tmp_path / "nowhere") in problem
+
+
+def test_exported_files_are_readable_like_any_other(finished, tmp_path):
+    (tmp_path / "plain").write_text("")
+    expected = stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    files = [path for path in finished.result.folder.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {expected}

@@ -103,8 +103,24 @@ def test_nothing_to_resume_is_an_error_not_a_new_run(pretrain, short_run, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_checkpoint_is_named(pretrain, short_run, finished_out):
-    path = finished_out / "checkpoints/last.ckpt"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ConfigError, match=r"last\.ckpt.*cannot be read"):
-        pretrain(**short_run(resume_interrupted=True))
+def test_the_same_images_may_have_moved(pretrain, short_run, finished_out, image_folder, tmp_path):
+    moved = tmp_path / "scratch/elsewhere"
+    moved.mkdir(parents=True)
+    for path in image_folder.iterdir():
+        (moved / path.name).write_bytes(path.read_bytes())  # with other times
+    pretrain(**short_run(resume_interrupted=True, data=moved))
+
+
+def test_another_content_behind_the_same_path_is_refused(pretrain, short_run, own_images):
+    pretrain(**short_run(data=own_images))
+    data = bytearray((own_images / "17.png").read_bytes())
+    data[-20] ^= 1
+    (own_images / "17.png").write_bytes(data)
+    with pytest.raises(ConfigError, match="data: images have another content"):
+        pretrain(**short_run(data=own_images, resume_interrupted=True))
+    (own_images / "17.png").write_bytes(data + b"x")
+    with pytest.raises(ConfigError, match="data: files have other sizes"):
+        pretrain(**short_run(data=own_images, resume_interrupted=True))
+    (own_images / "17.png").rename(own_images / "17b.png")
+    with pytest.raises(ConfigError, match="data: the names"):
+        pretrain(**short_run(data=own_images, resume_interrupted=True))

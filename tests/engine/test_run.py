@@ -5,6 +5,7 @@ import logging
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from safetensors.torch import load_file
 
 from lightly_core.errors import ConfigError, DataError, RunError
@@ -203,6 +204,27 @@ def test_class_folders_give_accuracy_before_and_after(pretrain, short_run, own_i
 def test_without_labels_the_log_says_so(finished):
     assert finished.result.knn_before is None
     assert "No kNN accuracy" in (finished.result.folder / "train.log").read_text()
+
+
+def test_the_rate_of_a_step_is_the_one_that_it_was_taken_with(pretrain, short_run, read_metrics):
+    optim_args = {"lr": 0.1, "lr_scale_method": "none", "warmup_epochs": 1}
+    used = []
+
+    def note(trainer, module, optimizer):
+        used.append(optimizer.param_groups[0]["lr"])
+
+    pretrain(
+        **short_run(
+            optim_args={**optim_args, "warmup_max_fraction": 1.0},
+            trainer_args={
+                "log_every_n_steps": 1,
+                "callbacks": [LambdaCallback(on_before_optimizer_step=note)],
+            },
+        )
+    )
+    logged = [line["lr"] for line in read_metrics(short_run()["out"])]
+    assert logged == pytest.approx(used)
+    assert logged[0] == pytest.approx(0.1 / 3)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(pretrain, short_run):

@@ -8,6 +8,7 @@ from lightly_core.optim.build import (
     build_optimizer,
     build_scheduler,
     can_be_fused,
+    scheduled_lr,
     set_weight_decay,
 )
 from lightly_core.optim.groups import ParameterGroup, default_parameter_groups
@@ -237,3 +238,17 @@ def test_a_layer_may_get_its_first_gradient_later(fused):
             late.grad = module[1].bias.grad = None
         optimizer.step()
         assert torch.equal(late, start) == (step == 0)
+
+
+@pytest.mark.parametrize("factors", [(1.0, 0.25), (0.25, 1.0), (0.5, 0.25), (10.0, 1.0)])
+def test_the_rate_that_is_logged_is_the_one_without_a_factor(factors):
+    groups = [
+        ParameterGroup("head", list(nn.Linear(1, 1).parameters()), constant_lr=True),
+        *(ParameterGroup("g", list(nn.Linear(1, 1).parameters()), lr_scale=f) for f in factors),
+    ]
+    optimizer = build(groups, peak_lr=0.4)
+    scheduler = build_scheduler(optimizer, warmup_steps=4, total_steps=20, final_fraction=0.0)
+    for step in range(4):
+        assert scheduled_lr(optimizer) == pytest.approx(0.4 * scheduler.lr_lambdas[1](step))
+        optimizer.step()
+        scheduler.step()

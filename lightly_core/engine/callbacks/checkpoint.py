@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,24 @@ def has_stepped(trainer: lightning.Trainer, batch_index: int) -> bool:
 class CheckpointCallback(lightning.Callback):
     """Save at the end of epochs, every few steps where wanted, and at the end of training.
 
+    Two files, so that one may be damaged, hold the newest states: `last.ckpt`, and either the
+    newest file by epoch or, where that is older, the `last.ckpt` of before, `previous.ckpt`.
+
     Args:
         args: When to save and how many to keep.
         folder: The run folder.
+        check: Is called before each save, in all processes; raises if nothing may be written.
     """
 
-    def __init__(self, args: ModelCheckpointArgs, folder: RunFolder) -> None:
+    def __init__(
+        self,
+        args: ModelCheckpointArgs,
+        folder: RunFolder,
+        check: Callable[[lightning.Trainer, lightning.LightningModule], None],
+    ) -> None:
         self._args = args
         self._folder = folder
+        self._check = check
         self._saved_at = float("-inf")
         self._step_due = False
         #: Score and path of each file kept by epoch, best first.
@@ -76,7 +87,12 @@ class CheckpointCallback(lightning.Callback):
             self._save_epoch(trainer)
 
     def save_last(self, trainer: lightning.Trainer) -> None:
-        """Write `last.ckpt`; every process must call it."""
+        """Write `last.ckpt`; every process must call it.
+
+        Raises:
+            RunError: What would be written is not finite.
+        """
+        self._check(trainer, trainer.lightning_module)
         trainer.save_checkpoint(self._folder.last_checkpoint, self._args.save_weights_only)
         self._saved_at = time.monotonic()
 
@@ -88,9 +104,15 @@ class CheckpointCallback(lightning.Callback):
         if not trainer.is_global_zero:
             return
         if dropped != path:
+            self._drop_previous()  # before the copy, which takes its place on the disk
             copy_checkpoint(self._folder.last_checkpoint, path)
+            self._folder.previous_checkpoint.unlink(missing_ok=True)
         if dropped is not None:
             dropped.unlink(missing_ok=True)
+
+    def _drop_previous(self) -> None:
+        if self._folder.other_checkpoints()[:1] not in ([], [self._folder.previous_checkpoint]):
+            self._folder.previous_checkpoint.unlink(missing_ok=True)
 
     def _score(self, trainer: lightning.Trainer) -> float:
         """Return a number that is smaller for better checkpoints."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import lightning.pytorch as lightning
@@ -10,10 +9,11 @@ import torch
 
 from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.data.views.two_stage import augmentation_grid
+from lightly_core.engine.callbacks.finite import FiniteCallback
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.module import TrainingModule
-from lightly_core.errors import RunError
+from lightly_core.optim.build import scheduled_lr
 from lightly_core.protocols import Batch
 
 
@@ -26,12 +26,21 @@ class MetricsCallback(lightning.Callback):
         loggers: Where metrics go; empty on all processes but the first.
         callbacks: Which optional metrics are wanted.
         every_n_steps: Length of the interval in optimizer steps.
+        finite: Is asked once an interval whether all was finite.
     """
 
-    def __init__(self, loggers: Fanout, callbacks: CallbacksArgs, every_n_steps: int) -> None:
+    def __init__(
+        self,
+        loggers: Fanout,
+        callbacks: CallbacksArgs,
+        every_n_steps: int,
+        finite: FiniteCallback,
+    ) -> None:
         self._loggers = loggers
         self._callbacks = callbacks
         self._every = every_n_steps
+        self._finite = finite
+        self._lr = 0.0
         self._images = 0
         self._waited = 0.0
         self._interval_start = 0.0
@@ -72,8 +81,10 @@ class MetricsCallback(lightning.Callback):
         module: TrainingModule,  # type: ignore[override]
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        """Measure the gradient in steps that will be logged."""
+        """Note the rate and measure the gradient in steps that will be logged."""
         if (trainer.global_step + 1) % self._every == 0:
+            # Later, Lightning has set the rate of the next step.
+            self._lr = scheduled_lr(optimizer)
             gradients = [p.grad for p in module.parameters() if p.grad is not None]
             norms = torch._foreach_norm(gradients)
             self._grad_norm = torch.stack([norm.float() for norm in norms]).norm()
@@ -102,7 +113,7 @@ class MetricsCallback(lightning.Callback):
         elapsed = max(time.perf_counter() - self._interval_start, 1e-9)
         metrics["epoch"] = float(trainer.current_epoch)
         if self._callbacks.learning_rate_monitor is not None:
-            metrics["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+            metrics["lr"] = self._lr
         metrics["images_per_second"] = self._images / elapsed
         metrics["data_wait"] = min(self._waited / elapsed, 1.0)
         if self._callbacks.device_stats_monitor is not None:
@@ -110,7 +121,7 @@ class MetricsCallback(lightning.Callback):
         # Other processes have no loggers, but their callbacks may monitor a metric.
         self._loggers.log_metrics(metrics, step)
         self._restart_clocks()
-        _check_finite(metrics, step, self._callbacks)
+        self._finite.check(trainer, module, state=False)
 
     def _restart_clocks(self) -> None:
         self._images, self._waited = 0, 0.0
@@ -137,14 +148,3 @@ def _memory(device: torch.device) -> dict[str, float]:
     if device.type == "cuda":
         memory["memory/device_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
     return memory
-
-
-def _check_finite(metrics: dict[str, float], step: int, callbacks: CallbacksArgs) -> None:
-    stopping = callbacks.early_stopping
-    loss = metrics["train_loss"]
-    if stopping is not None and stopping.check_finite and not math.isfinite(loss):
-        raise RunError(
-            f"the loss is {loss} at step {step}: training has diverged and was stopped. The last "
-            "checkpoint before it is kept. Try a smaller optim_args.lr, a longer "
-            "optim_args.warmup_epochs, trainer_args.gradient_clip_val=1.0, or precision=32-true"
-        )

@@ -1,0 +1,129 @@
+"""Two checkpoints, each with a checksum: damage is noticed, and the run goes on from the other."""
+
+import random
+import shutil
+
+import pytest
+import torch
+
+from lightly_core.engine.checkpoint_io import damage_of, read_checkpoint, seal
+from lightly_core.errors import ConfigError
+
+EVERY_EPOCH = {"model_checkpoint": {"min_seconds_between": 0}}
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sealed") / "a.ckpt"
+    torch.save({"weight": torch.randn(40, 40), "step": 3}, path)
+    seal(path)
+    return path
+
+
+def flip(path, bit):
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "a flipped bit": lambda path: flip(path, 4 * path.stat().st_size),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "the half": lambda path: path.write_bytes(path.read_bytes()[:1000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("a note\n" * 100),
+    "gone": lambda path: path.unlink(),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+}
+
+
+def test_torch_reads_a_file_with_a_checksum_as_before(sealed):
+    for mmap in (False, True):
+        assert torch.load(sealed, weights_only=True, mmap=mmap)["step"] == 3
+    assert damage_of(sealed) is None
+    assert read_checkpoint(sealed)["step"] == 3
+
+
+def test_every_flipped_bit_is_noticed(sealed, tmp_path):
+    size = sealed.stat().st_size
+    bits = random.Random(0).sample(range(8 * size), 400)
+    bits += range(8 * size - 8 * 110, 8 * size)  # the checksum itself
+    path = tmp_path / "flipped.ckpt"
+    missed = []
+    for bit in bits:
+        shutil.copyfile(sealed, path)
+        flip(path, bit)
+        if damage_of(path) is None:
+            missed.append(bit)
+    assert missed == []
+
+
+def test_files_without_our_checksum_are_judged_by_that_of_torch(tmp_path):
+    path = tmp_path / "plain.ckpt"
+    torch.save({"weight": torch.full((40, 40), 7.0)}, path)
+    assert damage_of(path) is None
+    flip(path, 8 * path.read_bytes().index(torch.full((4,), 7.0).numpy().tobytes()))
+    assert "checksum" in damage_of(path)
+
+
+def test_the_last_two_checkpoints_are_two_files(pretrain, short_run, tmp_path):
+    pretrain(**short_run(callbacks=EVERY_EPOCH))
+    files = sorted((tmp_path / "out/checkpoints").iterdir())
+    assert [path.name for path in files] == ["epoch=1-step=6.ckpt", "last.ckpt"]
+    assert files[0].stat().st_ino != files[1].stat().st_ino
+    assert [damage_of(path) for path in files] == [None, None]
+
+
+def test_without_files_by_epoch_the_one_before_is_kept(pretrain, short_run, tmp_path):
+    checkpoints = {"min_seconds_between": 0, "save_top_k": 0}
+    pretrain(**short_run(callbacks={"model_checkpoint": checkpoints}))
+    files = sorted((tmp_path / "out/checkpoints").iterdir())
+    assert [path.name for path in files] == ["last.ckpt", "previous.ckpt"]
+    assert [read_checkpoint(path)["global_step"] for path in files] == [6, 3]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named_and_the_other_taken(damage, pretrain, short_run, tmp_path):
+    out = tmp_path / "out"
+    whole = pretrain(**short_run(callbacks=EVERY_EPOCH, out=tmp_path / "whole"))
+    checkpoints = {"min_seconds_between": 0, "save_top_k": 0}
+    pretrain(**short_run(callbacks={"model_checkpoint": checkpoints}))
+    last = out / "checkpoints/last.ckpt"
+    DAMAGES[damage](last)
+    resumed = pretrain(
+        **short_run(callbacks={"model_checkpoint": checkpoints}, resume_interrupted=True)
+    )
+    log = (out / "train.log").read_text()
+    (line,) = [line for line in log.splitlines() if "Going on from" in line]
+    assert str(last) in line
+    assert "previous.ckpt' instead, after step 3" in line
+    assert damage_of(last) is None
+    assert damage_of(out / "checkpoints/previous.ckpt") is None
+    assert (out / "checkpoints/damaged.ckpt").exists() == (damage != "gone")
+    one, other = (torch.load(r.exported[0], weights_only=True) for r in (resumed, whole))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_if_none_is_good_each_is_named_and_nothing_changes(pretrain, short_run, finished_out):
+    files = sorted((finished_out / "checkpoints").iterdir())
+    assert len(files) == 2
+    for path in files:
+        flip(path, 4 * path.stat().st_size)
+    before = {path: path.read_bytes() for path in finished_out.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="another `out`") as caught:
+        pretrain(**short_run(resume_interrupted=True))
+    assert all(str(path) in str(caught.value) for path in files)
+    assert "overwrite" not in str(caught.value)
+    assert before == {p: p.read_bytes() for p in finished_out.rglob("*") if p.is_file()}
+
+
+def test_what_a_killed_run_was_writing_is_removed(pretrain, short_run, finished_out):
+    left = [
+        finished_out / "checkpoints/.last-abc.ckpt.writing",
+        finished_out / "exported_models/.exported_last-abc.pt.writing",
+        finished_out / ".config-abc.json.writing",
+    ]
+    for path in left:
+        path.write_text("half")
+    pretrain(**short_run(resume_interrupted=True))
+    assert not any(path.exists() for path in left)

@@ -20,8 +20,13 @@ TEST_TOOLS = (
     *("pytest>=8", "pytest-xdist>=3.5", "import-linter>=2"),
     "hatchling>=1.26.1",  # builds the example plugin without a network; 1.26.0 is yanked
 )
-# One thread a worker: torch's own threads would only fight over the cores.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+ENVIRONMENT = {
+    # One thread a worker: torch's own threads would only fight over the cores.
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Tests start many processes. Each would compile torch anew for ten seconds.
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 
 
 def folders_of(plugin: str) -> list[str]:
@@ -32,9 +37,7 @@ def folders_of(plugin: str) -> list[str]:
 
 
 def install(session: nox.Session, *tools: str) -> None:
-    # Many tests start processes of their own: without byte code each would compile torch anew where
-    # PYTHONDONTWRITEBYTECODE is set, for 20 seconds.
-    session.install("-r", "requirements.txt", *tools, env={"UV_COMPILE_BYTECODE": "1"})
+    session.install("-r", "requirements.txt", *tools)
 
 
 # What is left to the second circle. The markers are explained in pyproject.toml.
@@ -159,7 +162,7 @@ def wheels(session: nox.Session) -> None:
     extras = {"lightly_core": "[benchmark,parquet]"}
     found = {path.name.split("-")[0]: path.resolve() for path in Path("dist").glob("*.whl")}
     addresses = [f"{name}{extras.get(name, '')} @ {found[name].as_uri()}" for name in sorted(found)]
-    session.install(*addresses, env={"UV_COMPILE_BYTECODE": "1"})
+    session.install(*addresses)
     folder = Path(session.create_tmp())
     shutil.rmtree(folder)  # nox keeps what an earlier session left
     folder.mkdir()

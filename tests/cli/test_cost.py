@@ -56,6 +56,7 @@ print(json.dumps(reports))
 def reports():
     """What each command imports and opens, with nothing that narrows the plugins down."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LIGHTLY_")}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # only what is read counts
     command = [sys.executable, "-c", REPORT, json.dumps(COMMANDS)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

@@ -68,7 +68,7 @@ def test_a_file_that_exists(problems, tmp_path):
     (problem,) = problems(out=str(tmp_path / "data"), format="csv", overwrite=True)
     assert "is a folder" in problem
     (problem,) = problems(out=str(out / "below" / "y.csv"))
-    assert problem.endswith(f"as '{out}' is a file")
+    assert f"as '{out}' is a file" in problem
 
 
 def test_patches_in_a_table(problems):

@@ -155,6 +155,7 @@ class Sample:
         view_id: See `Batch.view_ids`.
         crops: Where each view was cut out, one (6,) a view as in `Batch.crops`; empty where
             nobody asked.
+        notes: ``(name, text)`` of what a library said while a file was read, set by the loader.
     """
 
     index: int
@@ -164,6 +165,7 @@ class Sample:
     skipped: list[tuple[int, str, str]] = field(default_factory=list)
     view_id: int = -1
     crops: list[Tensor] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass

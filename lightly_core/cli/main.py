@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from lightly_core.cli.parser import Parser, global_options, near
+from lightly_core.data.names import harmless
 from lightly_core.errors import (
     ConfigError,
     DataError,
@@ -166,4 +167,4 @@ def _plugin_packages() -> frozenset[str]:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    print(harmless(message), file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from attrs import define, field
 from attrs.validators import ge, optional
 
-from lightly_core.config.checks import finite_numbers, not_empty, one_of, sizes
+from lightly_core.config.checks import finite_numbers, not_empty, one_of, sizes, value_range
 from lightly_core.config.settings import PythonObject
 
 
@@ -50,6 +50,11 @@ class BackboneConfig:
     )
     num_channels: int | None = field(
         default=None, validator=optional(ge(1)), metadata={"help": "channels of an image"}
+    )
+    value_range: tuple[float, float] | None = field(
+        default=None,
+        validator=value_range,
+        metadata={"help": "as `transform_args.value_range` of `lightly run`"},
     )
     batch_size: int = field(default=128, validator=ge(1), metadata={"help": "images per forward"})
     num_workers: int | Literal["auto"] = field(

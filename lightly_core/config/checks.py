@@ -56,6 +56,17 @@ def increasing_pair(
         )
 
 
+def value_range(
+    instance: object, attribute: Attribute[Any], value: tuple[float, float] | None
+) -> None:
+    """Accept two finite numbers, the first below the second, or None."""
+    if value is not None and not (all(map(math.isfinite, value)) and value[0] < value[1]):
+        raise ValueError(
+            f"'{attribute.name}' must be two finite numbers, the first below the second, "
+            f"got {value}"
+        )
+
+
 def sizes(instance: object, attribute: Attribute[Any], value: int | tuple[int, int]) -> None:
     """Accept a number of pixels from 1 to `MOST_PIXELS`, or two."""
     sides = value if isinstance(value, tuple) else (value,)

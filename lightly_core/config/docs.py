@@ -41,6 +41,7 @@ _WIDER = {
     "strategy": "str | Strategy",
     "activation_checkpoint_args": "Mapping[str, Any] | None",
     "image_size": "int | tuple[int, int] | None",
+    "value_range": "Sequence[float] | None",
     "labels": "str | Path | None",
     "val_labels": "str | Path | None",
 }

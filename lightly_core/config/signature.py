@@ -69,6 +69,7 @@ class EmbedSettings(TypedDict, total=False):
     mean: Sequence[float] | None
     std: Sequence[float] | None
     num_channels: int | None
+    value_range: Sequence[float] | None
     batch_size: int
     num_workers: int | Literal["auto"]
     accelerator: str
@@ -93,6 +94,7 @@ class EvaluateSettings(TypedDict, total=False):
     mean: Sequence[float] | None
     std: Sequence[float] | None
     num_channels: int | None
+    value_range: Sequence[float] | None
     batch_size: int
     num_workers: int | Literal["auto"]
     accelerator: str

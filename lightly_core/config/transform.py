@@ -21,7 +21,7 @@ from lightly_core.config.augmentations import (
     SolarizeArgs,
     pair,
 )
-from lightly_core.config.checks import probability, sizes
+from lightly_core.config.checks import probability, sizes, value_range
 
 #: Value of `name` that means the augmentation of the core.
 DEFAULT_TRANSFORM = "default"
@@ -65,6 +65,15 @@ class TransformArgs:
     num_channels: int | Literal["auto"] = field(
         default="auto",
         metadata={"help": "channels of the network's input; auto: those that remain, or len(mean)"},
+    )
+
+    value_range: tuple[float, float] | None = field(
+        default=None,
+        validator=value_range,
+        metadata={
+            "help": "pixel values that become black and white, for images above 8 bit, signed and "
+            "float ones; None: by the number of bits, floats in [0, 1]"
+        },
     )
 
     @num_channels.validator

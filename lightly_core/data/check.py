@@ -9,7 +9,16 @@ import sys
 
 from lightly_core.config.fields import nearest, value_name
 from lightly_core.config.settings import PythonObject, RunConfig
-from lightly_core.data.paths import IMAGE_SUFFIXES, LIST_SUFFIXES, endings, is_glob, suffix
+from lightly_core.data.endings import (
+    LIST_SUFFIXES,
+    SPECIAL,
+    endings,
+    is_image_name,
+    suffix,
+    what_to_install,
+)
+from lightly_core.data.names import shown
+from lightly_core.data.paths import is_glob
 
 BUILTIN_PREFIX = "builtin:"
 #: Names after the prefix.
@@ -20,6 +29,9 @@ _EXPECTED = (
     "Dataset"
 )
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
+#: Folders that hold no files but what the system says of itself, all but one of them.
+_SYSTEM_FOLDERS = ("/proc/", "/sys/", "/dev/")
+_SHARED_MEMORY = "/dev/shm/"
 _SHOWN = 5
 
 
@@ -31,7 +43,7 @@ def check_data(run: RunConfig) -> list[str]:
     problems = [f"config.data: {problem}" for problem in data_problems(run.data)]
     if run.val_data is not None:
         problems += [f"config.val_data: {problem}" for problem in data_problems(run.val_data)]
-        if place(run.val_data) == place(run.data):
+        if not problems and place(run.val_data) == place(run.data):
             problems.append(
                 "config.val_data: got the same images as data, each of which would find itself; "
                 "give other images, or leave val_data out: a fifth of data is then classified by "
@@ -60,11 +72,12 @@ def data_problems(data: str | list[str] | PythonObject) -> list[str]:
         return _path_problems(data)
     if not data:
         return [f"got an empty list, {_EXPECTED}"]
-    problems = [
-        f"'{element}' cannot be part of a list" if element.startswith(BUILTIN_PREFIX) else problem
-        for element in data
-        for problem in ([""] if element.startswith(BUILTIN_PREFIX) else _path_problems(element))
-    ]
+    problems: list[str] = []
+    for element in data:
+        if element.startswith(BUILTIN_PREFIX):
+            problems.append(f"'{shown(element)}' cannot be part of a list")
+        else:
+            problems += _path_problems(element)
     more = len(problems) - _SHOWN
     return problems[:_SHOWN] + ([f"and {more} more like these"] if more > 0 else [])
 
@@ -76,39 +89,56 @@ def _builtin_problems(data: str) -> list[str]:
     near = nearest(name, BUILTIN_NAMES)
     known = ", ".join(f"'{BUILTIN_PREFIX}{known}'" for known in BUILTIN_NAMES)
     remedy = f"did you mean '{BUILTIN_PREFIX}{near}'?" if near else f"known: {known}"
-    return [f"unknown dataset '{data}', {remedy}"]
+    return [f"unknown dataset '{shown(data)}', {remedy}"]
 
 
 def _path_problems(given: str) -> list[str]:
+    name = shown(given)
     if not given.strip():
         return [f"got an empty text, {_EXPECTED}"]
+    if "\0" in given:
+        return [f"'{name}' holds a NUL character, which no path can; {_EXPECTED}"]
     if re.match(r"[a-z][a-z0-9+]+://", given, re.IGNORECASE):
-        return [f"'{given}' is an address; only local files are read, download them first"]
+        return [f"'{name}' is an address; only local files are read, download them first"]
     path = os.path.expanduser(given)
     if is_glob(path):
         matches = next(glob.iglob(path, recursive=True), None)
-        return [] if matches else [f"no file matches '{given}'"]
+        return [] if matches else [f"no file matches '{name}'"]
     if os.path.isdir(path):
-        return []
+        return _folder_problems(path)
     if not os.path.exists(path):
-        return [f"'{given}' does not exist{_near_path(path)}"]
-    if suffix(path) in IMAGE_SUFFIXES or suffix(path) in LIST_SUFFIXES:
+        return [f"'{name}' does not exist{_near_path(path)}"]
+    if not os.path.isfile(path):
+        return [f"'{name}' is a {SPECIAL}; {_EXPECTED}"]
+    if is_image_name(path) or suffix(path) in LIST_SUFFIXES:
         return []
     if suffix(path) in _ARCHIVES:
-        return [f"'{given}' is an archive; unpack it and give the folder"]
-    return [f"'{given}' is no image (endings: {endings()}); {_EXPECTED}"]
+        return [f"'{name}' is an archive; unpack it and give the folder"]
+    return [f"'{name}' is no image (endings: {endings()}){what_to_install([path])}; {_EXPECTED}"]
+
+
+def _folder_problems(path: str) -> list[str]:
+    """Refuse folders that cannot be searched; below the system's own the search might not end."""
+    real = f"{os.path.realpath(path)}/"
+    if real.startswith(_SYSTEM_FOLDERS) and not real.startswith(_SHARED_MEMORY):
+        return [f"'{shown(path)}' is a folder of the system itself, not of images; {_EXPECTED}"]
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        return [f"'{shown(path)}' cannot be read: {error.strerror}; {_EXPECTED}"]
+    return []
 
 
 def _near_path(path: str) -> str:
     """Return a hint at a neighbour of a missing path with nearly the same name."""
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
-        return f", nor does the folder '{folder}'"
+        return f", nor does the folder '{shown(folder)}'"
     try:
         near = nearest(name, os.listdir(folder))
     except OSError:
         return ""
-    return f", did you mean '{os.path.join(os.path.dirname(path), near)}'?" if near else ""
+    return f", did you mean '{shown(os.path.join(os.path.dirname(path), near))}'?" if near else ""
 
 
 def _dataset_problems(value: object) -> list[str]:

@@ -19,8 +19,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from lightly_core.data.base import ImageSource
-from lightly_core.data.decode import UnreadableImage
+from lightly_core.data.heard import Note, listening
 from lightly_core.data.loader import make_loader
+from lightly_core.data.names import shown
+from lightly_core.data.pixels import UnreadableImage
 from lightly_core.data.sampler import EXTRAS_STREAM, SAMPLE_STREAM, StepSampler
 from lightly_core.data.skipped import Skipped
 from lightly_core.errors import DataError
@@ -42,6 +44,7 @@ class RawBatch:
         indices: Position of each image in the source, (B,) int64.
         extras: Stacked `Sample.extras`, first dimension B.
         skipped: Index, name and reason of images that could not be read.
+        notes: Name of an image and what a library said while it was read.
         view_ids: Stacked `Sample.view_id`, (B,) int64, always on the CPU.
         crops: Stacked `Sample.crops`, one (B, 6) a view, or nothing.
     """
@@ -53,6 +56,7 @@ class RawBatch:
     skipped: list[Skipped] = field(factory=list)
     view_ids: Tensor | None = None
     crops: list[Tensor] = field(factory=list)
+    notes: list[Note] = field(factory=list)
 
     def pin_memory(self) -> RawBatch:
         """Return a copy whose pixels, indices, extras and crops can be moved without waiting."""
@@ -64,6 +68,7 @@ class RawBatch:
             self.skipped,
             self.view_ids,
             [crop.pin_memory() for crop in self.crops],
+            self.notes,
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
@@ -79,6 +84,7 @@ class RawBatch:
             self.skipped,
             self.view_ids,
             [crop.to(device, non_blocking=non_blocking) for crop in self.crops],
+            self.notes,
         )
 
 
@@ -122,15 +128,16 @@ class TrainingDataset(Dataset[Sample]):
         drawn = self.drawn_epoch(epoch)
         size = len(self.source)
         skipped: list[Skipped] = []
+        notes: list[Note] = []
         for step in range(min(size, MAX_TRIES)):
             index = (asked + step) % size
-            loaded = load_or_reason(self.source, index)
+            loaded = load_or_reason(self.source, index, notes)
             if isinstance(loaded, str):
                 skipped.append((index, self.source.name(index), loaded))
                 continue
             sample = self.transform.sample(loaded, sample_rng(self.seed, drawn, asked), index)
             sample.extras.update(self.extras(drawn, asked))
-            sample.skipped = skipped
+            sample.skipped, sample.notes = skipped, notes
             # Another image in this place need not come back: the file may be readable next time.
             if index == asked:
                 sample.view_id = self.view_id(asked, drawn)
@@ -173,11 +180,13 @@ class EvaluationDataset(Dataset[Sample]):
         """Return a sample; where the image cannot be read, a blank one with ``skipped`` set."""
         index = int(self.indices[position])
         rng = sample_rng(0, 0, index)
-        loaded = load_or_reason(self.source, index)
-        if not isinstance(loaded, str):
-            return self.transform.sample(loaded, rng, index)
-        sample = self.transform.sample(self._blank(), rng, index)
-        sample.skipped = [(index, self.source.name(index), loaded)]
+        notes: list[Note] = []
+        loaded = load_or_reason(self.source, index, notes)
+        image = self._blank() if isinstance(loaded, str) else loaded
+        sample = self.transform.sample(image, rng, index)
+        sample.notes = notes
+        if isinstance(loaded, str):
+            sample.skipped = [(index, self.source.name(index), loaded)]
         return sample
 
     def _blank(self) -> npt.NDArray[np.uint8]:
@@ -185,8 +194,24 @@ class EvaluationDataset(Dataset[Sample]):
         return np.zeros((32, 32, self.source.num_channels), np.uint8)
 
 
-def load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArray[Any] | str:
-    """Load an image, or return in a few words why that is impossible."""
+def load_or_reason(
+    source: ImageSource, index: int, notes: list[Note] | None = None
+) -> Image.Image | npt.NDArray[Any] | str:
+    """Load an image, or return in a few words why that is impossible.
+
+    Args:
+        source: The images.
+        index: Position in the source.
+        notes: What libraries say meanwhile is added here; None: it is lost.
+    """
+    with listening() as heard:
+        loaded = _load_or_reason(source, index)
+    if notes is not None:
+        notes.extend((source.name(index), text) for text in heard)
+    return loaded
+
+
+def _load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArray[Any] | str:
     try:
         return source.load(index)
     except UnreadableImage as error:
@@ -200,7 +225,7 @@ def load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArray
 
 def none_readable(skipped: Sequence[Skipped]) -> DataError:
     """Return the error for a place that no image can be shown in."""
-    first = ", ".join(f"'{name}' ({reason})" for _, name, reason in skipped[:3])
+    first = ", ".join(f"'{shown(name)}' ({shown(reason)})" for _, name, reason in skipped[:3])
     return DataError(f"none of {len(skipped)} images in a row can be read, such as {first}")
 
 
@@ -243,6 +268,7 @@ def collate(samples: Sequence[Sample]) -> RawBatch:
         crops=[
             _stack([sample.crops[view] for sample in samples]) for view in range(len(first.crops))
         ],
+        notes=[note for sample in samples for note in sample.notes],
     )
 
 
@@ -258,6 +284,7 @@ def collate_readable(samples: Sequence[Sample]) -> RawBatch:
             {name: extra[:0] for name, extra in batch.extras.items()},
         )
     batch.skipped = [row for sample in samples for row in sample.skipped]
+    batch.notes = [note for sample in samples for note in sample.notes]
     return batch
 
 

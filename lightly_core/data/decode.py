@@ -5,11 +5,13 @@ Rules, for C = number of channels that the network wants:
 * EXIF orientation is applied.
 * Transparent parts show white, as a viewer on a white page would show them.
 * C = 3: everything becomes RGB; grey is repeated. C = 1: everything becomes grey.
-* Other C: the file must have exactly C bands of 8 bit, which are kept as they are (RGBA for 4).
-* Grey of 16 bit and more becomes float32: integers divided by 65535 (by 4095 for 12-bit TIFF),
-  floats taken as they are. Integers outside [0, 65535] and floats outside [0, 1] are refused,
-  because no rule for scaling them would be right for every picture.
-* An animation counts as its first frame.
+* Other C: the file must have exactly C bands, which are kept as they are (RGBA for 4).
+* Grey of 16 bit and more becomes float32, and so do TIFFs of more bands and bits than Pillow reads;
+  `lightly_core.data.pixels.to_unit` says how. Other colours become 8 bit.
+* An animation counts as its first frame, a file of several pages as its first page.
+
+Which reader takes a file follows from its content, never from its name: Pillow, or for HEIC, DICOM
+and unusual TIFFs the modules of `lightly_core.data.formats`.
 """
 
 from __future__ import annotations
@@ -17,14 +19,23 @@ from __future__ import annotations
 import functools
 import math
 import os
+import stat
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lightly_core.config.transform import ViewSpec
+from lightly_core.data.formats import content, png
+from lightly_core.data.formats.dicom import read_dicom
+from lightly_core.data.formats.heif import read_heif
+from lightly_core.data.formats.lab import lab_to_rgb
+from lightly_core.data.formats.tiff import pillow_suffices, read_tiff
+from lightly_core.data.formats.tiff_header import tiff_facts
+from lightly_core.data.pixels import UnreadableImage, ValueRange, fit_channels, to_unit, turned
+from lightly_core.data.transparency import shown_on_white, with_plain_bands
 
 #: Pillow's names of the formats that are read. Without this limit a renamed file could start any
 #: of Pillow's readers, one of which runs Ghostscript.
@@ -44,16 +55,17 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-#: Float images that went through a resampling overshoot [0, 1] a little.
-_FLOAT_TOLERANCE = 1e-3
-
-
-class UnreadableImage(Exception):
-    """One image cannot be used; the text is a short reason without the image's name."""
+#: Formats whose reader in Pillow takes the whole file into memory at once, whatever its size.
+_READ_AT_ONCE = (b"RIFF", b"ftyp")
+_MOST_BYTES_AT_ONCE = 1 << 30
 
 
 def decode(
-    path: str | os.PathLike[str], num_channels: int = 3, *, min_side: int | None = None
+    path: str | os.PathLike[str],
+    num_channels: int = 3,
+    *,
+    min_side: int | None = None,
+    value_range: ValueRange = None,
 ) -> Image.Image | npt.NDArray[Any]:
     """Read an image file.
 
@@ -62,25 +74,83 @@ def decode(
         num_channels: Channels wanted, C.
         min_side: Shorter side in pixels down to which a JPEG may be shrunk while it is decoded
             (by 2, 4 or 8, which saves most of the time for big photographs). None: never shrink.
+        value_range: See `lightly_core.data.pixels.to_unit`.
 
     Returns:
         A Pillow image in mode RGB (C = 3) or L (C = 1), or an array (H, W, C), uint8, or float32
-        in [0, 1] for grey files above 8 bit.
+        in [0, 1] for files above 8 bit.
 
     Raises:
         UnreadableImage: The file is missing, broken, too large, or has other channels.
     """
     try:
-        with open(path, "rb") as file, Image.open(file, formats=_formats()) as image:
-            if min_side is not None:
-                # Does nothing for other formats, and never goes below the size given.
-                image.draft(None, (min_side, min_side))
-            image.load()
-            return convert(upright(image), num_channels)
-    except (UnreadableImage, MemoryError):
+        _refuse_special(path)
+        with open(path, "rb") as file:
+            head = file.read(content.HEAD_BYTES)
+            file.seek(0)
+            return _read(file, head, num_channels, min_side, value_range)
+    except UnreadableImage:
         raise
+    except MemoryError as error:
+        raise UnreadableImage("needs more memory than there is") from error
     except Exception as error:  # a broken file can make Pillow raise nearly anything
         raise UnreadableImage(_reason(error, path)) from error
+
+
+def _read(
+    file: IO[bytes],
+    head: bytes,
+    num_channels: int,
+    min_side: int | None,
+    value_range: ValueRange,
+) -> Image.Image | npt.NDArray[Any]:
+    """Read an opened file; arguments as in `decode`, and the file's first bytes."""
+    kind = content.own_format(head)
+    if kind == content.DICOM:
+        return read_dicom(file, num_channels, value_range)
+    if kind == content.HEIF:
+        return convert(upright(read_heif(file)), num_channels)
+    if head.startswith(_READ_AT_ONCE) or head[4:8] in _READ_AT_ONCE:
+        _refuse_size(file)
+    facts = tiff_facts(file) if kind == content.TIFF else None
+    try:
+        image = Image.open(file, formats=_formats())
+    except UnidentifiedImageError:
+        if facts is not None:
+            return read_tiff(file, facts, num_channels, value_range)
+        raise
+    with image:
+        if facts is not None and not pillow_suffices(image, facts, num_channels, value_range):
+            return read_tiff(file, facts, num_channels, value_range)
+        if min_side is not None:
+            # Does nothing for other formats, and never goes below the size given.
+            image.draft(None, (min_side, min_side))
+        shown, orientation = _load(file, image, head, num_channels, value_range)
+    # Turned last, when the image as it was in the file is no longer held.
+    del image
+    if isinstance(shown, Image.Image):
+        turn = _TURNS.get(orientation)
+        return shown if turn is None else shown.transpose(turn)
+    return turned(shown, orientation)
+
+
+def _load(
+    file: IO[bytes],
+    image: Image.Image,
+    head: bytes,
+    num_channels: int,
+    value_range: ValueRange,
+) -> tuple[Image.Image | npt.NDArray[Any], int]:
+    """Decode an image that Pillow has opened; also returns its EXIF orientation, not applied."""
+    deep = png.deep_colours(file, image, wanted=value_range is not None)
+    if deep is not None and value_range is not None:
+        return fit_channels(to_unit(deep, 16, value_range), num_channels), _orientation(image)
+    if deep is not None:
+        upper = Image.fromarray((deep >> 8).astype(np.uint8))
+        return convert(upper, num_channels), _orientation(image)
+    png.correct_transparency(image, head)
+    image.load()
+    return convert(image, num_channels, value_range), _orientation(image)
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -89,70 +159,30 @@ def upright(image: Image.Image) -> Image.Image:
     Unlike `PIL.ImageOps.exif_transpose` it neither copies images that are upright nor rewrites
     the metadata, and broken metadata counts as none.
     """
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # the pixels are fine whatever the metadata is
-        return image
-    turn = _TURNS.get(orientation)
+    turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
-def convert(image: Image.Image, num_channels: int) -> Image.Image | npt.NDArray[Any]:
+def convert(
+    image: Image.Image, num_channels: int, value_range: ValueRange = None
+) -> Image.Image | npt.NDArray[Any]:
     """Bring a decoded Pillow image of any mode to C channels, as `decode` returns it.
 
     Raises:
         UnreadableImage: The image has other channels or values that cannot be scaled.
     """
     if image.mode in _DEEP_MODES:
-        return fit_channels(_deep_grey(image), num_channels)
+        return fit_channels(_deep_grey(image, value_range), num_channels)
+    if image.mode == "LAB" and num_channels in (1, 3):
+        image = lab_to_rgb(image)
     if num_channels in (1, 3):
         wanted = "RGB" if num_channels == 3 else "L"
-        shown = _on_white(image) if image.has_transparency_data else image
-        return shown if shown.mode == wanted else shown.convert(wanted)
-    return fit_channels(np.asarray(_with_plain_bands(image)), num_channels)
-
-
-def fit_channels(pixels: npt.NDArray[Any], num_channels: int) -> npt.NDArray[Any]:
-    """Bring an array to C channels where that has one meaning only.
-
-    Args:
-        pixels: (H, W) or (H, W, c).
-        num_channels: Channels wanted, C.
-
-    Returns:
-        (H, W, C) of the same type: grey is repeated, RGB weighted to grey.
-
-    Raises:
-        UnreadableImage: c is neither C nor 1, nor 3 with C = 1; or the array is no picture.
-    """
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]  # (H, W, 1)
-    if pixels.ndim != 3 or 0 in pixels.shape:
-        raise UnreadableImage(f"not a picture: an array of shape {pixels.shape}")
-    channels = pixels.shape[2]
-    if channels == num_channels:
-        return pixels
-    if channels == 1 and num_channels == 3:
-        return np.repeat(pixels, 3, axis=2)
-    if channels == 3 and num_channels == 1:
-        grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow
-        if pixels.dtype == np.uint8:
-            grey = np.rint(grey)
-        return grey.astype(pixels.dtype)[:, :, None]
-    raise UnreadableImage(f"{channels} channel(s), expected {num_channels}")
-
-
-def unit_floats(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Check that float pixels are in [0, 1] and return them as float32, any shape.
-
-    Raises:
-        UnreadableImage: Values are outside [0, 1] by more than a rounding error, or not finite.
-    """
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= -_FLOAT_TOLERANCE and high <= 1 + _FLOAT_TOLERANCE):  # also refuses nan
-        raise UnreadableImage(f"float pixels from {low:.4g} to {high:.4g}, expected [0, 1]")
-    clipped: npt.NDArray[np.float32] = np.clip(pixels, 0, 1).astype(np.float32)
-    return clipped
+        if image.has_transparency_data:
+            return shown_on_white(image, wanted)
+        return image if image.mode == wanted else image.convert(wanted)
+    plain = with_plain_bands(image)
+    kind = f"{plain.mode} of {len(plain.getbands())} channel(s)"
+    return fit_channels(np.asarray(plain), num_channels, kind)
 
 
 def smallest_useful_side(views: Sequence[ViewSpec]) -> int:
@@ -179,36 +209,44 @@ def smallest_useful_side(views: Sequence[ViewSpec]) -> int:
     return math.ceil(max(sides))
 
 
-def _deep_grey(image: Image.Image) -> npt.NDArray[np.float32]:
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # the pixels are fine whatever the metadata is
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _deep_grey(image: Image.Image, value_range: ValueRange) -> npt.NDArray[np.float32]:
     """Return the (H, W) values of a grey image above 8 bit in [0, 1]."""
     pixels = np.asarray(image)
-    if image.mode == "F":
-        return unit_floats(pixels)
-    low, high = int(pixels.min()), int(pixels.max())
-    if low < 0 or high > 65535:
-        raise UnreadableImage(f"grey values from {low} to {high}, expected [0, 65535]")
     tags = getattr(image, "tag_v2", {})
-    full = 4095 if tags.get(_BITS_TAG) == (12,) else 65535
-    scaled: npt.NDArray[np.float32] = pixels.astype(np.float32) / np.float32(full)
-    if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:  # Pillow inverts only up to 8 bit
-        np.subtract(1, scaled, out=scaled)
+    bits = 12 if tags.get(_BITS_TAG) == (12,) else None
+    scaled: npt.NDArray[np.float32] = to_unit(pixels, bits, value_range)
+    if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO and pixels.dtype.kind != "f":
+        scaled = np.float32(1) - scaled  # Pillow inverts only up to 8 bit
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):  # the one value that is not there
+        scaled = np.where(pixels == transparent, np.float32(1), scaled)
     return scaled
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """Return the RGB image that a transparent one shows on a white page."""
-    layer = _with_plain_bands(image).convert("RGBA")
-    page = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-    return Image.alpha_composite(page, layer).convert("RGB")
+def _refuse_special(path: str | os.PathLike[str]) -> None:
+    """Refuse what would never end when it is read: pipes, devices, and the system's own files."""
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImage("is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImage("a pipe or device, not a file")
+    if status.st_size == 0:  # also true of files that the system writes while they are read
+        raise UnreadableImage("empty file")
 
 
-def _with_plain_bands(image: Image.Image) -> Image.Image:
-    """Undo palettes and premultiplied transparency, which hide the real channels."""
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if image.mode == "1":
-        return image.convert("L")
-    return image.convert({"RGBa": "RGBA", "La": "LA"}.get(image.mode, image.mode))
+def _refuse_size(file: IO[bytes]) -> None:
+    """Refuse a file that Pillow would read into memory as a whole, and that no picture needs."""
+    size = os.fstat(file.fileno()).st_size
+    if size > _MOST_BYTES_AT_ONCE:
+        raise UnreadableImage(f"a file of {size / 2**30:.1f} GiB, too large for one image")
 
 
 @functools.cache
@@ -224,17 +262,22 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
         return "file is missing"
     if isinstance(error, PermissionError):
         return "no permission to read"
-    if isinstance(error, IsADirectoryError):
-        return "is a folder"
     if isinstance(error, UnidentifiedImageError):
-        if os.path.getsize(path) == 0:
-            return "empty file"
-        if os.fspath(path).lower().endswith(".avif") and "AVIF" not in Image.OPEN:
-            return "this Pillow cannot read AVIF, 11.3 or newer can"
-        return "not an image"
+        return _unidentified(path)
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels"
     text = " ".join(str(error).split())
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "truncated"
     return f"{type(error).__name__}: {text}"[:200]
+
+
+def _unidentified(path: str | os.PathLike[str]) -> str:
+    """Say what a file is that Pillow does not know."""
+    with open(path, "rb") as file:
+        head = file.read(content.HEAD_BYTES)
+    if content.is_avif(head) and "AVIF" not in Image.OPEN:
+        return "this Pillow cannot read AVIF, 11.3 or newer can"
+    if content.own_format(head) == content.TIFF:
+        return "broken TIFF"
+    return content.other_content(head) or "not an image"

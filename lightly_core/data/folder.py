@@ -12,6 +12,7 @@ from PIL import Image
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.decode import decode
 from lightly_core.data.paths import Listing, decode_name
+from lightly_core.data.pixels import ValueRange
 
 
 class FolderSource(ImageSource):
@@ -24,6 +25,7 @@ class FolderSource(ImageSource):
         listing: The files.
         num_channels: Channels wanted, see `decode`.
         min_side: See `decode`.
+        value_range: See `decode`.
         class_folders: Whether the folders right below the root are classes.
     """
 
@@ -33,11 +35,13 @@ class FolderSource(ImageSource):
         *,
         num_channels: int = 3,
         min_side: int | None = None,
+        value_range: ValueRange = None,
         class_folders: bool = False,
     ) -> None:
         self.root = listing.root
         self.num_channels = num_channels
         self.min_side = min_side
+        self.value_range = value_range
         self.class_folders = class_folders
         self._buffer = b"".join(listing.names)
         lengths = np.fromiter(map(len, listing.names), np.int64, len(listing.names))
@@ -56,7 +60,12 @@ class FolderSource(ImageSource):
 
     def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
         """Decode one file; see `decode`."""
-        return decode(self.path(index), self.num_channels, min_side=self.min_side)
+        return decode(
+            self.path(index),
+            self.num_channels,
+            min_side=self.min_side,
+            value_range=self.value_range,
+        )
 
     def labels(self) -> Labels | None:
         """Return the class folders as classes, if all images lie in two or more of them."""

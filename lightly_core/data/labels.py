@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lightly_core.data.base import ImageSource
 from lightly_core.data.folder import FolderSource
+from lightly_core.data.names import shown
 from lightly_core.data.paths import some
 from lightly_core.errors import DataError
 
@@ -85,8 +86,8 @@ def open_labelled(
     found = _from_source(source, what) if labels is None else _from_csv(source, labels, other)
     if len(found.classes) < 2:
         raise DataError(
-            f"{what}: all {len(found)} images are of one class, '{found.classes[0]}'; expected two "
-            f"classes or more, {_REMEDY}"
+            f"{what}: all {len(found)} images are of one class, '{shown(found.classes[0])}'; "
+            f"expected two classes or more, {_REMEDY}"
         )
     return found
 
@@ -141,9 +142,9 @@ def _why_none(source: ImageSource) -> str:
         name = source.name(index)
         folder, slash, _ = name.partition("/")
         if not slash:
-            return f"'{name}' lies in no class folder"
+            return f"'{shown(name)}' lies in no class folder"
         tops.add(folder)
-    return f"all {len(source)} images are of one class, the folder '{tops.pop()}'"
+    return f"all {len(source)} images are of one class, the folder '{shown(tops.pop())}'"
 
 
 def _from_csv(source: ImageSource, file: str, other: ImageSource | None) -> LabelledImages:
@@ -154,10 +155,10 @@ def _from_csv(source: ImageSource, file: str, other: ImageSource | None) -> Labe
         missing -= {other.name(index) for index in range(len(other))}
     rows = [(names[name], label) for name, label in by_name.items() if name in names]
     if missing or not rows:
-        shown = some(sorted(missing or by_name.keys()))
+        listed = some(sorted(missing or by_name.keys()))
         raise DataError(
-            f"'{file}' names {len(missing or by_name)} images that are not in the data: {shown}"
-            f"\n  expected names such as '{next(iter(names))}', relative to the folder"
+            f"'{file}' names {len(missing or by_name)} images that are not in the data: {listed}"
+            f"\n  expected names such as '{shown(next(iter(names)))}', relative to the folder"
         )
     if len(rows) < len(names):
         log.info("%d images without a label are left out", len(names) - len(rows))
@@ -195,7 +196,8 @@ def _read_csv(file: Path) -> dict[str, str]:
             )
         if found.setdefault(name, text) != text:
             raise DataError(
-                f"labels: '{file}' gives '{name}' two labels, '{found[name]}' and '{text}'"
+                f"labels: '{file}' gives '{shown(name)}' two labels, '{shown(found[name])}' and "
+                f"'{shown(text)}'"
             )
     if not found:
         raise DataError(f"labels: '{file}' has no rows")

@@ -22,6 +22,8 @@ from lightly_core.config.memory import MemoryChoice, unseen
 from lightly_core.config.transform import TransformArgs
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import load_or_reason
+from lightly_core.data.heard import Note, NoteLog
+from lightly_core.data.names import shown
 from lightly_core.data.views import worker
 from lightly_core.errors import ConfigError
 
@@ -150,14 +152,15 @@ def look(source: ImageSource, num_channels: int, limits: Limits) -> str:
         height, width = pixels.shape[:2]
         if max(height, width) > limits.image_side:
             raise NotPossible(
-                f"'{name}' has {width} x {height} pixels, more than {limits.image_side} a side"
+                f"'{shown(name)}' has {width} x {height} pixels, more than "
+                f"{limits.image_side} a side"
             )
         if first is None:
             first = name, pixels.shape
         _same_size(name, pixels.shape, *first)
         again = _pixels(source, index, num_channels)
         if again is None or not np.array_equal(pixels, again):
-            raise NotPossible(f"'{name}' is another image each time it is asked for")
+            raise NotPossible(f"'{shown(name)}' is another image each time it is asked for")
     if first is None:
         raise NotPossible("none of the images looked at can be read")
     height, width, _ = first[1]
@@ -205,11 +208,14 @@ def read_all(source: ImageSource, num_channels: int) -> ImageMemory:
             none can be read.
     """
     images: npt.NDArray[np.uint8] | None = None
+    notes, log = list[Note](), NoteLog()
     first = ""
     unreadable: dict[int, str] = {}
     reported = time.monotonic()
     for index in range(len(source)):
-        pixels = _pixels(source, index, num_channels, unreadable)
+        pixels = _pixels(source, index, num_channels, unreadable, notes)
+        log.add(notes)
+        notes.clear()
         if pixels is None:
             continue
         if images is None:
@@ -239,10 +245,14 @@ def place_images(memory: ImageMemory, device: torch.device) -> ImageMemory:
 
 
 def _pixels(
-    source: ImageSource, index: int, num_channels: int, unreadable: dict[int, str] | None = None
+    source: ImageSource,
+    index: int,
+    num_channels: int,
+    unreadable: dict[int, str] | None = None,
+    notes: list[Note] | None = None,
 ) -> npt.NDArray[np.uint8] | None:
     """Return an image (H, W, C), or None where it cannot be read."""
-    loaded = load_or_reason(source, index)
+    loaded = load_or_reason(source, index, notes)
     if isinstance(loaded, str):
         if unreadable is not None:
             unreadable[index] = loaded
@@ -250,10 +260,10 @@ def _pixels(
     try:
         prepared = worker.prepare(loaded, num_channels)
     except ValueError as error:  # the first stage will say so, too
-        raise NotPossible(f"'{source.name(index)}': {error}") from error
+        raise NotPossible(f"'{shown(source.name(index))}': {error}") from error
     pixels = np.asarray(prepared)
     if pixels.dtype != np.uint8:
-        raise NotPossible(f"'{source.name(index)}' has more than 8 bit a channel")
+        raise NotPossible(f"'{shown(source.name(index))}' has more than 8 bit a channel")
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
@@ -268,8 +278,8 @@ def _whole_size(source: ImageSource, shape: tuple[int, ...], most: int) -> int:
 def _same_size(name: str, shape: tuple[int, ...], first: str, first_shape: tuple[int, ...]) -> None:
     if shape != first_shape:
         raise NotPossible(
-            f"'{name}' has {shape[1]} x {shape[0]} pixels, "
-            f"'{first}' has {first_shape[1]} x {first_shape[0]}"
+            f"'{shown(name)}' has {shape[1]} x {shape[0]} pixels, "
+            f"'{shown(first)}' has {first_shape[1]} x {first_shape[0]}"
         )
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from lightly_core.data.base import ImageSource, Labels
-from lightly_core.data.decode import UnreadableImage, convert, fit_channels, unit_floats, upright
+from lightly_core.data.decode import convert, upright
+from lightly_core.data.pixels import UnreadableImage, ValueRange, fit_channels, to_unit
 
 
 class MapDataset(Protocol):
@@ -24,17 +25,21 @@ class DatasetSource(ImageSource):
     """A map-style dataset; its items are images, or tuples or dicts that begin with one.
 
     An image is a Pillow image, an array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W):
-    uint8, uint16, or float in [0, 1]. Of a dict the entry ``"image"`` or else the first is taken.
-    Classes come from the attribute ``targets`` or ``labels``, and their names from ``classes``;
-    items are never read to find them.
+    uint8, uint16, or float in [0, 1]; with `value_range` any integers and floats. Of a dict the
+    entry ``"image"`` or else the first is taken. Classes come from the attribute ``targets`` or
+    ``labels``, and their names from ``classes``; items are never read to find them.
 
     Args:
         dataset: The user's object.
         num_channels: Channels wanted.
+        value_range: Pixel values that become black and white; see `to_unit`.
     """
 
-    def __init__(self, dataset: MapDataset, *, num_channels: int = 3) -> None:
+    def __init__(
+        self, dataset: MapDataset, *, num_channels: int = 3, value_range: ValueRange = None
+    ) -> None:
         self.dataset = dataset
+        self.value_range = value_range
         self.num_channels = num_channels
         self._length = len(dataset)
 
@@ -49,8 +54,8 @@ class DatasetSource(ImageSource):
         """Ask the dataset for an item and take the image out of it."""
         image = _first(self.dataset[index])
         if isinstance(image, Image.Image):
-            return convert(upright(image), self.num_channels)
-        pixels = _pixels(image)
+            return convert(upright(image), self.num_channels, self.value_range)
+        pixels = _pixels(image, self.value_range)
         _refuse_channels_first(pixels, image, self.num_channels)
         return fit_channels(pixels, self.num_channels)
 
@@ -141,7 +146,7 @@ def _refuse_channels_first(pixels: npt.NDArray[Any], image: object, num_channels
             )
 
 
-def _pixels(image: object) -> npt.NDArray[Any]:
+def _pixels(image: object, value_range: ValueRange) -> npt.NDArray[Any]:
     """Return an array (H, W) or (H, W, C), uint8 or float32 in [0, 1]."""
     pixels: npt.NDArray[Any]
     if isinstance(image, np.ndarray):
@@ -156,11 +161,7 @@ def _pixels(image: object) -> npt.NDArray[Any]:
         )
     if pixels.size == 0:
         raise UnreadableImage(f"not a picture: shape {pixels.shape}")
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        scaled: npt.NDArray[Any] = pixels.astype(np.float32) / np.float32(65535)
-        return scaled
-    if pixels.dtype.kind == "f":
-        return unit_floats(pixels)
-    raise UnreadableImage(f"pixels of type {pixels.dtype}, expected uint8 or float in [0, 1]")
+    known = pixels.dtype in (np.uint8, np.uint16) or pixels.dtype.kind == "f"
+    if not known and (value_range is None or pixels.dtype.kind not in "iu"):
+        raise UnreadableImage(f"pixels of type {pixels.dtype}, expected uint8 or float in [0, 1]")
+    return to_unit(pixels, value_range=value_range)

@@ -10,20 +10,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from lightly_core.data.endings import (
+    LIST_SUFFIXES,
+    SPECIAL,
+    endings,
+    is_image_name,
+    suffix,
+    what_to_install,
+)
+from lightly_core.data.names import shown
 from lightly_core.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-#: Endings of the files that count as images, in any case. A fixed list, so that a folder holds
-#: the same images on every machine, whatever its Pillow can read. GIF counts as its first frame.
-IMAGE_SUFFIXES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
-        *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"),
-    )
-)
-#: Endings of text files that hold one path a line.
-LIST_SUFFIXES = (".txt", ".csv", ".lst")
 _MAC_ARCHIVE_FOLDER = "__MACOSX"
 _SHOWN = 5
 
@@ -35,17 +34,12 @@ class Listing:
     Attributes:
         root: Absolute folder that the names are relative to; empty where there is none in common.
         names: Relative paths with ``/``, UTF-8, sorted by code point.
-        others: How many files of other endings were seen.
+        others: How many files that are no images were seen, by their ending.
     """
 
     root: str
     names: list[bytes]
     others: Counter[str] = field(default_factory=Counter)
-
-
-def suffix(path: str) -> str:
-    """Return the ending of a file name with its dot, in lower case."""
-    return os.path.splitext(path)[1].lower()
 
 
 def is_glob(path: str) -> bool:
@@ -76,41 +70,81 @@ def list_folder(root: str) -> Listing:
     Returns:
         Names relative to `root`.
     """
-    names: list[bytes] = []
-    others: Counter[str] = Counter()
-    visited: set[tuple[int, int]] = set()
+    walk = _Walk(root)
     pending, links = [""], list[str]()
     while pending or links:
         folder = pending.pop() if pending else heapq.heappop(links)
-        where = os.path.join(root, folder)
+        for entry in walk.entries(folder):
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            kind = walk.kind(entry)
+            if kind == "folder":
+                pending.append(name)
+            elif kind == "link":
+                heapq.heappush(links, name)
+            elif kind == "image":
+                walk.names.append(encode(name))
+    walk.report()
+    return Listing(os.path.abspath(root), sorted(walk.names), walk.others)
+
+
+class _Walk:
+    """What was seen on the way through a folder.
+
+    Args:
+        root: Where the way began.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.names: list[bytes] = []
+        self.others: Counter[str] = Counter()
+        self._root = root
+        self._visited: set[tuple[int, int]] = set()
+        self._closed: list[str] = []
+        self._repeated: list[str] = []
+
+    def entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return what a folder holds; nothing where it was read before or cannot be."""
+        where = os.path.join(self._root, folder)
         try:
             status = os.stat(where)
-            entries = list(os.scandir(where))
+            identity = (status.st_dev, status.st_ino)
+            if identity in self._visited:
+                self._repeated.append(where)
+                return []
+            with os.scandir(where) as found:
+                entries = list(found)
         except OSError as error:
-            logger.warning("Folder '%s' is left out: %s", where, error.strerror)
-            continue
-        identity = (status.st_dev, status.st_ino)
-        if identity in visited:
-            logger.warning("Folder '%s' is a link to one that is read already; left out", where)
-            continue
-        visited.add(identity)
-        prefix = f"{folder}/" if folder else ""
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name == _MAC_ARCHIVE_FOLDER:
-                continue
+            self._closed.append(f"'{where}' ({error.strerror})")
+            return []
+        self._visited.add(identity)
+        return entries
+
+    def kind(self, entry: os.DirEntry[str]) -> str:
+        """Return ``folder``, ``link`` to one, ``image``, or nothing; the latter is counted."""
+        if entry.name.startswith(".") or entry.name == _MAC_ARCHIVE_FOLDER:
+            return ""
+        try:
             if entry.is_dir():
-                if entry.is_symlink():
-                    heapq.heappush(links, prefix + entry.name)
-                else:
-                    pending.append(prefix + entry.name)
-            elif suffix(entry.name) not in IMAGE_SUFFIXES:
-                others[suffix(entry.name)] += 1
-            elif entry.is_file() or not os.path.exists(entry.path):
-                # A broken link counts as an image: it is reported as unreadable, not forgotten.
-                # Pipes and devices do not count, opening one could wait forever.
-                names.append(encode(prefix + entry.name))
-    names.sort()
-    return Listing(os.path.abspath(root), names, others)
+                return "link" if entry.is_symlink() else "folder"
+            # Opening a pipe or a device could wait forever. A broken link counts as an image: it
+            # is reported as unreadable, not forgotten.
+            special = not entry.is_file() and os.path.exists(entry.path)
+        except OSError as error:  # where a link leads may be nobody's business
+            self._closed.append(f"'{entry.path}' ({error.strerror})")
+            return ""
+        if is_image_name(entry.name) and not special:
+            return "image"
+        self.others[SPECIAL if special else suffix(entry.name)] += 1
+        return ""
+
+    def report(self) -> None:
+        """Warn of folders that were not read, in one sentence a kind."""
+        if self._closed:
+            logger.warning("Cannot be read and left out: %s", some(self._closed))
+        if self._repeated:
+            links = "a link" if len(self._repeated) == 1 else "links"
+            folders = some([f"'{where}'" for where in self._repeated])
+            logger.warning("Left out: %s, %s to what is read already", folders, links)
 
 
 def list_elements(elements: Sequence[str]) -> Listing:
@@ -151,7 +185,9 @@ def read_path_list(path: str) -> list[str]:
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]
     except UnicodeDecodeError as error:
-        raise DataError(f"'{path}' is not a UTF-8 text file: {error.reason}") from error
+        raise DataError(f"'{shown(path)}' is not a UTF-8 text file: {error.reason}") from error
+    except OSError as error:
+        raise DataError(f"'{shown(path)}' cannot be read: {error.strerror}") from error
     return [
         os.path.join(folder, os.path.expanduser(line))
         for line in lines
@@ -160,9 +196,9 @@ def read_path_list(path: str) -> list[str]:
 
 
 def some(texts: Sequence[str]) -> str:
-    """Join the first few texts and count the rest."""
+    """Join the first few texts, as they can be shown anywhere, and count the rest."""
     more = len(texts) - _SHOWN
-    return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(shown, texts[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _element_files(element: str, others: Counter[str]) -> Iterator[bytes]:
@@ -176,13 +212,14 @@ def _element_files(element: str, others: Counter[str]) -> Iterator[bytes]:
         missing = [line for line in lines if not os.path.exists(line)]
         if missing:
             raise DataError(
-                f"{len(missing)} of the {len(lines)} paths in '{element}' do not exist: "
-                f"{some(missing)}; expected one path a line, relative ones relative to that file"
+                f"{len(missing)} of the {len(lines)} paths in '{shown(element)}' do not exist: "
+                f"{some(missing)}; expected one path a line, relative "
+                "ones relative to that file"
             )
         folders = [line for line in lines if os.path.isdir(line)]
         for folder in folders:
             yield from _folder_files(folder, others)
-        yield from _image_files(sorted(set(lines) - set(folders)), f"'{element}'")
+        yield from _image_files(sorted(set(lines) - set(folders)), f"'{shown(element)}'")
     else:
         yield from _image_files([element], "data")
 
@@ -196,8 +233,10 @@ def _glob_files(pattern: str, others: Counter[str]) -> Iterator[bytes]:
             if not walked or not inside.startswith(walked):
                 walked = inside
                 yield from _folder_files(match, others)
-        elif suffix(match) in IMAGE_SUFFIXES:
-            yield from _image_files([match], f"'{pattern}'")
+        elif os.path.exists(match) and not os.path.isfile(match):
+            others[SPECIAL] += 1
+        elif is_image_name(match):
+            yield from _image_files([match], f"'{shown(pattern)}'")
         else:
             others[suffix(match)] += 1
 
@@ -211,11 +250,12 @@ def _folder_files(folder: str, others: Counter[str]) -> Iterator[bytes]:
 
 def _image_files(paths: Sequence[str], origin: str) -> Iterator[bytes]:
     """Yield absolute paths in which links to folders are resolved."""
-    wrong = [path for path in paths if suffix(path) not in IMAGE_SUFFIXES]
+    wrong = [path for path in paths if not is_image_name(path)]
     if wrong:
         raise DataError(
-            f"{origin} names {len(wrong)} file(s) that are no images: {some(wrong)}; "
-            f"expected endings {endings()}"
+            f"{origin} names {len(wrong)} file(s) that are no images: "
+            f"{some(wrong)}; expected endings {endings()}"
+            f"{what_to_install(wrong)}"
         )
     resolved: dict[str, str] = {}  # few folders, many files
     for path in paths:
@@ -223,11 +263,6 @@ def _image_files(paths: Sequence[str], origin: str) -> Iterator[bytes]:
         if folder not in resolved:
             resolved[folder] = _with_slashes(os.path.realpath(folder)).rstrip("/")
         yield encode(f"{resolved[folder]}/{name}")
-
-
-def endings() -> str:
-    """Return the image endings as text."""
-    return " ".join(sorted(IMAGE_SUFFIXES))
 
 
 def _common_folder(files: set[bytes]) -> str:

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lightly_core.atomic import atomic_path
+from lightly_core.data.names import read_back, shown, written
 from lightly_core.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "skipped_images.csv"
 _HEADER = ("index", "name", "reason")
-_ERRORS = "backslashreplace"  # file names need not be valid text
+_ERRORS = "backslashreplace"  # a list that something else wrote need not be valid text
 
 #: Position in the source, name and reason of one image.
 Skipped = tuple[int, str, str]
@@ -27,7 +28,8 @@ class SkipLog:
 
     The file appears with the first such image. Several processes may write to one folder. What
     is in the file already counts, so a resumed run goes on counting. The rule is the plain
-    share: one bad image of eight is 12.5 % and thus too many by default.
+    share: one bad image of eight is 12.5 % and thus too many by default. Names and reasons are
+    written in the form of `lightly_core.data.names.written`, which no spreadsheet computes.
 
     Args:
         folder: Where the file is written; None writes none.
@@ -58,7 +60,7 @@ class SkipLog:
             return
         if not self._seen:
             index, name, reason = next(iter(new.values()))
-            logger.warning("Image %d, '%s', cannot be read: %s", index, shown(name), reason)
+            logger.warning("Image %d, '%s', cannot be read: %s", index, shown(name), shown(reason))
         self._seen.update(new)
         self._append(list(new.values()))
         if len(self._seen) > self._max_share * self._dataset_size:
@@ -86,7 +88,7 @@ class SkipLog:
     def _too_many(self) -> str:
         count, size = len(self._seen), self._dataset_size
         rows = list(self._seen.values())[:3]
-        first = [f"'{shown(name)}' ({reason})" for _, name, reason in rows]
+        first = [f"'{shown(name)}' ({shown(reason)})" for _, name, reason in rows]
         listed = "" if self._path is None else f" All are listed in {self._path}."
         return (
             f"{count} of {size} images ({100 * count / size:.3g} %) cannot be read, more than "
@@ -117,18 +119,14 @@ class SkipLog:
             # The header need not come first where two processes began at the same moment, and
             # the last line may be cut where the machine went down.
             return [
-                (int(row[0]), row[1], row[2])
+                (int(row[0]), read_back(row[1]), read_back(row[2]))
                 for row in csv.reader(file)
                 if len(row) == len(_HEADER) and row[0].isdecimal()
             ]
 
 
-def shown(name: str) -> str:
-    """Return a file name that any terminal, log and file can hold, also where it is no text."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def _encode(rows: Iterable[tuple[object, ...]]) -> bytes:
+    cells = ([index, *(written(str(cell)) for cell in texts)] for index, *texts in rows)
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", _ERRORS)
+    csv.writer(text, lineterminator="\n").writerows(cells)
+    return text.getvalue().encode()

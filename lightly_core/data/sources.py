@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections import Counter
 
 from lightly_core.config.settings import PythonObject
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.check import BUILTIN_PREFIX, check_data, data_problems
+from lightly_core.data.endings import counted, endings, left_out, what_to_install
 from lightly_core.data.folder import FolderSource
+from lightly_core.data.names import shown
 from lightly_core.data.objects import DatasetSource, DigitsSource
-from lightly_core.data.paths import Listing, endings, list_elements, list_folder
+from lightly_core.data.paths import Listing, list_elements, list_folder
+from lightly_core.data.pixels import ValueRange
 from lightly_core.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "DatasetSource",
@@ -25,7 +30,11 @@ __all__ = [
 
 
 def open_source(
-    data: str | list[str] | PythonObject, *, num_channels: int = 3, min_side: int | None = None
+    data: str | list[str] | PythonObject,
+    *,
+    num_channels: int = 3,
+    min_side: int | None = None,
+    value_range: ValueRange = None,
 ) -> ImageSource:
     """Find the images.
 
@@ -35,6 +44,8 @@ def open_source(
         num_channels: Channels that images are brought to.
         min_side: Shorter side in pixels down to which big JPEGs may be shrunk while they are
             decoded; see `lightly_core.data.decode.smallest_useful_side`. None: never.
+        value_range: Pixel values that become black and white; see
+            `lightly_core.data.pixels.to_unit`.
 
     Returns:
         At least one image; the order depends on the names only.
@@ -47,7 +58,7 @@ def open_source(
         raise DataError("; ".join(problems))
     source: ImageSource
     if isinstance(data, PythonObject):
-        source = DatasetSource(data.value, num_channels=num_channels)
+        source = DatasetSource(data.value, num_channels=num_channels, value_range=value_range)
         if len(source) == 0:
             raise DataError(f"the dataset {data} is empty")
         return source
@@ -59,20 +70,26 @@ def open_source(
     listing = list_folder(single) if class_folders else list_elements(elements)
     if not listing.names:
         raise DataError(_nothing_found(elements, listing))
+    _say_what_is_left_out(listing)
     return FolderSource(
-        listing, num_channels=num_channels, min_side=min_side, class_folders=class_folders
+        listing,
+        num_channels=num_channels,
+        min_side=min_side,
+        value_range=value_range,
+        class_folders=class_folders,
     )
 
 
 def _nothing_found(elements: list[str], listing: Listing) -> str:
-    where = f"'{elements[0]}'" if len(elements) == 1 else f"the {len(elements)} elements of data"
-    return f"no images in {where}: found {_kinds(listing.others)}; expected endings {endings()}"
+    one = len(elements) == 1
+    where = f"'{shown(elements[0])}'" if one else f"the {len(elements)} elements of data"
+    others = listing.others
+    found = f"{others.total()} other files ({counted(others)})" if others else "no files"
+    install = what_to_install(others)
+    return f"no images in {where}: found {found}; expected endings {endings()}{install}"
 
 
-def _kinds(others: Counter[str]) -> str:
-    """Describe files that are no images."""
-    if not others:
-        return "no files"
-    ranked = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{count} {ending or 'without ending'}" for ending, count in ranked[:5]]
-    return f"{others.total()} other files ({', '.join(shown)}{', ...' if ranked[5:] else ''})"
+def _say_what_is_left_out(listing: Listing) -> None:
+    if listing.others:
+        missing = what_to_install(listing.others)
+        logger.log(logging.WARNING if missing else logging.INFO, "%s", left_out(listing.others))

@@ -25,7 +25,8 @@ from lightly_core.atomic import atomic_path
 from lightly_core.config.embed import EmbedConfig
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import RawBatch, build_eval_loader
-from lightly_core.data.skipped import SkipLog, shown
+from lightly_core.data.names import as_text, written
+from lightly_core.data.skipped import SkipLog
 from lightly_core.embedding.checks import output_format, output_path
 from lightly_core.embedding.result import EmbedResult
 from lightly_core.embedding.writers import FeatureWriter, open_writer
@@ -129,7 +130,9 @@ class _Embedding:
             features = F.normalize(features, dim=1)
         finite = torch.isfinite(features.flatten(1)).all(dim=1)  # (B,)
         self._num_not_finite += int((~finite).sum())
-        names = [shown(self._source.name(index)) for index in batch.indices.tolist()]
+        # Spreadsheets open CSV files, the others are opened by programs.
+        form = written if output_format(self._config) == "csv" else as_text
+        names = [form(self._source.name(index)) for index in batch.indices.tolist()]
         writer.add(names, np.ascontiguousarray(features.cpu().numpy(), "<f4"))
         self._num_images += len(names)
 

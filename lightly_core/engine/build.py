@@ -177,6 +177,7 @@ def metadata(settings: Settings) -> dict[str, str]:
         "model_args": _as_json(without_secrets(run.model_args)),
         "mean": " ".join(str(value) for value in normalize.mean),
         "std": " ".join(str(value) for value in normalize.std),
+        "value_range": " ".join(str(value) for value in settings.transform.value_range or ()),
         "embed_dim": str(run.embed_dim or ""),
     }
 

@@ -10,6 +10,8 @@ from logging.handlers import MemoryHandler
 from pathlib import Path
 from types import TracebackType
 
+from lightly_core.data.names import harmless
+
 _LOGGERS = ("py.warnings", "lightning.pytorch", "lightning.fabric")
 
 
@@ -54,9 +56,7 @@ class RunLogs:
         if not self._first_process:
             return
         self._file = _LogFile(path, encoding="utf-8")
-        self._file.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        )
+        self._file.setFormatter(_FileFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         self._memory.setTarget(self._file)
         self._memory.flush()
         for target, *_ in self._before:
@@ -118,7 +118,13 @@ class _LogFile(logging.FileHandler):
 class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Put the level before warnings and errors only; leave tracebacks to the file."""
-        message = record.getMessage().rstrip()
+        message = harmless(record.getMessage().rstrip())
         if record.levelno >= logging.WARNING:
             return f"{record.levelname.lower()}: {message}"
         return message
+
+
+class _FileFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Leave out what a terminal would obey when it shows the file."""
+        return harmless(super().format(record))

@@ -177,7 +177,7 @@ class TrainingModule(lightning.LightningModule):
         views = [view.to(dtype) for view in views]
         if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
-        self.skipped = batch.skipped
+        self.skipped, self.notes = batch.skipped, batch.notes
         return Batch(views, batch.indices, batch.extras, batch.view_ids, batch.crops)
 
     # ------------------------------------------------------------------ training

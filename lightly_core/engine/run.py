@@ -96,6 +96,7 @@ class Run:
             settings.run.data,
             num_channels=settings.transform.source_channels,
             min_side=smallest_useful_side(settings.transform.view_specs()),
+            value_range=settings.transform.value_range,
         )
         self.val_source = open_val_source(settings)
         val_size = None if self.val_source is None else len(self.val_source)

@@ -87,6 +87,7 @@ def open_val_source(settings: Settings) -> ImageSource | None:
             settings.run.val_data,
             num_channels=transform.source_channels,
             min_side=smallest_useful_side(transform.view_specs()),
+            value_range=transform.value_range,
         )
     except DataError as error:
         raise DataError(f"config.val_data: {error}") from error

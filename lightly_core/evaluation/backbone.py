@@ -65,6 +65,7 @@ class Backbone:
         batch_size: Images per forward.
         num_workers: Processes that read images.
         trainable: Names of the wrapper's parameters that were not frozen when it was opened.
+        value_range: Pixel values that become black and white, see `TransformArgs`.
     """
 
     model: BuiltModel
@@ -77,6 +78,7 @@ class Backbone:
     batch_size: int
     num_workers: int
     trainable: tuple[str, ...] = ()
+    value_range: tuple[float, float] | None = None
 
     @property
     def channels_last(self) -> bool:
@@ -98,6 +100,7 @@ class Backbone:
             "image_size": [height, width],
             "mean": list(self.transform.mean),
             "std": list(self.transform.std),
+            **({} if self.value_range is None else {"value_range": list(self.value_range)}),
             "precision": "32-true" if self.precision is None else str(self.precision),
         }
 
@@ -116,7 +119,12 @@ class Backbone:
         from lightly_core.data.sources import open_source
 
         side = max(eval_size(self.transform.size, self.transform.size))
-        return open_source(data, num_channels=self.transform.source_channels, min_side=2 * side)
+        return open_source(
+            data,
+            num_channels=self.transform.source_channels,
+            min_side=2 * side,
+            value_range=self.value_range,
+        )
 
     def features(
         self, source: ImageSource, indices: Sequence[int] | None = None
@@ -208,6 +216,7 @@ def open_backbone(
         batch_size=config.batch_size,
         num_workers=_num_workers(config.num_workers),
         trainable=trainable,
+        value_range=config.value_range or _value_range(facts),
     )
 
 
@@ -322,6 +331,11 @@ def _transform(
         facts.get("interpolation") or "bicubic",
         structure(json.loads(dropped), ChannelDropArgs, path="channel_drop") if dropped else None,
     )
+
+
+def _value_range(facts: Mapping[str, str]) -> tuple[float, float] | None:
+    numbers = _numbers(facts.get("value_range", ""))
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else None
 
 
 def _normalization(

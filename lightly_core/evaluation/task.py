@@ -15,6 +15,7 @@ from lightly_core.data.base import ImageSource
 from lightly_core.data.check import place
 from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.labels import LabelledImages, open_labelled, same_classes
+from lightly_core.data.names import shown
 from lightly_core.errors import DataError
 from lightly_core.evaluation.knn import split
 
@@ -102,9 +103,9 @@ def _refuse_overlap(config: EvaluateConfig, train: LabelledImages, val: Labelled
     if len(both):
         raise DataError(
             f"val_data has {len(both)} images that are in data too, such as "
-            f"'{train.source.name(int(both[0]))}', and would find themselves; leave val_data out "
-            f"to keep {VAL_FRACTION:.0%} of data apart, or give labels and val_labels that name "
-            "different images"
+            f"'{shown(train.source.name(int(both[0])))}', and would find themselves; leave "
+            f"val_data out to keep {VAL_FRACTION:.0%} of data apart, or give labels and val_labels "
+            "that name different images"
         )
 
 

@@ -7,7 +7,8 @@ from PIL import Image, ImageOps
 
 from lightly_core.config.augmentations import LocalViewArgs, RandomResizeArgs
 from lightly_core.config.transform import MultiCropTransformArgs, ViewSpec
-from lightly_core.data.decode import UnreadableImage, decode, fit_channels, smallest_useful_side
+from lightly_core.data.decode import decode, smallest_useful_side
+from lightly_core.data.pixels import UnreadableImage, fit_channels
 
 
 def rgb(height=6, width=8):
@@ -186,8 +187,11 @@ def test_float_images_in_the_unit_range_are_taken_as_they_are(tmp_path):
     [
         (np.full((4, 4), 300, np.float32), "float pixels from 300 to 300, expected [0, 1]"),
         (np.full((4, 4), np.nan, np.float32), "float pixels from nan to nan, expected [0, 1]"),
-        (np.full((4, 4), -5, np.int32), "grey values from -5 to -5, expected [0, 65535]"),
-        (np.full((4, 4), 70000, np.int32), "grey values from 70000 to 70000"),
+        (
+            np.full((4, 4), -5, np.int32),
+            "values from -5 to -5, expected [0, 65535]; transform_args.value_range",
+        ),
+        (np.full((4, 4), 70000, np.int32), "values from 70000 to 70000"),
     ],
 )
 def test_values_without_a_clear_scale_are_refused(tmp_path, values, reason):
@@ -205,7 +209,7 @@ def test_four_channels_are_kept_unchanged(tmp_path):
 
 def test_other_channel_counts_are_refused(tmp_path):
     rgb().save(tmp_path / "a.png")
-    with pytest.raises(UnreadableImage, match=r"^3 channel\(s\), expected 4$"):
+    with pytest.raises(UnreadableImage, match=r"^RGB of 3 channel\(s\), expected 4 channel\(s\)$"):
         decode(tmp_path / "a.png", 4)
 
 
@@ -226,7 +230,7 @@ def png_bytes():
     [
         (b"", "empty file"),
         (b"just some text", "not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript, not an image"),
         (jpeg_bytes()[:-600], "truncated"),
         (png_bytes()[:-600], "truncated"),
         (jpeg_bytes()[:30], "truncated"),

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from lightly_core.config.settings import RunConfig
+from lightly_core.data import endings
 from lightly_core.data.check import check_data
-from lightly_core.data.paths import IMAGE_SUFFIXES
+from lightly_core.data.endings import IMAGE_SUFFIXES
 from lightly_core.data.sources import open_source
 from lightly_core.errors import DataError
 
@@ -24,6 +25,16 @@ def value(image):
 # ------------------------------------------------------------------ folders
 
 
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    """No package that reads further formats."""
+    monkeypatch.setattr(endings, "find_spec", lambda module: None)
+    endings.image_suffixes.cache_clear()
+    yield
+    endings.image_suffixes.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_installed")
 def test_only_image_endings_count(tmp_path):
     taken = [f"a{ending}" for ending in sorted(IMAGE_SUFFIXES)] + ["b.JPG", "c.d.PnG"]
     not_taken = [
@@ -77,7 +88,7 @@ def test_links_in_a_circle_end(tmp_path, write_images, caplog):
     (tmp_path / "data/real/up").symlink_to(tmp_path / "data", target_is_directory=True)
     (tmp_path / "data/alias").symlink_to(tmp_path / "data/real", target_is_directory=True)
     assert names(open_source(str(tmp_path / "data"))) == ["real/a.png"]
-    assert "is a link to one that is read already" in caplog.text
+    assert "links to what is read already" in caplog.text
 
 
 def test_linked_folders_and_files_are_followed(tmp_path, write_images):
@@ -230,12 +241,55 @@ def test_an_empty_folder(tmp_path):
         open_source(str(tmp_path))
 
 
+@pytest.mark.usefixtures("nothing_installed")
 def test_a_folder_without_images_says_what_is_there(tmp_path):
     for name in ["a.txt", "sub/b.txt", "c.heic", "README"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"4 other files \(2 .txt, 1 without ending, 1 .heic\)"):
+    with pytest.raises(
+        DataError, match=r"4 other files \(2 .txt, 1 without ending, 1 .heic\).*install pillow-heif"
+    ):
         open_source(str(tmp_path))
+
+
+@pytest.mark.usefixtures("nothing_installed")
+@pytest.mark.parametrize(
+    ("others", "level", "text"),
+    [
+        (["a.heic", "b.HEIC"], "WARNING", "2 files left out: 2 .heic; install pillow-heif to read"),
+        (["a.heic", "b.dcm"], "WARNING", "install pillow-heif pydicom to read .dcm .heic"),
+        (["README", "b.csv"], "INFO", "2 files left out: 1 without ending, 1 .csv"),
+        (["x.\x1b[31m"], "INFO", "1 file left out: 1 .\\x1b[31m"),
+    ],
+)
+def test_files_left_out_are_counted_once(tmp_path, write_images, caplog, others, level, text):
+    write_images(tmp_path, ["a.png"])
+    for name in others:
+        (tmp_path / name).touch()
+    with caplog.at_level("INFO"):
+        open_source(str(tmp_path))
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert text in record.getMessage()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_counted(tmp_path, write_images, caplog):
+    write_images(tmp_path, ["a.png"])
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
+    with caplog.at_level("INFO"):
+        assert names(open_source(str(tmp_path))) == ["a.png"]
+    assert "2 files left out: 2 pipe or device" in caplog.text
+    assert "self.jpg' (" in caplog.text
+
+
+def test_a_list_that_names_an_image_of_an_absent_package(tmp_path, nothing_installed):
+    (tmp_path / "a.heic").touch()
+    (tmp_path / "list.txt").write_text("a.heic\n")
+    with pytest.raises(DataError, match="install pillow-heif to read them"):
+        open_source(str(tmp_path / "list.txt"))
 
 
 def test_a_list_without_images_or_text(tmp_path):
@@ -256,6 +310,10 @@ def test_a_list_without_images_or_text(tmp_path):
         ("builtin:digit", "did you mean 'builtin:digits'?"),
         ("builtin:mnist", "known: 'builtin:digits'"),
         (" ", "got an empty text"),
+        ("/proc", "'/proc' is a folder of the system itself"),
+        ("/dev/null", "'/dev/null' is a pipe or device"),
+        ("a\0b", "'a\\x00b' holds a NUL character"),
+        ("\x1bgone", "'\\x1bgone' does not exist"),
         (["{tmp}/images", "{tmp}/gone"], "'{tmp}/gone' does not exist"),
         (["builtin:digits"], "cannot be part of a list"),
     ],
@@ -272,6 +330,13 @@ def test_mistakes_are_found_from_outside(tmp_path, data, text):
     with pytest.raises(DataError) as caught:
         open_source(data)
     assert text.format(**place) in str(caught.value)
+
+
+def test_a_nul_in_both_sets_is_refused():
+    run = RunConfig(out="out", model="m/n", data="a\0b", val_data="a\0b")
+    first, second = check_data(run)
+    assert first.startswith("config.data: 'a\\x00b' holds a NUL")
+    assert second.startswith("config.val_data: 'a\\x00b' holds a NUL")
 
 
 def test_an_empty_list_is_refused():

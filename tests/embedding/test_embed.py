@@ -266,7 +266,8 @@ def test_names_that_are_no_valid_text_are_escaped(ending, embed, read, tmp_path)
         with open(os.path.join(os.fsencode(folder), name), "wb") as file:
             image.save(file, "png")
     found, _ = read(embed(data=folder, out=tmp_path / f"x.{ending}").path)
-    assert found == ["caf\\udce9.png", "two\nlines.png", 'ü, "1".png']
+    second = "two\\nlines.png" if ending == "csv" else "two\nlines.png"  # see data/names.py
+    assert found == ["caf\\udce9.png", second, 'ü, "1".png']
 
 
 # ----------------------------------------------------------------------------- interruption

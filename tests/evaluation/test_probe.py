@@ -6,7 +6,7 @@ from torch import nn
 
 from lightly_core.config.callbacks import KnnArgs
 from lightly_core.data.base import ImageSource, Labels
-from lightly_core.data.decode import UnreadableImage
+from lightly_core.data.pixels import UnreadableImage
 from lightly_core.errors import RunError
 from lightly_core.evaluation.probe import LabelledProbe
 from lightly_core.protocols import Sample, Transform

@@ -1,9 +1,10 @@
-"""Writes down the images that could not be read."""
+"""Writes down the images that could not be read, and what libraries said of others."""
 
 from __future__ import annotations
 
 import lightning.pytorch as lightning
 
+from lightly_core.data.heard import NoteLog
 from lightly_core.data.skipped import SkipLog
 from lightly_core.engine.module import TrainingModule
 from lightly_core.protocols import Batch
@@ -12,12 +13,15 @@ from lightly_core.protocols import Batch
 class SkipsCallback(lightning.Callback):
     """Collects unreadable images from the batches; too many of them stop the run.
 
+    Warnings of the libraries that read the others go to `train.log`.
+
     Args:
         log: Counts and writes them.
     """
 
     def __init__(self, log: SkipLog) -> None:
         self._log = log
+        self._notes = NoteLog()
 
     def on_train_batch_start(
         self,
@@ -29,3 +33,5 @@ class SkipsCallback(lightning.Callback):
         """Add what this batch could not read."""
         if module.skipped:
             self._log.add(module.skipped)
+        if module.notes:
+            self._notes.add(module.notes)

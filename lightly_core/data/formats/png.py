@@ -1,0 +1,73 @@
+"""PNGs of which Pillow tells too little: colours of 16 bit, and what is transparent in them."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY = 0
+#: What Pillow calls the layouts whose upper or lower bytes it can take.
+_UPPER, _LOWER = ";16B", ";16L"
+_DEEP = ("RGB;16B", "RGBA;16B")
+
+
+def correct_transparency(image: Image.Image, head: bytes) -> None:
+    """Scale the transparent value of a grey PNG of 2 or 4 bit as Pillow scales the pixels.
+
+    Args:
+        image: An opened file of any format; `Image.info` is changed.
+        head: The file's first bytes.
+    """
+    value = image.info.get("transparency")
+    if not (head.startswith(_SIGNATURE) and isinstance(value, int)):
+        return
+    bits, kind = head[24], head[25]
+    if kind == _GREY and bits in (2, 4):
+        image.info["transparency"] = (value & (2**bits - 1)) * 255 // (2**bits - 1)
+
+
+def deep_colours(
+    file: IO[bytes], image: Image.Image, *, wanted: bool
+) -> npt.NDArray[np.uint16] | None:
+    """Read a colour PNG of 16 bit exactly, where its upper bytes do not tell enough.
+
+    Args:
+        file: The file that `image` was opened from.
+        image: The opened, not yet loaded file, of any format.
+        wanted: Whether the lower bytes count.
+
+    Returns:
+        (H, W, 3) on white, not yet turned; None where the upper bytes are enough, or it is another
+        file.
+    """
+    tiles: Any = getattr(image, "tile", None)
+    layout = tiles[0][3] if image.format == "PNG" and tiles else None
+    transparent = image.info.get("transparency")
+    if layout not in _DEEP or not (wanted or isinstance(transparent, tuple)):
+        return None
+    upper = _bytes(file, layout)
+    lower = _bytes(file, layout.replace(_UPPER, _LOWER))
+    pixels: npt.NDArray[np.uint16] = (
+        upper.astype(np.uint16) * np.uint16(256) + lower
+    )  # (H, W, 3 or 4)
+    if isinstance(transparent, tuple):
+        pixels[(pixels == np.array(transparent, np.uint16)).all(axis=2)] = 65535
+    if pixels.shape[2] == 4:
+        opaque = pixels[:, :, 3:].astype(np.float32) / np.float32(65535)
+        flat = pixels[:, :, :3] * opaque + (1 - opaque) * 65535
+        pixels = np.rint(flat).astype(np.uint16)
+    return pixels
+
+
+def _bytes(file: IO[bytes], layout: str) -> npt.NDArray[np.uint8]:
+    """Decode a file, taking one of the two bytes of each value."""
+    file.seek(0)
+    with Image.open(file, formats=("PNG",)) as image:
+        assert isinstance(image, ImageFile.ImageFile)
+        image.tile = [tile._replace(args=layout) for tile in image.tile]
+        image.load()
+        return np.asarray(image)

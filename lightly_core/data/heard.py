@@ -1,0 +1,216 @@
+"""What the libraries say while an image is read: warnings, log records, libtiff's own messages.
+
+They would appear on the terminal, often by the thousand, and without the name of the file. Here
+they are caught by thread, so that other threads' messages go where they always went.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import glob
+import logging
+import os
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import PIL
+from PIL import features
+
+from lightly_core.data.names import shown
+
+logger = logging.getLogger(__name__)
+
+#: Name of an image, and what a library said of it.
+Note = tuple[str, str]
+
+#: Loggers of the libraries that read images; theirs below included.
+_LOGGERS = ("PIL", "tifffile", "pydicom", "pillow_heif", "imagecodecs")
+_MOST_NOTES = 8
+_MOST_LETTERS = 300
+
+_caught = threading.local()
+_lock = threading.Lock()
+_listening = 0
+_before: list[Any] = []
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Catch what libraries say in this thread; gives the list that it goes to.
+
+    Of each image at most 8 different messages are kept, without line breaks.
+    """
+    outer = getattr(_caught, "notes", None)
+    _caught.notes = notes = list[str]()
+    _silence_libtiff()
+    _start()
+    try:
+        yield notes
+    finally:
+        _stop()
+        _caught.notes = outer
+
+
+class NoteLog:
+    """Writes to `train.log`, not to the terminal, what libraries said; once for each kind.
+
+    Messages that differ in numbers only are of one kind.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: set[str] = set()
+
+    def add(self, notes: Iterable[Note]) -> None:
+        """Log what is of a new kind, with the name of the first such image."""
+        for name, text in notes:
+            kind = re.sub(r"\d+", "#", text)
+            if kind in self._kinds or len(self._kinds) >= 1000:
+                continue
+            self._kinds.add(kind)
+            logger.debug(
+                "While '%s' was read: %s (this kind of message is written once)",
+                shown(name),
+                shown(text),
+            )
+
+
+def _note(text: str) -> bool:
+    """Keep a message of this thread; false where nobody listens in it."""
+    notes: list[str] | None = getattr(_caught, "notes", None)
+    if notes is None:
+        return False
+    line = " ".join(text.split())[:_MOST_LETTERS]
+    if line not in notes and len(notes) < _MOST_NOTES:
+        notes.append(line)
+    return True
+
+
+# --------------------------------------------------------------------------- Python
+
+
+class _Catcher(logging.Handler):
+    """Keeps records of warnings and worse; passes on those of threads that do not listen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record, or hand it to the handlers that it would have reached."""
+        if record.levelno < logging.WARNING:
+            return
+        if not _note(f"{record.name.partition('.')[0]}: {record.getMessage()}"):
+            logging.getLogger().handle(record)
+
+
+_CATCHER = _Catcher()
+
+
+def _start() -> None:
+    """Put the handlers in place, where no other thread has."""
+    global _listening
+    with _lock:
+        _listening += 1
+        if _listening > 1:
+            return
+        _before[:] = [warnings.showwarning]
+        warnings.showwarning = _show_warning
+        for name in _LOGGERS:
+            target = logging.getLogger(name)
+            _before.append((target, target.propagate))
+            target.propagate = False
+            target.addHandler(_CATCHER)
+
+
+def _stop() -> None:
+    """Take the handlers away again, where no other thread listens."""
+    global _listening
+    with _lock:
+        _listening -= 1
+        if _listening:
+            return
+        show, *loggers = _before
+        if warnings.showwarning is _show_warning:
+            warnings.showwarning = show
+        for target, propagate in loggers:
+            target.removeHandler(_CATCHER)
+            target.propagate = propagate
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if file is not None or not _note(f"{category.__name__}: {message}"):
+        _before[0](message, category, filename, lineno, file, line)
+
+
+# --------------------------------------------------------------------------- libtiff
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Let libtiff hand its messages over instead of printing them, once a process.
+
+    libtiff knows one function for all of a process. It is in the library that Pillow brings along
+    or that the system has; where it cannot be found, messages stay on the terminal.
+    """
+    library = _libtiff()
+    if library is None:
+        return
+    for name in ("TIFFSetWarningHandler", "TIFFSetErrorHandler"):
+        setter = getattr(library, name)
+        setter.argtypes = [ctypes.c_void_p]
+        setter.restype = ctypes.c_void_p
+        setter(ctypes.cast(_handler(), ctypes.c_void_p))
+
+
+@functools.cache
+def _handler() -> Any:  # noqa: ANN401
+    """Return the function that libtiff calls: ``(module, format, va_list)``. It must stay alive."""
+    format_text = ctypes.CDLL(None).vsnprintf
+    format_text.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p]
+
+    def handle(module: bytes | None, form: bytes, arguments: int) -> None:
+        text = ctypes.create_string_buffer(1024)
+        format_text(text, len(text), form, arguments)
+        message = f"libtiff: {(module or b'').decode(errors='replace')}: "
+        message += text.value.decode(errors="replace")
+        if not _note(message) and sys.stderr is not None:
+            print(shown(message), file=sys.stderr)
+
+    form = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+    return form(handle)
+
+
+def _libtiff() -> ctypes.CDLL | None:
+    """Find the libtiff that Pillow has loaded."""
+    # A va_list is handed on as a pointer by the systems listed here.
+    if sys.platform not in ("linux", "darwin") or not features.check("libtiff"):
+        return None
+    folder = os.path.dirname(PIL.__file__)
+    places = (f"{folder}/../[pP]illow.libs/libtiff*", f"{folder}/.dylibs/libtiff*")
+    found = [path for place in places for path in sorted(glob.glob(place))]
+    found += [] if found else _mapped()
+    for path in found:
+        try:
+            return ctypes.CDLL(path)
+        except OSError:
+            continue
+    return None
+
+
+def _mapped() -> list[str]:
+    """Return the libraries called libtiff that this process has loaded; on Linux only."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+            paths = {line.split(maxsplit=5)[-1].strip() for line in file if "/libtiff" in line}
+    except OSError:
+        return []
+    return sorted(paths)

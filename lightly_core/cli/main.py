@@ -9,7 +9,6 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from lightly_core.cli.parser import Parser, global_options, near
-from lightly_core.data.names import harmless
 from lightly_core.errors import (
     ConfigError,
     DataError,
@@ -167,4 +166,6 @@ def _plugin_packages() -> frozenset[str]:
 
 
 def _say(message: str) -> None:
+    from lightly_core.data.names import harmless  # most commands have nothing to say
+
     print(harmless(message), file=sys.stderr)

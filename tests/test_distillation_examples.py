@@ -330,6 +330,7 @@ def benchmark(example, image_folders, tmp_path):
     return run
 
 
+@pytest.mark.families
 def test_an_untrained_student_and_the_teacher_are_measured(
     benchmark, cifar_file, tmp_path, monkeypatch
 ):

@@ -36,6 +36,7 @@ def test_the_subset_has_the_first_images_of_every_class(call, tmp_path):
     assert (tmp_path / "part/b/1.png").read_text() == "b1"
 
 
+@pytest.mark.families
 def test_the_speed_of_a_step_is_measured_in_both_precisions(call):
     row = call("step_speed", "timm/test_resnet")[-1].split("|")
     assert row[1].strip() == "timm/test_resnet"

@@ -73,6 +73,7 @@ def test_a_separable_set_is_learned_and_the_loss_falls():
     assert (found["data"]["num_train"], found["data"]["num_val"]) == (76, 20)
 
 
+@pytest.mark.families
 def test_a_transformer_is_learned_with_layer_decay_and_warm_up():
     settings = {"optim": "adamw", "lr": 0.05, "layer_decay": 0.65, "warmup_epochs": 1.0}
     finetune = {**FINETUNE, **settings, "label_smoothing": 0.1, "epochs": 10}

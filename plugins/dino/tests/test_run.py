@@ -90,6 +90,7 @@ def test_the_arguments_of_the_documentation_work(run, tmp_path):
     assert config["derived"]["gradient_clip_val"] == 3.0
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     ("method", "model", "options"),
     [

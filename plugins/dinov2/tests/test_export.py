@@ -42,6 +42,7 @@ def test_the_exported_file_is_in_metas_layout(
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(("name", "registers", "gated"), VARIANTS)
 def test_promise_04_a_run_starts_from_an_exported_file(
     create, library, tiny_weights, tmp_path, name, registers, gated
@@ -58,6 +59,7 @@ def test_promise_04_a_run_starts_from_an_exported_file(
         torch.testing.assert_close(again.wrapper.get_model().state_dict(), expected)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize(("name", "registers", "gated"), VARIANTS)
 def test_the_printed_snippet_runs(create, tiny_weights, tmp_path, name, registers, gated, channels):

@@ -125,6 +125,7 @@ def test_weights_given_for_a_name_without_are_loaded(create, tiny_weights):
     assert torch.equal(model.norm.weight, tensors["norm.weight"])
 
 
+@pytest.mark.families
 def test_chunked_blocks_of_training_code_are_read(create, tiny_weights):
     tensors = tiny_weights(registers=0, depth=4)
     chunked = {}

@@ -73,6 +73,7 @@ def test_biases_that_training_changed_act_in_the_exported_file(create, library, 
     assert product.tolist() == [0.0] * 64 + [1.0] * 32
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", KINDS)
 def test_promise_04_a_run_starts_from_an_exported_file(published, library, tmp_path, name):
     _, arguments = published(name)
@@ -118,6 +119,7 @@ def test_the_snippet_says_how_metas_code_loads_the_file(library, tmp_path):
         assert "torch.hub" not in other
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["vits16-notpretrained", "convnext-tiny-notpretrained"])
 def test_the_snippet_of_a_users_module_runs_with_this_module(library, create, tmp_path, name):
     source = create(name).get_model()

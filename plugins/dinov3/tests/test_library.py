@@ -196,6 +196,7 @@ def test_the_norm_of_local_crops_is_left_out(create, tensors_of):
     assert create("vitl16", tensors).model.norm.bias.equal(tensors["norm.bias"])
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["vits16plus", "convnext-tiny"])
 def test_the_teacher_of_a_training_checkpoint_is_read(create, tensors_of, name):
     tensors = tensors_of(name)
@@ -206,12 +207,14 @@ def test_the_teacher_of_a_training_checkpoint_is_read(create, tensors_of, name):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["vits16", "vits16plus", "convnext-tiny"])
 def test_timms_own_layout_is_read(create, tensors_of, name):
     expected = create(name, tensors_of(name)).model.state_dict()
     torch.testing.assert_close(create(name, expected).model.state_dict(), expected)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("name", ["vits16", "convnext-tiny"])
 def test_other_channels_answer_to_a_grey_image_as_before(create, tensors_of, name, channels):

@@ -90,6 +90,7 @@ def test_prefix_tokens_are_trained(predictor, inputs):
     assert tokens["prefix_tokens"].grad.abs().min() > 0
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("right", [True, False])
 def test_it_learns_what_belongs_to_a_place_only_if_places_are_right(generator, right):
     """Every place has its own colour; with shuffled places there is nothing to be learned."""

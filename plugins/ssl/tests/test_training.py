@@ -132,6 +132,7 @@ def losses_of(folder):
     return {line["step"]: line["train_loss"] for line in lines if "train_loss" in line}
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["simmim", "msn", "capi"])
 def test_an_interrupted_run_goes_on_exactly(run, tmp_path, name):
     run(name, out=tmp_path / "whole")
@@ -158,6 +159,7 @@ def test_a_run_exports_the_teachers_backbone_in_the_models_own_form(run, tmp_pat
         assert torch.equal(tensor, state[f"{teacher}teacher.backbone._model.{key}"])
 
 
+@pytest.mark.families
 def test_the_arguments_of_the_seeds_work_with_msn(run, tmp_path):
     run("msn", method_args={"teacher_momentum": 0.996, "student_temp": 0.2}, epochs=1)
     config = json.loads((tmp_path / "out/config.json").read_text())

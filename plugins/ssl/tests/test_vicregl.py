@@ -264,6 +264,7 @@ def test_no_match_is_refused():
         VICRegLConfig(num_matches=(0, 4))
 
 
+@pytest.mark.families
 def test_a_run_gets_its_places_and_refuses_turned_images(image_folder, tmp_path):
     import lightly_core
 

@@ -36,6 +36,7 @@ def test_a_name_gives_the_weights_that_timm_gives():
     )
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["test_vit", "test_vit.r160_in1k", "test_resnet"])
 def test_a_seed_gives_the_same_weights_with_and_without_us(name, create):
     torch.manual_seed(3)
@@ -135,6 +136,7 @@ def test_a_users_module_is_wrapped_and_not_copied():
     assert isinstance(built.wrapper, timm_wrapper.TimmWrapper)
 
 
+@pytest.mark.families
 def test_a_users_module_with_other_channels_is_refused():
     module = timm.create_model("test_resnet", in_chans=4)
     with pytest.raises(ConfigError, match="this ResNet takes images of 4 channels, but 3 are"):
@@ -160,6 +162,7 @@ def test_weights_from_a_file_are_all_there(tmp_path, create):
     torch.testing.assert_close(wrapper.get_model().state_dict(), model.state_dict())
 
 
+@pytest.mark.families
 def test_a_classifier_of_other_classes_is_left_out(tmp_path, create):
     model = trained()
     torch.save(model.state_dict(), tmp_path / "a.pth")
@@ -170,6 +173,7 @@ def test_a_classifier_of_other_classes_is_left_out(tmp_path, create):
         torch.testing.assert_close({key: own[key] for key in same}, same)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_efficientnet"])
 @pytest.mark.parametrize("channels", [1, 5])
 def test_the_first_convolution_is_adapted_as_timm_does_it(name, channels, tmp_path, create):

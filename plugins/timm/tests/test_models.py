@@ -175,6 +175,7 @@ def test_pooling_is_the_models_own_where_that_keeps_the_width(name, arguments):
     assert torch.equal(pooled[:, :, 0, 0], own)
 
 
+@pytest.mark.families
 def test_hidden_layers_of_a_head_that_change_the_width_are_left_out():
     _, wrapper = small("mobilenetv3_small_050")
     features = torch.randn(2, wrapper.feature_dim(), 2, 3)
@@ -183,6 +184,7 @@ def test_hidden_layers_of_a_head_that_change_the_width_are_left_out():
     torch.testing.assert_close(pooled[:, :, 0, 0], features.mean(dim=(2, 3)))
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_convnext", "test_vit"])
 def test_dropout_of_the_head_does_not_act(name):
     _, wrapper = small(name, drop_rate=0.9)
@@ -193,6 +195,7 @@ def test_dropout_of_the_head_does_not_act(name):
     assert nn.functional.dropout(torch.ones(1000), 0.5).eq(0).any()
 
 
+@pytest.mark.families
 def test_patches_without_prefix_tokens_are_averaged():
     _, wrapper = small("test_vit")
     features = torch.randn(2, 64, 2, 3)
@@ -206,12 +209,14 @@ def test_patches_without_prefix_tokens_are_averaged():
 # ------------------------------------------------------------------------------------ sizes
 
 
+@pytest.mark.families
 def test_patches_need_multiples_and_images_are_resized_to_them():
     _, wrapper = small("sam2_hiera_tiny", embed_dim=16, num_heads=1, stages=(1, 1, 1, 1))
     with torch.no_grad():
         assert wrapper.forward_features(torch.zeros(1, 3, 75, 120))["features"].shape[2:] == (2, 4)
 
 
+@pytest.mark.families
 def test_windows_need_multiples_and_say_which():
     arguments = {"embed_dim": (32, 32, 32, 32), "depths": (1, 1, 1, 1), "stem_width": 8}
     _, wrapper = small("maxvit_nano_rw_256", img_size=64, **arguments)
@@ -297,6 +302,7 @@ def test_a_model_that_does_not_run_without_numbers_is_run_with_them():
 # ------------------------------------------------------------------------------- checkpointing
 
 
+@pytest.mark.families
 def test_activation_checkpointing_is_offered_where_timm_supports_it():
     model, wrapper = small("test_convnext")
     assert isinstance(wrapper, ActivationCheckpointing)
@@ -370,6 +376,7 @@ def test_features_are_as_wide_as_they_say(name, create):
     assert not isinstance(wrapper, TokenModel)
 
 
+@pytest.mark.families
 def test_the_normalisation_is_that_of_the_weights(create):
     assert create("test_vit").input_normalization() == ((0.5,) * 3, (0.5,) * 3)
     mean, std = create("resnet18", channels=1).input_normalization()

@@ -142,6 +142,7 @@ def test_intermediate_tokens_are_timms(model):
             wrapper.forward_intermediates(images, wrong)
 
 
+@pytest.mark.families
 def test_checkpointing_gives_the_same_gradients(model, monkeypatch):
     images = images_for(model)
     mask = torch.rand(2, 24) < 0.5

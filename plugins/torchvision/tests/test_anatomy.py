@@ -97,6 +97,7 @@ def test_the_only_size_of_a_model_is_found(size, patch):
         probe(wrapper, 3, 224)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     "head",
     [nn.Identity(), nn.Linear(512, 512), nn.Sequential(nn.Linear(512, 9), nn.Linear(9, 4))],
@@ -159,6 +160,7 @@ def test_functional_dropout_follows_the_mode():
         assert torch.equal(first, second) is expected
 
 
+@pytest.mark.families
 def test_the_classifiers_dropout_is_no_part_of_pooling():
     wrapper = tv_wrapper.TorchvisionWrapper(torchvision.models.mobilenet_v2(dropout=0.9)).train()
     features = torch.rand(2, 1280, 2, 2)
@@ -166,6 +168,7 @@ def test_the_classifiers_dropout_is_no_part_of_pooling():
     torch.testing.assert_close(pooled.flatten(1), features.mean(dim=(2, 3)))
 
 
+@pytest.mark.families
 def test_auxiliary_heads_are_not_computed():
     model = torchvision.models.googlenet(init_weights=False)
     called = []
@@ -195,6 +198,7 @@ def test_the_wrapper_follows_the_models_type():
         assert features["features"].dtype == torch.float64
 
 
+@pytest.mark.families
 def test_replaced_layers_are_used():
     # What converting to synchronised batch norms does.
     wrapper = tv_wrapper.TorchvisionWrapper(torchvision.models.resnet18()).eval()
@@ -218,6 +222,7 @@ def test_hooks_of_the_user_do_not_see_the_examination():
     assert shapes == [(1, 3, 64, 64)]
 
 
+@pytest.mark.families
 def test_a_batch_of_one_trains():
     wrapper = tv_wrapper.TorchvisionWrapper(torchvision.models.resnet18()).train()
     features = wrapper.forward_features(torch.randn(1, 3, 64, 64))["features"]

@@ -26,6 +26,7 @@ def built_model(model, channels=3, **model_args):
     )
 
 
+@pytest.mark.families
 def test_a_name_gives_a_wrapper_with_random_weights():
     wrapper = get_wrapped_model("torchvision/resnet18")
     assert isinstance(wrapper, tv_wrapper.TorchvisionWrapper)
@@ -47,6 +48,7 @@ def test_a_users_subclass_is_wrapped():
     assert get_wrapped_model(module).feature_dim() == 512
 
 
+@pytest.mark.families
 def test_model_args_reach_the_constructor(create):
     model = create("resnet18", num_classes=7, zero_init_residual=True).model
     assert model.fc.out_features == 7
@@ -79,6 +81,7 @@ def test_a_misspelt_argument_is_not_passed_over(create, name):
         create(name, num_clases=7)
 
 
+@pytest.mark.families
 def test_arguments_of_the_functions_behind_a_builder_are_known(create):
     narrow = create("mobilenet_v3_small", width_mult=0.5).model
     assert narrow.features[0][0].out_channels == 8
@@ -100,6 +103,7 @@ def test_models_for_other_tasks_are_refused(create, name):
 # ------------------------------------------------------------------------------ first layers
 
 
+@pytest.mark.families
 def test_the_new_convolution_is_drawn_like_the_old_one(create):
     old = create("resnet18").model.conv1.weight
     new = create("resnet18", channels=6).model.conv1.weight
@@ -107,6 +111,7 @@ def test_the_new_convolution_is_drawn_like_the_old_one(create):
     assert not torch.equal(new[:, :3], new[:, 3:])
 
 
+@pytest.mark.families
 def test_pretrained_weights_answer_to_a_grey_image_as_before(create, monkeypatch):
     state = torchvision.models.resnet18().state_dict()
     monkeypatch.setattr(
@@ -138,6 +143,7 @@ def test_the_small_stem_keeps_the_resolution(create, name):
     assert small == large
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["mobilenet_v2", "shufflenet_v2_x0_5", "alexnet"])
 def test_the_small_stem_is_refused_where_it_does_not_fit(create, name):
     with pytest.raises(ConfigError, match=r"small_stem is for models .*\n  leave small_stem out"):
@@ -147,6 +153,7 @@ def test_the_small_stem_is_refused_where_it_does_not_fit(create, name):
 # ------------------------------------------------------------------------------ fixed sizes
 
 
+@pytest.mark.families
 def test_the_error_for_a_wrong_size_names_the_right_one(create):
     with tv_library.without_memory():
         wrapper = create("vit_b_32", image_size=320)
@@ -169,6 +176,7 @@ def test_weights_that_cannot_be_fetched_are_explained(create):
         create("resnet18", weights="DEFAULT")
 
 
+@pytest.mark.families
 def test_promise_04_a_run_starts_from_an_exported_file(tmp_path):
     built = built_model("torchvision/squeezenet1_1")
     files = export_model(built, built.wrapper, tmp_path, "exported_last", {"method": "simclr"})
@@ -180,6 +188,7 @@ def test_promise_04_a_run_starts_from_an_exported_file(tmp_path):
         )
 
 
+@pytest.mark.families
 def test_promise_05_a_run_with_other_classes_starts_from_it(tmp_path):
     built = built_model("torchvision/resnet18")
     native, _ = export_model(built, built.wrapper, tmp_path, "exported_last", {})

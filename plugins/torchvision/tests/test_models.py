@@ -112,6 +112,7 @@ def seen_by(model, spot, images):
     return seen[0]
 
 
+@pytest.mark.families
 def test_features_are_those_that_the_model_itself_classifies(name, create):
     family = FAMILIES[name]
     wrapper = create(name, **family.model_args).eval()
@@ -144,6 +145,7 @@ def test_strides_of_images_that_are_not_square(create):
     assert not result.has_cls_token
 
 
+@pytest.mark.families
 def test_the_normalisation_has_a_number_for_each_channel(create):
     mean, std = create("squeezenet1_1", channels=4).input_normalization()
     assert mean == (0.485, 0.456, 0.406, 0.485)

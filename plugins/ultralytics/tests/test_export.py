@@ -48,6 +48,7 @@ def exported(library, trained, tmp_path):
     return exported
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", NAMES)
 def test_promise_05_ultralytics_loads_every_tensor(name, exported):
     tensors, file = exported(name)
@@ -56,6 +57,7 @@ def test_promise_05_ultralytics_loads_every_tensor(name, exported):
     assert all(value.dtype != torch.float16 for value in loaded.model.state_dict().values())
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["yolov8n.yaml", "yolo11n-cls.yaml"])
 def test_the_file_is_read_back_by_its_path(name, exported, create):
     tensors, file = exported(name)
@@ -74,6 +76,7 @@ def test_saving_leaves_the_model_as_it_is(create, library, tmp_path):
     assert model.training
 
 
+@pytest.mark.families
 def test_synchronised_norms_are_saved_as_plain_ones(trained, library, tmp_path):
     model = nn.SyncBatchNorm.convert_sync_batchnorm(trained("yolov8n.yaml").get_model())
     model = model.to(memory_format=torch.channels_last)
@@ -86,6 +89,7 @@ def test_synchronised_norms_are_saved_as_plain_ones(trained, library, tmp_path):
     assert all(p.is_contiguous() for p in loaded.parameters())
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("name", ["yolov8n.yaml", "yolo11n-cls.yaml"])
 def test_other_channels_reach_the_file_and_the_model_that_is_built_from_it(name, exported):
     tensors, file = exported(name, channels=4)
@@ -109,6 +113,7 @@ def test_both_exported_files_load_into_a_new_wrapper(tmp_path, trained, library)
         require_equal(wrapper.get_model().state_dict(), built.wrapper.get_model().state_dict())
 
 
+@pytest.mark.families
 def test_the_files_of_ultralytics_load_as_checkpoint(tmp_path, trained, library):
     model = trained("yolov8n.yaml").get_model()
     library.save(model, tmp_path / "a.pt")

@@ -104,6 +104,7 @@ def test_a_model_of_a_newer_version_says_so(create, monkeypatch):
         create("yolo99n.yaml")
 
 
+@pytest.mark.families
 def test_a_name_without_ending_is_not_guessed(create):
     with pytest.raises(UnknownModelError) as caught:
         create("yolov8n")
@@ -145,6 +146,7 @@ def test_a_failing_download_says_where_to_get_the_file(create, weights_folder, m
     assert asked == [weights_folder / "yolov8n.pt"]
 
 
+@pytest.mark.families
 def test_published_weights_that_are_there_are_used(weights, create, weights_folder):
     weights.rename(weights_folder / "yolov8n.pt")
     assert create("yolov8n.pt").feature_dim() == 256
@@ -187,6 +189,7 @@ def test_weights_have_no_scale(weights, create):
         create(weights, scale="s")
 
 
+@pytest.mark.families
 def test_another_number_of_classes_changes_the_head_only(weights, create):
     before, after = (create(weights, **a).get_model().state_dict() for a in ({}, {"nc": 5}))
     changed = {key for key in before if not torch.equal(before[key], after[key])}
@@ -202,6 +205,7 @@ def test_a_description_that_has_the_number_of_channels_itself(create):
     assert probe(create("yolov8n-cls-resnet50.yaml", 2), 2, 64).feature_size == (2, 2)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_pretrained_weights_see_a_grey_image_as_before(channels, weights, create):
     grey = torch.randn(1, 1, 64, 64)
@@ -275,6 +279,7 @@ def test_a_file_with_other_objects_is_refused_and_not_run(tmp_path, create):
     assert not trace.exists()
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     "change",
     [
@@ -320,6 +325,7 @@ def test_damaged_and_foreign_files_are_explained(tmp_path, create, weights):
             create(file)
 
 
+@pytest.mark.families
 def test_a_file_without_part_of_its_weights_is_refused(tmp_path, create, weights):
     yolo = upstream("ultralytics").YOLO(weights)
     yolo.fuse()
@@ -330,6 +336,7 @@ def test_a_file_without_part_of_its_weights_is_refused(tmp_path, create, weights
         create(tmp_path / "fused.pt")
 
 
+@pytest.mark.families
 def test_averaged_weights_come_first_and_class_names_are_kept(tmp_path, create, weights):
     yolo = upstream("ultralytics").YOLO(weights)
     average = create("yolov8n.yaml").get_model()
@@ -385,6 +392,7 @@ def test_importing_and_building_is_quiet_and_changes_nothing_else(tmp_path):
     assert result.stdout == "from ultralytics itself\n"
 
 
+@pytest.mark.families
 def test_messages_of_ultralytics_become_debug_messages(create, caplog, capsys):
     with caplog.at_level(logging.DEBUG, logger="lightly_ultralytics"):
         create("yolov8.yaml")

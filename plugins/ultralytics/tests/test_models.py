@@ -158,6 +158,7 @@ def test_the_maps_for_the_neck(create):
         assert torch.equal(found, expected[index])
 
 
+@pytest.mark.families
 def test_a_large_stride_is_allowed(create):
     wrapper = create("yolov8n-p6.yaml")
     assert probe(wrapper, 3, 128).feature_size == (2, 2)
@@ -176,6 +177,7 @@ def test_the_head_is_not_run(create):
 # --------------------------------------------------------------------------------- the neck
 
 
+@pytest.mark.families
 def test_neck_features_are_what_the_head_gets(neck_name, shared_neck):
     images = torch.randn(2, 3, 64, 96)
     _, expected = own_forward(shared_neck.get_model(), images)
@@ -213,6 +215,7 @@ def test_a_classifier_has_no_neck(create):
 # ------------------------------------------------------------------------------ looking at it
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("graph", parameters(("yolov8n.yaml", "yolo26n.yaml", "yolo11n-cls.yaml")))
 def test_without_a_description_the_graph_tells_the_backbone(create, graph):
     model = create(graph).get_model()
@@ -221,6 +224,7 @@ def test_without_a_description_the_graph_tells_the_backbone(create, graph):
     assert wrap_ultralytics(model)._anatomy == described
 
 
+@pytest.mark.families
 def test_looking_changes_nothing(create):
     model = create("yolov8n.yaml").get_model().train()
     model.model[3].eval()
@@ -241,6 +245,7 @@ def test_batch_norms_are_as_ultralytics_sets_them(create):
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.03)}
 
 
+@pytest.mark.families
 def test_the_wrapper_follows_the_models_type(create):
     model = create("yolov8n.yaml").get_model().double()
     features = wrap_ultralytics(model).forward_features(torch.zeros(1, 3, 64, 64).double())

@@ -95,6 +95,7 @@ def _pretrain(
         pairs=pairs,
         arguments=arguments,
         checks=(_out_problems, check_data),
+        look=True,
     )
     from lightly_core.engine.run import execute
 

@@ -225,6 +225,7 @@ def _check(
                 "out": f"{folder}/{draft.name}/run",
             },
             checks=(check_data,) if look else (),
+            look=check_paths,
         ),
     )
     told.add(draft.name, list(_objects(given)))

@@ -13,6 +13,8 @@ from lightly_core.config.checks import (
     increasing_pair,
     probability,
     sizes,
+    unit_deviations,
+    unit_means,
 )
 
 #: Most views of an image of either kind; memory would not do for many more.
@@ -188,23 +190,21 @@ class NormalizeArgs:
 
     mean: tuple[float, ...] = field(
         default=IMAGENET_MEAN,
-        validator=finite_numbers,
+        validator=unit_means,
         metadata={"help": "mean of each channel, values in [0, 1]"},
     )
     std: tuple[float, ...] = field(
         default=IMAGENET_STD,
-        validator=finite_numbers,
-        metadata={"help": "standard deviation of each channel"},
+        validator=unit_deviations,
+        metadata={"help": "standard deviation of each channel, values in [0, 1]"},
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse lengths that differ, and a standard deviation of zero."""
+        """Refuse lengths that differ."""
         if not self.mean or len(self.mean) != len(self.std):
             raise ValueError(
                 f"expected as many means as stds, got {len(self.mean)} and {len(self.std)}"
             )
-        if not all(std > 0 for std in self.std):
-            raise ValueError(f"every std must be > 0, got {self.std}")
 
 
 @define(frozen=True, kw_only=True)

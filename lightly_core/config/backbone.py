@@ -7,7 +7,14 @@ from typing import Any, Literal
 from attrs import define, field
 from attrs.validators import ge, optional
 
-from lightly_core.config.checks import finite_numbers, not_empty, one_of, sizes, value_range
+from lightly_core.config.checks import (
+    not_empty,
+    one_of,
+    sizes,
+    unit_deviations,
+    unit_means,
+    value_range,
+)
 from lightly_core.config.settings import PythonObject
 
 
@@ -28,7 +35,7 @@ class BackboneConfig:
     )
     checkpoint: str | None = field(
         default=None,
-        metadata={"help": "weights for a `model` that is a name or a module"},
+        metadata={"help": "weights for a `model` that is a name or a module", "file": True},
     )
     model_args: dict[str, Any] | None = field(
         default=None, metadata={"help": "arguments of the model's constructor"}
@@ -40,13 +47,13 @@ class BackboneConfig:
     )
     mean: tuple[float, ...] | None = field(
         default=None,
-        validator=optional(finite_numbers),
+        validator=optional(unit_means),
         metadata={"help": "mean of each channel, values in [0, 1]"},
     )
     std: tuple[float, ...] | None = field(
         default=None,
-        validator=optional(finite_numbers),
-        metadata={"help": "standard deviation of each channel"},
+        validator=optional(unit_deviations),
+        metadata={"help": "standard deviation of each channel, values in [0, 1]"},
     )
     num_channels: int | None = field(
         default=None, validator=optional(ge(1)), metadata={"help": "channels of an image"}

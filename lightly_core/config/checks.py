@@ -82,6 +82,36 @@ def finite_numbers(instance: object, attribute: Attribute[Any], value: tuple[flo
         raise ValueError(f"'{attribute.name}' must be finite numbers, got {value}")
 
 
+def unit_means(instance: object, attribute: Attribute[Any], value: tuple[float, ...]) -> None:
+    """Accept means of pixels that are in [0, 1]."""
+    finite_numbers(instance, attribute, value)
+    if all(0 <= number <= 1 for number in value):
+        return
+    raise ValueError(
+        f"'{attribute.name}' must be numbers in [0, 1], as pixels are, got {value}{_divided(value)}"
+    )
+
+
+def unit_deviations(instance: object, attribute: Attribute[Any], value: tuple[float, ...]) -> None:
+    """Accept standard deviations of pixels that are in [0, 1]."""
+    finite_numbers(instance, attribute, value)
+    if all(0 < number <= 1 for number in value):
+        return
+    raise ValueError(
+        f"'{attribute.name}' must be numbers in (0, 1], as pixels are in [0, 1], got {value}"
+        f"{_divided(value)}"
+    )
+
+
+def _divided(numbers: tuple[float, ...]) -> str:
+    """Return what numbers are for pixels in [0, 1], where they may be meant for larger ones."""
+    most = next((most for most in (255, 65535) if 1 < max(numbers, default=0) <= most), None)
+    if most is None or min(numbers) < 0:
+        return ""
+    shown = ", ".join(f"{number / most:.3g}" for number in numbers)
+    return f"; for pixels in [0, {most}] divide by {most}: [{shown}]"
+
+
 def not_empty(instance: object, attribute: Attribute[Any], value: object) -> None:
     """Refuse an empty text and an empty list; objects that are neither pass."""
     if isinstance(value, (str, list)) and not value:

@@ -11,10 +11,12 @@ from attrs import define, evolve
 
 from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.config.fields import aliases, any_of, default_of, settings_fields, value_name
+from lightly_core.config.foreign_args import idle_early_stopping, loader_problems
 from lightly_core.config.merging import Layers
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
 from lightly_core.config.owned_keys import owned_keys
+from lightly_core.config.references import missing_files, model_names
 from lightly_core.config.settings import RunConfig
 from lightly_core.config.structure import structure
 from lightly_core.config.transform import DEFAULT_TRANSFORM, TransformArgs
@@ -69,6 +71,7 @@ def load_settings(
     pairs: Sequence[str] = (),
     arguments: Mapping[str, object] | None = None,
     checks: Sequence[Callable[[RunConfig], Sequence[str]]] = (),
+    look: bool = False,
 ) -> Settings:
     """Read, merge and check the settings of a run.
 
@@ -81,6 +84,7 @@ def load_settings(
         pairs: Words of the form ``key=value``.
         arguments: Python arguments; only those that the caller gave.
         checks: Functions that look at the settings and return further problems.
+        look: Whether files that settings refer to have to be there.
 
     Raises:
         ConfigError: All that is wrong, one entry of `problems` for each mistake.
@@ -92,6 +96,7 @@ def load_settings(
     optimizer_cls = _optimizer_class(layers, config_cls)
     run = _run_config(layers, config_cls, optimizer_cls, checks, problems)
     method, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
+    _references(catalog, run, method, look, problems)
     transform_record, transform = _transform(catalog, layers, config_cls, problems)
     callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
     logger_records, loggers = _loggers(catalog, layers, problems)
@@ -179,8 +184,8 @@ def _run_config(
         run = problems.attempt(renamed)
         if run is None:
             return None
-    for check in (_contradictions, owned_keys, *checks):
-        problems.add(*check(run))
+    looks = (_contradictions, owned_keys, idle_early_stopping, loader_problems, *checks)
+    problems.add(*(line for look in looks for line in look(run)))
     return run
 
 
@@ -293,6 +298,21 @@ def _groups(
     if config_cls is None:
         return None, optimizer  # which keys are right depends on the method
     return _group(layers, "method_args", config_cls, None, problems), optimizer
+
+
+def _references(
+    catalog: Catalog,
+    run: RunConfig | None,
+    method: MethodConfig | None,
+    look: bool,
+    problems: _Problems,
+) -> None:
+    """Check that the files and models are there that settings refer to."""
+    for settings, path in ((run, "config"), (method, "config.method_args")):
+        problems.add(*(missing_files(settings, path) if look else ()))
+        for name, model in model_names(settings):
+            find = functools.partial(split_model_name, catalog, model)
+            problems.attempt(find, at=f"{path}.{name}")
 
 
 def _transform(

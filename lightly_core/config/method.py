@@ -66,6 +66,9 @@ class MethodConfig:
 
     #: What the table of methods says; None: the method is left out of it.
     card: ClassVar[MethodCard | None] = None
+    #: Names of all metrics that `Method.training_step` can give; None: nothing is known of them.
+    #: A `monitor` that nothing gives is refused where they are known.
+    metrics: ClassVar[tuple[str, ...] | None] = None
     #: Optimizer that ``optim="auto"`` means.
     optimizer: ClassVar[str] = "adamw"
     #: Optimizer steps that ``epochs="auto"`` aims at.

@@ -121,7 +121,10 @@ class RunConfig:
     )
     checkpoint: str | None = field(
         default=None,
-        metadata={"help": "weights to start from: our .ckpt, an exported file, a state dict"},
+        metadata={
+            "help": "weights to start from: our .ckpt, an exported file, a state dict",
+            "file": True,
+        },
     )
     overwrite: bool = field(
         default=False, metadata={"help": "clear what an earlier run wrote to `out`"}

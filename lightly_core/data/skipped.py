@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import logging
 import os
@@ -41,7 +42,11 @@ class SkipLog:
         self._path = None if folder is None else folder / FILE_NAME
         self._dataset_size = dataset_size
         self._max_share = max_share
-        self._seen: dict[int, Skipped] = {row[0]: row for row in self._read()}
+
+    @functools.cached_property
+    def _seen(self) -> dict[int, Skipped]:
+        """All so far, by position; read when first needed, as a new run clears an older one's."""
+        return {row[0]: row for row in self._read()}
 
     def __len__(self) -> int:
         return len(self._seen)

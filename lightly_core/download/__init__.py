@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from lightly_core.download.cache import FileCache, digest_of
+from lightly_core.download.rehearsal import stop_rehearsal
 from lightly_core.download.urls import is_url, parse_url
 from lightly_core.errors import ConfigError
 
@@ -67,6 +68,7 @@ def fetch(source: str | Path, *, sha256: str | None = None, what: str) -> Path:
     # A Path has lost one of the slashes of a URL.
     if isinstance(source, Path) or not is_url(source):
         return _local_file(Path(source).expanduser(), wanted, what)
+    stop_rehearsal(what)
     offline = os.environ.get(OFFLINE_VARIABLE, "").strip().lower() not in ("", "0", "false", "no")
     cache = FileCache(cache_folder() / "models", offline=offline)
     return cache.get(parse_url(source, what), wanted, what)

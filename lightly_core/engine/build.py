@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -13,21 +14,27 @@ from lightly_core.config.fields import plain as as_data
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved
 from lightly_core.config.secrets import without_secrets
+from lightly_core.data.dataset import build_loader
 from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.sources import ImageSource
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.engine.folder import RunFolder
-from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.loggers.bridge import bridged_loggers
 from lightly_core.engine.module import TrainingModule
 from lightly_core.engine.trainer import plain
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.export.weights import load_weights
 from lightly_core.models.embedding import embed
-from lightly_core.models.probing import freeze_unused, probe, unfreeze
+from lightly_core.models.probing import freeze_unused, probe
+from lightly_core.models.trainable import (
+    require_number_format,
+    require_trainable,
+    start_training,
+)
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_target
-from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext, Transform
+from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext, Sample, Transform
 from lightly_core.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -42,18 +49,12 @@ class BuiltRun:
         wrapper: What the method trains: the backbone, with the layer of ``embed_dim`` if wanted.
         method: The method that holds it.
         module: What Lightning trains.
-        frozen: Parameters of the backbone that do not lead to its features.
     """
 
     model: BuiltModel
     wrapper: ModelWrapper
     method: Method
     module: TrainingModule
-    frozen: tuple[str, ...]
-
-    def release(self) -> None:
-        """Give the user's own module back as trainable as it was."""
-        unfreeze(self.wrapper, self.frozen)
 
 
 def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> BuiltRun:
@@ -73,6 +74,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     )
     wrapper: ModelWrapper = built.wrapper
     size = settings.transform.size
+    require_number_format(wrapper, str(run.precision))
     probe(wrapper, settings.transform.channels, size)
     checkpointing = run.activation_checkpoint_args
     if checkpointing is not None and checkpointing.enabled:
@@ -85,9 +87,12 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     _warn_about_random_weights(built, run.checkpoint)
     if run.checkpoint is not None:
         load_weights(wrapper, run.checkpoint, library=built.library)
+    start_training(wrapper, by_name=built.name is not None)
     unused = freeze_unused(wrapper, settings.transform.channels, size)
     if unused:
         logger.debug("Not reached by the features, hence not trained: %s", ", ".join(unused))
+    if resolved.total_steps > 0:
+        require_trainable(wrapper, unused, embed_dim=run.embed_dim is not None)
     method = _build_method(resolved, wrapper, source)
     if not isinstance(method, nn.Module):
         raise PluginError(
@@ -95,7 +100,10 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         )
     transform = _build_transform(settings)
     module = TrainingModule(method, transform, source, resolved, metadata(settings))
-    return BuiltRun(built, wrapper, method, module, tuple(unused))
+    # Both may refuse, and are called again where the trainer has made its processes.
+    method.parameter_groups()
+    module.exported_prefix()
+    return BuiltRun(built, wrapper, method, module)
 
 
 def _warn_about_random_weights(built: BuiltModel, checkpoint: object) -> None:
@@ -187,7 +195,9 @@ def _as_json(value: object) -> str:
     return json.dumps(as_data(value)) if value else ""
 
 
-def build_loggers(settings: Settings, folder: RunFolder, resume_step: int | None) -> Fanout:
+def build_loggers(
+    settings: Settings, folder: RunFolder, resume_step: int | None
+) -> dict[str, Logger]:
     """Build the loggers that are switched on; one that cannot start is reported and left out."""
     loggers: dict[str, Logger] = {}
     for name, config in settings.loggers.items():
@@ -205,7 +215,29 @@ def build_loggers(settings: Settings, folder: RunFolder, resume_step: int | None
                 error,
             )
             logger.debug("Logger '%s' cannot start.", name, exc_info=True)
-    return Fanout(loggers)
+    return {**loggers, **bridged_loggers(settings.run.trainer_args)}
+
+
+def check_first_image(resolved: Resolved, source: ImageSource) -> None:
+    """Refuse loader arguments and images that cannot work; reads one image.
+
+    Raises:
+        ConfigError: `loader_args` are wrong, or the transform fails on the first image.
+        DataError: No image can be read.
+    """
+    run = resolved.settings.run
+    loader = build_loader(
+        source,
+        _build_transform(resolved.settings),
+        seed=0,
+        per_device_batch_size=resolved.per_device_batch_size,
+        rank=0,
+        world_size=resolved.world_size,
+        num_workers=int(run.num_workers),
+        pin_memory=False,
+        loader_args=run.loader_args,
+    )
+    _first_sample(loader.dataset)
 
 
 def check_data(module: TrainingModule) -> None:
@@ -216,11 +248,7 @@ def check_data(module: TrainingModule) -> None:
             say where it was cut out to a method that asks.
         DataError: No image can be read.
     """
-    dataset = module.make_loader(seed=0, rank=0).dataset
-    try:
-        sample = dataset[(0, 0)]
-    except ValueError as error:
-        raise ConfigError(f"the images do not fit transform_args: {error}") from error
+    sample = _first_sample(module.make_loader(seed=0, rank=0).dataset)
     settings = module.resolved.settings
     if settings.method.wants_crops and len(sample.crops) != len(sample.views):
         raise ConfigError(
@@ -229,3 +257,11 @@ def check_data(module: TrainingModule) -> None:
             f"{len(sample.views)} views (Sample.crops); set transform_args.name=default, or take "
             "another method"
         )
+
+
+def _first_sample(dataset: Any) -> Sample:  # noqa: ANN401 - torch's datasets do not say their keys
+    try:
+        sample: Sample = dataset[(0, 0)]
+    except ValueError as error:
+        raise ConfigError(f"the images do not fit transform_args: {error}") from error
+    return sample

@@ -27,6 +27,7 @@ from lightly_core.engine.finite import FiniteWatch
 from lightly_core.engine.metrics import MetricBuffer
 from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
 from lightly_core.optim.groups import with_decay
+from lightly_core.parts.modes import modes_of, set_modes
 from lightly_core.protocols import Batch, Method, Transform
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class TrainingModule(lightning.LightningModule):
         self._left_out = False
         #: Looks at losses and gradients; None before training, or where it is switched off.
         self.finite: FiniteWatch | None = None
+        self._modes = modes_of(method)
         self.channels_last = resolved.settings.run.accelerator != "mps"
         if self.channels_last:
             # Here and not later: once DDP has made its buckets, gradients keep the layout that
@@ -215,8 +217,11 @@ class TrainingModule(lightning.LightningModule):
         return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
 
     def on_fit_start(self) -> None:
-        """Begin in training mode."""
-        self.train()
+        """Begin in the modes of the start.
+
+        Not `train()`: it would also reach the parts that the user put in evaluation mode.
+        """
+        set_modes(self.method, self._modes)
 
     def on_train_start(self) -> None:
         """Begin at the step that a resumed run has reached, which is known only from here on."""

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from lightly_core.config.foreign_args import loader_problems
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved, draw_seed, resolve
 from lightly_core.config.secrets import without_secrets
@@ -39,14 +41,24 @@ from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.rank import is_first_process
+from lightly_core.engine.rehearsal import rehearse
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes
+from lightly_core.engine.start import taken_back_if_untrained
 from lightly_core.engine.stopping import stop_reason
-from lightly_core.engine.trainer import build_trainer, early_stopping, trainer_args_problems
+from lightly_core.engine.summary import summary_text
+from lightly_core.engine.trainer import (
+    build_trainer,
+    early_stopping,
+    plain,
+    trainer_args_problems,
+)
 from lightly_core.engine.watching import Watchers, choose_images, open_val_source
 from lightly_core.errors import ConfigError, LightlyError, RunInterrupted
 from lightly_core.export.files import export_model, snippet
 from lightly_core.failures import explained
+from lightly_core.models.inventory import given_back
+from lightly_core.models.trainable import CONVERTING
 from lightly_core.plugins.discovery import Plugins
 
 logger = logging.getLogger(__name__)
@@ -64,15 +76,26 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
     """
     folder = RunFolder(settings.run.out)
     with (
+        taken_back_if_untrained(folder),
         RunLogs(is_first_process(), plugins.catalog.packages()) as logs,
         explained(folder.root, kept=folder.last_checkpoint),
         _global_state_restored(),
     ):
         run = Run(settings, plugins, logs)
         if dry_run:
+            run.rehearse()
             print(json.dumps(run.resolved.as_dict(), indent=2))
             return None
         return run.execute()
+
+
+class Training(NamedTuple):
+    """What trains a network, and what is asked afterwards how it went."""
+
+    trainer: lightning.Trainer
+    skips: SkipLog
+    watchers: Watchers
+    best: BestExportCallback | None
 
 
 class Run:
@@ -113,6 +136,8 @@ class Run:
         self.finite = FiniteCallback(self.resolved.settings.callbacks, self.folder)
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved, self.source)
+        if problems := list(loader_problems(self.resolved.settings.run)):
+            raise ConfigError.of(problems)  # the number of workers may have been "auto"
 
     def _find_resume_point(self, settings: Settings) -> ResumePoint | None:
         if not settings.run.resume_interrupted:
@@ -127,16 +152,28 @@ class Run:
         os.environ[_SEED_VARIABLE] = drawn
         return int(drawn)
 
+    def rehearse(self) -> None:
+        """Refuse what `execute` would refuse; nothing is written."""
+        catalog = self.plugins.catalog
+        rehearse(self.resolved, self.source, self.val_source, self.folder, catalog)
+
     # ------------------------------------------------------------------ the run
 
     def execute(self) -> RunResult:
         """Build, train, export."""
+        run = self.resolved.settings.run
+        with given_back(plain(run.model), converted=run.precision in CONVERTING):
+            return self._execute()
+
+    def _execute(self) -> RunResult:
         run = self.resolved.settings.run
         torch.set_float32_matmul_precision(run.float32_matmul_precision)
         seed_everything(int(run.seed or 0))
         built = build.build_run(self.resolved, self.source, self.plugins.catalog)
         build.check_data(built.module)
         probes = choose_images(self.resolved, self.source, self.val_source)
+        loggers = Fanout({})
+        training = self._set_up(built, loggers, probes.watchers(loggers))
         if is_first_process():
             self.folder.prepare(overwrite=run.overwrite, resume=self.resume is not None)
             if self.resume is not None and self.resume.damage is not None:
@@ -146,23 +183,21 @@ class Run:
         self._write_records()
         first = is_first_process()
         step = self.resume.step if self.resume is not None else None
-        loggers = (
-            build.build_loggers(self.resolved.settings, self.folder, step) if first else Fanout({})
-        )
+        if first:
+            loggers.start(build.build_loggers(self.resolved.settings, self.folder, step))
         loggers.log_config(self.resolved.as_dict())
         if first:
             self.plugins.warn_about_problems()
         self.plugins.run_start(self)
         status = "failed"
         try:
-            result = self._train(built, loggers, probes.watchers(loggers))
+            result = self._train(built, loggers, training)
             status = "finished"
             return result
         except RunInterrupted:
             status = "interrupted"
             raise
         finally:
-            built.release()
             loggers.finish(status)  # a logger's exception does not come out of it
             self.plugins.run_end(self)
 
@@ -201,18 +236,21 @@ class Run:
             logger.info("The seed was drawn; seed=%s repeats this run", run.seed)
         logger.info("Writing to %s", self.folder.root)
 
-    def _train(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> RunResult:
-        resolved = self.resolved
-        skips = SkipLog(
-            self.folder.root, len(self.source), max_share=resolved.settings.run.max_skipped
-        )
+    def _set_up(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> Training:
+        """Build what trains; nothing is written, and what does not work is refused."""
+        share = self.resolved.settings.run.max_skipped
+        skips = SkipLog(self.folder.root, len(self.source), max_share=share)
         best = self._best_export(built, loggers)
         callbacks = self._callbacks(built, loggers, skips, watchers, best)
-        trainer = build_trainer(resolved, self.folder, loggers, callbacks)
+        trainer = build_trainer(self.resolved, self.folder, loggers, callbacks)
+        return Training(trainer, skips, watchers, best)
+
+    def _train(self, built: build.BuiltRun, loggers: Fanout, training: Training) -> RunResult:
+        trainer, skips, watchers, best = training
         if self.resume is not None:
             built.module.start_at(self.resume.epoch, self.resume.batches)
             built.module.buffer.load(self.resume.buffer)
-        if resolved.total_steps == 0:
+        if self.resolved.total_steps == 0:
             logger.info("epochs=0: exporting the model untrained.")
         else:
             _fit(trainer, built.module, self.resume.path if self.resume is not None else None)
@@ -225,7 +263,7 @@ class Run:
             num_skipped = skips.finish()
             for path in (*exported, *(best.paths if best is not None else ())):
                 loggers.log_artifact(path)
-        stopped = stop_reason(trainer, resolved.total_steps)
+        stopped = stop_reason(trainer, self.resolved.total_steps)
         return self._summarise(built, loggers, exported, watchers, best, num_skipped, stopped)
 
     def _callbacks(
@@ -304,36 +342,6 @@ class Run:
         if exported:
             logger.info("\n%s", summary_text(result, best))
         return result
-
-
-def summary_text(result: RunResult, best: BestExportCallback | None = None) -> str:
-    """Return what the user reads at the end of a run.
-
-    Args:
-        result: What the run returns.
-        best: Knows the metric that `result.exported_best` is the best of.
-    """
-    lines = [] if result.stopped is None else [result.stopped]
-    if result.knn_before is not None and result.knn_after is not None:
-        gain = 100 * (result.knn_after - result.knn_before)
-        lines.append(
-            f"kNN top-1: {100 * result.knn_before:.1f} % before, "
-            f"{100 * result.knn_after:.1f} % after ({gain:+.1f} points)"
-        )
-    if result.num_skipped:
-        lines.append(
-            f"{result.num_skipped} images could not be read, see "
-            f"{result.folder / 'skipped_images.csv'}"
-        )
-    if result.collapse is not None:
-        lines.append(f"Warning: {result.collapse}")
-    lines.append("Exported: " + ", ".join(str(path) for path in result.exported))
-    if best is not None and best.best is not None:
-        files = ", ".join(str(path) for path in result.exported_best)
-        lines.append(f"Best {best.monitor} ({best.best:.4g}, epoch {best.epoch}): {files}")
-    lines.append("Load it with:\n")
-    lines.append("\n".join(f"    {line}" for line in result.snippet.splitlines()))
-    return "\n".join(lines)
 
 
 def seed_everything(seed: int) -> None:

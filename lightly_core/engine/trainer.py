@@ -16,11 +16,18 @@ from lightly_core.config.resolve import Resolved
 from lightly_core.config.settings import PythonObject
 from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
 from lightly_core.engine.folder import RunFolder
-from lightly_core.engine.loggers.bridge import LoggerBridge
+from lightly_core.engine.loggers.bridge import LoggerBridge, lightning_loggers
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
+
+
+#: Arguments that take objects: what they are called, and methods that tell them.
+_OBJECTS = {
+    "callbacks": ("a Lightning Callback", ("setup", "on_train_batch_end", "state_dict")),
+    "logger": ("a Lightning Logger", ("log_metrics", "log_hyperparams", "finalize")),
+}
 
 
 def build_trainer(
@@ -37,7 +44,9 @@ def build_trainer(
     run = resolved.settings.run
     extra = dict(run.trainer_args or {})
     own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
-    own_loggers = [LoggerBridge(loggers), *_as_list(extra.pop("logger", None))]
+    extra.pop("logger", None)
+    # The user's first: callbacks take `trainer.logger` for the one that they were written for.
+    own_loggers = [*lightning_loggers(run.trainer_args), LoggerBridge(loggers)]
     plugins = [AtomicCheckpointIO(folder), *_as_list(extra.pop("plugins", None))]
     arguments: dict[str, Any] = {
         "accelerator": plain(run.accelerator),
@@ -73,7 +82,7 @@ def build_trainer(
 
 
 def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
-    """Name the keys of `trainer_args` that the Trainer does not have."""
+    """Name the keys of `trainer_args` that are not the Trainer's, and objects of other kinds."""
     known = set(inspect.signature(lightning.Trainer.__init__).parameters) - {"self"}
     problems = []
     for key in trainer_args or {}:
@@ -81,6 +90,14 @@ def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f", did you mean '{near[0]}'?" if near else ""
             problems.append(f"config.trainer_args: Lightning's Trainer has no '{key}'{hint}")
+    for key, (kind, methods) in _OBJECTS.items():
+        for value in _as_list((trainer_args or {}).get(key)):
+            if isinstance(value, type) or not all(hasattr(value, name) for name in methods):
+                got = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+                problems.append(
+                    f"config.trainer_args.{key}: expected {kind} or a list of them, got {got}; "
+                    "pass an instance, from Python"
+                )
     return problems
 
 
@@ -96,6 +113,7 @@ def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:
             min_delta=args.min_delta,
             check_on_train_epoch_end=True,
             check_finite=False,  # the engine looks at every logged loss itself
+            strict=False,  # a metric that is logged every few epochs only is waited for
         )
     ]
 

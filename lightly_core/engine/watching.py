@@ -16,15 +16,12 @@ from lightly_core.engine.callbacks.knn import KnnCallback
 from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
 from lightly_core.engine.callbacks.signals import SignalsCallback
 from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.monitors import refuse_impossible_monitors
 from lightly_core.errors import ConfigError, DataError
 from lightly_core.evaluation.probe import LabelledProbe
 from lightly_core.evaluation.signals import SignalProbe
 
 logger = logging.getLogger(__name__)
-
-_KNN_METRICS = ("knn/top1", "knn/top5")
-_LINEAR_METRICS = ("linear/top1", "linear/top5")
-_SIGNAL_METRICS = ("embedding/std", "rank/rankme", "rank/effective")
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,18 @@ def choose_images(
         )
     linear = args.linear if labelled is not None and val_source is not None else None
     probes = Probes(args, signals, labelled, linear, settings.method.spread_is_free)
-    _refuse_impossible_monitors(args, _missing(probes, why_not, val_source))
+    if labelled is None:
+        why_no_linear = why_not
+    else:
+        why_no_linear = "it needs val_data" if val_source is None else "callbacks.linear is off"
+    refuse_impossible_monitors(
+        settings,
+        why_not={
+            "signals": None if signals is not None else "callbacks.signals is off",
+            "knn": None if labelled is not None else why_not,
+            "linear": None if linear is not None else why_no_linear,
+        },
+    )
     if labelled is None and args.knn is not None:
         logger.info("No kNN accuracy before and after: %s", why_not)
     return probes
@@ -137,45 +145,3 @@ def _eval_transform(settings: Settings) -> EvalTransform:
         transform.interpolation,
         transform.channel_drop,
     )
-
-
-def _missing(probes: Probes, why_no_knn: str, val_source: ImageSource | None) -> dict[str, str]:
-    """Return why metrics of the watchers will not exist, by metric."""
-    missing: dict[str, str] = {}
-    if probes.signals is None:
-        missing |= dict.fromkeys(_SIGNAL_METRICS, "callbacks.signals is off")
-    if probes.labelled is None:
-        missing |= dict.fromkeys((*_KNN_METRICS, *_LINEAR_METRICS), why_no_knn)
-    elif probes.linear is None:
-        why = "it needs val_data" if val_source is None else "callbacks.linear is off"
-        missing |= dict.fromkeys(_LINEAR_METRICS, why)
-    return missing
-
-
-def _refuse_impossible_monitors(args: CallbacksArgs, missing: dict[str, str]) -> None:
-    """Refuse to wait for a metric that cannot come; others may come from a method or a plugin."""
-    checkpoint, stopping = args.model_checkpoint, args.early_stopping
-    monitors = {
-        "model_checkpoint": checkpoint.monitor if checkpoint is not None else None,
-        "early_stopping": (
-            stopping.monitor if stopping is not None and stopping.patience is not None else None
-        ),
-    }
-    known = (*_KNN_METRICS, *_LINEAR_METRICS, *_SIGNAL_METRICS)
-    groups = tuple({f"{metric.partition('/')[0]}/" for metric in known})
-    problems = []
-    for name, monitor in monitors.items():
-        if monitor is None or not monitor.startswith(groups):
-            continue
-        if monitor in missing:
-            problems.append(
-                f"config.callbacks.{name}.monitor: there will be no '{monitor}' in this run: "
-                f"{missing[monitor]}"
-            )
-        elif monitor not in known:
-            problems.append(
-                f"config.callbacks.{name}.monitor: there is no metric '{monitor}', known: "
-                f"{', '.join(metric for metric in known if metric not in missing)}"
-            )
-    if problems:
-        raise ConfigError.of(problems)

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -34,6 +34,8 @@ from lightly_core.evaluation.files import ModelFile, find_described_file, find_m
 from lightly_core.export.weights import load_weights
 from lightly_core.models.embedding import embed
 from lightly_core.models.probing import probe
+from lightly_core.models.trainable import backbone_modes
+from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.parts.state import state_digest
 from lightly_core.plugins.catalog import Catalog
@@ -66,6 +68,8 @@ class Backbone:
         num_workers: Processes that read images.
         trainable: Names of the wrapper's parameters that were not frozen when it was opened.
         value_range: Pixel values that become black and white, see `TransformArgs`.
+        modes: In which mode each part is fine-tuned, see
+            `lightly_core.models.trainable.backbone_modes`.
     """
 
     model: BuiltModel
@@ -79,6 +83,7 @@ class Backbone:
     num_workers: int
     trainable: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
+    modes: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def channels_last(self) -> bool:
@@ -201,6 +206,7 @@ def open_backbone(
     device = _device(config.accelerator)
     module = cast(nn.Module, wrapper)
     trainable = tuple(name for name, p in module.named_parameters() if p.requires_grad)
+    modes = backbone_modes(wrapper)
     module.eval().requires_grad_(False).to(device)
     probe(wrapper, channels, transform.size)
     if device.type != "mps":
@@ -217,6 +223,7 @@ def open_backbone(
         num_workers=_num_workers(config.num_workers),
         trainable=trainable,
         value_range=config.value_range or _value_range(facts),
+        modes=modes,
     )
 
 
@@ -262,6 +269,8 @@ def _build(
 
 def _copied(model: T) -> T:
     """Copy the user's module, so that it is neither moved, nor frozen, nor given other weights."""
+    if isinstance(model, nn.Module):
+        model = cast(T, unwrapped(model))  # compiled code cannot be copied
     try:
         return copy.deepcopy(model)
     except Exception as error:  # a module may hold anything

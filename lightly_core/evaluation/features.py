@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.data.dataset import RawBatch
+from lightly_core.parts.modes import modes_of, set_modes
 from lightly_core.protocols import ModelWrapper, Transform
 
 
@@ -98,7 +99,7 @@ def frozen(wrapper: ModelWrapper, device: torch.device) -> Iterator[None]:
     """Compute features in eval mode, without gradients; afterwards all is as it was before.
 
     Args:
-        wrapper: Its train or eval mode is given back, to each of its modules.
+        wrapper: Each of its modules gets its own mode back.
         device: Its random state is given back, and that of the CPU.
     """
     # A loader draws its workers' seed from the global generator when its iteration starts.
@@ -117,14 +118,12 @@ def _weight_dtype(wrapper: ModelWrapper) -> torch.dtype:
 @contextmanager
 def _eval_mode(model: nn.Module) -> Iterator[None]:
     """Switch to eval mode, and afterwards every submodule back to what it was itself."""
-    was_training = [(module, module.training) for module in model.modules()]
+    modes = modes_of(model)
     model.eval()
     try:
         yield
     finally:
-        # Not `train(mode)`: it would also switch on what was frozen in eval mode on purpose.
-        for module, mode in was_training:
-            module.training = mode
+        set_modes(model, modes)
 
 
 @contextmanager

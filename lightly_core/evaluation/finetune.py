@@ -31,6 +31,7 @@ from lightly_core.models.probing import freeze_unused, probe, unfreeze
 from lightly_core.optim.build import build_optimizer, build_scheduler
 from lightly_core.optim.groups import ParameterGroup, default_parameter_groups, split_by_factor
 from lightly_core.parts.layer_decay import layer_decay_factors
+from lightly_core.parts.modes import set_modes
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ def measure_finetuned(
 ) -> Measured:
     """Train a copy of the network with a linear head on random crops and flips, and test it.
 
-    Parameters that the network itself has frozen stay so. The network after the last epoch is
+    Parameters that the network itself has frozen stay so, and parts that it keeps in evaluation
+    mode. The network after the last epoch is
     tested, not the best one: choosing by the test images would flatter it.
 
     Args:
@@ -133,6 +135,7 @@ def _train(
     """Train, and return the mean loss of each epoch in nats."""
     wrapper, device = backbone.wrapper, backbone.device
     cast(nn.Module, wrapper).train()
+    set_modes(cast(nn.Module, wrapper), backbone.modes)
     optimizer = _optimizer(protocol, backbone, head, batches.batch_size)
     schedule = build_scheduler(
         optimizer,

@@ -13,6 +13,7 @@ from torch import nn
 from lightly_core.atomic import atomic_path
 from lightly_core.models.custom import CustomWrapper
 from lightly_core.models.embedding import EmbeddingWrapper
+from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel
 from lightly_core.parts.state import portable_state_dict
 from lightly_core.protocols import ModelWrapper
@@ -48,7 +49,7 @@ def export_model(
         ``<stem>.embedding.safetensors``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    module = exported.get_model()
+    module = unwrapped(exported.get_model())
     native = folder / f"{stem}.pt"
     plain = folder / f"{stem}.safetensors"
     information = {

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.models.layouts import BATCH, Layout, Shape, Size, find_layout
+from lightly_core.models.custom_words import choices, named, pixels, shown
+from lightly_core.models.layouts import BATCH, Layout, Size, find_layout
 from lightly_core.models.outputs import (
     LAST_HIDDEN_STATE,
     Look,
@@ -21,14 +22,13 @@ from lightly_core.models.outputs import (
     run_until,
 )
 from lightly_core.models.probing import undisturbed
+from lightly_core.models.unwrapping import unwrapped, unwrapped_path
 from lightly_core.protocols import ModelWrapper
 
 Pool = Callable[[Tensor], Tensor]
 
 #: Words that `pool` takes, beside paths and functions.
 POOLS = ("avg", "max", "cls")
-
-_MOST_CANDIDATES = 6
 
 
 def wrap(
@@ -46,6 +46,11 @@ def wrap(
     map with the channels last (B, h, w, D), or tokens (B, P + h * w, D) with P prefix tokens such
     as a class token. What comes behind the features does not run, so a classifier may stay in
     place. The module is not changed, and keeps no hook.
+
+    In a run, a module that is in evaluation mode as a whole is trained in training mode. In one
+    that is not, each part keeps the mode that it has, so a batch norm after ``bn.eval()`` keeps its
+    statistics; frozen parameters stay frozen. Of a module behind `torch.compile`, `DataParallel`
+    or `DistributedDataParallel` the module inside is taken.
 
     Example::
 
@@ -74,8 +79,12 @@ def wrap(
     Raises:
         ConfigError: There is no such part, its output is neither map nor tokens, `pool` does not
             fit it, or the module does not take such images. The message lists parts that fit.
+            Or the module is scripted, traced, or in pieces on several devices.
     """
     _check_module(module)
+    features = unwrapped_path(module, features) if features else features
+    pool = unwrapped_path(module, pool) if isinstance(pool, str) else pool
+    module = unwrapped(module, "wrap")
     if isinstance(module, ModelWrapper):
         if features is not None or pool != "avg" or num_prefix_tokens is not None:
             raise ConfigError(
@@ -94,7 +103,7 @@ def wrap(
     key, layout = _find(module, path, key, seen, num_input_channels, num_prefix_tokens)
     if pool == "cls" and not layout.num_prefix_tokens:
         raise ConfigError(
-            f"wrap: pool='cls' takes the first prefix token, but {_named(module, path)} gives "
+            f"wrap: pool='cls' takes the first prefix token, but {named(module, path)} gives "
             f"{layout} without any\n  use pool='avg' or 'max'"
         )
     only_size = size if len(seen.at_sizes(path, key)) == 1 else None
@@ -155,15 +164,15 @@ class CustomWrapper(nn.Module):
             if self._only_size in (None, size):
                 raise
             raise ValueError(
-                f"{type(self.model).__name__} fails on images of {_pixels(size)}, as it did on "
-                f"all but {_pixels(self._only_size)} when it was wrapped: {error}; set "
+                f"{type(self.model).__name__} fails on images of {pixels(size)}, as it did on "
+                f"all but {pixels(self._only_size)} when it was wrapped: {error}; set "
                 f"transform_args.image_size={list(self._only_size)}"
             ) from error
         found = entry(output, self._key)
         if not isinstance(found, Tensor):
             mode = "training" if self.training else "evaluation"
             raise ValueError(
-                f"{_named(self.model, self._path)} gave {self._layout} when it was wrapped, but "
+                f"{named(self.model, self._path)} gave {self._layout} when it was wrapped, but "
                 f"gives a {type(output).__name__} in {mode} mode; name a part that always gives "
                 "the same"
             )
@@ -219,8 +228,8 @@ def _find(
     keys = list(seen.shapes[0][path])
     if key and key not in keys:
         raise ConfigError(
-            f"wrap: {_named(module, path)} gives no tensor {key!r}, its tensors are "
-            f"{_shown(seen, path, keys) or 'none'}"
+            f"wrap: {named(module, path)} gives no tensor {key!r}, its tensors are "
+            f"{shown(seen, path, keys) or 'none'}"
         )
     layouts = {
         name: find_layout(seen.at_sizes(path, name), seen.sizes, num_prefix_tokens)
@@ -232,8 +241,8 @@ def _find(
             fitting = {LAST_HIDDEN_STATE: fitting[LAST_HIDDEN_STATE]}
         elif not all(name.isdigit() for name in fitting):
             raise ConfigError(
-                f"wrap: {_named(module, path)} gives several maps: "
-                f"{_shown(seen, path, list(fitting))}"
+                f"wrap: {named(module, path)} gives several maps: "
+                f"{shown(seen, path, list(fitting))}"
                 f'\n  choose one: features="{path}:{list(fitting)[-1]}"'
             )
     if not fitting:
@@ -242,7 +251,7 @@ def _find(
     if num_prefix_tokens is not None and layout.kind != "tokens":
         raise ConfigError(
             f"wrap: num_prefix_tokens={num_prefix_tokens} is for tokens (B, T, D), but "
-            f"{_named(module, path)} gives {layout}\n  leave it out"
+            f"{named(module, path)} gives {layout}\n  leave it out"
         )
     return name, layout
 
@@ -259,7 +268,8 @@ def _check_module(module: object) -> None:
 
 
 def _check_path(module: nn.Module, path: str, argument: str, words: Sequence[str] = ()) -> None:
-    names = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
+    paths = [name for name, _ in module.named_modules(remove_duplicate=False)]
+    names = [name for path in paths if (name := unwrapped_path(module, path))]
     if not path or path in names:
         return
     known = [*words, *names]
@@ -321,7 +331,7 @@ def _not_reached(module: nn.Module, path: str, seen: Look, num_input_channels: i
     if seen.error is None:
         return (
             f"wrap: features={path!r}, but the forward pass of {name} does not call this part"
-            + _choices(seen)
+            + choices(seen)
         )
     convolutions = (part for part in module.modules() if isinstance(part, nn.Conv2d))
     first = next(convolutions, None)
@@ -334,13 +344,13 @@ def _not_reached(module: nn.Module, path: str, seen: Look, num_input_channels: i
     )
     return (
         f"wrap: {name} fails on images of {num_input_channels} channels, "
-        f"{_pixels(seen.sizes[0])}: {type(seen.error).__name__}: {seen.error}\n  {way_out}"
-        + _choices(seen)
+        f"{pixels(seen.sizes[0])}: {type(seen.error).__name__}: {seen.error}\n  {way_out}"
+        + choices(seen)
     )
 
 
 def _no_features(module: nn.Module, path: str, keys: Sequence[str], seen: Look) -> str:
-    what = f"wrap: {_named(module, path)} gives {_shown(seen, path, keys) or 'no tensor'}"
+    what = f"wrap: {named(module, path)} gives {shown(seen, path, keys) or 'no tensor'}"
     for key in keys:
         layout = find_layout(seen.at_sizes(path, key), seen.sizes)
         if layout is not None:  # without the number of prefix tokens that was given
@@ -350,47 +360,5 @@ def _no_features(module: nn.Module, path: str, keys: Sequence[str], seen: Look) 
             )
     return (
         f"{what}, which is neither a map (B, D, h, w) or (B, h, w, D) nor tokens (B, T, D), "
-        "growing with the image" + _choices(seen)
+        "growing with the image" + choices(seen)
     )
-
-
-def _choices(seen: Look) -> str:
-    """List parts that give features, best first: the later, the better."""
-    giving = {
-        path: shapes
-        for path, known in seen.shapes[0].items()
-        if path and "" in known
-        for shapes in [tuple(seen.at_sizes(path, ""))]
-        if find_layout(shapes, seen.sizes) is not None
-    }
-    # Of parts that give the same shapes the last is kept, which ends outermost. Parts deep inside
-    # of others, such as the layers of a block, are no good places.
-    by_shape = {
-        shapes: path
-        for path, shapes in giving.items()
-        if sum(path.startswith(f"{outer}.") for outer in giving) <= 1
-    }
-    order = list(giving)
-    best = sorted(by_shape.items(), key=lambda item: order.index(item[1]), reverse=True)
-    if not best:
-        return ""
-    lines = [f'  features="{path}"  {_text(shapes[0])}' for shapes, path in best]
-    head = f"these parts give features for images of {_pixels(seen.sizes[0])}:"
-    return "\n  ".join(["", head, *lines[:_MOST_CANDIDATES]])
-
-
-def _shown(seen: Look, path: str, keys: Sequence[str]) -> str:
-    known = seen.shapes[0][path]
-    return ", ".join(f"{key!r} {_text(known[key])}" if key else _text(known[key]) for key in keys)
-
-
-def _text(shape: Shape) -> str:
-    return str(shape) if shape[:1] != (BATCH,) else f"({', '.join(['B', *map(str, shape[1:])])})"
-
-
-def _named(module: nn.Module, path: str) -> str:
-    return f"{path!r} of {type(module).__name__}" if path else type(module).__name__
-
-
-def _pixels(size: Size) -> str:
-    return f"{size[0]} x {size[1]} pixels"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lightly_core.models.layouts import BATCH, Shape, Size
 from lightly_core.models.probing import undisturbed
+from lightly_core.models.unwrapping import unwrap_parts
 
 #: Shapes of the tensors that one part returned, by `entries` key.
 Entries = dict[str, Shape]
@@ -103,7 +104,9 @@ def meta_twin(module: nn.Module) -> nn.Module:
         if isinstance(tensor, nn.Parameter):
             empty = nn.Parameter(empty, requires_grad=tensor.requires_grad)
         memo[id(tensor)] = empty
-    return copy.deepcopy(module, memo)
+    twin = copy.deepcopy(module, memo)
+    unwrap_parts(twin)  # nothing is compiled for it
+    return twin
 
 
 def images_for(module: nn.Module, num_input_channels: int, size: Size) -> Tensor:

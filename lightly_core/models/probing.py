@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
+from lightly_core.parts.modes import modes_of, set_modes
 from lightly_core.protocols import ModelWrapper
 
 _BATCH = 2  # More than one image, so that a wrapper which mixes up the axes is found out.
@@ -125,7 +126,7 @@ def unfreeze(wrapper: ModelWrapper, names: Iterable[str]) -> None:
 def undisturbed(wrapper: ModelWrapper | nn.Module) -> Iterator[None]:
     """Put a wrapper or a module in evaluation mode; restore all modes and the random state."""
     module = cast(nn.Module, wrapper)
-    modes = {child: child.training for child in module.modules()}
+    modes = modes_of(module)
     devices = {parameter.device for parameter in module.parameters()}
     cuda = [device for device in devices if device.type == "cuda"]
     try:
@@ -133,11 +134,7 @@ def undisturbed(wrapper: ModelWrapper | nn.Module) -> Iterator[None]:
             module.eval()
             yield
     finally:
-        for child, training in modes.items():
-            child.training = training
-        # Some modules hold more state than the flag and react to train() and eval() only.
-        if module.training and all(modes.values()):
-            module.train()
+        set_modes(module, modes)
 
 
 def _forward(

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from lightly_core.download.rehearsal import is_rehearsal
 from lightly_core.errors import ConfigError, PluginError
+from lightly_core.models.unwrapping import unwrapped
+from lightly_core.models.without_numbers import without_weights
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target, record_for_module_roots, split_model_name
@@ -58,7 +61,8 @@ def get_wrapped_model(
 
     Raises:
         UnknownModelError: No installed plugin provides the name.
-        ConfigError: The module cannot be wrapped, or `model_args` do not suit the model.
+        ConfigError: The module cannot be wrapped, or `model_args` do not suit the model; or it is
+            scripted, traced, or in pieces on several devices.
         PluginError: The plugin that provides the model cannot be used.
     """
     built = build_model(
@@ -94,9 +98,10 @@ def build_model(
     if isinstance(model, str):
         record, short_name = split_model_name(catalog, model)
         maker = _library(record)
-        wrapper = maker.create(
-            short_name, num_input_channels=num_input_channels, model_args=arguments
-        )
+        given = arguments
+        if is_rehearsal():
+            given = without_weights(arguments, tuple(maker.weight_args))
+        wrapper = maker.create(short_name, num_input_channels=num_input_channels, model_args=given)
         return BuiltModel(wrapper, maker, model, short_name, arguments, num_input_channels)
     if arguments:
         raise ConfigError(
@@ -105,6 +110,8 @@ def build_model(
             "these arguments yourself and leave model_args out"
         )
     library: ModelLibrary | None = None
+    if isinstance(model, nn.Module):
+        model = unwrapped(model)
     if isinstance(model, nn.Module) and isinstance(model, ModelWrapper):
         wrapper = model
     else:
@@ -154,10 +161,13 @@ def _no_module(model: object) -> str:
 
 def _no_wrapper(model: nn.Module, catalog: Catalog) -> str:
     missing = [method for method in WRAPPER_METHODS if not hasattr(model, method)]
+    inner = getattr(model, "module", None)  # as AveragedModel and the wrappers of trainers have it
+    hint = f"\n  or give the {type(inner).__name__} in it: model.module"
     roots = sorted({root for record in catalog.records("models") for root in record.wraps})
     return (
         f"model: cannot find the features of a {type(model).__module__}.{type(model).__name__}"
         f"\n  modules of these libraries are understood: {', '.join(roots) or 'none is installed'}"
+        f"{hint if isinstance(inner, nn.Module) else ''}"
         '\n  or say where they are: model=lightly_core.wrap(model, features="...")'
         f"\n  or add to the class what makes it a wrapper; missing: {', '.join(missing)}"
         "\n  or write such a class around it, see `lightly_core.ModelWrapper`"

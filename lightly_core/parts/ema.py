@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightly_core.parts.modes import set_modes, training_modes
+
 Buffers = Literal["copy", "ema", "keep"]
 Mode = Literal["eval", "train", "batch_norm"]
 
@@ -45,7 +47,9 @@ class EmaTeacher(nn.ModuleDict):
         student: Modules by name; complete, without layers that are made in the first forward pass.
         mode: What the copies do while the method trains. ``eval``: as in evaluation, without
             dropout and stochastic depth. ``batch_norm``: the same, but batch norms use the
-            statistics of the batch. ``train``: as the student.
+            statistics of the batch. ``train``: as the student. In each case a part stays in
+            evaluation mode whose original in the student does, see
+            `lightly_core.parts.modes.training_modes`.
         buffers: What `follow` does with floating-point buffers: ``copy`` them from the student,
             average them (``ema``), or ``keep`` the teacher's own. Other buffers
             (``num_batches_tracked``) are never averaged: they are copied in the first two cases.
@@ -70,16 +74,20 @@ class EmaTeacher(nn.ModuleDict):
         super().__init__({name: copy.deepcopy(module) for name, module in student.items()})
         self.mode = mode
         self.buffer_rule = buffers
+        self._student_modes = {name: training_modes(part) for name, part in student.items()}
         self.requires_grad_(False)
         self.train()
 
     def train(self: _Self, mode: bool = True) -> _Self:
         """Set the mode that was chosen at the start, or evaluation mode."""
-        super().train(mode and self.mode == "train")
-        if mode and self.mode == "batch_norm":
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.train()
+        super().train(False)
+        for name, modes in self._student_modes.items() if mode else ():
+            if self.mode == "train":
+                set_modes(self[name], modes)
+            elif self.mode == "batch_norm":
+                for path, module in self[name].named_modules():
+                    if isinstance(module, _BatchNorm):
+                        module.train(modes[path])
         # As others look at it, a teacher in training is one, whatever its modules do.
         self.training = mode
         return self

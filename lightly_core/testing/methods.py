@@ -212,6 +212,9 @@ def _metrics(case: MethodCase) -> None:
         require(
             set(metrics) == names, f"metrics {sorted(names)} became {sorted(metrics)} at {step}"
         )
+        declared = method.config.metrics
+        missing = set(metrics) - {"train_loss", *(metrics if declared is None else declared)}
+        require(not missing, f"config.metrics does not name {', '.join(sorted(missing))}")
         for name, value in metrics.items():
             if isinstance(value, Tensor):
                 require(value.shape == (), f"metric '{name}' has shape {tuple(value.shape)}")

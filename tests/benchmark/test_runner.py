@@ -166,7 +166,7 @@ def test_overwrite_does_the_changed_rows_anew_and_no_other(run, workers):
 
 def test_settings_that_change_no_number_may_change(run, workers):
     run("run.num_workers=1")
-    run("run.num_workers=0", "run.loader_args.prefetch_factor=2")
+    run("run.num_workers=2", "run.loader_args.prefetch_factor=2")
     assert len(workers.jobs) == 2
 
 

@@ -26,7 +26,7 @@ def test_what_does_not_change_the_training_is_not_named(resolved):
     old = resolved().as_dict()
     new = resolved(
         "out=elsewhere",
-        "num_workers=0",
+        "num_workers=3",
         "max_skipped=0.5",
         "loggers.tensorboard=none",
         "loader_args.prefetch_factor=4",

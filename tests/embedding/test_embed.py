@@ -113,8 +113,10 @@ def test_class_token_is_that_of_the_wrapper_and_its_own_normalisation_counts(emb
 
 
 def test_mean_and_std_given_win(embed, read, tiny, pictures):
-    _, features = read(embed(mean=(0.1, 0.2, 0.3), std=(1, 2, 3)).path)
-    rows = plain_loop(tiny, pictures, NAMES, 16, np.array([0.1, 0.2, 0.3]), np.array([1, 2, 3]))
+    _, features = read(embed(mean=(0.1, 0.2, 0.3), std=(1, 0.5, 0.25)).path)
+    rows = plain_loop(
+        tiny, pictures, NAMES, 16, np.array([0.1, 0.2, 0.3]), np.array([1, 0.5, 0.25])
+    )
     expected = np.array([row["pooled_features"].flatten().numpy() for row in rows])
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
 

@@ -13,6 +13,7 @@ from lightly_core.engine.callbacks.finite import FiniteCallback
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.module import TrainingModule
+from lightly_core.engine.monitors import NOT_MONITORED
 from lightly_core.optim.build import scheduled_lr
 from lightly_core.protocols import Batch
 
@@ -130,7 +131,7 @@ class MetricsCallback(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         """Show the newest values to callbacks that monitor one."""
         for name, value in self._loggers.latest.items():
-            if not name.startswith(("images_per_second", "data_wait", "epoch")):
+            if name not in NOT_MONITORED and name not in self._loggers.foreign:
                 module.log(name, torch.tensor(value), logger=False)
 
 

@@ -22,22 +22,38 @@ class Fanout(Logger):
     Attributes:
         latest: The newest value of each metric.
         latest_step: The step that it belongs to.
+        foreign: Names of metrics that Lightning logged itself, which it knows already.
     """
 
     def __init__(self, loggers: Mapping[str, Logger]) -> None:
         self._loggers = dict(loggers)
         self.latest: dict[str, float] = {}
         self.latest_step: dict[str, int] = {}
+        self.foreign: set[str] = set()
+
+    def start(self, loggers: Mapping[str, Logger]) -> None:
+        """Add loggers, which may write files from now on."""
+        self._loggers.update(loggers)
 
     @property
     def names(self) -> list[str]:
         """Names of the loggers that still work."""
         return list(self._loggers)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record scalars of one step."""
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int, *, leave_out: type[Logger] | None = None
+    ) -> None:
+        """Record scalars of one step.
+
+        Args:
+            metrics: Scalars by name.
+            step: Never decreases.
+            leave_out: A class of loggers that have them already, as what Lightning logs itself.
+        """
+        if leave_out is not None:
+            self.foreign.update(metrics)
         self.remember(metrics, step)
-        self._call(lambda logger: logger.log_metrics(metrics, step))
+        self._call(lambda logger: logger.log_metrics(metrics, step), leave_out)
 
     def remember(self, metrics: Mapping[str, float], step: int) -> None:
         """Take metrics for the newest ones without recording them again."""
@@ -61,8 +77,12 @@ class Fanout(Logger):
         self._call(lambda logger: logger.finish(status))
         self._loggers = {}
 
-    def _call(self, action: Callable[[Logger], None]) -> None:
+    def _call(
+        self, action: Callable[[Logger], None], leave_out: type[Logger] | None = None
+    ) -> None:
         for name, logger in list(self._loggers.items()):
+            if leave_out is not None and isinstance(logger, leave_out):
+                continue
             try:
                 action(logger)
             except Exception as error:

@@ -273,6 +273,14 @@ class PrototypeConfig(SelfDistillationConfig):
 class DINOConfig(PrototypeConfig):
     """Options of DINO; the defaults are the paper's for a million images, smaller sets get less."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/dino",
+        "train_loss/anchor",
+        "teacher/entropy",
+        "teacher/kl",
+        "schedule/teacher_temp",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Caron et al. 2021",
         arxiv="2104.14294",

@@ -26,6 +26,13 @@ from lightly_dino.config_tokens import DINOv2Config, MaskArgs
 class SimDINOConfig(SelfDistillationConfig):
     """No prototypes, no temperatures, no centre: little is left to set."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/distance",
+        "train_loss/coding_rate",
+        "train_loss/anchor",
+        "teacher/cosine",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Wu et al. 2025",
         arxiv="2502.10385",
@@ -78,6 +85,14 @@ class SimDINOConfig(SelfDistillationConfig):
 class SimDINOv2Config(SimDINOConfig):
     """Adds the hidden patches."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/distance",
+        "train_loss/patch_distance",
+        "train_loss/coding_rate",
+        "train_loss/anchor",
+        "teacher/cosine",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Wu et al. 2025",
         arxiv="2502.10385",

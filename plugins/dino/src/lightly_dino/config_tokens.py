@@ -68,6 +68,15 @@ class MaskArgs:
 class IBOTConfig(PrototypeConfig):
     """Options of iBOT (https://arxiv.org/abs/2111.07832)."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/dino",
+        "train_loss/ibot",
+        "train_loss/anchor",
+        "teacher/entropy",
+        "teacher/kl",
+        "schedule/teacher_temp",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Zhou et al. 2021",
         arxiv="2111.07832",
@@ -103,6 +112,16 @@ class IBOTConfig(PrototypeConfig):
 class DINOv2Config(IBOTConfig):
     """Options of DINOv2 (https://arxiv.org/abs/2304.07193), the short run on ImageNet."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/dino",
+        "train_loss/ibot",
+        "train_loss/koleo",
+        "train_loss/anchor",
+        "teacher/entropy",
+        "teacher/kl",
+        "schedule/teacher_temp",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Oquab et al. 2023",
         arxiv="2304.07193",
@@ -164,6 +183,17 @@ class DINOv2Config(IBOTConfig):
 class DINOv31Config(DINOv2Config):
     """Adds patch-kernel alignment (https://arxiv.org/abs/2509.05606)."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/dino",
+        "train_loss/ibot",
+        "train_loss/koleo",
+        "train_loss/paka",
+        "train_loss/anchor",
+        "teacher/entropy",
+        "teacher/kl",
+        "schedule/teacher_temp",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Yeo et al. 2025",
         arxiv="2509.05606",
@@ -195,6 +225,17 @@ class DINOv31Config(DINOv2Config):
 class DINOv3Config(DINOv2Config):
     """Options of DINOv3 (https://arxiv.org/abs/2508.10104), at the size of its ImageNet run."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/dino",
+        "train_loss/ibot",
+        "train_loss/koleo",
+        "train_loss/gram",
+        "train_loss/anchor",
+        "teacher/entropy",
+        "teacher/kl",
+        "schedule/teacher_temp",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Siméoni et al. 2025",
         arxiv="2508.10104",

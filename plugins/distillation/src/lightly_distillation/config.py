@@ -51,18 +51,19 @@ _positive = and_(finite, gt(0))
 class DistillationConfig(MethodConfig):
     """The teacher and what it sees."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("teacher/cosine",)
     view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
     gradient_clip_val: ClassVar[float | None] = 1.0
 
     teacher: str | PythonObject = field(
         default="dinov2/vitb14-noreg",
         validator=not_empty,
-        metadata={"help": _TEACHER_HELP},
+        metadata={"help": _TEACHER_HELP, "model": True},
     )
     teacher_weights: str | None = field(
         default=None,
         validator=optional(not_empty),
-        metadata={"help": "file with weights of the teacher"},
+        metadata={"help": "file with weights of the teacher", "file": True},
     )
     teacher_url: str | None = field(
         default=None,
@@ -276,6 +277,11 @@ class DistillationV2Config(DistillationConfig):
 class DistillationV3Config(QueueConfig):
     """Options of distillationv3."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/global",
+        "train_loss/local",
+        "teacher/cosine",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="LightlyTrain",
         url="https://docs.lightly.ai/train",
@@ -290,7 +296,7 @@ class DistillationV3Config(QueueConfig):
     teacher: str | PythonObject = field(
         default="dinov3/vitb16",
         validator=not_empty,
-        metadata={"help": _TEACHER_HELP},
+        metadata={"help": _TEACHER_HELP, "model": True},
     )
     temperature_global: float = field(
         default=0.07,

@@ -18,6 +18,7 @@ from lightly_core.download.cache import digest_of
 from lightly_core.errors import ConfigError
 from lightly_core.export.weights import LoadReport, load_weights, require_complete
 from lightly_core.models.probing import freeze_unused, unfreeze
+from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target, split_model_name
@@ -94,7 +95,10 @@ def _build(
     else:
         try:
             # The teacher is frozen and moved; the user's object may even be the student.
-            model = copy.deepcopy(asked.value)
+            plain = unwrapped(asked.value) if isinstance(asked.value, nn.Module) else asked.value
+            model = copy.deepcopy(plain)
+        except ConfigError:
+            raise
         except Exception as error:  # modules may hold anything
             raise ConfigError(
                 f"{asked} cannot be copied, which is needed to freeze it: "
@@ -195,7 +199,8 @@ def _warn_if_untrained(wrapper: ModelWrapper, name: str) -> None:
 def looks_untrained(module: nn.Module) -> bool:
     """Tell whether all norms have the constant values that they start from.
 
-    Training moves every one of them. A network without norms counts as trained.
+    Training moves every one of them. A network without norms counts as trained, and one without
+    numbers (on the meta device).
     """
     scales = [
         tensor
@@ -203,6 +208,8 @@ def looks_untrained(module: nn.Module) -> bool:
         if re.search(r"norm", type(child).__name__, re.IGNORECASE)
         for tensor in _float_tensors(child)
     ]
+    if any(tensor.is_meta for tensor in scales):
+        return False
     return bool(scales) and all(bool((tensor == tensor.flatten()[0]).all()) for tensor in scales)
 
 

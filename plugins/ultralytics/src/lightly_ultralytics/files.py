@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lightly_core.download.rehearsal import stop_rehearsal
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_ultralytics.checkpoint import read_checkpoint
 from lightly_ultralytics.description import Config, build, read_config
@@ -57,6 +58,7 @@ def find_weights(name: str) -> Path:
         name = upstream("ultralytics.utils.checks").check_yolov5u_filename(name, verbose=False)
     if name not in published_models():
         raise unknown_model(name)
+    stop_rehearsal(name)
     return _fetch(name)
 
 

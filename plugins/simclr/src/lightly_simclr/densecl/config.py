@@ -16,6 +16,13 @@ from lightly_simclr.mocov2.config import MoCoV2Config
 class DenseCLConfig(MoCoV2Config):
     """Options of DenseCL: those of MoCo v2, and the comparison of positions."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "contrast/top1",
+        "contrast/dense_top1",
+        "train_loss/image",
+        "train_loss/dense",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Wang et al. 2021",
         arxiv="2011.09157",

@@ -27,6 +27,7 @@ _PAPER_GROUPS, _GROUP_IMAGES = 8, 16
 class MoCoV2Config(TeacherConfig):
     """Options of MoCo v2; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("contrast/top1", "schedule/teacher_momentum")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Chen et al. 2020",
         arxiv="2003.04297",

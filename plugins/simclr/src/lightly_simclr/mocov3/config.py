@@ -25,6 +25,7 @@ class MoCoV3Config(TeacherConfig):
     0.08 of the image on (``transform_args.random_resize.min_scale=0.08``).
     """
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("contrast/top1", "schedule/teacher_momentum")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Chen et al. 2021",
         arxiv="2104.02057",

@@ -24,6 +24,7 @@ _PAPER_QUEUE = 98_304
 class NNCLRConfig(MethodConfig):
     """Options of NNCLR; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("contrast/top1", "queue/cosine")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Dwibedi et al. 2021",
         arxiv="2104.14548",

@@ -19,6 +19,7 @@ from lightly_simclr.common.options import linear_lars, linear_sgd, transformer_a
 class SimCLRConfig(MethodConfig):
     """Options of SimCLR; the defaults are meant for photographs and batches of a few hundred."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("contrast/top1",)
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Chen et al. 2020",
         arxiv="2002.05709",

@@ -23,6 +23,7 @@ from lightly_ssl_methods.common.joint_options import (
 class BarlowTwinsConfig(JointConfig):
     """Options of Barlow Twins; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/diagonal", "train_loss/off_diagonal")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Zbontar et al. 2021",
         arxiv="2103.03230",

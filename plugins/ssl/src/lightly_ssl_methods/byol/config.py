@@ -19,6 +19,7 @@ from lightly_ssl_methods.common.options import paper_adamw
 class BYOLConfig(TeacherConfig):
     """Options of BYOL; the defaults are the paper's for ResNet-50 and 100 epochs."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("projection/std", "schedule/teacher_momentum")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Grill et al. 2020",
         arxiv="2006.07733",

@@ -31,6 +31,11 @@ _SMALL_BATCH = 64
 class CAPIConfig(TeacherConfig):
     """Options of CAPI; defaults are the paper's where they do not depend on its size."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/cross_entropy",
+        "train_loss/clustering",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Darcet et al. 2025",
         arxiv="2502.08769",

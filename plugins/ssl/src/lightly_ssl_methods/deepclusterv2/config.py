@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class DeepClusterV2Config(ClusteringConfig):
     """Options of DeepCluster-v2; the defaults are the paper's."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/cross_entropy", "clusters/labelled")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",

@@ -29,6 +29,7 @@ from lightly_ssl_methods.common.joint_options import (
 class EMPSSLConfig(JointConfig):
     """Options of EMP-SSL; the defaults are the paper's but for the size of crops."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/distance", "train_loss/coding_rate")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Tong et al. 2023",
         arxiv="2304.03977",

@@ -24,6 +24,7 @@ from lightly_ssl_methods.common.joint_options import (
 class FroSSLConfig(JointConfig):
     """Options of FroSSL; the defaults are the authors' for ImageNet-100."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/spectrum", "train_loss/invariance")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Skean et al. 2024",
         arxiv="2310.02903",

@@ -18,6 +18,7 @@ from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper
 class IJEPAConfig(TeacherConfig):
     """Options of I-JEPA; the defaults are the paper's for ViT-B."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("schedule/teacher_momentum",)
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Assran et al. 2023",
         arxiv="2301.08243",

@@ -19,6 +19,7 @@ from lightly_ssl_methods.common.joint_options import JointConfig, hidden_width, 
 class INTLConfig(JointConfig):
     """Options of INTL; the defaults are the authors' for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/distance", "train_loss/trace")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Weng et al. 2024",
         arxiv="2305.16789",

@@ -26,6 +26,7 @@ from lightly_ssl_methods.common.options import paper_adamw
 class LeJEPAConfig(MethodConfig):
     """Options of LeJEPA; the defaults are meant for ImageNet and vision transformers."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/prediction", "train_loss/sigreg")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Balestriero and LeCun 2025",
         arxiv="2511.08544",

@@ -17,6 +17,7 @@ from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper
 class MAEConfig(MethodConfig):
     """Options of MAE; the defaults are the paper's."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ()
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="He et al. 2021",
         arxiv="2111.06377",

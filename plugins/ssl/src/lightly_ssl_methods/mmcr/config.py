@@ -25,6 +25,11 @@ from lightly_ssl_methods.common.joint_options import (
 class MMCRConfig(TeacherConfig):
     """Options of MMCR; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/extent",
+        "train_loss/manifold",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Yerxa et al. 2023",
         arxiv="2303.03307",

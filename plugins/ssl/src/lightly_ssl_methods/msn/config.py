@@ -26,6 +26,11 @@ from lightly_ssl_methods.common.options import paper_adamw
 class MSNConfig(TeacherConfig):
     """Options of MSN; the defaults are the paper's for ViT-S."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/cross_entropy",
+        "train_loss/regularization",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Assran et al. 2022",
         arxiv="2204.07141",

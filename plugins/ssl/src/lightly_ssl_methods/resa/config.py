@@ -21,6 +21,11 @@ from lightly_ssl_methods.common.options import paper_adamw
 class ReSAConfig(TeacherConfig):
     """Options of ReSA; the defaults are the paper's for ResNet-50 and batches of 256."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "assignment/own",
+        "projection/std",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Weng et al. 2025",
         arxiv="2501.18452",

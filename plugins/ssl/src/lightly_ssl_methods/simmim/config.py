@@ -17,6 +17,7 @@ from lightly_ssl_methods.common.options import crop_and_flip, paper_adamw
 class SimMIMConfig(MethodConfig):
     """Options of SimMIM; the defaults are the paper's for ViT-B."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ()
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Xie et al. 2021",
         arxiv="2111.09886",

@@ -18,6 +18,7 @@ from lightly_ssl_methods.common.options import paper_adamw
 class SimSiamConfig(MethodConfig):
     """Options of SimSiam; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("projection/std",)
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Chen and He 2021",
         arxiv="2011.10566",

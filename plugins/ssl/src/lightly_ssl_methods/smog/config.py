@@ -26,6 +26,11 @@ _BANK_SIZE = 10_000
 class SMoGConfig(TeacherConfig):
     """Options of SMoG; the defaults are the paper's for two views."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/cross_entropy",
+        "groups/used",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Pang et al. 2022",
         arxiv="2207.06167",

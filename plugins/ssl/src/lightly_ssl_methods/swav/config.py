@@ -27,6 +27,7 @@ _QUEUE_SIZE = 3840
 class SwAVConfig(ClusteringConfig):
     """Options of SwAV; the defaults are the paper's."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/cross_entropy", "codes/entropy")
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",

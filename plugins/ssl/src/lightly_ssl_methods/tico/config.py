@@ -25,6 +25,11 @@ from lightly_ssl_methods.common.joint_options import (
 class TiCoConfig(TeacherConfig):
     """Options of TiCo; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/invariance",
+        "train_loss/contrast",
+        "schedule/teacher_momentum",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Zhu et al. 2022",
         arxiv="2206.10698",

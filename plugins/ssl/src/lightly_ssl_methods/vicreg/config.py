@@ -19,6 +19,11 @@ from lightly_ssl_methods.common.joint_options import JointConfig, hidden_width, 
 class VICRegConfig(JointConfig):
     """Options of VICReg; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/invariance",
+        "train_loss/variance",
+        "train_loss/covariance",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Bardes et al. 2022",
         arxiv="2105.04906",

@@ -18,6 +18,11 @@ from lightly_ssl_methods.vicreg.config import VICRegConfig
 class VICRegLConfig(VICRegConfig):
     """Options of VICRegL; the defaults are the paper's for ResNet-50."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/image",
+        "train_loss/feature_match",
+        "train_loss/location_match",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Bardes et al. 2022",
         arxiv="2210.01571",

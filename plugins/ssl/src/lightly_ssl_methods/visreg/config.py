@@ -19,6 +19,12 @@ from lightly_ssl_methods.lejepa.config import LeJEPAConfig, equal_views
 class VISRegConfig(LeJEPAConfig):
     """Options of VISReg; the defaults are the paper's for ImageNet."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = (
+        "train_loss/prediction",
+        "train_loss/scale",
+        "train_loss/shape",
+        "train_loss/centre",
+    )
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Wu et al. 2026",
         arxiv="2606.02572",

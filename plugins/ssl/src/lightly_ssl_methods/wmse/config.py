@@ -24,6 +24,7 @@ from lightly_ssl_methods.common.joint_options import (
 class WMSEConfig(JointConfig):
     """Options of W-MSE; the defaults are the paper's, and such that 128 images are enough."""
 
+    metrics: ClassVar[tuple[str, ...] | None] = ()
     card: ClassVar[MethodCard | None] = MethodCard(
         paper="Ermolov et al. 2021",
         arxiv="2007.06346",

@@ -1,0 +1,101 @@
+"""Which metrics a run has, so that nobody waits for one that cannot come."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+
+from lightly_core.config.fields import nearest
+from lightly_core.config.load import Settings
+from lightly_core.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+#: Metrics of the callbacks that look at the features, by callback.
+_WATCHED = {
+    "signals": ("embedding/std", "rank/rankme", "rank/effective"),
+    "knn": ("knn/top1", "knn/top5"),
+    "linear": ("linear/top1", "linear/top5"),
+}
+#: What is logged beside them whatever the method.
+_ALWAYS = ("train_loss", "grad_norm")
+#: What says nothing of the network, and is therefore not shown to what monitors a metric.
+NOT_MONITORED = ("images_per_second", "data_wait", "epoch")
+
+
+def refuse_impossible_monitors(settings: Settings, why_not: Mapping[str, str | None]) -> None:
+    """Refuse to wait for a metric that cannot come; warn where nobody knows whether it will.
+
+    Args:
+        settings: What the user asked for.
+        why_not: For each callback that looks at the features, why there will be none of its
+            metrics; None where there will be.
+
+    Raises:
+        ConfigError: Names every such monitor.
+    """
+    problems = []
+    for name, monitor in _monitors(settings):
+        text = _problem(monitor, settings, why_not)
+        if text is not None:
+            problems.append(f"config.callbacks.{name}.monitor: {text}")
+    if problems:
+        raise ConfigError.of(problems)
+
+
+def known_metrics(settings: Settings, why_not: Mapping[str, str | None]) -> list[str]:
+    """Return the metrics that can be monitored in a run, as far as its parts tell theirs."""
+    callbacks = settings.callbacks
+    names = [*_ALWAYS]
+    names += ["lr"] if callbacks.learning_rate_monitor is not None else []
+    if callbacks.device_stats_monitor is not None:
+        names += ["memory/process_gib", "memory/device_gib"]
+    for callback, metrics in _WATCHED.items():
+        names += metrics if why_not[callback] is None else ()
+    return [*names, *(settings.method.metrics or ())]
+
+
+def _monitors(settings: Settings) -> Iterator[tuple[str, str]]:
+    checkpoint, stopping = settings.callbacks.model_checkpoint, settings.callbacks.early_stopping
+    if checkpoint is not None and checkpoint.monitor is not None:
+        yield "model_checkpoint", checkpoint.monitor
+    if stopping is not None and stopping.patience is not None:
+        yield "early_stopping", stopping.monitor
+
+
+def _problem(monitor: str, settings: Settings, why_not: Mapping[str, str | None]) -> str | None:
+    """Say why a metric cannot come; None if it can."""
+    known = known_metrics(settings, why_not)
+    if monitor in known:
+        return None
+    for callback, metrics in _WATCHED.items():
+        if monitor in metrics:
+            return f"there will be no '{monitor}' in this run: {why_not[callback]}"
+    if monitor in NOT_MONITORED:
+        return f"'{monitor}' says nothing of the network; known: {', '.join(known)}"
+    if monitor == "lr":
+        return "there will be no 'lr' in this run: callbacks.learning_rate_monitor is off"
+    near = nearest(monitor, known)
+    hint = f"did you mean '{near}'? " if near else ""
+    told = f"there is no metric '{monitor}', {hint}known: {', '.join(known)}"
+    groups = {metric.partition("/")[0] for metrics in _WATCHED.values() for metric in metrics}
+    sources = _unknown_sources(settings)
+    if not sources or monitor.partition("/")[0] in groups:
+        return told
+    logger.warning(
+        "Nothing tells of a metric '%s', which callbacks monitor; it may come from %s. Known: %s",
+        monitor,
+        " or ".join(sources),
+        ", ".join(known),
+    )
+    return None
+
+
+def _unknown_sources(settings: Settings) -> list[str]:
+    """Return who may give metrics that nobody knows beforehand."""
+    sources = []
+    if settings.method.metrics is None:
+        sources.append(f"the method '{settings.method_record.name}', which does not tell its own")
+    if (settings.run.trainer_args or {}).get("callbacks"):
+        sources.append("trainer_args.callbacks")
+    return sources

@@ -1,0 +1,88 @@
+"""What a dry run does: all that a run may refuse is refused, and nothing is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lightly_core.config.resolve import Resolved
+from lightly_core.data.base import ImageSource
+from lightly_core.engine import build
+from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.trainer import build_trainer, early_stopping
+from lightly_core.engine.watching import choose_images
+from lightly_core.errors import ConfigError, LightlyError
+from lightly_core.models.without_numbers import is_for_want_of_numbers, without_numbers
+from lightly_core.plugins.catalog import Catalog
+
+logger = logging.getLogger(__name__)
+
+
+def rehearse(
+    resolved: Resolved,
+    source: ImageSource,
+    val_source: ImageSource | None,
+    folder: RunFolder,
+    catalog: Catalog,
+) -> None:
+    """Build a run's parts as far as that shows mistakes.
+
+    Networks are built without numbers and without weights from the net; one image is read. What
+    only shows with numbers, such as weights that have to be downloaded first, is left to the run.
+
+    Args:
+        resolved: Settings without "auto".
+        source: The images.
+        val_source: Those of `val_data`.
+        folder: Is not made.
+        catalog: What the plugins provide.
+
+    Raises:
+        ConfigError: Something is wrong; all that was found is named.
+        DataError: The images cannot be used.
+        PluginError: A plugin that is needed cannot be used.
+    """
+    errors: list[ConfigError] = []
+
+    def attempt(step: Callable[[], object]) -> None:
+        try:
+            step()
+        except ConfigError as error:
+            errors.append(error)
+
+    stopping = early_stopping(resolved.settings.callbacks.early_stopping)
+    with _quiet():
+        attempt(lambda: build_trainer(resolved, folder, Fanout({}), stopping))
+        attempt(lambda: choose_images(resolved, source, val_source))
+        attempt(lambda: build.check_first_image(resolved, source))
+        attempt(lambda: _build_networks(resolved, source, catalog))
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ConfigError.of(text for error in errors for text in error.problems)
+
+
+def _build_networks(resolved: Resolved, source: ImageSource, catalog: Catalog) -> None:
+    try:
+        with without_numbers():
+            build.build_run(resolved, source, catalog)
+    except LightlyError as error:
+        if not is_for_want_of_numbers(error):
+            raise
+        logger.debug("The rehearsal of the networks ends here.", exc_info=True)
+    except Exception:
+        # Whatever needs numbers: the run tries it again with them, before anything is written.
+        logger.debug("The rehearsal of the networks ends here.", exc_info=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave the output to the resolved settings; warnings are shown."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,91 @@
+"""Networks without numbers: all that a constructor registers goes to the meta device."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from torch.nn.parameter import is_lazy
+
+from lightly_core.download.rehearsal import NotFetchedError, rehearsing
+from lightly_core.errors import LightlyError
+
+_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+
+
+@contextmanager
+def without_numbers() -> Iterator[None]:
+    """Build modules in no time and no memory: parameters and buffers have shapes only.
+
+    Names are built without pretrained weights, and nothing is downloaded, see
+    `lightly_core.download.rehearsal`. Not `torch.device("meta")`: random numbers that a constructor
+    draws by a generator of its own would fail.
+    """
+    with ExitStack() as stack:
+        # torch's annotations say that hooks return nothing; its documentation, a replacement.
+        for register, hook in (
+            (register_module_parameter_registration_hook, _parameter_to_meta),
+            (register_module_buffer_registration_hook, _buffer_to_meta),
+        ):
+            stack.callback(register(cast(Callable[..., None], hook)).remove)
+        stack.enter_context(rehearsing())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of numbers that are copied to where there are none
+        yield
+
+
+def is_for_want_of_numbers(error: BaseException) -> bool:
+    """Tell whether an error, or one that it was raised from, comes of `without_numbers`."""
+    link: BaseException | None = error
+    while link is not None:
+        # Errors for users have what torch said as their cause; they may name Meta themselves.
+        words = () if isinstance(link, LightlyError) else re.findall(r"[A-Za-z]+", str(link))
+        if isinstance(link, NotFetchedError) or "meta" in words:
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def without_weights(
+    arguments: Mapping[str, object], weight_args: tuple[str, ...]
+) -> dict[str, object]:
+    """Leave out arguments that only say where weights come from, but for files that are missing.
+
+    Args:
+        arguments: Of a model's constructor.
+        weight_args: See `lightly_core.protocols.ModelLibrary.weight_args`.
+    """
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name not in weight_args or _is_missing_file(value)
+    }
+
+
+def _parameter_to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> object:
+    if parameter is None or parameter.is_meta or is_lazy(parameter):
+        return None
+    return nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
+
+
+def _buffer_to_meta(module: nn.Module, name: str, buffer: Tensor) -> object:
+    return None if buffer is None or buffer.is_meta or is_lazy(buffer) else buffer.to("meta")
+
+
+def _is_missing_file(value: object) -> bool:
+    if isinstance(value, Path):
+        return not value.is_file()
+    if not isinstance(value, str) or "://" in value:
+        return False
+    looks_like_one = os.sep in value or value.endswith(_ENDINGS)
+    return looks_like_one and not Path(value).expanduser().is_file()

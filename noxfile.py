@@ -146,6 +146,13 @@ def mutants(session: nox.Session) -> None:
     session.run("python", "-m", "tools.mutants", "--folder", str(folder), *session.posargs)
 
 
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Kills, full disks, damaged files and a long run; ``-- --minutes 30`` for more of them."""
+    install(session)
+    session.run("python", "-m", "tools.faults", *session.posargs, env=ENVIRONMENT)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Wheels and source archives of all distributions, into `dist/`."""

@@ -117,10 +117,6 @@ class RunFolder:
         previous = [self.previous_checkpoint] if self.previous_checkpoint.is_file() else []
         return kept[::-1] + previous
 
-    def set_aside(self) -> None:
-        """Give a damaged `last.ckpt` another name, so that it never takes a good one's place."""
-        os.replace(self.last_checkpoint, self.checkpoints / "damaged.ckpt")
-
     def sweep(self) -> None:
         """Remove what a killed run was just writing; only one run may use the folder then."""
         for pattern in RUN_FILES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from lightly_core.config.resolve import Resolved, diff
 from lightly_core.data.base import ImageSource
 from lightly_core.data.fingerprint import changes
-from lightly_core.engine.checkpoint_io import read_checkpoint
+from lightly_core.engine.checkpoint_io import copy_checkpoint, read_checkpoint
 from lightly_core.engine.folder import RunFolder
 from lightly_core.errors import ConfigError
 
@@ -36,7 +37,6 @@ class ResumePoint:
         buffer: Metrics collected since they were logged last.
         images: What its images were, see `lightly_core.data.fingerprint.contents`; empty where
             it was not noted.
-        damage: What is wrong with `last.ckpt`; None: nothing, or it does not exist.
     """
 
     path: Path
@@ -46,7 +46,6 @@ class ResumePoint:
     config: dict[str, Any]
     buffer: dict[str, tuple[float, int]]
     images: dict[str, str]
-    damage: str | None = None
 
     @property
     def seed(self) -> int:
@@ -78,7 +77,20 @@ def find_resume_point(folder: RunFolder) -> ResumePoint:
         path,
         point.step,
     )
-    return ResumePoint(**{**vars(point), "damage": damage if last.is_file() else None})
+    return point
+
+
+def restore_last(folder: RunFolder, point: ResumePoint) -> None:
+    """Put the checkpoint that a run goes on from in the place of a damaged `last.ckpt`.
+
+    The damaged file gets another name: it must never be kept in the place of a good one.
+    """
+    last = folder.last_checkpoint
+    if point.path == last:
+        return
+    if last.is_file():
+        os.replace(last, folder.checkpoints / "damaged.ckpt")
+    copy_checkpoint(point.path, last)
 
 
 def _newest_good(others: list[Path], problems: list[str]) -> tuple[Path, ResumePoint] | None:

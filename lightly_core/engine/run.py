@@ -43,7 +43,7 @@ from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.rank import is_first_process
 from lightly_core.engine.rehearsal import rehearse
 from lightly_core.engine.result import RunResult
-from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes
+from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes, restore_last
 from lightly_core.engine.start import taken_back_if_untrained
 from lightly_core.engine.stopping import stop_reason
 from lightly_core.engine.summary import summary_text
@@ -176,8 +176,8 @@ class Run:
         training = self._set_up(built, loggers, probes.watchers(loggers))
         if is_first_process():
             self.folder.prepare(overwrite=run.overwrite, resume=self.resume is not None)
-            if self.resume is not None and self.resume.damage is not None:
-                self.folder.set_aside()
+            if self.resume is not None:
+                restore_last(self.folder, self.resume)
             built.module.images = contents(self.source)
         self.logs.open_file(self.folder.log)
         self._write_records()

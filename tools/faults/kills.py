@@ -1,0 +1,95 @@
+"""SIGKILL at random moments, then a resume: the result must be that of a run left alone."""
+
+import shutil
+import time
+from pathlib import Path
+
+from tools.faults.runs import (
+    METHODS,
+    RANDOM,
+    Row,
+    differing,
+    kill,
+    leftovers,
+    pretrain,
+    run,
+    start,
+    state_of,
+    wait,
+)
+
+ACCUMULATIONS = (1, 3)
+
+
+def kills(folder: Path, images: Path, seconds: float) -> list[Row]:
+    """Kill runs of three methods, with and without accumulation.
+
+    Args:
+        folder: Where to work.
+        images: The images.
+        seconds: Time for all of it.
+    """
+    pairs = [(method, steps) for method in METHODS for steps in ACCUMULATIONS]
+    end = time.monotonic() + seconds
+    rows = []
+    for number, (method, accumulation) in enumerate(pairs):
+        share = (end - time.monotonic()) / (len(pairs) - number)
+        rows.append(_kills_of(folder / f"{method}-{accumulation}", images, method, share))
+    return rows
+
+
+def _kills_of(folder: Path, images: Path, method: str, seconds: float) -> Row:
+    accumulation = int(folder.name.rpartition("-")[2])
+    changes = {"gradient_accumulation_steps": accumulation}
+    log = folder / "log"
+    folder.mkdir(parents=True)
+    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
+    end = run(log, folder / "whole", images, method, **changes)
+    took = time.monotonic() - begun
+    failures = [] if end.code == 0 else [f"the run left alone ended with {end.code}: {end.text}"]
+    killed = finished = 0
+    while not failures and (not finished or time.monotonic() < deadline):
+        count, failure = _one_run(folder, images, method, took, changes)
+        killed, finished = killed + count, finished + 1
+        failures += [failure] if failure else []
+    return Row(
+        f"SIGKILL, {method}, accumulation {accumulation}",
+        "at random moments, then resume_interrupted=true, until the run is done",
+        killed,
+        len(failures),
+        "bit-equal to the run that was left alone",
+        failures[0][-400:] if failures else f"{finished} runs finished",
+    )
+
+
+def _one_run(
+    folder: Path, images: Path, method: str, took: float, changes: dict[str, int]
+) -> tuple[int, str]:
+    """Kill a run up to five times; return how often, and what was wrong at the end."""
+    out, log = folder / "cut", folder / "log"
+    shutil.rmtree(out, ignore_errors=True)
+    wanted, killed = RANDOM.randint(1, 5), 0
+    while True:
+        begin = _beginning(out)
+        number = start(log, pretrain, out, images, method, **begin, **changes)
+        if killed < wanted:
+            time.sleep(RANDOM.uniform(0, 1.1 * took))
+            kill(number)
+            killed += 1
+            continue
+        end = wait(number, log)
+        if end.code != 0:
+            return killed, f"after {killed} kills: exit status {end.code}, {end.text}"
+        break
+    found = differing(state_of(folder / "whole"), state_of(out))
+    if found:
+        return killed, f"{len(found)} tensors differ, such as {found[0]}"
+    left = leftovers(out)
+    return killed, f"left over: {left}" if left else ""
+
+
+def _beginning(out: Path) -> dict[str, bool]:
+    if any(out.glob("checkpoints/*.ckpt")):
+        return {"resume_interrupted": True}
+    return {"overwrite": True}

@@ -37,6 +37,25 @@ def idle_early_stopping(run: RunConfig) -> Iterator[str]:
             )
 
 
+def trainer_values(run: RunConfig) -> Iterator[str]:
+    """Refuse numbers for Lightning's trainer that it takes without a word and that mean nothing."""
+    given = run.trainer_args or {}
+    steps = given.get("log_every_n_steps")
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        yield (
+            "config.trainer_args.log_every_n_steps: expected optimizer steps, 1 or more, got "
+            f"{value_name(steps)}"
+        )
+    clip = given.get("gradient_clip_val")
+    if clip is not None and (
+        isinstance(clip, bool) or not isinstance(clip, (int, float)) or not clip >= 0
+    ):
+        yield (
+            "config.trainer_args.gradient_clip_val: expected a norm, None for no clipping, got "
+            f"{value_name(clip)}"
+        )
+
+
 def loader_problems(run: RunConfig) -> Iterator[str]:
     """Refuse arguments of the loader that do not fit the number of workers, or are no numbers.
 
@@ -67,3 +86,7 @@ def loader_problems(run: RunConfig) -> Iterator[str]:
             "config.loader_args.prefetch_factor: expected batches for each worker, 1 or more, got "
             f"{value_name(factor)}"
         )
+
+
+#: All of them, for settings as they were given.
+COMBINATIONS = (idle_early_stopping, loader_problems, trainer_values)

@@ -11,12 +11,12 @@ from attrs import define, evolve
 
 from lightly_core.config.callbacks import CallbacksArgs
 from lightly_core.config.fields import aliases, any_of, default_of, settings_fields, value_name
-from lightly_core.config.foreign_args import idle_early_stopping, loader_problems
+from lightly_core.config.foreign_args import COMBINATIONS
 from lightly_core.config.merging import Layers
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
 from lightly_core.config.owned_keys import owned_keys
-from lightly_core.config.references import missing_files, model_names
+from lightly_core.config.references import misplaced_files, model_names
 from lightly_core.config.settings import RunConfig
 from lightly_core.config.structure import structure
 from lightly_core.config.transform import DEFAULT_TRANSFORM, TransformArgs
@@ -184,7 +184,7 @@ def _run_config(
         run = problems.attempt(renamed)
         if run is None:
             return None
-    looks = (_contradictions, owned_keys, idle_early_stopping, loader_problems, *checks)
+    looks = (_contradictions, owned_keys, *COMBINATIONS, *checks)
     problems.add(*(line for look in looks for line in look(run)))
     return run
 
@@ -309,7 +309,7 @@ def _references(
 ) -> None:
     """Check that the files and models are there that settings refer to."""
     for settings, path in ((run, "config"), (method, "config.method_args")):
-        problems.add(*(missing_files(settings, path) if look else ()))
+        problems.add(*(misplaced_files(settings, path) if look else ()))
         for name, model in model_names(settings):
             find = functools.partial(split_model_name, catalog, model)
             problems.attempt(find, at=f"{path}.{name}")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 
 from lightly_core.config.fields import settings_fields
+from lightly_core.places import place_problem
 
 #: Key in a field's metadata: the setting is the path of a file that must exist.
 FILE = "file"
+#: Key in a field's metadata: the setting is the path of a folder that is made where it is missing.
+FOLDER = "folder"
 #: Key in a field's metadata: a text is a model's name, ``library/name``.
 MODEL = "model"
 
 _LAST = os.path.join("exported_models", "exported_last.safetensors")
 
 
-def missing_files(settings: object, path: str) -> Iterator[str]:
-    """Name files that settings refer to and that are not there; only looks.
+def misplaced_files(settings: object, path: str) -> Iterator[str]:
+    """Name files that settings refer to and that are not there, and impossible folders; only looks.
 
     Args:
         settings: An instance of an option class, or None.
@@ -36,6 +40,14 @@ def missing_files(settings: object, path: str) -> Iterator[str]:
             folder = os.path.dirname(os.path.abspath(file))
             nor = "" if os.path.isdir(folder) else f", nor does the folder '{folder}'"
             yield f"{path}.{name}: '{value}' does not exist{nor}; check the path"
+    for name, value in _marked(settings, FOLDER):
+        if not isinstance(value, str):
+            continue
+        place = Path(value).expanduser().absolute()
+        if place.exists() and not place.is_dir():
+            yield f"{path}.{name}: '{value}' is a file, expected a folder"
+        elif problem := place_problem(place):
+            yield f"{path}.{name}: {problem}; choose another folder"
 
 
 def model_names(settings: object) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,15 @@ from lightly_core.download.rehearsal import stop_rehearsal
 from lightly_core.download.urls import is_url, parse_url
 from lightly_core.errors import ConfigError
 
-__all__ = ["CACHE_VARIABLE", "OFFLINE_VARIABLE", "cache_folder", "digest_of", "fetch"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "OFFLINE_VARIABLE",
+    "cache_folder",
+    "digest_of",
+    "fetch",
+    "is_url",
+    "parse_url",
+]
 
 CACHE_VARIABLE = "LIGHTLY_CACHE_DIR"
 OFFLINE_VARIABLE = "LIGHTLY_OFFLINE"
@@ -68,10 +76,11 @@ def fetch(source: str | Path, *, sha256: str | None = None, what: str) -> Path:
     # A Path has lost one of the slashes of a URL.
     if isinstance(source, Path) or not is_url(source):
         return _local_file(Path(source).expanduser(), wanted, what)
+    address = parse_url(source, what)
     stop_rehearsal(what)
     offline = os.environ.get(OFFLINE_VARIABLE, "").strip().lower() not in ("", "0", "false", "no")
     cache = FileCache(cache_folder() / "models", offline=offline)
-    return cache.get(parse_url(source, what), wanted, what)
+    return cache.get(address, wanted, what)
 
 
 def _local_file(path: Path, wanted: str | None, what: str) -> Path:

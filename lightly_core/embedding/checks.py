@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from lightly_core.config.embed import EmbedConfig
-from lightly_core.config.references import missing_files
+from lightly_core.config.references import misplaced_files
 from lightly_core.data.check import data_problems
 from lightly_core.places import place_problem
 
@@ -27,7 +27,7 @@ def output_format(config: EmbedConfig) -> str:
 
 def embed_problems(config: EmbedConfig) -> list[str]:
     """Return what is wrong with the settings, one text a mistake; nothing is read or written."""
-    problems = [*_out_problems(config), *missing_files(config, "config")]
+    problems = [*_out_problems(config), *misplaced_files(config, "config")]
     file_format = output_format(config)
     if not file_format:
         problems.append(

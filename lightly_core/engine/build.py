@@ -195,6 +195,16 @@ def _as_json(value: object) -> str:
     return json.dumps(as_data(value)) if value else ""
 
 
+def require_loggers(settings: Settings) -> None:
+    """Import the loggers that are switched on; nothing is built.
+
+    Raises:
+        PluginError: One cannot be imported.
+    """
+    for record in settings.logger_records.values():
+        load_target(record)
+
+
 def build_loggers(
     settings: Settings, folder: RunFolder, resume_step: int | None
 ) -> dict[str, Logger]:

@@ -175,7 +175,7 @@ class TrainingModule(lightning.LightningModule):
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views = self.transform.views(batch.pixels, batch.parameters)
         # Weights are float32 but for the precisions that end in "-true".
-        dtype = next(self.method.parameters()).dtype
+        dtype = next(p.dtype for p in self.method.parameters() if p.is_floating_point())
         views = [view.to(dtype) for view in views]
         if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]

@@ -17,6 +17,11 @@ _WATCHED = {
     "knn": ("knn/top1", "knn/top5"),
     "linear": ("linear/top1", "linear/top5"),
 }
+#: Metrics that a callback switches on or off, by callback.
+_SWITCHED = {
+    "learning_rate_monitor": ("lr",),
+    "device_stats_monitor": ("memory/process_gib", "memory/device_gib"),
+}
 #: What is logged beside them whatever the method.
 _ALWAYS = ("train_loss", "grad_norm")
 #: What says nothing of the network, and is therefore not shown to what monitors a metric.
@@ -47,9 +52,8 @@ def known_metrics(settings: Settings, why_not: Mapping[str, str | None]) -> list
     """Return the metrics that can be monitored in a run, as far as its parts tell theirs."""
     callbacks = settings.callbacks
     names = [*_ALWAYS]
-    names += ["lr"] if callbacks.learning_rate_monitor is not None else []
-    if callbacks.device_stats_monitor is not None:
-        names += ["memory/process_gib", "memory/device_gib"]
+    for callback, metrics in _SWITCHED.items():
+        names += metrics if getattr(callbacks, callback) is not None else ()
     for callback, metrics in _WATCHED.items():
         names += metrics if why_not[callback] is None else ()
     return [*names, *(settings.method.metrics or ())]
@@ -73,8 +77,9 @@ def _problem(monitor: str, settings: Settings, why_not: Mapping[str, str | None]
             return f"there will be no '{monitor}' in this run: {why_not[callback]}"
     if monitor in NOT_MONITORED:
         return f"'{monitor}' says nothing of the network; known: {', '.join(known)}"
-    if monitor == "lr":
-        return "there will be no 'lr' in this run: callbacks.learning_rate_monitor is off"
+    for callback, metrics in _SWITCHED.items():
+        if monitor in metrics:
+            return f"there will be no '{monitor}' in this run: callbacks.{callback} is off"
     near = nearest(monitor, known)
     hint = f"did you mean '{near}'? " if near else ""
     told = f"there is no metric '{monitor}', {hint}known: {', '.join(known)}"

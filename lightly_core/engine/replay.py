@@ -172,7 +172,7 @@ def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSet
     plugins = get_plugins()
     arguments = {name: value for name, value in settings.items() if name not in _BEGINNINGS}
     run = Run(load_settings(catalog=plugins.catalog, arguments=arguments), plugins, RunLogs(False))
-    method = build_run(run.resolved, run.source, plugins.catalog).method.train()
+    method = build_run(run.resolved, run.source, plugins.catalog).method
     method.load_state_dict(kept["state"])
     batches, losses = [], []
     for part in kept["batches"]:

@@ -36,6 +36,7 @@ from lightly_core.engine.callbacks.metrics import MetricsCallback
 from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
 from lightly_core.engine.folder import RunFolder, write_json
+from lightly_core.engine.loggers.bridge import failures_reported
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.machine import inspect_machine
@@ -172,6 +173,7 @@ class Run:
         built = build.build_run(self.resolved, self.source, self.plugins.catalog)
         build.check_data(built.module)
         probes = choose_images(self.resolved, self.source, self.val_source)
+        build.require_loggers(self.resolved.settings)
         loggers = Fanout({})
         training = self._set_up(built, loggers, probes.watchers(loggers))
         if is_first_process():
@@ -353,7 +355,8 @@ def seed_everything(seed: int) -> None:
 
 def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Path | None) -> None:
     try:
-        trainer.fit(module, ckpt_path=path)
+        with failures_reported(trainer.loggers):
+            trainer.fit(module, ckpt_path=path)
     except LightlyError as error:
         raise _without_worker_traceback(error) from error
 

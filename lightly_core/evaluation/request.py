@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightly_core.config.evaluate import EvaluateConfig
-from lightly_core.config.references import missing_files
+from lightly_core.config.references import misplaced_files
 from lightly_core.data.check import data_problems
 from lightly_core.places import place_problem
 
@@ -15,7 +15,7 @@ def evaluate_problems(config: EvaluateConfig) -> list[str]:
     problems = [f"config.data: {problem}" for problem in data_problems(config.data)]
     if config.val_data is not None:
         problems += [f"config.val_data: {problem}" for problem in data_problems(config.val_data)]
-    problems += [*_labels_problems(config), *missing_files(config, "config")]
+    problems += [*_labels_problems(config), *misplaced_files(config, "config")]
     if not config.protocols:
         problems.append(
             "all protocols are off, so there is nothing to measure; switch one of knn, linear, "

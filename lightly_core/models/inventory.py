@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,16 @@ class _Form:
             return tensor.to(self.device, self.dtype)
 
 
+class _Parameter(NamedTuple):
+    """A parameter, and what it was like."""
+
+    parameter: nn.Parameter
+    requires_grad: bool
+    form: _Form | None
+    grad: Tensor | None
+    grad_form: _Form | None
+
+
 class Inventory:
     """What there is to know of a module beside the values of its weights.
 
@@ -110,7 +121,13 @@ class Inventory:
             if _SWITCH in name and isinstance(value, bool)
         ]
         self._parameters = [
-            (parameter, parameter.requires_grad, parameter.grad, _Form.of(parameter, keep_values))
+            _Parameter(
+                parameter,
+                parameter.requires_grad,
+                _Form.of(parameter, keep_values),
+                parameter.grad,
+                None if parameter.grad is None else _Form.of(parameter.grad, keep_values),
+            )
             for parameter in module.parameters()
         ]
         self._buffers = [
@@ -124,11 +141,14 @@ class Inventory:
     def give_back(self) -> None:
         """Make all as it was."""
         self._give_back_parts()
-        for parameter, requires_grad, grad, form in self._parameters:
+        for parameter, requires_grad, form, grad, grad_form in self._parameters:
             parameter.grad = None  # one of another form would refuse the change
             if form is not None:
                 parameter.data = form.applied(parameter.data)
-            parameter.requires_grad_(requires_grad)
+            if parameter.requires_grad != requires_grad:
+                parameter.requires_grad_(requires_grad)
+            if grad is not None and grad_form is not None:
+                grad.data = grad_form.applied(grad.data)
             parameter.grad = grad
         for part, name, form in self._buffers:
             buffer = part._buffers.get(name)

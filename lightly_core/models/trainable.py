@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from lightly_core.download.rehearsal import is_rehearsal
 from lightly_core.errors import ConfigError
 from lightly_core.parts.modes import in_evaluation, set_modes, training_modes
 from lightly_core.protocols import ModelWrapper
@@ -118,7 +119,8 @@ def require_number_format(wrapper: ModelWrapper, precision: str) -> None:
         precision: The run's; those of `CONVERTING` convert all weights.
 
     Raises:
-        ConfigError: Weights are quantized, or not float32 where the run trains in float32.
+        ConfigError: Weights are quantized, have no values, were made in inference mode, or are not
+            float32 where the run trains in float32.
     """
     whole = cast(nn.Module, wrapper)
     name = type(wrapper.get_model()).__name__
@@ -129,6 +131,7 @@ def require_number_format(wrapper: ModelWrapper, precision: str) -> None:
             "cannot be trained\n  give the module as it was before quantization, and quantize what "
             "the run exports"
         )
+    _refuse_without_values(whole, name)
     if precision in CONVERTING:
         return
     others: dict[torch.dtype, list[str]] = {}
@@ -142,6 +145,24 @@ def require_number_format(wrapper: ModelWrapper, precision: str) -> None:
         raise ConfigError(
             f"model: {len(paths)} parameters of {name} are {word}, but precision={precision} "
             f"trains weights in float32: {_named(paths)[1]}\n  convert it, model.float(){keep}"
+        )
+
+
+def _refuse_without_values(whole: nn.Module, name: str) -> None:
+    """Refuse weights that are not there, or that autograd must not see."""
+    if is_rehearsal():
+        return  # where nothing has values
+    meta = [path for path, parameter in whole.named_parameters() if parameter.is_meta]
+    if meta:
+        raise ConfigError(
+            f"model: {len(meta)} parameters of {name} have no values, they are on the meta device: "
+            f"{_named(meta)[1]}\n  fill them first: model.to_empty(device='cpu'), and load weights"
+        )
+    inference = [path for path, parameter in whole.named_parameters() if parameter.is_inference()]
+    if inference:
+        raise ConfigError(
+            f"model: {len(inference)} parameters of {name} were made in torch.inference_mode() and "
+            f"cannot be trained: {_named(inference)[1]}\n  build the module outside of it"
         )
 
 

@@ -21,7 +21,7 @@ def unwrapped(module: nn.Module, asked_by: str = "model") -> nn.Module:
         asked_by: What errors begin with.
 
     Raises:
-        ConfigError: It is scripted or traced, or its weights are in pieces (FSDP).
+        ConfigError: It is scripted, traced or exported, or its weights are in pieces (FSDP).
     """
     while (inner := _inner(module)) is not None:
         module = inner
@@ -81,6 +81,12 @@ def _refuse(module: nn.Module, path: str, part: nn.Module, asked_by: str) -> Non
             f"{asked_by}: {what} is scripted or traced (a {type(part).__name__} of {original}), "
             f"whose parts cannot be reached\n  give the {original} as it was before "
             "torch.jit.script or torch.jit.trace, and convert what the run exports"
+        )
+    # What torch.export makes can only be called; its train() raises.
+    if isinstance(part, torch.fx.GraphModule) and "train" in vars(part):
+        raise ConfigError(
+            f"{asked_by}: {what} was made by torch.export, and cannot be trained"
+            "\n  give the module as it was before, and convert what the run exports"
         )
     fsdp = sys.modules.get("torch.distributed.fsdp")
     kinds = (getattr(fsdp, name, None) for name in ("FullyShardedDataParallel", "FSDPModule"))

@@ -29,8 +29,9 @@ def set_modes(module: nn.Module, modes: Mapping[str, bool]) -> None:
         own = type(part).train
         if own is not nn.Module.train and "mode" in inspect.signature(own).parameters:
             part.train(mode)
-    for part, mode in parts:
-        part.training = mode
+    for part, mode in reversed(parts):
+        if part.training != mode:  # some only show the mode of what is inside of them
+            part.training = mode
 
 
 def in_evaluation(module: nn.Module) -> bool:

@@ -95,6 +95,20 @@ def test_a_logger_hears_that_a_run_failed(pretrain, short_run):
     assert set(recorder.ends) == {"failed"}
 
 
+@pytest.mark.parametrize("method", ["log_metrics", "save", "finalize", "log_hyperparams"])
+def test_a_logger_that_fails_stops_no_run(pretrain, short_run, method):
+    def fail(*args, **kwargs):
+        raise ConnectionError("no server")
+
+    Broken = type("Broken", (Recorder,), {method: fail})
+    recorder = Broken()
+    result = pretrain(**short_run(epochs=1, trainer_args={"logger": recorder}))
+    assert result.exported
+    text = (result.folder / "train.log").read_text()
+    assert "ConnectionError: no server" in text
+    assert method not in vars(recorder)
+
+
 def test_a_logger_without_training_is_closed(pretrain, short_run):
     recorder = Recorder()
     pretrain(**short_run(epochs=0, trainer_args={"logger": recorder}))

@@ -38,6 +38,11 @@ def run_of(short_run, net, **changes):
     return short_run(**{"model": lightly_core.wrap(net, features="stage"), "epochs": 1, **changes})
 
 
+def grad_of(parameter):
+    grad = parameter.grad
+    return None if grad is None else (id(grad), grad.tolist(), grad.dtype, grad.stride())
+
+
 def inventory(net):
     """All that can be seen of a module beside the values of its weights."""
     hooks = [name for name in vars(nn.Module()) if "hook" in name]
@@ -46,7 +51,7 @@ def inventory(net):
         "modes": {path: part.training for path, part in net.named_modules()},
         "hooks": [list(getattr(part, name) or ()) for part in net.modules() for name in hooks],
         "parameters": {
-            name: (id(p), p.requires_grad, p.grad, p.dtype, p.device, p.stride())
+            name: (id(p), p.requires_grad, grad_of(p), p.dtype, p.device, p.stride())
             for name, p in net.named_parameters()
         },
         "buffers": {name: (b.dtype, b.device, b.stride()) for name, b in net.named_buffers()},
@@ -77,6 +82,7 @@ def test_after_a_run_it_is_as_it_was_but_for_its_weights(net, short_run, pretrai
         net.stem.requires_grad_(False)
         net.stem[1].eval()
     net.stage.register_forward_hook(lambda part, inputs, output: None)
+    net.stage[0].weight.grad = torch.ones_like(net.stage[0].weight)
     before = inventory(net)
     weights = copy.deepcopy(net.state_dict())
     pretrain(**run_of(short_run, net, **changes))
@@ -163,6 +169,27 @@ def test_weights_of_another_format_are_converted_where_the_precision_says_so(
     net.to(torch.bfloat16)
     pretrain(**run_of(short_run, net, precision="64-true"))
     assert net.stage[0].weight.dtype == torch.bfloat16
+
+
+def test_weights_without_values_are_refused(net, short_run, pretrain):
+    settings = run_of(short_run, net)
+    net.to("meta")
+    with pytest.raises(ConfigError, match="no values, they are on the meta device"):
+        pretrain(**settings)
+
+
+def test_weights_of_inference_mode_are_refused(short_run, pretrain):
+    with torch.inference_mode():
+        net = Net()
+    with pytest.raises(ConfigError, match=r"made in torch\.inference_mode"):
+        pretrain(**run_of(short_run, net))
+
+
+def test_a_parameter_of_integers_is_no_obstacle(net, short_run, pretrain):
+    table = nn.Parameter(torch.arange(4), requires_grad=False)
+    net.register_parameter("table", table)
+    pretrain(**run_of(short_run, net))
+    assert table.tolist() == [0, 1, 2, 3]
 
 
 def exported(result):

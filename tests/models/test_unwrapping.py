@@ -49,6 +49,12 @@ def test_scripted_and_traced_modules_are_refused(how, part, catalog):
         assert "as it was before torch.jit.script or torch.jit.trace" in str(caught.value)
 
 
+def test_what_torch_export_makes_is_refused():
+    exported = torch.export.export(net().eval(), (torch.rand(2, 3, 8, 8),)).module()
+    with pytest.raises(ConfigError, match=r"wrap: it was made by torch\.export"):
+        wrap(exported, image_size=8)
+
+
 def test_a_hint_at_the_module_inside_of_something_else(catalog):
     averaged = torch.optim.swa_utils.AveragedModel(net())
     with pytest.raises(ConfigError, match=r"give the Sequential in it: model\.module"):

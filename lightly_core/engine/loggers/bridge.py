@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +17,8 @@ from lightning.pytorch.loggers import Logger as LightningLogger
 from lightly_core.config.settings import PythonObject
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.protocols import Logger
+
+log = logging.getLogger(__name__)
 
 _STATUS = {"finished": "success", "interrupted": "failed", "failed": "failed"}
 
@@ -66,15 +71,18 @@ class LightningBridge(Logger):
 
     def __init__(self, logger: LightningLogger) -> None:
         self._logger = logger
+        # Taken now: in `failures_reported` errors would not come out, and switch nothing off.
+        self._log_metrics, self._log_config = logger.log_metrics, logger.log_hyperparams
+        self._save, self._finalize = logger.save, logger.finalize
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record scalars of one step."""
-        self._logger.log_metrics(dict(metrics), step)
-        self._logger.save()
+        self._log_metrics(dict(metrics), step)
+        self._save()
 
     def log_config(self, config: Mapping[str, object]) -> None:
         """Record the configuration as hyperparameters."""
-        self._logger.log_hyperparams(dict(config))
+        self._log_config(dict(config))
 
     def log_image(self, name: str, image: np.ndarray, step: int) -> None:
         """Record a picture where that is possible."""
@@ -105,11 +113,62 @@ class LightningBridge(Logger):
         Lightning has said so already where it trained; it does so for each of its own runs, and
         loggers take it more than once.
         """
-        self._logger.save()
-        self._logger.finalize(_STATUS.get(status, status))
+        self._save()
+        self._finalize(_STATUS.get(status, status))
 
     def _experiment(self) -> Any:  # noqa: ANN401 - whatever the logger's library has
         return getattr(self._logger, "experiment", None)
+
+
+#: What Lightning calls of its loggers by itself.
+_CALLED_BY_LIGHTNING = (
+    "log_metrics",
+    "log_hyperparams",
+    "log_graph",
+    "save",
+    "after_save_checkpoint",
+    "finalize",
+)
+
+
+@contextmanager
+def failures_reported(loggers: Iterable[LightningLogger]) -> Iterator[None]:
+    """Let a run go on where a logger raises while Lightning calls it; each is reported once.
+
+    Args:
+        loggers: Are called as ever by everyone, and as they were afterwards.
+    """
+    with ExitStack() as stack:
+        for logger in loggers:
+            reported: set[str] = set()
+            for name in _CALLED_BY_LIGHTNING:
+                method = getattr(logger, name, None)
+                if callable(method) and name not in vars(logger):
+                    setattr(logger, name, _reporting(logger, method, reported))
+                    stack.callback(delattr, logger, name)
+        yield
+
+
+def _reporting(
+    logger: LightningLogger, method: Callable[..., object], reported: set[str]
+) -> Callable[..., object]:
+    @functools.wraps(method)
+    def call(*args: object, **kwargs: object) -> object:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            if not reported:
+                log.warning(
+                    "%s failed when Lightning called it; the run goes on: %s: %s",
+                    type(logger).__name__,
+                    type(error).__name__,
+                    error,
+                )
+                log.debug("%s failed.", type(logger).__name__, exc_info=True)
+            reported.add(method.__name__)
+            return None
+
+    return call
 
 
 def lightning_loggers(trainer_args: Mapping[str, Any] | None) -> list[LightningLogger]:

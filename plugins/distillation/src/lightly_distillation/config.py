@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from attrs import define, evolve, field
+from attrs import Attribute, define, evolve, field
 from attrs.validators import and_, ge, gt, optional
 
 from lightly_core.config.augmentations import (
@@ -18,6 +18,7 @@ from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.transform import TransformArgs
+from lightly_core.download import is_url, parse_url
 from lightly_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +48,19 @@ _TEACHER_HELP = (
 _positive = and_(finite, gt(0))
 
 
+def _address(instance: object, attribute: Attribute[Any], value: str) -> None:
+    """Accept the URL of a file."""
+    if not is_url(value):
+        raise ValueError(
+            f"'{attribute.name}' must be an address that starts with http://, https:// or file://, "
+            f"got '{value}'; a file on this machine is teacher_weights"
+        )
+    try:
+        parse_url(value, "the teacher's weights")
+    except ConfigError as error:
+        raise ValueError(f"'{attribute.name}' cannot be read: {error}") from error
+
+
 @define(frozen=True, kw_only=True)
 class DistillationConfig(MethodConfig):
     """The teacher and what it sees."""
@@ -67,7 +81,7 @@ class DistillationConfig(MethodConfig):
     )
     teacher_url: str | None = field(
         default=None,
-        validator=optional(not_empty),
+        validator=optional(and_(not_empty, _address)),
         metadata={
             "help": "address of such a file, downloaded once; it may be a signed one, whose key is "
             "written nowhere"
@@ -118,7 +132,8 @@ class DistillationConfig(MethodConfig):
         default=None,
         validator=optional(not_empty),
         metadata={
-            "help": "folder of the kept features; None: 'features' in that of LIGHTLY_CACHE_DIR"
+            "help": "folder of the kept features; None: 'features' in that of LIGHTLY_CACHE_DIR",
+            "folder": True,
         },
     )
     cache_max_gb: float = field(

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lightly_core.config.child import refuse_in_child
 from lightly_core.config.docs import signature_of
 from lightly_core.config.embed import EmbedConfig
 from lightly_core.config.evaluate import EvaluateConfig
@@ -44,13 +45,16 @@ def pretrain(**settings: Unpack[RunSettings]) -> RunResult:
     """Pretrain a backbone on unlabelled images.
 
     Every argument is a setting of `docs/settings.md`; `out`, `data` and `model` are required.
-    With several processes, call it below ``if __name__ == "__main__":``.
+    Call it below ``if __name__ == "__main__":``, since loader workers may import the script again.
+    A call in a child process of multiprocessing is refused, also a deliberate one unless
+    ``LIGHTLY_ALLOW_CHILD=1`` is in the environment (see docs/running.md).
 
     Returns:
         Folder, metrics and exported files of the run.
 
     Raises:
-        ConfigError: Settings are wrong; all mistakes are named at once, and nothing was written.
+        ConfigError: Settings are wrong; all mistakes are named at once, and nothing was written. Or
+            this is a child process, or another run holds `out`.
         PluginError: A plugin that is needed cannot be used.
         DataError: The images cannot be used.
         RunError: Training cannot go on.
@@ -84,6 +88,7 @@ def _pretrain(
     arguments: Mapping[str, object] | None = None,
     dry_run: bool = False,
 ) -> RunResult | None:
+    refuse_in_child("pretrain")
     from lightly_core.config.load import load_settings
     from lightly_core.data.check import check_data
     from lightly_core.plugins.discovery import get_plugins
@@ -103,8 +108,8 @@ def _pretrain(
 
 
 def _out_problems(run: RunConfig) -> list[str]:
+    from lightly_core.config.launch import is_first_process
     from lightly_core.engine.folder import RunFolder
-    from lightly_core.engine.rank import is_first_process
 
     # Further processes start when the first has made the folder already.
     if not is_first_process():
@@ -143,6 +148,7 @@ def _embed(
     pairs: Sequence[str] = (),
     arguments: Mapping[str, object] | None = None,
 ) -> EmbedResult:
+    refuse_in_child("embed")
     from lightly_core.config.command import load_options
     from lightly_core.embedding.checks import embed_problems
     from lightly_core.plugins.discovery import get_plugins
@@ -196,6 +202,7 @@ def _evaluate(
     pairs: Sequence[str] = (),
     arguments: Mapping[str, object] | None = None,
 ) -> EvaluationResult:
+    refuse_in_child("evaluate")
     from lightly_core.config.command import load_options
     from lightly_core.evaluation.request import evaluate_problems
     from lightly_core.plugins.discovery import get_plugins

@@ -67,7 +67,9 @@ class RunError(LightlyError):
 
 
 class RunInterrupted(BaseException):
-    """The user stopped a run (Ctrl-C or SIGTERM); `last.ckpt` was written before this is raised.
+    """A signal stopped a run, such as Ctrl-C or SIGTERM.
+
+    Where the run was training, `last.ckpt` was written before this is raised.
 
     Not a `LightlyError`: like `KeyboardInterrupt` it must pass every ``except Exception``.
     """

@@ -11,7 +11,10 @@ from lightly_core.benchmarking.plot import MISSING, Line, can_plot, write_plot
 from lightly_core.benchmarking.runner import RowResult, Say, refuse_impossible, run_suite
 from lightly_core.benchmarking.suite import Suite, load_suite
 from lightly_core.benchmarking.table import write_csv, write_markdown
+from lightly_core.config.child import refuse_in_child
+from lightly_core.config.launch import find_launch
 from lightly_core.config.secrets import without_secrets
+from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import blocked_plugins, get_plugins
 
 
@@ -32,6 +35,14 @@ def benchmark_suite(
         command: What the user typed, for the table.
         say: Tells the user how it goes, a line at a time.
     """
+    refuse_in_child("benchmark")
+    launch = find_launch()
+    if launch is not None and launch.world_size > 1:
+        raise ConfigError(
+            f"benchmark() starts a process for each row and must be started once, but "
+            f"{launch.launcher} started it {launch.world_size} times; start it alone, and give the "
+            "rows devices=N"
+        )
     read = load_suite(catalog=get_plugins().catalog, suite=suite, pairs=pairs, arguments=arguments)
     command = str(without_secrets(command))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lightly_core.data.signals import stop_signals
+
 #: Seconds between two looks at a row that runs.
 _POLL_SECONDS = 2.0
 
@@ -75,7 +77,7 @@ class Worker:
 
     def _listen(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in stop_signals():
                 self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.measured import Measured, Scores, read_measured
 from lightly_core.benchmarking.planning import Plan, plan_rows
 from lightly_core.benchmarking.process import Worker, how_it_ended
 from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row, Suite
-from lightly_core.errors import ConfigError, RunError, RunInterrupted
+from lightly_core.engine.lock import held
+from lightly_core.errors import ConfigError, RunInterrupted
 
 Say = Callable[[str], None]
 
@@ -86,25 +85,19 @@ def run_suite(
     )
     refuse_impossible(plans)
     suite.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(suite.folder / ".lock", timeout=0):
-            for row in changed:
-                folders[row.name].forget(row)
-            write(row_results(suite))
-            for row in chosen:
-                place = f"[{chosen.index(row) + 1}/{len(chosen)}] {row.name}"
-                if folders[row.name].result.is_file():
-                    say(f"{place}: finished earlier")
-                    continue
-                try:
-                    _run_row(row, folders[row.name], plans[row.name], place, say, blocked_plugins)
-                finally:
-                    write(row_results(suite))
-    except Timeout:
-        raise RunError(
-            f"another process runs a suite in '{suite.folder}'; wait until it has ended, or choose "
-            "another out"
-        ) from None
+    with held(suite.folder):
+        for row in changed:
+            folders[row.name].forget(row)
+        write(row_results(suite))
+        for row in chosen:
+            place = f"[{chosen.index(row) + 1}/{len(chosen)}] {row.name}"
+            if folders[row.name].result.is_file():
+                say(f"{place}: finished earlier")
+                continue
+            try:
+                _run_row(row, folders[row.name], plans[row.name], place, say, blocked_plugins)
+            finally:
+                write(row_results(suite))
     return row_results(suite)
 
 

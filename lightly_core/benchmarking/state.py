@@ -50,7 +50,6 @@ class RowFolder:
         self.result = root / "result.json"
         self.failure = root / "failure.json"
         self.log = root / "worker.log"
-        self.lock = root / ".lock"
 
     @property
     def interrupted(self) -> bool:

@@ -14,19 +14,18 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
-
-from filelock import FileLock, Timeout
 
 import lightly_core
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.measured import read_curves
+from lightly_core.config.launch import is_first_process
+from lightly_core.engine.lock import held
 from lightly_core.engine.memory import peak_process_memory
-from lightly_core.engine.rank import is_first_process
 from lightly_core.engine.result import RunResult
-from lightly_core.errors import LightlyError, RunError, RunInterrupted
+from lightly_core.errors import LightlyError, RunInterrupted
 from lightly_core.version import __version__
 
 EXIT_FAILED = 1
@@ -75,16 +74,8 @@ def _configure_plugins(job: dict[str, Any]) -> None:
 @contextmanager
 def _held(folder: state.RowFolder) -> Iterator[None]:
     """Keep a second process away from the row, such as that of a suite started twice."""
-    if not is_first_process():
+    with held(folder.root) if is_first_process() else nullcontext():
         yield
-        return
-    try:
-        with FileLock(folder.lock, timeout=0):
-            yield
-    except Timeout:
-        raise RunError(
-            f"'{folder.root}' is in use by another process; wait until it has ended, or stop it"
-        ) from None
 
 
 # --------------------------------------------------------------------------- training

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from attrs import evolve
 
 from lightly_core.config.checks import read_devices
+from lightly_core.config.launch import Launch
 from lightly_core.config.load import Settings
 from lightly_core.config.machine import Machine
 from lightly_core.config.memory import MemoryChoice
@@ -41,11 +44,17 @@ def resolve_hardware(
     matmul = run.float32_matmul_precision
     if matmul == "auto":
         matmul = "high" if kind == "gpu" else "highest"
+    _refuse_multiprocessing(run)
+    devices = _devices(run, machine, kind, warnings)
+    num_nodes = run.num_nodes
+    if machine.launch is not None:
+        devices, num_nodes = _launched(run, devices, machine.launch)
     return evolve(
         run,
         in_memory=memory.use,
         accelerator=accelerator,
-        devices=_devices(run, machine, kind, warnings),
+        devices=devices,
+        num_nodes=num_nodes,
         precision=precision,
         float32_matmul_precision=matmul,
     )
@@ -83,6 +92,14 @@ def _accelerator(run: RunConfig, machine: Machine) -> str | PythonObject:
 def _devices(run: RunConfig, machine: Machine, kind: str, warnings: list[str]) -> int | list[int]:
     devices = read_devices(run.devices)
     available = {"gpu": machine.cuda_devices, "mps": 1}.get(kind)
+    if devices is None and machine.launch is not None:
+        devices = machine.launch.local_size
+        if available is not None and devices > available:
+            raise ConfigError(
+                f"config.devices: {machine.launch.launcher} started {devices} processes on this "
+                f"machine, but this one sees {available} device(s); start fewer processes, or let "
+                "each see all devices (SLURM: --gpus-per-node instead of --gpus-per-task)"
+            )
     if devices is None:
         return available or 1
     if kind == "cpu" and isinstance(devices, list):
@@ -101,3 +118,48 @@ def _devices(run: RunConfig, machine: Machine, kind: str, warnings: list[str]) -
             )
             raise ConfigError(f"config.devices: got {run.devices!r}, but there {there}")
     return devices
+
+
+def _launched(
+    run: RunConfig, devices: int | list[int], launch: Launch
+) -> tuple[int | list[int], int]:
+    """Return devices of a node and number of nodes as a launcher has started them.
+
+    Raises:
+        ConfigError: The settings ask for others.
+    """
+    count = len(devices) if isinstance(devices, list) else devices
+    problems = []
+    if count != launch.local_size:
+        problems.append(
+            f"config.devices: got {run.devices!r}, but {launch.launcher} started "
+            f"{launch.local_size} process(es) on this machine, one for each device; leave devices "
+            "out, or start as many"
+        )
+    if run.num_nodes not in (1, launch.num_nodes):  # 1 is what it is where nobody has set it
+        problems.append(
+            f"config.num_nodes: got {run.num_nodes}, but {launch.launcher} started processes on "
+            f"{launch.num_nodes} machine(s); leave num_nodes out, or start it on as many"
+        )
+    if problems:
+        raise ConfigError.of(problems)
+    return devices, launch.num_nodes
+
+
+def _refuse_multiprocessing(run: RunConfig) -> None:
+    """Refuse strategies of Lightning whose processes are children of multiprocessing.
+
+    What a run has built cannot be sent to them, and what they have trained would not come back.
+    """
+    strategy = run.strategy
+    if isinstance(strategy, PythonObject):
+        method = getattr(strategy.value, "_start_method", "popen")
+        starts = "" if method == "popen" else f"start_method={method!r}"
+    else:
+        starts = strategy if re.search(r"_(spawn|fork|forkserver|notebook)(_|$)", strategy) else ""
+    if starts:
+        raise ConfigError(
+            f"config.strategy: got {run.strategy} with processes of multiprocessing ({starts}), in "
+            "which a run cannot continue; use strategy=ddp, which starts the same command once for "
+            "each device (from a notebook: save the call as a script)"
+        )

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from attrs import define
 
+from lightly_core.config.launch import Launch
+
 _ROOT = Path("/")
 
 
@@ -23,6 +25,7 @@ class Machine:
         cuda_bf16: Whether they compute bfloat16 natively.
         mps: Whether Apple's GPU can be used.
         cpu_bf16: Whether the CPU computes bfloat16 natively.
+        launch: Processes that a launcher has started; None: this one is alone so far.
     """
 
     cpus: int = 1
@@ -31,6 +34,7 @@ class Machine:
     cuda_bf16: bool = False
     mps: bool = False
     cpu_bf16: bool = False
+    launch: Launch | None = None
 
 
 def usable_cpus(*, root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import signal
+import multiprocessing
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lightly_core.config.child import refuse_unguarded
 from lightly_core.config.fields import nearest
+from lightly_core.data.signals import (
+    end_at_exit,
+    held_back,
+    leave_stopping_to_the_main_process,
+)
 from lightly_core.errors import ConfigError
 
 T = TypeVar("T")
@@ -20,6 +26,36 @@ T = TypeVar("T")
 _RESERVED = frozenset(
     ("dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last", "collate_fn")
 )
+
+
+class Loader(DataLoader[T]):
+    """A DataLoader whose workers leave signals to the main process, from start to end."""
+
+    def __iter__(self) -> Any:  # noqa: ANN401 - torch's iterators are private
+        """Start workers where there are none yet."""
+        if not self.num_workers:
+            return super().__iter__()
+        self.check_start()
+        known = getattr(self._iterator, "_workers", None)
+        with held_back(self._start_method()):
+            iterator = super().__iter__()
+        workers = getattr(iterator, "_workers", ())
+        if workers is not known:
+            end_at_exit(workers)
+        return iterator
+
+    def check_start(self) -> None:
+        """Refuse workers that would run the caller's script again.
+
+        Raises:
+            ConfigError: They would.
+        """
+        if self.num_workers:
+            refuse_unguarded(self._start_method())
+
+    def _start_method(self) -> str:
+        context = self.multiprocessing_context or multiprocessing
+        return str(context.get_start_method())
 
 
 def make_loader(
@@ -31,7 +67,7 @@ def make_loader(
     batch_sampler: Iterable[list[Any]] | None = None,
     batch_size: int = 1,
 ) -> DataLoader[T]:
-    """Build a loader whose workers live as long as it does and leave Ctrl-C to the main process.
+    """Build a loader whose workers live as long as it does and leave signals to the main process.
 
     Args:
         dataset: Gives samples.
@@ -62,9 +98,7 @@ def make_loader(
         else {"batch_size": batch_size}
     )
     try:
-        return DataLoader(
-            dataset, num_workers=num_workers, collate_fn=collate_fn, **size, **arguments
-        )
+        return Loader(dataset, num_workers=num_workers, collate_fn=collate_fn, **size, **arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"config.loader_args: {error}") from error
 
@@ -85,9 +119,8 @@ def _name_problem(name: str) -> str | None:
 def _start_worker(then: Callable[[int], None] | None, worker: int) -> None:
     """Prepare a worker process.
 
-    Ctrl-C reaches all processes of a terminal; only the main one may answer, by saving first and
-    ending its workers afterwards. One thread a worker is torch's own default there.
+    One thread a worker is torch's own default there.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stopping_to_the_main_process()
     if then is not None:
         then(worker)

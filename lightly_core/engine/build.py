@@ -16,6 +16,7 @@ from lightly_core.config.resolve import Resolved
 from lightly_core.config.secrets import without_secrets
 from lightly_core.data.dataset import build_loader
 from lightly_core.data.fingerprint import fingerprint
+from lightly_core.data.loader import Loader
 from lightly_core.data.sources import ImageSource
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.engine.folder import RunFolder
@@ -258,7 +259,10 @@ def check_data(module: TrainingModule) -> None:
             say where it was cut out to a method that asks.
         DataError: No image can be read.
     """
-    sample = _first_sample(module.make_loader(seed=0, rank=0).dataset)
+    loader = module.make_loader(seed=0, rank=0)
+    if isinstance(loader, Loader):
+        loader.check_start()
+    sample = _first_sample(loader.dataset)
     settings = module.resolved.settings
     if settings.method.wants_crops and len(sample.crops) != len(sample.views):
         raise ConfigError(

@@ -6,16 +6,20 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightly_core.atomic import atomic_path
+from lightly_core.engine.lock import LOCK_FILE, held, holder
 from lightly_core.errors import ConfigError
 from lightly_core.places import place_problem
 
 logger = logging.getLogger(__name__)
 
 #: Everything that a run writes, as glob patterns below the run folder. `overwrite` removes these
-#: and nothing else, so a new kind of file must be added here.
+#: and nothing else, so a new kind of file must be added here. The lock is not among them: it goes
+#: when the run that holds it ends.
 RUN_FILES = (
     "config.json",
     "plugins.json",
@@ -69,6 +73,8 @@ class RunFolder:
                 ]
             if folder.exists() and not folder.is_dir():
                 return [f"config.out: expected a folder, but '{folder}' is a file"]
+        if found := holder(self.root):
+            return [f"config.out: {found}"]
         if resume:
             if overwrite:
                 return [
@@ -94,21 +100,51 @@ class RunFolder:
             ]
         return []
 
-    def prepare(self, *, overwrite: bool, resume: bool) -> None:
-        """Make the folder, cleared of an earlier run.
+    def stamp(self) -> tuple[int, int, int] | None:
+        """Return what changes when `last.ckpt` is written anew; None where there is none."""
+        try:
+            status = self.last_checkpoint.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    @contextmanager
+    def opened(
+        self, *, overwrite: bool, resume: bool, stamp: tuple[int, int, int] | None = None
+    ) -> Iterator[None]:
+        """Make the folder, cleared of an earlier run, and hold its lock.
+
+        Args:
+            overwrite: Clear it first.
+            resume: Go on with what is there.
+            stamp: With `resume`, the stamp of the checkpoint that was read.
 
         Raises:
-            ConfigError: See `problems`.
+            ConfigError: See `problems`; or another run has come first.
         """
         problems = self.problems(overwrite=overwrite, resume=resume)
         if problems:
             raise ConfigError("\n".join(problems))
-        if overwrite and self.root.exists():
-            self._clear()
-        if resume:
-            self.sweep()
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.exported_models.mkdir(exist_ok=True)
+        try:
+            self.root.mkdir(parents=True)
+        except FileExistsError:  # checked above, unless another run has just made it
+            problems = self.problems(overwrite=overwrite, resume=resume)
+            if problems:
+                raise ConfigError("\n".join(problems)) from None
+        with held(self.root, ConfigError):
+            # Not before: from here on nobody else changes it.
+            if resume and self.stamp() != stamp:
+                raise ConfigError(
+                    f"config.resume_interrupted: another run has written '{self.last_checkpoint}' "
+                    "while this one started; start again to go on from there"
+                )
+            if overwrite:
+                self._clear()
+            if resume:
+                self.sweep()
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.exported_models.mkdir(exist_ok=True)
+            yield
 
     def other_checkpoints(self) -> list[Path]:
         """Return the checkpoints beside `last.ckpt`: by epoch, most steps first, then the other."""
@@ -137,7 +173,7 @@ class RunFolder:
                 logger.info("'%s' is a link: its files are at '%s'.", folder, folder.resolve())
             elif folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        left = sorted(path.name for path in self.root.iterdir())
+        left = sorted(path.name for path in self.root.iterdir() if path.name != LOCK_FILE)
         logger.info("Cleared %d files of an earlier run in '%s'.", removed, self.root)
         if left:
             logger.info("Left in place, not written by a run: %s", ", ".join(left[:10]))

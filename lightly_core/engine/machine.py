@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from lightly_core.config.launch import find_launch
 from lightly_core.config.machine import (
     Machine,
     cpu_has_native_bf16,
@@ -23,4 +24,5 @@ def inspect_machine() -> Machine:
         cuda_bf16=cuda_devices > 0 and torch.cuda.is_bf16_supported(including_emulation=False),
         mps=torch.backends.mps.is_available(),
         cpu_bf16=cpu_has_native_bf16(),
+        launch=find_launch(),
     )

@@ -8,7 +8,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from lightly_core.config.foreign_args import loader_problems
+from lightly_core.config.launch import is_first_process
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved, draw_seed, resolve
 from lightly_core.config.secrets import without_secrets
@@ -31,7 +32,7 @@ from lightly_core.engine import build
 from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
 from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallback
 from lightly_core.engine.callbacks.finite import FiniteCallback
-from lightly_core.engine.callbacks.interrupt import InterruptCallback
+from lightly_core.engine.callbacks.interrupt import InterruptCallback, ListenCallback
 from lightly_core.engine.callbacks.metrics import MetricsCallback
 from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
@@ -41,12 +42,12 @@ from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.module import FinishBatch
-from lightly_core.engine.rank import is_first_process
 from lightly_core.engine.rehearsal import rehearse
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes, restore_last
 from lightly_core.engine.start import taken_back_if_untrained
 from lightly_core.engine.stopping import stop_reason
+from lightly_core.engine.stops import Stops
 from lightly_core.engine.summary import summary_text
 from lightly_core.engine.trainer import (
     build_trainer,
@@ -81,8 +82,9 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
         RunLogs(is_first_process(), plugins.catalog.packages()) as logs,
         explained(folder.root, kept=folder.last_checkpoint),
         _global_state_restored(),
+        Stops() as stops,
     ):
-        run = Run(settings, plugins, logs)
+        run = Run(settings, plugins, logs, stops)
         if dry_run:
             run.rehearse()
             print(json.dumps(run.resolved.as_dict(), indent=2))
@@ -106,15 +108,18 @@ class Run:
         settings: Checked settings.
         plugins: Catalog and hooks.
         logs: Log handlers of this run.
+        stops: Listens to signals.
     """
 
-    def __init__(self, settings: Settings, plugins: Plugins, logs: RunLogs) -> None:
+    def __init__(self, settings: Settings, plugins: Plugins, logs: RunLogs, stops: Stops) -> None:
         self.plugins = plugins
         self.logs = logs
+        self.stops = stops
         self.folder = RunFolder(settings.run.out)
         problems = trainer_args_problems(settings.run.trainer_args)
         if problems:
             raise ConfigError("\n".join(problems))
+        self._stamp = self.folder.stamp()
         self.resume = self._find_resume_point(settings)
         self.source: ImageSource = open_source(
             settings.run.data,
@@ -176,8 +181,15 @@ class Run:
         build.require_loggers(self.resolved.settings)
         loggers = Fanout({})
         training = self._set_up(built, loggers, probes.watchers(loggers))
+        opened = self.folder.opened(
+            overwrite=run.overwrite, resume=self.resume is not None, stamp=self._stamp
+        )
+        with opened if is_first_process() else nullcontext():
+            return self._run(built, loggers, training)
+
+    def _run(self, built: build.BuiltRun, loggers: Fanout, training: Training) -> RunResult:
+        """Train and export, in the run folder."""
         if is_first_process():
-            self.folder.prepare(overwrite=run.overwrite, resume=self.resume is not None)
             if self.resume is not None:
                 restore_last(self.folder, self.resume)
             built.module.images = contents(self.source)
@@ -245,6 +257,7 @@ class Run:
         best = self._best_export(built, loggers)
         callbacks = self._callbacks(built, loggers, skips, watchers, best)
         trainer = build_trainer(self.resolved, self.folder, loggers, callbacks)
+        self.stops.watch(trainer.strategy.launcher)
         return Training(trainer, skips, watchers, best)
 
     def _train(self, built: build.BuiltRun, loggers: Fanout, training: Training) -> RunResult:
@@ -279,6 +292,7 @@ class Run:
         args = self.resolved.settings.callbacks
         interval = self.resolved.log_every_n_steps
         callbacks: list[lightning.Callback] = [
+            ListenCallback(self.stops),
             FinishBatch(),
             self.finite,
             SkipsCallback(skips),
@@ -295,7 +309,7 @@ class Run:
             callbacks.append(ExportCallback(args.model_export, lambda: self._export(built)))
         callbacks += early_stopping(args.early_stopping)
         callbacks.append(ProgressCallback(loggers, self.resolved.total_steps))
-        callbacks.append(InterruptCallback(checkpoints, interval))
+        callbacks.append(InterruptCallback(self.stops, checkpoints))
         return callbacks
 
     def _best_export(self, built: build.BuiltRun, loggers: Fanout) -> BestExportCallback | None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lightly_core.config.launch import is_first_process
 from lightly_core.engine.folder import RunFolder
-from lightly_core.engine.rank import is_first_process
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from lightly_core.config.callbacks import EarlyStoppingArgs
 from lightly_core.config.resolve import Resolved
 from lightly_core.config.settings import PythonObject
 from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
+from lightly_core.engine.cluster import cluster_plugins
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.loggers.bridge import LoggerBridge, lightning_loggers
 from lightly_core.engine.loggers.fanout import Fanout
@@ -47,7 +48,8 @@ def build_trainer(
     extra.pop("logger", None)
     # The user's first: callbacks take `trainer.logger` for the one that they were written for.
     own_loggers = [*lightning_loggers(run.trainer_args), LoggerBridge(loggers)]
-    plugins = [AtomicCheckpointIO(folder), *_as_list(extra.pop("plugins", None))]
+    given = _as_list(extra.pop("plugins", None))
+    plugins = [AtomicCheckpointIO(folder), *cluster_plugins(given, folder.root), *given]
     arguments: dict[str, Any] = {
         "accelerator": plain(run.accelerator),
         "devices": run.devices,

@@ -2,11 +2,11 @@ import json
 import stat
 
 import pytest
-from filelock import FileLock
 
 from lightly_core.benchmarking import runner, state
 from lightly_core.benchmarking.planning import Plan
 from lightly_core.benchmarking.runner import row_results, run_suite
+from lightly_core.engine.lock import held
 from lightly_core.errors import ConfigError, RunError, RunInterrupted
 
 
@@ -202,7 +202,7 @@ def test_rows_that_cannot_run_here_are_all_named_before_one_starts(run, workers,
 def test_a_second_process_is_refused(run, load, workers):
     folder = load().folder
     folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"), pytest.raises(RunError, match="another process"):
+    with held(folder), pytest.raises(RunError, match="another process"):
         run()
     assert workers.jobs == []
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from filelock import FileLock
 
 import lightly_core
 from lightly_core.benchmarking import state, worker
+from lightly_core.engine.lock import held
 from lightly_core.engine.result import RunResult
 from lightly_core.errors import RunError, RunInterrupted
 from lightly_core.plugins import discovery
@@ -167,7 +167,7 @@ def test_further_processes_train_and_write_nothing(row, monkeypatch):
 
 
 def test_a_row_that_another_process_runs_is_left_alone(row):
-    with FileLock(row.folder.lock):
+    with held(row.folder.root):
         assert row.start() == 1
     assert "in use by another process" in state.read(row.folder.failure)["error"]
     assert row.calls == []
@@ -194,7 +194,7 @@ def test_the_process_ends_at_once_but_only_after_what_others_do_at_the_end(row, 
     state.write(row.folder.job, job)
     state.write(row.folder.trained, {})  # so that torch is not imported
     command = [sys.executable, "-c", ENDING.format(job=str(row.folder.job))]
-    with FileLock(row.folder.lock) if fails else contextlib.nullcontext():
+    with held(row.folder.root) if fails else contextlib.nullcontext():
         ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == (1 if fails else 0), ended.stderr
     assert row.folder.result.is_file() is not fails

@@ -1,6 +1,7 @@
 import pytest
 from attrs import evolve
 
+from lightly_core.config.launch import Launch
 from lightly_core.config.machine import Machine
 from lightly_core.errors import ConfigError
 
@@ -136,3 +137,47 @@ def test_objects_for_accelerator_and_strategy_are_kept(resolved):
 )
 def test_workers(resolved, machine, pairs, workers):
     assert resolved(*pairs, machine=machine).settings.run.num_workers == workers
+
+
+def launched(local_size, num_nodes=1, **machine):
+    launch = Launch(
+        launcher="torchrun",
+        world_size=local_size * num_nodes,
+        rank=0,
+        local_size=local_size,
+        local_rank=0,
+    )
+    return Machine(launch=launch, **machine)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "machine"),
+    [
+        ([], launched(2, 3)),
+        (["devices=-1", "num_nodes=3"], launched(2, 3)),
+        (["devices=2"], launched(2, 3, cuda_devices=8)),
+        (["devices=[4, 6]"], launched(2, 3, cuda_devices=8)),
+    ],
+)
+def test_a_launcher_says_how_many_devices_and_nodes_there_are(resolved, pairs, machine):
+    run = resolved("batch_size=96", *pairs, machine=machine)
+    assert (run.world_size, run.local_devices, run.settings.run.num_nodes) == (6, 2, 3)
+    assert run.settings.run.strategy == "ddp"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "machine", "words"),
+    [
+        (["devices=1"], launched(2), "devices: got 1, but torchrun started 2"),
+        (["devices=4"], launched(1), "devices: got 4, but torchrun started 1"),
+        (["num_nodes=2"], launched(2, 3), "num_nodes: got 2, but torchrun started .* 3"),
+        ([], launched(4, cuda_devices=1), "4 processes .* sees 1"),
+        (["strategy=ddp_spawn"], CPU, "strategy: got ddp_spawn"),
+        (["strategy=ddp_fork_find_unused_parameters_true"], CPU, "use strategy=ddp"),
+    ],
+)
+def test_what_contradicts_the_launcher_or_needs_multiprocessing_is_refused(
+    resolved, pairs, machine, words
+):
+    with pytest.raises(ConfigError, match=words):
+        resolved(*pairs, machine=machine)

@@ -9,8 +9,9 @@ from lightly_core.errors import ConfigError
 
 def test_promise_07_an_existing_folder_is_refused_even_when_empty(tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(ConfigError, match=r"exists already.*overwrite=true"):
-        RunFolder(tmp_path / "out").prepare(overwrite=False, resume=False)
+    opened = RunFolder(tmp_path / "out").opened(overwrite=False, resume=False)
+    with pytest.raises(ConfigError, match=r"exists already.*overwrite=true"), opened:
+        pass
 
 
 def test_promise_08_overwrite_clears_what_a_run_wrote_and_nothing_else(tmp_path):
@@ -20,7 +21,8 @@ def test_promise_08_overwrite_clears_what_a_run_wrote_and_nothing_else(tmp_path)
     for name in own + foreign:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("x")
-    RunFolder(out).prepare(overwrite=True, resume=False)
+    with RunFolder(out).opened(overwrite=True, resume=False):
+        pass
     left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert left == sorted(foreign)
 

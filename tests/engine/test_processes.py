@@ -1,6 +1,8 @@
 """Runs in processes of their own: two of them together, and one that gets Ctrl-C."""
 
+import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -43,24 +45,162 @@ def test_two_processes_give_the_losses_of_one(image_folder, tmp_path, read_metri
         torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.processes
-def test_ctrl_c_saves_and_exits_with_130_and_the_run_can_go_on(image_folder, tmp_path):
-    out = tmp_path / "out"
-    command = [
-        "-m", "lightly_core.cli", "run", f"out={out}", f"data={image_folder}",
-        "model=timm/test_resnet", "method=simclr", "batch_size=8", "num_workers=1",
-        "transform_args.image_size=32", "accelerator=cpu", "trainer_args.log_every_n_steps=1",
-    ]  # fmt: skip
-    process = start([*command, "epochs=1000"])
-    metrics = out / "metrics.jsonl"
+COMMAND = [
+    "-m", "lightly_core.cli", "run", "model=timm/test_resnet", "method=simclr", "batch_size=8",
+    "transform_args.image_size=32", "accelerator=cpu", "in_memory=false", "precision=32-true",
+    "loggers.tensorboard=none", "callbacks.signals=none",
+]  # fmt: skip
+
+
+def start_run(out, images, *words, epochs=1000):
+    """Start a run in a process group of its own, and wait for its first checkpoint."""
+    words = [f"out={out}", f"data={images}", f"epochs={epochs}", *words]
+    process = start([*COMMAND, *words], start_new_session=True)
+    wait_for(out / "checkpoints/last.ckpt", process)
+    return process
+
+
+def wait_for(file, process):
     deadline = time.monotonic() + 240
-    while not (metrics.exists() and metrics.read_text().count("\n") >= 2):
+    while not file.exists():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.1)
+
+
+def steps_done(output):
+    return int(re.search(r"stopped after step (\d+); go on with resume_interrupted", output)[1])
+
+
+# Each signal, each way of sending and of starting, in as few runs as that takes.
+STOPS = {
+    "the process, Ctrl-C": (os.kill, signal.SIGINT, "num_workers=1"),
+    "the process, SIGUSR1": (os.kill, signal.SIGUSR1, "num_workers=0"),
+    "the group": (os.killpg, signal.SIGTERM, "num_workers=2"),
+    "the group, spawned workers": (
+        os.killpg, signal.SIGUSR1, "num_workers=2 loader_args.multiprocessing_context=spawn",
+    ),
+    "the first of two": (os.kill, signal.SIGTERM, "num_workers=0 devices=2"),
+    "the group of two with workers": (os.killpg, signal.SIGTERM, "num_workers=1 devices=2"),
+}  # fmt: skip
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("to", STOPS)
+def test_a_signal_saves_and_exits_with_130_and_the_run_can_go_on(image_folder, tmp_path, to):
+    send, number, words = STOPS[to]
+    out = tmp_path / "out"
+    # Metrics are never logged, so that a stop which waits for that takes for ever.
+    interval = "trainer_args.log_every_n_steps=1000000"
+    process = start_run(out, image_folder, interval, *words.split(), epochs=100_000)
+    send(process.pid, number)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     checkpoint = torch.load(out / "checkpoints/last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] >= 2
+    assert checkpoint["global_step"] == steps_done(output)
+    assert not (out / ".lock").exists()
+
+
+@pytest.mark.processes
+def test_a_second_run_is_refused_and_the_first_goes_on(image_folder, tmp_path):
+    out = tmp_path / "out"
+    process = start_run(out, image_folder, "num_workers=1")
+    for word in ("overwrite=true", "resume_interrupted=true"):
+        words = [f"out={out}", f"data={image_folder}", "epochs=1000", "num_workers=1", word]
+        second = start([*COMMAND, *words])
+        output, _ = second.communicate(timeout=120)
+        assert second.returncode == 2, output
+        assert f"in use by another process (process {process.pid} of" in output
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    # Its workers may live for seconds more, the lock does not.
+    done = start([*COMMAND, *words[:2], "epochs=1", "num_workers=0", "overwrite=true"])
+    output, _ = done.communicate(timeout=120)
+    assert done.returncode == 0, output
+    assert f"was in use by process {process.pid}" in output
+
+
+SCRIPT = """
+import sys
+import lightly_core
+
+def main():
+    lightly_core.pretrain(
+        out=sys.argv[1], data=sys.argv[2], model="timm/test_resnet", method="simclr", epochs=2,
+        batch_size=8, accelerator="cpu", transform_args={"image_size": 32}, precision="32-true",
+        loggers={"tensorboard": None}, trainer_args={"log_every_n_steps": 1}, **OPTIONS,
+    )
+
+CALL
+"""
+
+
+def write_script(folder, call, options):
+    script = folder / "train.py"
+    script.write_text(SCRIPT.replace("CALL", call).replace("OPTIONS", repr(options)))
+    return script
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_script_without_a_guard_clears_nothing(image_folder, tmp_path, method):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "metrics.jsonl").write_text("of an earlier run")
+    options = {
+        "num_workers": 2, "in_memory": False, "overwrite": True,
+        "loader_args": {"multiprocessing_context": method},
+    }  # fmt: skip
+    process = start([write_script(tmp_path, "main()", options), out, image_folder])
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "import 'train.py' again" in output
+    assert 'if __name__ == "__main__":' in output
+    assert [path.name for path in out.iterdir()] == ["metrics.jsonl"]
+
+
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node=2"]
+GUARDED = 'if __name__ == "__main__":\n    main()'
+
+
+@pytest.mark.processes
+def test_torchrun_without_devices_trains_together(image_folder, tmp_path, read_metrics):
+    out = tmp_path / "out"
+    script = write_script(tmp_path, GUARDED, {"num_workers": 0})
+    process = start([*TORCHRUN, script, out, image_folder])
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert json.loads((out / "config.json").read_text())["derived"]["world_size"] == 2
+    assert [line["step"] for line in read_metrics(out)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.processes
+def test_mpi_without_devices_trains_together(image_folder, tmp_path):
+    out = tmp_path / "out"
+    script = write_script(tmp_path, GUARDED, {"num_workers": 0})
+    processes = [
+        start([script, out, image_folder], env={**os.environ, **variables})
+        for variables in (
+            {
+                "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": rank,
+                "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": rank,
+            }
+            for rank in "01"
+        )
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert json.loads((out / "config.json").read_text())["derived"]["world_size"] == 2
+
+
+@pytest.mark.processes
+def test_torchrun_with_other_devices_is_refused(image_folder, tmp_path):
+    out = tmp_path / "out"
+    script = write_script(tmp_path, GUARDED, {"num_workers": 0, "devices": 3})
+    process = start([*TORCHRUN, script, out, image_folder])
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "config.devices: got 3, but torchrun started 2 process(es)" in output
+    assert not out.exists()

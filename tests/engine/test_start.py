@@ -50,8 +50,7 @@ def test_a_folder_that_was_there_before_is_kept(pretrain, short_run, tmp_path):
 
 def failing_start(folder, *names):
     """Make the folder and files in it, then fail."""
-    with taken_back_if_untrained(folder):
-        folder.prepare(overwrite=False, resume=False)
+    with taken_back_if_untrained(folder), folder.opened(overwrite=False, resume=False):
         for name in names:
             (folder.root / name).touch()
         raise RuntimeError

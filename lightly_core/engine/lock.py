@@ -1,0 +1,334 @@
+"""A lock on a folder: one process at a time writes there, also among several machines.
+
+The lock is a file. It says who holds it, the operating system keeps it locked (flock) for as long
+as its owner lives, and its time of change is set anew every few seconds. Where a file system knows
+no flock, or does not pass it on to other machines, the owner's process and that time decide.
+"""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import json
+import logging
+import os
+import platform
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from attrs import asdict, define
+
+from lightly_core.errors import LightlyError, RunError
+
+if sys.platform != "win32":  # there, owner and signs of life decide
+    import fcntl
+
+logger = logging.getLogger(__name__)
+
+#: Name of the lock in the folder that it is for. It is there while the folder is in use, and after
+#: its owner was killed.
+LOCK_FILE = ".lock"
+#: Seconds between two signs of life.
+HEARTBEAT_SECONDS = 15.0
+#: Seconds without a sign of life after which an owner on another machine counts as dead. Network
+#: file systems show a new time of change up to a minute late, and clocks differ.
+STALE_SECONDS = 180.0
+
+_TRIES = 5
+#: What file systems and systems without flock answer.
+_NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
+
+#: Descriptors of the locks that this process holds.
+_held: set[int] = set()
+
+
+@define(frozen=True, kw_only=True)
+class Owner:
+    """The process that holds a lock.
+
+    Attributes:
+        host: Name of its machine.
+        boot: What tells one start of one machine from all others; empty where unknown.
+        space: What tells process numbers of one container from those of others; likewise.
+        pid: Number of the process.
+        started: When it was started, in ticks since the machine's start; empty where unknown.
+        user: Name of its user.
+        since: When it took the lock: date, time and offset.
+        token: Random; tells this lock from an earlier one of the same process.
+    """
+
+    host: str
+    boot: str
+    space: str
+    pid: int
+    started: str
+    user: str
+    since: str
+    token: str
+
+    @classmethod
+    def this_process(cls) -> Owner:
+        """Describe this process, now."""
+        pid = os.getpid()
+        return cls(
+            host=platform.node(),
+            boot=_boot(),
+            space=_process_space(),
+            pid=pid,
+            started=_start_of(pid),
+            user=_user(),
+            since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            token=secrets.token_hex(8),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Owner | None:
+        """Read the owner of a lock; None where the file is missing or holds something else."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def is_here(self) -> bool:
+        """Tell whether it is a process of this machine, since its last start."""
+        if self.boot and (boot := _boot()):
+            return self.boot == boot
+        return self.host == platform.node()
+
+    def can_be_seen(self) -> bool:
+        """Tell whether this process would find it by its number."""
+        return sys.platform != "win32" and self.is_here() and self.space == _process_space()
+
+    def has_ended(self) -> bool:
+        """Tell whether it has ended, if it can be seen."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # there, and another user's
+            pass
+        return bool(self.started) and _start_of(self.pid) not in ("", self.started)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.user} on {self.host}, since {self.since}"
+
+
+def holder(folder: Path) -> str | None:
+    """Say who holds the lock of a folder; None where it is free. Writes nothing.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        A sentence for the user.
+    """
+    path = folder / LOCK_FILE
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return None
+    try:
+        return _judge(path, _flock(descriptor, exclusive=False))
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(folder: Path, error: type[LightlyError] = RunError) -> Iterator[None]:
+    """Hold the lock of a folder, which must exist.
+
+    Args:
+        folder: The folder.
+        error: Class of the error where it is in use.
+
+    Raises:
+        LightlyError: Another process, or another run of this one, holds it.
+        OSError: The folder cannot be written to.
+    """
+    path = folder / LOCK_FILE
+    owner = Owner.this_process()
+    descriptor = _acquire(path, owner, error)
+    _close_in_children(descriptor)
+    stop = threading.Event()
+    beat = threading.Thread(
+        target=_beat, args=(path, stop), name="lightly-lock-heartbeat", daemon=True
+    )
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if os.getpid() == owner.pid:
+            beat.join()
+            _release(path, owner, descriptor)
+
+
+def _acquire(path: Path, owner: Owner, error: type[LightlyError]) -> int:
+    """Take the lock; return the descriptor that keeps it."""
+    found: str | None = None
+    for attempt in range(_TRIES):
+        time.sleep(0.05 * attempt)  # somebody may only look, as `holder` does
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        try:
+            found = _take(path, descriptor, owner)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if found is None:
+            return descriptor
+        os.close(descriptor)
+    raise error(found or f"'{path.parent}' is in use by another process")
+
+
+def _take(path: Path, descriptor: int, owner: Owner) -> str | None:
+    """Try to take the lock of an open file; return None, or what speaks against it."""
+    locked = _flock(descriptor)
+    found = _judge(path, locked)
+    if found is not None:
+        return found
+    if not _is_at(path, descriptor):
+        return _in_use(path, None)  # its owner has just removed it
+    before = Owner.read(path)
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, json.dumps(asdict(owner)).encode())
+    if locked is None:
+        time.sleep(0.2)  # nothing keeps another process from writing, too: the last one has it
+    if Owner.read(path) != owner:
+        return _in_use(path, Owner.read(path))
+    if before is not None:
+        logger.info("'%s' was in use by %s, which has ended; going on.", path.parent, before)
+    return None
+
+
+def _judge(path: Path, locked: bool | None) -> str | None:
+    """Say who holds a lock, given the answer of `_flock`; None where it is free."""
+    owner = Owner.read(path)
+    if locked is False:
+        return _in_use(path, owner)
+    if owner is None or (locked and owner.is_here()):
+        return None
+    if owner.can_be_seen():
+        return None if owner.has_ended() else _in_use(path, owner)
+    age = _age(path)
+    if age is None or age > STALE_SECONDS:
+        return None
+    return (
+        f"{_in_use(path, owner)}. Its last sign of life is {age:.0f} s old; after "
+        f"{STALE_SECONDS:.0f} s without one it counts as ended. If you know that it has ended, "
+        f"remove '{path}'"
+    )
+
+
+def _in_use(path: Path, owner: Owner | None) -> str:
+    who = "" if owner is None else f" ({owner})"
+    return (
+        f"'{path.parent}' is in use by another process{who}; wait until it has ended, stop it, or "
+        "choose another out"
+    )
+
+
+def _age(path: Path) -> float | None:
+    """Return the seconds since the last sign of life."""
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return None
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        with suppress(OSError):
+            os.utime(path)
+
+
+def _release(path: Path, owner: Owner, descriptor: int) -> None:
+    """Remove the file while it is still locked, so that nobody else's is removed."""
+    if Owner.read(path) == owner:
+        with suppress(OSError):
+            path.unlink()
+    _held.discard(descriptor)
+    with suppress(OSError):
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Tell whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _flock(descriptor: int, *, exclusive: bool = True) -> bool | None:
+    """Lock an open file: True; False where another process has it; None where this is unknown."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_FLOCK:
+            return None
+        raise
+    return True
+
+
+def _close_in_children(descriptor: int) -> None:
+    """Let forked processes keep no lock: a loader worker may outlive a run that is killed."""
+    if hasattr(os, "register_at_fork"):
+        _register_once()
+    _held.add(descriptor)
+
+
+@cache
+def _register_once() -> None:
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _forget() -> None:
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+def _boot() -> str:
+    return _read("/proc/sys/kernel/random/boot_id")
+
+
+def _process_space() -> str:
+    with suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
+def _start_of(pid: int) -> str:
+    """Return when a process was started, "ended" of a zombie; empty where it cannot be seen."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()  # those from 3 on in proc(5)
+    if len(fields) < 20:
+        return ""
+    return "ended" if fields[0] in ("Z", "X") else fields[19]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        return "an unnamed user"

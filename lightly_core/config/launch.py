@@ -111,7 +111,9 @@ def _mpi(environ: Mapping[str, str]) -> Launch | None:
 
 def _slurm(environ: Mapping[str, str]) -> Launch | None:
     world_size = _number(environ, "SLURM_STEP_NUM_TASKS") or _number(environ, "SLURM_NTASKS") or 1
-    if world_size == 1 or environ.get("SLURM_JOB_NAME") in _INTERACTIVE:
+    # A shell of salloc has the number of tasks, but is none of them.
+    alone = world_size == 1 or "SLURM_PROCID" not in environ
+    if alone or environ.get("SLURM_JOB_NAME") in _INTERACTIVE:
         return None
     if not any(name in environ for name in _SRUN):
         raise ConfigError(

@@ -108,13 +108,15 @@ class Run:
         settings: Checked settings.
         plugins: Catalog and hooks.
         logs: Log handlers of this run.
-        stops: Listens to signals.
+        stops: Listens to signals; None: nobody does.
     """
 
-    def __init__(self, settings: Settings, plugins: Plugins, logs: RunLogs, stops: Stops) -> None:
+    def __init__(
+        self, settings: Settings, plugins: Plugins, logs: RunLogs, stops: Stops | None = None
+    ) -> None:
         self.plugins = plugins
         self.logs = logs
-        self.stops = stops
+        self.stops = stops or Stops()
         self.folder = RunFolder(settings.run.out)
         problems = trainer_args_problems(settings.run.trainer_args)
         if problems:

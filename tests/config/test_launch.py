@@ -62,6 +62,7 @@ def test_plain_variables_without_local_ones_mean_one_machine_or_a_process_each(
         {"WORLD_SIZE": "1", "RANK": "0"},
         {"RANK": "x", "WORLD_SIZE": "2"},
         {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"},
+        {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"},  # a shell of salloc
         {**SRUN, "SLURM_JOB_NAME": "bash"},
         {"OMPI_COMM_WORLD_SIZE": "1"},
     ],

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: two of them together, and one that gets Ctrl-C."""
+"""Runs in processes of their own: together, stopped by signals, and two that want one folder."""
 
 import json
 import os
@@ -16,13 +16,19 @@ import torch
 HERE = Path(__file__).parent
 
 
-def start(arguments):
+def start(arguments, variables=None):
+    """Start Python as the leader of a process group of its own."""
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **(variables or {}),
+        },
+        start_new_session=True,
     )
 
 
@@ -53,9 +59,9 @@ COMMAND = [
 
 
 def start_run(out, images, *words, epochs=1000):
-    """Start a run in a process group of its own, and wait for its first checkpoint."""
+    """Start a run, and wait for its first checkpoint."""
     words = [f"out={out}", f"data={images}", f"epochs={epochs}", *words]
-    process = start([*COMMAND, *words], start_new_session=True)
+    process = start([*COMMAND, *words])
     wait_for(out / "checkpoints/last.ckpt", process)
     return process
 
@@ -181,7 +187,7 @@ def test_mpi_without_devices_trains_together(image_folder, tmp_path):
     out = tmp_path / "out"
     script = write_script(tmp_path, GUARDED, {"num_workers": 0})
     processes = [
-        start([script, out, image_folder], env={**os.environ, **variables})
+        start([script, out, image_folder], variables)
         for variables in (
             {
                 "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": rank,

@@ -47,17 +47,22 @@ def contents(source: ImageSource) -> dict[str, str]:
         ones are spread evenly.
     """
     names = hashlib.sha256()
-    for index in range(len(source)):
-        names.update(source.name(index).encode("utf-8", "surrogatepass") + b"\0")
-    found = {"names": names.hexdigest()[:16]}
     if not isinstance(source, FolderSource):
-        return {**found, "content": _pixels_once(source)}
+        for index in range(len(source)):
+            names.update(source.name(index).encode("utf-8", "surrogatepass") + b"\0")
+        return {"names": names.hexdigest()[:16], "content": _pixels_once(source)}
+    for part in source.packed_names():
+        names.update(part)
     sizes, content = hashlib.sha256(), hashlib.sha256()
     for index in _spread(len(source), _NUM_SIZES):
         sizes.update(f"{_size(source.path(index))} ".encode())
     for index in _spread(len(source), _NUM_CONTENTS):
         content.update(_ends_of_file(source.path(index)))
-    return {**found, "sizes": sizes.hexdigest()[:16], "content": content.hexdigest()[:16]}
+    return {
+        "names": names.hexdigest()[:16],
+        "sizes": sizes.hexdigest()[:16],
+        "content": content.hexdigest()[:16],
+    }
 
 
 def changes(old: Mapping[str, str], source: ImageSource) -> list[str]:

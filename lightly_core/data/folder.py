@@ -54,6 +54,10 @@ class FolderSource(ImageSource):
         """Return the path relative to the root, with ``/``."""
         return decode_name(self._name_bytes(index))
 
+    def packed_names(self) -> tuple[bytes, bytes]:
+        """Return the bytes of all names, one behind the other, and those of where each ends."""
+        return self._buffer, self._ends.astype("<i8").tobytes()
+
     def path(self, index: int) -> str:
         """Return the absolute path."""
         return os.path.join(self.root, self.name(index))

@@ -92,7 +92,7 @@ class FiniteWatch:
             self._before = None
             return False
         gradients = [p.grad for p in parameters if p.grad is not None]
-        bad = self._note(_GRADIENT, torch.stack(_largest(gradients)).sum(), batch)
+        bad = self._note(_GRADIENT, torch.stack(_norms(gradients)).sum(), batch)
         left_out = self._before is not None and bool(bad)
         if left_out:
             _drop(parameters)
@@ -180,9 +180,15 @@ def non_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
         by_device.setdefault(tensor.device, []).append((name, tensor))
     found: list[str] = []
     for group in by_device.values():
-        fine = torch.stack(_largest([tensor for _, tensor in group])).isfinite()
-        if not fine.all():
-            found += [name for (name, _), one in zip(group, fine.tolist(), strict=True) if not one]
+        fine = torch.stack(_norms([tensor for _, tensor in group])).isfinite()
+        if fine.all():
+            continue
+        # The norm of numbers above 1e19 is infinite without one of them being so.
+        found += [
+            name
+            for (name, tensor), one in zip(group, fine.tolist(), strict=True)
+            if not one and not tensor.isfinite().all()
+        ]
     return found
 
 
@@ -205,9 +211,20 @@ def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> Iterator[tuple
 
 
 @torch.no_grad()
-def _largest(tensors: list[Tensor]) -> list[Tensor]:
-    """Return the largest magnitude of each tensor as float32, nan where it holds one."""
-    return [norm.float() for norm in torch._foreach_norm(tensors, float("inf"))]
+def _norms(tensors: list[Tensor]) -> list[Tensor]:
+    """Return the norm of each tensor in float32; nan or infinite where it holds such a number.
+
+    On CPUs torch takes it ten times as fast as the largest magnitude.
+    """
+    kinds = {tensor.dtype for tensor in tensors}
+    norms: list[Tensor | None] = [None] * len(tensors)
+    for kind in kinds:
+        places = [place for place, tensor in enumerate(tensors) if tensor.dtype == kind]
+        wide = torch.promote_types(kind, torch.float32)
+        found = torch._foreach_norm([tensors[place] for place in places], 2, dtype=wide)
+        for place, norm in zip(places, found, strict=True):
+            norms[place] = norm.float()
+    return [norm for norm in norms if norm is not None]
 
 
 def _may_be_infinite(tensor: Tensor) -> bool:

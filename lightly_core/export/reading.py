@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lightly_core.checksum import damage_of, is_sealed
 from lightly_core.errors import ConfigError
 from lightly_core.export.shells import Shell, load_inert, module_tensors
 
@@ -186,6 +187,8 @@ def _problem_of_zip(file: Path) -> str:
             names = archive.namelist()
     except zipfile.BadZipFile:
         return "it is cut off or damaged\n  download or save it again"
+    if is_sealed(file) and (damage := damage_of(file)):
+        return f"{damage}\n  take another file of the run, or one that was exported"
     if any(name.endswith("/constants.pkl") for name in names):
         return (
             "it is a TorchScript archive, which holds a program"

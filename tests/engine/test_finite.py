@@ -1,6 +1,9 @@
 """Nothing that is not finite is written, and the step that went wrong is named and kept."""
 
 import copy
+import os
+import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import lightly_core
 from lightly_core.engine.finite import FiniteWatch, hold_back, non_finite
 from lightly_core.errors import RunError
 from lightly_core.optim.lars import LARS
+from lightly_core.testing import shared_pair
 
 WHITE = "13.png"
 # The step of two epochs of six that sees the white image first.
@@ -92,9 +96,12 @@ def written(out):
     return [*out.glob("checkpoints/*.ckpt"), *out.glob("exported_models/*.pt")]
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_the_step_is_named_and_can_be_taken_again(where, pretrain, fragile_run, tmp_path):
-    settings = fragile_run(where)
+def test_the_step_is_named_and_can_be_taken_again(
+    where, accumulation, pretrain, fragile_run, tmp_path
+):
+    settings = fragile_run(where, gradient_accumulation_steps=accumulation)
     with pytest.raises(
         RunError, match=rf"the {where} of step (\d) \(epoch 1, .*'{WHITE}'"
     ) as error:
@@ -105,7 +112,8 @@ def test_the_step_is_named_and_can_be_taken_again(where, pretrain, fragile_run, 
     assert f"of {kept.stem.replace('=', ' ')} " in str(error.value)
     again = lightly_core.replay(kept, **fragile_run(where, out=tmp_path / "unused"))
     assert WHITE in again.images
-    assert torch.isfinite(again.losses[0]).item() == (where == "gradient")
+    assert len(again.losses) == (accumulation if where == "gradient" else 1)
+    assert torch.stack(again.losses).isfinite().all().item() == (where == "gradient")
     assert not again.method.model.body.scale.grad.isfinite()
     assert non_finite(again.method.named_parameters()) == []
     assert not (tmp_path / "unused").exists()
@@ -213,6 +221,29 @@ def test_steps_are_without_effect_where_the_device_holds_them_back(kind):
         assert weight.isfinite().all()
 
 
+def in_two_processes(rank, settings):
+    settings = {**settings, "devices": 2, "strategy": "ddp", "model": Fragile("loss")}
+    # Lightning then starts no process, as under torchrun.
+    with mock.patch.dict(os.environ, {"LOCAL_RANK": str(rank)}):
+        try:
+            lightly_core.pretrain(**settings)
+        except RunError as error:
+            return str(error)
+    return None
+
+
+@pytest.mark.processes
+def test_what_one_process_sees_stops_both(fragile_run, tmp_path):
+    errors = shared_pair().run(in_two_processes, {**fragile_run(), "model": None})
+    for error in errors:
+        assert re.search(rf"the loss of step \d \(epoch 1.*'{WHITE}'", error)
+    (kept,) = (tmp_path / "out/non_finite").iterdir()
+    again = lightly_core.replay(kept, **fragile_run(out=tmp_path / "unused"))
+    assert len(again.batches[0].views[0]) == 2
+    assert not again.losses[0].isfinite()
+    assert written(tmp_path / "out") == []
+
+
 def test_the_first_fault_of_all_is_the_one_that_is_named():
     watch = FiniteWatch(nn.Linear(1, 1), 0, rank=1, world_size=2)
     for batch, loss in enumerate((1.0, torch.nan, torch.inf)):
@@ -225,6 +256,7 @@ def test_the_first_fault_of_all_is_the_one_that_is_named():
 def test_tensors_of_every_kind_are_looked_at(dtype):
     tensors = {
         "fine": torch.full((3,), 6e4, dtype=dtype),
+        "large": torch.full((3,), 3e38 if dtype == torch.bfloat16 else 6e4, dtype=dtype),
         "bad": torch.tensor([0.0, torch.nan], dtype=dtype),
         "infinite": torch.tensor([-torch.inf], dtype=dtype),
         "empty": torch.empty(0, dtype=dtype),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import lightning.pytorch as lightning
 
-from lightly_core.engine.checkpoint_io import damage_of
+from lightly_core.checksum import damage_of
 from tools.faults.runs import RANDOM, Row, differing, run, state_of
 
 NUM_FLIPS, NUM_CUTS, NUM_RESUMES = 200, 60, 4

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lightly_core.engine.checkpoint_io import damage_of
+from lightly_core.checksum import damage_of
 from tools.faults.runs import (
     RANDOM,
     Row,

@@ -154,6 +154,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """Read 1,500 odd, broken and hostile files; train on them, embed and evaluate them."""
+    install(session)
+    session.run("python", "-m", "tools.hostile", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Wheels and source archives of all distributions, into `dist/`."""
     session.install("build[uv]")

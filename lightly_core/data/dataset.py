@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,10 @@ from lightly_core.data.skipped import Skipped
 from lightly_core.errors import DataError
 from lightly_core.protocols import Sample, SampleExtras, Transform
 
-#: So many images in a row may be unreadable before the search for a replacement ends.
+#: So many images are tried before the search for a replacement ends: the next ones, then, where a
+#: whole folder cannot be read, others that are spread over the source.
 MAX_TRIES = 100
+_IN_A_ROW = 50
 
 
 @define(eq=False)
@@ -122,15 +124,14 @@ class TrainingDataset(Dataset[Sample]):
         """Return the sample of one image in one epoch.
 
         Raises:
-            DataError: Neither the image nor the next ones (100, or all) can be read.
+            DataError: Neither the image nor 99 others, or all, can be read.
         """
         epoch, asked = key
         drawn = self.drawn_epoch(epoch)
         size = len(self.source)
         skipped: list[Skipped] = []
         notes: list[Note] = []
-        for step in range(min(size, MAX_TRIES)):
-            index = (asked + step) % size
+        for index in replacements(asked, size):
             loaded = load_or_reason(self.source, index, notes)
             if isinstance(loaded, str):
                 skipped.append((index, self.source.name(index), loaded))
@@ -223,10 +224,26 @@ def _load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArra
         return f"{type(error).__name__}: {text}"[:200]
 
 
+def replacements(asked: int, size: int) -> Iterator[int]:
+    """Yield the positions that may stand for an image: itself, the next ones, then others.
+
+    Args:
+        asked: Position of the image.
+        size: Images of the source, N; all are yielded in order if they are 100 or fewer.
+    """
+    if size <= MAX_TRIES:
+        yield from ((asked + step) % size for step in range(size))
+        return
+    yield from ((asked + step) % size for step in range(_IN_A_ROW))
+    rest = MAX_TRIES - _IN_A_ROW
+    first, wide = asked + _IN_A_ROW, size - _IN_A_ROW
+    yield from ((first + step * wide // rest) % size for step in range(rest))
+
+
 def none_readable(skipped: Sequence[Skipped]) -> DataError:
     """Return the error for a place that no image can be shown in."""
     first = ", ".join(f"'{shown(name)}' ({shown(reason)})" for _, name, reason in skipped[:3])
-    return DataError(f"none of {len(skipped)} images in a row can be read, such as {first}")
+    return DataError(f"none of {len(skipped)} images tried can be read, such as {first}")
 
 
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-import stat
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -34,6 +33,7 @@ from lightly_core.data.formats.heif import read_heif
 from lightly_core.data.formats.lab import lab_to_rgb
 from lightly_core.data.formats.tiff import pillow_suffices, read_tiff
 from lightly_core.data.formats.tiff_header import tiff_facts
+from lightly_core.data.paths import why_not_opened
 from lightly_core.data.pixels import UnreadableImage, ValueRange, fit_channels, to_unit, turned
 from lightly_core.data.transparency import shown_on_white, with_plain_bands
 
@@ -55,9 +55,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-#: Formats whose reader in Pillow takes the whole file into memory at once, whatever its size.
-_READ_AT_ONCE = (b"RIFF", b"ftyp")
-_MOST_BYTES_AT_ONCE = 1 << 30
+#: JPEG, WebP and AVIF, which Pillow searches through, or takes into memory, whatever their size.
+_READ_AT_ONCE = (b"\xff\xd8\xff", b"RIFF", b"ftyp")
+_MOST_BYTES_AT_ONCE = 1 << 29
 
 
 def decode(
@@ -84,7 +84,9 @@ def decode(
         UnreadableImage: The file is missing, broken, too large, or has other channels.
     """
     try:
-        _refuse_special(path)
+        refused = why_not_opened(path)
+        if refused is not None:
+            raise UnreadableImage(refused)
         with open(path, "rb") as file:
             head = file.read(content.HEAD_BYTES)
             file.seek(0)
@@ -231,19 +233,8 @@ def _deep_grey(image: Image.Image, value_range: ValueRange) -> npt.NDArray[np.fl
     return scaled
 
 
-def _refuse_special(path: str | os.PathLike[str]) -> None:
-    """Refuse what would never end when it is read: pipes, devices, and the system's own files."""
-    status = os.stat(path)
-    if stat.S_ISDIR(status.st_mode):
-        raise UnreadableImage("is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableImage("a pipe or device, not a file")
-    if status.st_size == 0:  # also true of files that the system writes while they are read
-        raise UnreadableImage("empty file")
-
-
 def _refuse_size(file: IO[bytes]) -> None:
-    """Refuse a file that Pillow would read into memory as a whole, and that no picture needs."""
+    """Refuse a file that Pillow would read as a whole, and that is larger than any picture."""
     size = os.fstat(file.fileno()).st_size
     if size > _MOST_BYTES_AT_ONCE:
         raise UnreadableImage(f"a file of {size / 2**30:.1f} GiB, too large for one image")

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightly_core.data.dataset import (
-    MAX_TRIES,
     RawBatch,
     TrainingDataset,
     none_readable,
+    replacements,
     sample_rng,
 )
 from lightly_core.data.memory import ImageMemory
@@ -137,8 +137,7 @@ class MemoryLoader:
     def _next_readable(self, asked: int) -> tuple[int, list[Skipped]]:
         source, unreadable = self.dataset.source, self.memory.unreadable
         passed: list[Skipped] = []
-        for step in range(min(len(source), MAX_TRIES)):
-            index = (asked + step) % len(source)
+        for index in replacements(asked, len(source)):
             if index not in unreadable:
                 return index, passed
             passed.append((index, source.name(index), unreadable[index]))

@@ -6,6 +6,7 @@ import glob
 import heapq
 import logging
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,21 @@ def encode(name: str) -> bytes:
 def decode_name(name: bytes) -> str:
     """Undo `encode`."""
     return name.decode("utf-8", "surrogatepass")
+
+
+def why_not_opened(path: str | os.PathLike[str]) -> str | None:
+    """Say why a path must not be opened, or None: reading pipes and devices may never end.
+
+    Raises:
+        OSError: There is nothing, or nothing that may be looked at.
+    """
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        return "is a folder"
+    if not stat.S_ISREG(status.st_mode):
+        return "a pipe or device, not a file"
+    # Files that the system writes while they are read have no size either, and some never end.
+    return "empty file" if status.st_size == 0 else None
 
 
 def list_folder(root: str) -> Listing:

@@ -13,6 +13,7 @@ from lightly_core.data.dataset import (
     build_eval_loader,
     build_loader,
     collate,
+    replacements,
     sample_rng,
 )
 from lightly_core.data.sources import open_source
@@ -139,9 +140,7 @@ def test_the_replacement_draws_for_the_place_that_it_takes(transform):
 @pytest.mark.parametrize(("size", "tried"), [(1, 1), (10, 10), (300, 100)])
 def test_the_search_for_a_replacement_ends(transform, size, tried):
     dataset = TrainingDataset(source(range(size), size), transform, seed=5)
-    with pytest.raises(
-        DataError, match=f"none of {tried} images in a row can be read, such as 'Pic"
-    ):
+    with pytest.raises(DataError, match=f"none of {tried} images tried can be read, such as 'Pic"):
         dataset[(0, 0)]
 
 
@@ -387,3 +386,14 @@ def test_the_only_image_can_be_trained_on(tmp_path, write_images, transform):
         pin_memory=False,
     )
     assert [batch.indices.tolist() for batch in built] == [[0]]
+
+
+def test_a_folder_of_unreadable_images_is_left():
+    asked, size = 150, 1000
+    tried = list(replacements(asked, size))
+    assert (len(tried), len(set(tried))) == (100, 100)
+    assert tried[:50] == list(range(150, 200))
+    bad = set(range(100, 500))  # one folder among others
+    assert next(index for index in tried if index not in bad) == 504  # 200 + 16 * 19
+    assert max(tried) - min(tried) > 900
+    assert list(replacements(3, 5)) == [3, 4, 0, 1, 2]

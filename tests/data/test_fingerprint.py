@@ -127,3 +127,12 @@ def test_datasets_are_compared_by_pixels_unless_these_are_random():
         "images have another content than they had"
     ]
     assert changes(contents(source(Noise())), source(Noise())) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_never_ends_is_not_opened(tmp_path, write_images):
+    write_images(tmp_path, ["a.png"])
+    (tmp_path / "list.txt").write_text("a.png\nb.png\n")
+    os.mkfifo(tmp_path / "b.png")
+    source = open_source(str(tmp_path / "list.txt"))
+    assert contents(source) == contents(source)

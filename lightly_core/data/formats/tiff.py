@@ -33,7 +33,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = range(4)
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}
 _PREMULTIPLIED, _ALPHA = 1, 2
 _SEE_THROUGH = ((_PREMULTIPLIED,), (_ALPHA,))
-_INTEGER, _SIGNED = 1, 2
+_UNSIGNED, _SIGNED = 1, 2
 #: Those whose decoders are known to keep to the size that the file states.
 _COMPRESSIONS = {
     **{1: "none", 5: "LZW", 7: "JPEG", 8: "Deflate", 32946: "Deflate", 32773: "PackBits"},
@@ -54,8 +54,12 @@ def pillow_suffices(
     """
     if facts.bits == 8 and facts.sample_format == _SIGNED:
         return False  # Pillow takes signed values for unsigned ones
+    if facts.swapped and facts.bits > 8 and facts.sample_format != _UNSIGNED:
+        return False  # Pillow swaps bytes that libtiff has swapped already
     if facts.bands == 1:
         return True
+    if facts.planar and (facts.bits > 8 or facts.bands != 3):
+        return False  # Pillow takes the bands for those of another layout
     if value_range is not None and facts.bits > 8:
         return False  # Pillow cuts colours to 8 bit
     if num_channels in (1, 3):
@@ -89,15 +93,10 @@ def read_tiff(
         raise UnreadableImage(f"{name}; install tifffile and imagecodecs to read it") from None
     # What GDAL, ImageJ and others say of further pages does not matter.
     file.seek(0)
-    with tifffile.TiffFile(file, _multifile=False, is_ome=False) as tiff:
+    with tifffile.TiffFile(file, name="image", _multifile=False, is_ome=False) as tiff:
         page = tiff.pages[0]
         _check(page, name, tiff.filehandle.size)
-        try:
-            pixels: npt.NDArray[Any] = page.asarray(maxworkers=1)
-        except ValueError as error:
-            if "imagecodecs" in str(error):
-                raise UnreadableImage(f"{name}; install imagecodecs to read it") from error
-            raise
+        pixels = _pixels(file, page, name)
         if page.axes == "SYX":
             pixels = pixels.transpose(1, 2, 0)
         elif page.axes == "YX":
@@ -105,6 +104,33 @@ def read_tiff(
         shown = _channels(page, pixels, name, num_channels, value_range)
         tag = page.tags.get(_ORIENTATION_TAG)
         return turned(shown, tag.value if tag is not None else 1)
+
+
+def _pixels(file: IO[bytes], page: Any, name: str) -> npt.NDArray[Any]:  # noqa: ANN401
+    """Decode a page; the order of the axes is `page.axes`."""
+    if page.bitspersample == 24 and page.sampleformat == _UNSIGNED:
+        return _three_bytes(file, page, name)
+    try:
+        pixels: npt.NDArray[Any] = page.asarray(maxworkers=1)
+    except ValueError as error:
+        if "imagecodecs" in str(error):
+            raise UnreadableImage(f"{name}; install imagecodecs to read it") from error
+        raise
+    return pixels
+
+
+def _three_bytes(file: IO[bytes], page: Any, name: str) -> npt.NDArray[np.uint32]:  # noqa: ANN401
+    """Read values of 24 bit, whose byte order tifffile does not follow."""
+    if int(page.compression) != 1 or page.is_tiled:
+        raise UnreadableImage(f"{name}, which is read from plain strips only")
+    content = bytearray()
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        content += file.read(count)
+    parts = np.frombuffer(content, np.uint8).reshape(*page.shape, 3).astype(np.uint32)
+    places = (16, 8, 0) if page.parent.byteorder == ">" else (0, 8, 16)
+    values: npt.NDArray[np.uint32] = np.left_shift(parts, np.array(places, np.uint32)).sum(-1)
+    return values.astype(np.uint32)
 
 
 def _check(page: Any, name: str, file_size: int) -> None:  # noqa: ANN401
@@ -130,7 +156,7 @@ def _channels(
 ) -> npt.NDArray[Any]:
     """Bring the bands (H, W, S) of a page to C channels."""
     bits = page.bitspersample if isinstance(page.bitspersample, int) else None
-    if page.sampleformat != _INTEGER:
+    if page.sampleformat != _UNSIGNED:
         bits = None
     photometric = int(page.photometric)
     if num_channels not in (1, 3):

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import IO, Any
 
-_WANTED = {258: "bits", 277: "bands", 339: "sample_format"}
+_WANTED = {258: "bits", 259: "compression", 277: "bands", 284: "planar", 339: "sample_format"}
 #: Letter of a value for `struct`, by the number of its type.
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MOST_ENTRIES = 4096
@@ -21,11 +21,15 @@ class TiffFacts:
         bands: Values a pixel.
         bits: Bits of a value, the largest where bands differ.
         sample_format: Number of the standard: 1 unsigned, 2 signed, 3 float.
+        planar: Whether one band comes after the other.
+        swapped: Whether the values are compressed, and of the byte order that Pillow must turn.
     """
 
     bands: int
     bits: int
     sample_format: int
+    planar: bool
+    swapped: bool
 
     def __str__(self) -> str:
         """Say it in words, as the beginning of a reason."""
@@ -45,6 +49,8 @@ def tiff_facts(file: IO[bytes]) -> TiffFacts | None:
             bands=max(found.get("bands", (1,))),
             bits=max(found.get("bits", (1,))),
             sample_format=max(found.get("sample_format", (1,))),
+            planar=found.get("planar") == (2,),
+            swapped=found["swapped"] == (1,) and found.get("compression", (1,)) != (1,),
         )
     except (struct.error, ValueError, OverflowError, OSError):
         return None
@@ -63,7 +69,7 @@ def _first_directory(file: IO[bytes]) -> dict[str, tuple[int, ...]]:
     if number > _MOST_ENTRIES:
         raise ValueError(f"{number} entries")
     entries = [_read(file, order + entry) for _ in range(number)]
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, tuple[int, ...]] = {"swapped": (int(order == ">"),)}
     for tag, kind, length, content in entries:
         letter = _TYPES.get(kind)
         if tag not in _WANTED or letter is None or not 0 < length <= _MOST_ENTRIES:

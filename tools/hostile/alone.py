@@ -1,0 +1,122 @@
+"""Reading each file alone: is it seen right, or listed with a reason, in time and in bounds?"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import numpy as np
+import numpy.typing as npt
+
+from lightly_core.data.decode import decode
+from lightly_core.data.heard import listening
+from lightly_core.data.pixels import UnreadableImage
+from tools.hostile.case import EITHER, LEFT_OUT, LISTED, READ, Case, Picture
+from tools.hostile.plain import plainly
+
+_MOST_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        case: The file.
+        what: ``read`` or ``listed``.
+        reason: Why it is listed.
+        wrong: What is wrong with that; empty where all is well.
+        seconds: How long it took.
+        compared: Whether the picture was compared with an independent one.
+    """
+
+    case: Case
+    what: str
+    reason: str
+    wrong: str
+    seconds: float
+    compared: bool
+
+
+class _TooLong(BaseException):
+    """Passes every ``except Exception``."""
+
+
+def read_alone(cases: Sequence[Case], folder: bytes) -> Iterator[Outcome]:
+    """Read the files of a folder one after the other, each as its case says."""
+    for case in cases:
+        yield _outcome(case, os.path.join(folder, case.name))
+
+
+def most_memory() -> int:
+    """Return the largest memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _outcome(case: Case, path: bytes) -> Outcome:
+    started = time.monotonic()
+    what, reason, wrong, compared = "read", "", "", False
+    try:
+        with _limit(), listening():
+            image = decode(os.fsdecode(path), case.channels, value_range=case.value_range)
+            expected = _expected(case, path)
+        compared = expected is not None
+        wrong = "" if expected is None else _difference(case, np.asarray(image), expected)
+    except UnreadableImage as error:
+        what, reason = "listed", str(error)
+        if case.must == READ:
+            wrong = f"not read: {reason}"
+        elif case.reason not in reason:
+            wrong = f"reason '{reason}', expected '{case.reason}'"
+        elif case.must == EITHER and not reason.strip():
+            wrong = "listed without a reason"
+    except _TooLong:
+        wrong = f"took more than {_MOST_SECONDS} s"
+    except Exception as error:  # any of them would stop a run
+        wrong = f"{type(error).__name__}: {error}"
+    else:
+        if case.must in (LISTED, LEFT_OUT):
+            wrong = "read, expected to be listed"
+    return Outcome(case, what, reason, wrong, time.monotonic() - started, compared)
+
+
+def _expected(case: Case, path: bytes) -> Picture | None:
+    """Return what must be seen; None where nobody knows."""
+    if case.picture is not None or case.channels not in (1, 3):
+        return case.picture
+    return plainly(path, case.channels)
+
+
+def _difference(case: Case, pixels: npt.NDArray[np.generic], expected: Picture) -> str:
+    """Say how an image differs from what must be seen; nothing where it does not."""
+    levels = pixels.astype(np.float64) * (1 if pixels.dtype == np.uint8 else 255)
+    if levels.ndim == 2:
+        levels = levels[:, :, None]
+    if expected.shape != levels.shape:
+        return f"shape {levels.shape}, expected {expected.shape}"
+    difference = float(np.abs(levels - expected).mean())
+    if difference <= case.tolerance:
+        return ""
+    return f"differs by {difference:.2f} levels on average, allowed are {case.tolerance}"
+
+
+@contextmanager
+def _limit() -> Iterator[None]:
+    """End what takes too long."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_MOST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

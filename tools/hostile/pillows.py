@@ -1,0 +1,179 @@
+"""Files that Pillow writes: its modes in all formats, orientations, animations, several pages."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms, features
+
+from tools.hostile.case import Case, Picture, grey, noise, on_white, repeated, smooth
+
+_MODES = {
+    "png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "tif": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", "I", "F"),
+    "jpg": ("L", "RGB", "CMYK"),
+    "webp": ("RGB", "RGBA"),
+    "bmp": ("1", "L", "P", "RGB"),
+    "gif": ("L", "P"),
+    "ppm": ("1", "L", "RGB", "I;16"),
+    "jp2": ("L", "LA", "RGB", "RGBA"),
+    "avif": ("RGB", "RGBA"),
+}
+_COMPRESSIONS = ("tiff_lzw", "tiff_adobe_deflate", "packbits", "tiff_deflate", "zstd", "lzma")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "jpg": {"quality": 97, "subsampling": 0},
+    "webp": {"lossless": True, "exact": True},
+    "avif": {"quality": 95},
+}
+_FORMATS = {"tif": "TIFF", "jpg": "JPEG", "jp2": "JPEG2000"}
+
+
+def formats() -> dict[str, tuple[str, ...]]:
+    """Return the modes by ending, for what this Pillow can write."""
+    found = dict(_MODES)
+    for ending, feature in {"webp": "webp", "jp2": "jpg_2000", "avif": "avif"}.items():
+        if not features.check(feature):
+            del found[ending]
+    return found
+
+
+def saved(image: Image.Image, ending: str, **options: Any) -> bytes:  # noqa: ANN401
+    """Return an image as a file."""
+    buffer = io.BytesIO()
+    image.save(
+        buffer, _FORMATS.get(ending, ending.upper()), **{**_OPTIONS.get(ending, {}), **options}
+    )
+    return buffer.getvalue()
+
+
+def in_mode(mode: str) -> tuple[Image.Image, Picture]:
+    """Return a smooth picture in a mode, and what must be seen of it, in [0, 255]."""
+    colours = smooth()
+    alpha = np.linspace(0, 255, colours.shape[1]).round().astype(np.uint8)
+    alpha = np.broadcast_to(alpha, colours.shape[:2])
+    image = Image.fromarray(colours)
+    levels = np.asarray(image.convert("L"))
+    if mode == "RGBA":
+        pixels = np.dstack([colours, alpha])
+        return Image.fromarray(pixels), on_white(colours, alpha / 255)
+    if mode == "LA":
+        return Image.fromarray(np.dstack([levels, alpha])), on_white(repeated(levels), alpha / 255)
+    if mode == "I;16":
+        deep = levels.astype(np.uint16) * 257
+        return Image.fromarray(deep), repeated(levels)
+    if mode == "I":
+        return Image.fromarray(levels.astype(np.int32) * 257), repeated(levels)
+    if mode == "F":
+        return Image.fromarray(levels.astype(np.float32) / 255), repeated(levels)
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        shown = ImageCms.profileToProfile(image, *profiles, outputMode="LAB")
+        assert shown is not None
+        return shown, colours.astype(np.float64)
+    if mode == "CMYK":
+        # Without black the inks are the complements.
+        inks = np.dstack([255 - colours, np.zeros_like(levels)])
+        return Image.frombytes("CMYK", image.size, inks.tobytes()), colours.astype(np.float64)
+    if mode == "1":
+        bits = levels > 128
+        return Image.fromarray(bits), repeated(bits * 255)
+    if mode == "P":
+        flat = image.quantize(64)
+        palette = np.array(flat.getpalette()).reshape(-1, 3)
+        return flat, palette[np.asarray(flat)].astype(np.float64)
+    return image.convert(mode), repeated(levels) if mode == "L" else colours.astype(np.float64)
+
+
+def cases(rng: np.random.Generator) -> Iterator[Case]:
+    """Yield all, some 130 files."""
+    for ending, modes in formats().items():
+        for mode in modes:
+            image, picture = in_mode(mode)
+            lossy = ending in ("jpg", "jp2", "avif") or mode == "LAB"
+            tolerance = 3.0 if lossy else 0.6
+            title = f"{ending}-{mode.replace(';', '')}"
+            content = saved(image, ending)
+            yield Case(
+                "modes of Pillow",
+                f"{title}.{ending}".encode(),
+                content,
+                picture=picture,
+                tolerance=tolerance,
+            )
+            yield Case(
+                "modes of Pillow",
+                f"{title}-grey.{ending}".encode(),
+                content,
+                picture=grey(picture),
+                channels=1,
+                tolerance=tolerance + 0.5,
+            )
+    yield from _compressions()
+    yield from _orientations()
+    yield from _several(rng)
+
+
+def _compressions() -> Iterator[Case]:
+    for compression in _COMPRESSIONS:
+        for mode in ("L", "RGB", "I;16"):
+            image, picture = in_mode(mode)
+            try:
+                content = saved(image, "tif", compression=compression)
+            except Exception:  # this libtiff was built without it
+                continue
+            name = f"{compression}-{mode.replace(';', '')}.tif".encode()
+            yield Case("modes of Pillow", name, content, picture=picture, tolerance=0.6)
+
+
+def _orientations() -> Iterator[Case]:
+    upright = smooth()
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(upright, -1),
+        9: upright,  # no such orientation: shown as it is
+    }
+    for ending in ("jpg", "png", "webp", "tif"):
+        if ending not in formats():
+            continue
+        for orientation, pixels in stored.items():
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            content = saved(Image.fromarray(np.ascontiguousarray(pixels)), ending, exif=exif)
+            name = f"orientation-{orientation}.{ending}".encode()
+            yield Case(
+                "EXIF orientations", name, content, picture=upright.astype(float), tolerance=2.0
+            )
+
+
+def _several(rng: np.random.Generator) -> Iterator[Case]:
+    first = smooth()
+    frames = [Image.fromarray(first), *(Image.fromarray(noise(rng, 24, 32, 3)) for _ in range(3))]
+    for ending in ("gif", "webp", "png", "tif", "avif"):
+        if ending != "gif" and ending not in formats():
+            continue
+        content = saved(frames[0], ending, save_all=True, append_images=frames[1:])
+        tolerance = 6.0 if ending in ("gif", "avif") else 0.6
+        name = f"several.{ending}".encode()
+        yield Case(
+            "animations and pages", name, content, picture=first.astype(float), tolerance=tolerance
+        )
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer, "MPO", save_all=True, append_images=frames[1:], quality=97, subsampling=0
+    )
+    yield Case(
+        "animations and pages",
+        b"several.jpg",
+        buffer.getvalue(),
+        picture=first.astype(float),
+        tolerance=3.0,
+    )

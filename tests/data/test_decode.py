@@ -4,6 +4,7 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from tiffs import grey_tiff
 
 from lightly_core.config.augmentations import LocalViewArgs, RandomResizeArgs
 from lightly_core.config.transform import MultiCropTransformArgs, ViewSpec
@@ -14,20 +15,6 @@ from lightly_core.data.pixels import UnreadableImage, fit_channels
 def rgb(height=6, width=8):
     values = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(values)
-
-
-def grey_tiff(pixels, *, bits=16, white_is_zero=False, order="<"):
-    """An uncompressed TIFF, written by hand because Pillow writes few kinds."""
-    height, width = pixels.shape
-    data = pixels.tobytes()
-    tags = [
-        *((256, width), (257, height), (258, bits), (259, 1), (262, 0 if white_is_zero else 1)),
-        *((273, 8), (277, 1), (278, height), (279, len(data))),
-    ]
-    entries = b"".join(struct.pack(order + "HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
-    head = struct.pack(order + "HI", 42, 8 + len(data))
-    directory = struct.pack(order + "H", len(tags)) + entries + b"\0\0\0\0"
-    return (b"II" if order == "<" else b"MM") + head + data + directory
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])

@@ -172,6 +172,12 @@ def test_the_folder_of_the_suite_can_stand_in_settings(load, tmp_path):
     assert row.settings.method.teacher_weights == "here/simclr/run/file"
 
 
+def test_files_that_no_row_writes_have_to_be_there(load):
+    whole = NO_ROWS + '[[rows]]\nmethod = "distillationv1"\n'
+    with pytest.raises(ConfigError, match=r"'missing\.pt' does not exist"):
+        load(whole=whole, text='method_args.teacher_weights = "missing.pt"\n')
+
+
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_the_shipped_suites_are_right(file, catalog):
     suite = load_suite(catalog=catalog, suite=file, check_paths=False)

@@ -148,7 +148,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
-    """Kills, full disks, damaged files and a long run; ``-- --minutes 30`` for more of them."""
+    """Kills, signals, full disks, damage, runs at once, a long run; ``-- --minutes 30``: more."""
     install(session)
     session.run("python", "-m", "tools.faults", *session.posargs, env=ENVIRONMENT)
 

@@ -144,24 +144,7 @@ def _plain(environ: Mapping[str, str]) -> Launch | None:
     """Recognise RANK and WORLD_SIZE, which clusters and people set without torchrun."""
     if (_number(environ, "WORLD_SIZE") or 1) < 2 or _number(environ, "RANK") is None:
         return None
-    name = "the variables RANK and WORLD_SIZE"
-    rank = _needed(environ, "RANK", name)
-    world_size = _needed(environ, "WORLD_SIZE", name)
-    local_size = _number(environ, "LOCAL_WORLD_SIZE")
-    if local_size is None and _meets_here(environ):
-        local_size = world_size
-    elif local_size is None and "LOCAL_RANK" not in environ:
-        local_size = 1
-    elif local_size is None:
-        raise ConfigError(_missing(name, "LOCAL_WORLD_SIZE"))
-    local_rank = _number(environ, "LOCAL_RANK")
-    return Launch(
-        launcher=name,
-        world_size=world_size,
-        rank=rank,
-        local_size=local_size,
-        local_rank=rank % max(local_size, 1) if local_rank is None else local_rank,
-    )
+    return _of("the variables RANK and WORLD_SIZE", _VARIABLES, environ)
 
 
 def _meets_here(environ: Mapping[str, str]) -> bool:
@@ -175,16 +158,26 @@ def _meets_here(environ: Mapping[str, str]) -> bool:
 def _of(
     name: str, variables: tuple[str, str, str, str], environ: Mapping[str, str]
 ) -> Launch | None:
-    """Read a launch from the names of its size, rank, local size and local rank."""
+    """Read a launch from the names of its size, rank, local size and local rank.
+
+    Where the last two are missing, the address at which processes meet says whether all of them are
+    on this machine; else each has one of its own.
+    """
     world_size = _needed(environ, variables[0], name)
     if world_size == 1 and name != "torchrun":
         return None
+    rank = _needed(environ, variables[1], name)
+    local_size, local_rank = (_number(environ, variable) for variable in variables[2:])
+    if local_size is None:
+        if not _meets_here(environ) and local_rank is not None:
+            raise ConfigError(_missing(name, variables[2]))
+        local_size = world_size if _meets_here(environ) else 1
     return Launch(
         launcher=name,
         world_size=world_size,
-        rank=_needed(environ, variables[1], name),
-        local_size=_needed(environ, variables[2], name),
-        local_rank=_needed(environ, variables[3], name),
+        rank=rank,
+        local_size=local_size,
+        local_rank=rank % max(local_size, 1) if local_rank is None else local_rank,
     )
 
 

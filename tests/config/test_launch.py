@@ -47,11 +47,12 @@ def test_four_processes_on_two_machines_are_recognised(variables, launcher):
     ("master", "local_size", "local_rank"),
     [({}, 4, 3), ({"MASTER_ADDR": socket.gethostname()}, 4, 3), ({"MASTER_ADDR": "node0"}, 1, 0)],
 )
-def test_plain_variables_without_local_ones_mean_one_machine_or_a_process_each(
+def test_variables_without_local_ones_mean_one_machine_or_a_process_each(
     master, local_size, local_rank
 ):
-    launch = find_launch({"WORLD_SIZE": "4", "RANK": "3", **master})
-    assert (launch.local_size, launch.local_rank) == (local_size, local_rank)
+    for names in (("WORLD_SIZE", "RANK"), ("PMI_SIZE", "PMI_RANK")):
+        launch = find_launch({**dict(zip(names, "43", strict=True)), **master})
+        assert (launch.local_size, launch.local_rank) == (local_size, local_rank)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_torchrun_counts_with_one_process_too():
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({**TORCHRUN, "LOCAL_WORLD_SIZE": ""}, "LOCAL_WORLD_SIZE is not set"),
+        ({**TORCHRUN, "RANK": ""}, "RANK is not set"),
         ({**TORCHRUN, "RANK": "4"}, "contradict"),
         ({**OPEN_MPI, "OMPI_COMM_WORLD_LOCAL_SIZE": "3"}, "contradict"),
         ({**SRUN, "SLURM_NTASKS": "3"}, "3 tasks on 2 nodes"),

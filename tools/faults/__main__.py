@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from tools.faults.contention import contention
 from tools.faults.damage import damages
 from tools.faults.kills import kills
 from tools.faults.limits import limits
@@ -28,6 +29,7 @@ def main() -> int:
     parts: dict[str, Callable[[Path], list[Row]]] = {
         "limits": lambda folder: limits(folder, images, spare),
         "damage": lambda folder: damages(folder, images, spare),
+        "contention": lambda folder: contention(folder, images, spare / 6),
         "soak": lambda folder: soak(folder, images, arguments.epochs),
         "kills": lambda folder: kills(folder, images, max(60, begun + spare - time.monotonic())),
     }
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="about so long it takes")
     parser.add_argument("--epochs", type=int, default=2000, help="length of the long run")
-    parser.add_argument("--only", nargs="*", help="limits, damage, soak, kills; all by default")
+    parser.add_argument("--only", nargs="*", help="limits, damage, contention, soak, kills; all")
     parser.add_argument("--markdown", type=Path, help="file for the table")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
     return parser

@@ -216,10 +216,11 @@ def _evaluate(
         checks=(evaluate_problems,),
     )
     from lightly_core.engine.logs import RunLogs
+    from lightly_core.engine.stops import like_ctrl_c
     from lightly_core.evaluation.run import evaluate_network
     from lightly_core.failures import explained
 
-    with RunLogs(True, plugins.catalog.packages()), explained():
+    with RunLogs(True, plugins.catalog.packages()), explained(), like_ctrl_c():
         return evaluate_network(config, plugins.catalog)
 
 

@@ -31,6 +31,7 @@ from lightly_core.embedding.checks import output_format, output_path
 from lightly_core.embedding.result import EmbedResult
 from lightly_core.embedding.writers import FeatureWriter, open_writer
 from lightly_core.engine.logs import RunLogs
+from lightly_core.engine.stops import like_ctrl_c
 from lightly_core.errors import ConfigError, DataError, RunError
 from lightly_core.evaluation.backbone import Backbone, open_backbone
 from lightly_core.evaluation.features import batch_features, frozen
@@ -52,7 +53,7 @@ def embed_images(config: EmbedConfig, plugins: Plugins) -> EmbedResult:
         DataError: There are no images, or too many that cannot be read.
         RunError: The file cannot be written, or the device's memory does not suffice.
     """
-    with RunLogs(True, plugins.catalog.packages()):
+    with RunLogs(True, plugins.catalog.packages()), like_ctrl_c():
         backbone = open_backbone(config, plugins.catalog, with_embedding=True)
         return _Embedding(config, backbone, backbone.open_source(config.data)).write()
 

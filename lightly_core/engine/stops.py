@@ -6,7 +6,8 @@ import logging
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -118,6 +119,26 @@ class Stops:
             return
         self.asked = True
         logger.info("Stopping after this step. Press Ctrl-C again to stop at once, unsaved.")
+
+
+@contextmanager
+def like_ctrl_c() -> Iterator[None]:
+    """Let other signals raise KeyboardInterrupt too, so that what is half done is taken away."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    unused = [number for number in stop_signals() if signal.getsignal(number) is signal.SIG_DFL]
+    if is_main:
+        for number in unused:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        if is_main:
+            for number in unused:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _end(

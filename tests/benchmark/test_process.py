@@ -24,7 +24,7 @@ def stop(number, frame):
     if count == {times}:
         sys.exit(130)
 signal.signal(signal.SIGINT, stop)
-print("ready", flush=True)
+sys.stdout.write("ready\\n")  # at once: a signal may come between two writes
 time.sleep(30)
 time.sleep(30)
 """

@@ -75,8 +75,11 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize("workers", [0, 2])
-def test_ctrl_c_ends_with_130_and_leaves_nothing(workers, pictures, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize(("number", "workers"), [("SIGINT", 0), ("SIGINT", 2), ("SIGTERM", 2)])
+def test_a_signal_ends_with_130_and_leaves_nothing(
+    number, workers, pictures, tmp_path, monkeypatch, capfd
+):
+    number = getattr(signal, number)
     out = tmp_path / "new" / "x.npz"
     # A shell that starts the tests in the background lets them ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -87,8 +90,8 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(workers, pictures, tmp_path, mo
         add(self, names, features)
         found.extend([os.listdir(out.parent), multiprocessing.active_children()])
         for child in multiprocessing.active_children():  # a terminal presses in all processes
-            os.kill(child.pid, signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+            os.kill(child.pid, number)
+        os.kill(os.getpid(), number)
 
     monkeypatch.setattr(writers.NpzWriter, "add", add_and_press)
     words = ["embed", "model=timm/test_vit", f"data={pictures}", f"out={out}", "image_size=32"]

@@ -27,8 +27,8 @@ def main() -> int:
     images = make_images(work / "images")
     spare = 60 * arguments.minutes
     parts: dict[str, Callable[[Path], list[Row]]] = {
-        "limits": lambda folder: limits(folder, images, spare),
-        "damage": lambda folder: damages(folder, images, spare),
+        "limits": lambda folder: limits(folder, images),
+        "damage": lambda folder: damages(folder, images),
         "contention": lambda folder: contention(folder, images, spare / 6),
         "soak": lambda folder: soak(folder, images, arguments.epochs),
         "kills": lambda folder: kills(folder, images, max(60, begun + spare - time.monotonic())),

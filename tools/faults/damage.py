@@ -58,7 +58,7 @@ def zeros(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-def damages(folder: Path, images: Path, seconds: float) -> list[Row]:
+def damages(folder: Path, images: Path) -> list[Row]:
     """Damage `last.ckpt` in several ways: look whether it is noticed, and resume."""
     folder.mkdir(parents=True)
     whole, half, log = folder / "whole", folder / "half", folder / "log"

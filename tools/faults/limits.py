@@ -25,10 +25,14 @@ from tools.faults.runs import (
 )
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
-NUM_FULL = 3
+NUM_FULL = 5
+#: Epochs of a run that the disk is to be full in.
+LONG = 20
+#: File handles that a process may have; a run without workers has nine.
+HANDLES = 14
 
 
-def limits(folder: Path, images: Path, seconds: float) -> list[Row]:
+def limits(folder: Path, images: Path) -> list[Row]:
     """Try all of them."""
     folder.mkdir(parents=True)
     end = run(folder / "log", folder / "whole", images)
@@ -65,6 +69,7 @@ def _full_disk(folder: Path, images: Path) -> Row:
     if not mounted(disk, "16m"):
         return Row(fault, f"{how}: needs root, left out", 0, 0, expected)
     failures = []
+    run(folder / "log", folder / "long", images, epochs=LONG)
     try:
         for number in range(NUM_FULL):
             failures += [found] if (found := _fill(folder, disk / str(number), images)) else []
@@ -75,7 +80,7 @@ def _full_disk(folder: Path, images: Path) -> Row:
 
 def _fill(folder: Path, out: Path, images: Path) -> str:
     log = folder / "log"
-    number = start(log, pretrain, out, images)
+    number = start(log, pretrain, out, images, epochs=LONG)
     deadline = time.monotonic() + 60
     while not (out / "checkpoints/last.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -83,17 +88,14 @@ def _fill(folder: Path, out: Path, images: Path) -> str:
     filler = out.parent / "filler"
     _use_up(filler)
     end = wait(number, log)
-    if end.code == 0:
-        filler.unlink()
-        return ""  # it was done before
     bad = [path.name for path in out.glob("checkpoints/*.ckpt") if damage_of(path) is not None]
     filler.unlink()
     if end.code != 1 or bad:
         return f"exit status {end.code}, damaged: {bad}, {end.text}"
-    end = run(log, out, images, resume_interrupted=True)
+    end = run(log, out, images, epochs=LONG, resume_interrupted=True)
     if end.code != 0:
         return f"resume: exit status {end.code}, {end.text}"
-    found = differing(state_of(folder / "whole"), state_of(out))
+    found = differing(state_of(folder / "long"), state_of(out))
     shutil.rmtree(out)
     return f"{len(found)} tensors differ" if found else ""
 
@@ -146,11 +148,11 @@ def _read_only(folder: Path, images: Path) -> Row:
 
 def _few_handles(folder: Path, images: Path) -> Row:
     def limited(out: Path) -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (HANDLES, HANDLES))
         pretrain(out, images, num_workers=2, in_memory=False)
 
     return _refused_then_fine(
-        folder, images, "40 file handles", "RLIMIT_NOFILE, two workers", "handles", limited
+        folder, images, f"{HANDLES} file handles", "RLIMIT_NOFILE, two workers", "handles", limited
     )
 
 

@@ -70,8 +70,11 @@ class EarlyStoppingArgs:
     """When to stop before the last epoch."""
 
     monitor: str = field(default="train_loss", metadata={"help": "metric to watch"})
-    mode: Literal["min", "max"] = field(
-        default="min", metadata={"help": "whether a small or a large `monitor` is better"}
+    mode: Literal["auto", "min", "max"] = field(
+        default="auto",
+        metadata={
+            "help": "whether a small or a large `monitor` is better; auto: as of model_checkpoint"
+        },
     )
     patience: int | None = field(
         default=None,

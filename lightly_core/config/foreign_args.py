@@ -18,7 +18,7 @@ _OF_WORKERS: Mapping[str, tuple[object, ...]] = {
     "multiprocessing_context": (None,),
 }
 #: Options of early stopping that say when, which a patience has to be given with.
-_OF_PATIENCE = ("monitor", "mode", "min_delta")
+_OF_PATIENCE = ("monitor", "min_delta")
 
 
 def idle_early_stopping(run: RunConfig) -> Iterator[str]:

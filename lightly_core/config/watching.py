@@ -80,6 +80,7 @@ def resolve_callbacks(callbacks: CallbacksArgs, work: Work, val_size: int | None
         val_size: Number of images of `val_data`; None: not given.
     """
     signals, knn, checkpoint = callbacks.signals, callbacks.knn, callbacks.model_checkpoint
+    stopping = callbacks.early_stopping
     if signals is not None:
         signals = _signals(signals, work)
     if knn is not None and knn.every_n_epochs == "auto":
@@ -87,7 +88,11 @@ def resolve_callbacks(callbacks: CallbacksArgs, work: Work, val_size: int | None
     if checkpoint is not None and checkpoint.mode == "auto":
         large = checkpoint.monitor is not None and larger_is_better(checkpoint.monitor)
         checkpoint = evolve(checkpoint, mode="max" if large else "min")
-    return evolve(callbacks, signals=signals, knn=knn, model_checkpoint=checkpoint)
+    if stopping is not None and stopping.mode == "auto":
+        stopping = evolve(stopping, mode="max" if larger_is_better(stopping.monitor) else "min")
+    return evolve(
+        callbacks, signals=signals, knn=knn, model_checkpoint=checkpoint, early_stopping=stopping
+    )
 
 
 def larger_is_better(metric: str) -> bool:

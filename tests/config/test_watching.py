@@ -94,8 +94,12 @@ def test_the_knn_is_repeated_with_val_data_only():
 )
 def test_the_mode_follows_from_the_metric(monitor, mode):
     assert larger_is_better(monitor) == (mode == "max")
-    callbacks = CallbacksArgs(model_checkpoint=ModelCheckpointArgs(monitor=monitor))
-    assert resolve_callbacks(callbacks, work(), None).model_checkpoint.mode == mode
+    callbacks = CallbacksArgs(
+        model_checkpoint=ModelCheckpointArgs(monitor=monitor),
+        early_stopping=EarlyStoppingArgs(monitor=monitor, patience=1),
+    )
+    found = resolve_callbacks(callbacks, work(), None)
+    assert (found.model_checkpoint.mode, found.early_stopping.mode) == (mode, mode)
 
 
 def test_a_given_mode_is_kept():
@@ -105,7 +109,7 @@ def test_a_given_mode_is_kept():
 
 
 def test_what_is_off_stays_off():
-    off = CallbacksArgs(signals=None, knn=None, model_checkpoint=None)
+    off = CallbacksArgs(signals=None, knn=None, model_checkpoint=None, early_stopping=None)
     assert resolve_callbacks(off, work(), 10) == off
 
 

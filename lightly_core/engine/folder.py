@@ -47,10 +47,14 @@ class RunFolder:
 
     Args:
         root: The setting ``out``.
+
+    Attributes:
+        made: The folder and those above it that `opened` has made, the innermost first.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
+        self.made: tuple[Path, ...] = ()
         self.checkpoints = self.root / "checkpoints"
         self.exported_models = self.root / "exported_models"
         self.non_finite = self.root / "non_finite"
@@ -125,8 +129,10 @@ class RunFolder:
         problems = self.problems(overwrite=overwrite, resume=resume)
         if problems:
             raise ConfigError("\n".join(problems))
+        missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
         try:
             self.root.mkdir(parents=True)
+            self.made = tuple(missing)
         except FileExistsError:  # checked above, unless another run has just made it
             problems = self.problems(overwrite=overwrite, resume=resume)
             if problems:

@@ -36,8 +36,8 @@ from lightly_core.engine.callbacks.interrupt import InterruptCallback, ListenCal
 from lightly_core.engine.callbacks.metrics import MetricsCallback
 from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
+from lightly_core.engine.fitting import fit
 from lightly_core.engine.folder import RunFolder, write_json
-from lightly_core.engine.loggers.bridge import failures_reported
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.machine import inspect_machine
@@ -56,7 +56,7 @@ from lightly_core.engine.trainer import (
     trainer_args_problems,
 )
 from lightly_core.engine.watching import Watchers, choose_images, open_val_source
-from lightly_core.errors import ConfigError, LightlyError, RunInterrupted
+from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.export.files import export_model, snippet
 from lightly_core.failures import explained
 from lightly_core.models.inventory import given_back
@@ -84,7 +84,7 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
         _global_state_restored(),
         Stops() as stops,
     ):
-        run = Run(settings, plugins, logs, stops)
+        run = Run(settings, plugins, logs, stops, folder)
         if dry_run:
             run.rehearse()
             print(json.dumps(run.resolved.as_dict(), indent=2))
@@ -109,15 +109,21 @@ class Run:
         plugins: Catalog and hooks.
         logs: Log handlers of this run.
         stops: Listens to signals; None: nobody does.
+        folder: That of ``out``; None: it is made here.
     """
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, logs: RunLogs, stops: Stops | None = None
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        logs: RunLogs,
+        stops: Stops | None = None,
+        folder: RunFolder | None = None,
     ) -> None:
         self.plugins = plugins
         self.logs = logs
         self.stops = stops or Stops()
-        self.folder = RunFolder(settings.run.out)
+        self.folder = folder or RunFolder(settings.run.out)
         problems = trainer_args_problems(settings.run.trainer_args)
         if problems:
             raise ConfigError("\n".join(problems))
@@ -270,7 +276,7 @@ class Run:
         if self.resolved.total_steps == 0:
             logger.info("epochs=0: exporting the model untrained.")
         else:
-            _fit(trainer, built.module, self.resume.path if self.resume is not None else None)
+            fit(trainer, built.module, self.resume.path if self.resume is not None else None)
         trainer.strategy.barrier("trained")
         exported: list[Path] = []
         num_skipped = 0
@@ -367,23 +373,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Path | None) -> None:
-    try:
-        with failures_reported(trainer.loggers):
-            trainer.fit(module, ckpt_path=path)
-    except LightlyError as error:
-        raise _without_worker_traceback(error) from error
-
-
-def _without_worker_traceback(error: LightlyError) -> LightlyError:
-    """Undo how DataLoader passes on an error of a worker: as text, with the whole traceback."""
-    text = str(error)
-    if not text.startswith("Caught "):
-        return error
-    name = f"{type(error).__name__}: "
-    return type(error)(text[text.rindex(name) + len(name) :].strip()) if name in text else error
 
 
 @contextmanager

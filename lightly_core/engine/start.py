@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lightly_core.config.launch import is_first_process
 from lightly_core.engine.folder import RunFolder
-
-logger = logging.getLogger(__name__)
+from lightly_core.engine.lock import LOCK_FILE, held
+from lightly_core.errors import LightlyError
 
 #: What a start writes before anything is trained, as glob patterns below the run folder.
 _OF_A_START = (
@@ -28,35 +26,38 @@ _TRAINED = '"train_loss"'
 
 @contextmanager
 def taken_back_if_untrained(folder: RunFolder) -> Iterator[None]:
-    """Remove a run folder that this process made, if an error comes before anything was trained.
+    """Remove a run folder that this run made, if an error comes before anything was trained.
 
-    It stays where it was there before, where a metric of training, a checkpoint, a model or any
-    other file is in it that a start does not write, and in a process that is not the first.
+    It stays where it was there before, where another run has come to use it, and where a metric of
+    training, a checkpoint, a model or any other file is in it that a start does not write.
 
     Args:
-        folder: Of the run.
+        folder: Of the run; `RunFolder.made` says whether the run made it.
     """
-    made = [path for path in (folder.root, *folder.root.parents) if not path.exists()]
     try:
         yield
     except BaseException:
-        if made and is_first_process():
-            _take_back(folder.root, made)
+        if folder.made:
+            # What cannot be removed, or is in use, stops no error from being told.
+            with suppress(OSError, LightlyError):
+                with held(folder.root):
+                    removed = _take_back(folder.root)
+                for path in folder.made if removed else ():
+                    path.rmdir()
         raise
 
 
-def _take_back(root: Path, made: list[Path]) -> None:
+def _take_back(root: Path) -> bool:
+    """Remove all that a start has written and nothing else; False where there is anything else."""
     written = {path for pattern in _OF_A_START for path in root.glob(pattern) if path.is_file()}
     there = {path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()}
-    if there - written or _has_trained(root / "metrics.jsonl"):
-        return
-    with suppress(OSError):  # what cannot be removed stops no error from being told
-        for path in written:
-            path.unlink()
-        for path in sorted(root.rglob("*"), reverse=True):
-            path.rmdir()
-        for path in made:
-            path.rmdir()
+    if there - written - {root / LOCK_FILE} or _has_trained(root / "metrics.jsonl"):
+        return False
+    for path in written:
+        path.unlink()
+    for path in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
+        path.rmdir()
+    return True
 
 
 def _has_trained(metrics: Path) -> bool:

@@ -2,7 +2,13 @@ import itertools
 
 import pytest
 
-from lightly_core.config.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs, SignalsArgs
+from lightly_core.config.callbacks import (
+    CallbacksArgs,
+    EarlyStoppingArgs,
+    KnnArgs,
+    ModelCheckpointArgs,
+    SignalsArgs,
+)
 from lightly_core.config.watching import Work, larger_is_better, resolve_callbacks
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.start import taken_back_if_untrained
-from lightly_core.errors import RunError
+from lightly_core.errors import ConfigError, RunError
 
 
 class FailAt(lightning.Callback):
@@ -65,9 +65,14 @@ def test_a_folder_with_any_other_file_is_kept_as_it_is(tmp_path, name):
     assert (folder.root / name).is_file()
 
 
-def test_a_process_that_is_not_the_first_removes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    folder = RunFolder(tmp_path / "out")
-    with pytest.raises(RuntimeError):
-        failing_start(folder)
-    assert folder.checkpoints.is_dir()
+def test_the_folder_of_another_run_is_left_alone(tmp_path):
+    # Both see no folder; the other run makes it first.
+    late, first = RunFolder(tmp_path / "out"), RunFolder(tmp_path / "out")
+    with first.opened(overwrite=False, resume=False):
+        with pytest.raises(ConfigError, match="in use"):
+            failing_start(late)
+        assert first.checkpoints.is_dir()
+        late.made = (late.root,)
+        with pytest.raises(ConfigError):
+            failing_start(late)
+        assert first.checkpoints.is_dir()

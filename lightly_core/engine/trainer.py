@@ -44,6 +44,15 @@ def build_trainer(
     """
     run = resolved.settings.run
     extra = dict(run.trainer_args or {})
+    if (
+        extra.get("sync_batchnorm")
+        and run.accelerator in ("cpu", "mps")
+        and resolved.world_size > 1
+    ):
+        raise ConfigError(
+            "config.trainer_args.sync_batchnorm: batch norms are synchronised on CUDA devices only, "
+            f"got accelerator={run.accelerator}; leave it out, it is on by itself where it works"
+        )
     own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
     extra.pop("logger", None)
     # The user's first: callbacks take `trainer.logger` for the one that they were written for.

@@ -44,15 +44,7 @@ def build_trainer(
     """
     run = resolved.settings.run
     extra = dict(run.trainer_args or {})
-    if (
-        extra.get("sync_batchnorm")
-        and run.accelerator in ("cpu", "mps")
-        and resolved.world_size > 1
-    ):
-        raise ConfigError(
-            "config.trainer_args.sync_batchnorm: batch norms are synchronised on CUDA devices only, "
-            f"got accelerator={run.accelerator}; leave it out, it is on by itself where it works"
-        )
+    _refuse_synchronised_norms(resolved)
     own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
     extra.pop("logger", None)
     # The user's first: callbacks take `trainer.logger` for the one that they were written for.
@@ -90,6 +82,16 @@ def build_trainer(
         ) from error
     _drop_foreign_callbacks(trainer, own_callbacks)
     return trainer
+
+
+def _refuse_synchronised_norms(resolved: Resolved) -> None:
+    run = resolved.settings.run
+    asked = (run.trainer_args or {}).get("sync_batchnorm")
+    if asked and run.accelerator in ("cpu", "mps") and resolved.world_size > 1:
+        raise ConfigError(
+            "config.trainer_args.sync_batchnorm: batch norms are synchronised on CUDA devices "
+            f"only, got accelerator={run.accelerator}; leave it out, it is on where it works"
+        )
 
 
 def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:

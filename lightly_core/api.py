@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from lightly_core.config.docs import signature_of
 from lightly_core.config.embed import EmbedConfig
 from lightly_core.config.evaluate import EvaluateConfig
 from lightly_core.config.settings import RunConfig
+from lightly_core.errors import RunInterrupted
 from lightly_core.listing import list_methods, list_models, list_plugins
 
 if TYPE_CHECKING:
@@ -58,9 +60,14 @@ def pretrain(**settings: Unpack[RunSettings]) -> RunResult:
         PluginError: A plugin that is needed cannot be used.
         DataError: The images cannot be used.
         RunError: Training cannot go on.
-        RunInterrupted: Ctrl-C or SIGTERM; `checkpoints/last.ckpt` was written before.
+        RunInterrupted: Ctrl-C, SIGTERM or another signal that stops; `checkpoints/last.ckpt` was
+            written before. Not caught, it ends the program with code 130.
     """
-    result = _pretrain(arguments=settings)
+    try:
+        result = _pretrain(arguments=settings)
+    except RunInterrupted as error:
+        print(error, file=sys.stderr)  # a script that does not catch it ends without a word
+        raise
     assert result is not None  # only a dry run has no result
     return result
 

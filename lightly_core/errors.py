@@ -66,10 +66,18 @@ class RunError(LightlyError):
     """Training cannot go on, for example because the loss is no longer finite."""
 
 
-class RunInterrupted(BaseException):
+class RunInterrupted(SystemExit):
     """A signal stopped a run, such as Ctrl-C or SIGTERM.
 
     Where the run was training, `last.ckpt` was written before this is raised.
 
-    Not a `LightlyError`: like `KeyboardInterrupt` it must pass every ``except Exception``.
+    Not a `LightlyError`: like `KeyboardInterrupt` it must pass every ``except Exception``. A script
+    that does not catch it ends with exit code 130.
+
+    Args:
+        message: Text for the user.
     """
+
+    def __init__(self, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.code = 130

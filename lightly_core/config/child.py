@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import linecache
 import os
 import sys
 from types import FrameType
@@ -96,10 +97,11 @@ def refuse_unguarded(start_method: str) -> None:
     if frame is None or _is_guarded(file, frame.f_lineno):
         return
     script = os.path.basename(file)
+    line = linecache.getline(file, frame.f_lineno).strip()
     raise ConfigError(
         f"loader workers that are started by {start_method} import '{script}' again, and would "
-        f"come to line {frame.f_lineno} again. Put it below a guard:\n"
-        f"{_GUARD.format(function='pretrain')}\nor use num_workers=0"
+        f"come to line {frame.f_lineno} again. Put it below a guard:\n\n"
+        f'    if __name__ == "__main__":\n        {line}\n\nor use num_workers=0'
     )
 
 

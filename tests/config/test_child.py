@@ -96,6 +96,8 @@ def test_a_script_is_refused_where_its_workers_would_run_it_again(tmp_path, call
     assert done.returncode == CALLS[call], done.stderr
     if CALLS[call]:
         assert "import 'train.py' again" in done.stderr
+        line = call.splitlines()[-1 if call.startswith("def") else call.count("try")].strip()
+        assert f'if __name__ == "__main__":\n        {line}\n' in done.stderr
 
 
 def test_calls_from_other_modules_are_no_scripts():

@@ -150,6 +150,21 @@ def write_script(folder, call, options):
 
 
 @pytest.mark.processes
+def test_a_script_that_is_stopped_ends_with_130_and_without_a_traceback(image_folder, tmp_path):
+    out = tmp_path / "out"
+    script = write_script(tmp_path, GUARDED, {"num_workers": 2, "in_memory": False})
+    script.write_text(script.read_text().replace("epochs=2", "epochs=100_000"))
+    process = start([script, out, image_folder])
+    wait_for(out / "checkpoints/last.ckpt", process)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    checkpoint = torch.load(out / "checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == steps_done(output)
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_script_without_a_guard_clears_nothing(image_folder, tmp_path, method):
     out = tmp_path / "out"

@@ -9,12 +9,16 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from lightly_core.data.names import read_back
 from tools.hostile.case import LEFT_OUT, Case
+
+#: Looks at what a command said and left: counts in words, and what is wrong.
+Check: TypeAlias = "Callable[[str], tuple[str, list[str]]]"
 
 #: The two class folders that the files are dealt out to.
 FOLDERS = ("first", "second")
@@ -72,7 +76,7 @@ def run_commands(root: Path, out: Path, expected: dict[str, bool]) -> Iterator[S
     run = [f"out={out}/run", f"data={root}", "model=torchvision/resnet18", "method=simclr"]
     run += ["epochs=1", "batch_size=64", "max_skipped=1", "transform_args.image_size=32"]
     run += ["callbacks.knn=none", "callbacks.signals.num_images=64", *common]
-    yield _step("run", run, lambda text: _check_run(out / "run", text, listed))
+    yield _step("run", run, lambda text: _check_run(out / "run", listed))
     embed = [f"model={out}/run", f"data={root}", f"out={out}/features.csv", "max_skipped=1"]
     table = out / "features.csv"
     yield _step("embed", [*embed, *common], lambda text: _check_embed(table, expected))
@@ -80,7 +84,7 @@ def run_commands(root: Path, out: Path, expected: dict[str, bool]) -> Iterator[S
     yield _step("evaluate", [*evaluate, *common], lambda text: _check_evaluate(text, expected))
 
 
-def _step(name, arguments, check) -> Step:  # noqa: ANN001
+def _step(name: str, arguments: Sequence[str], check: Check) -> Step:
     """Run one command and look at what it says and leaves."""
     started = time.monotonic()
     command = [sys.executable, "-m", "lightly_core.cli", name, *arguments]
@@ -93,6 +97,8 @@ def _step(name, arguments, check) -> Step:  # noqa: ANN001
     problems = [] if done.returncode == 0 else [f"exit code {done.returncode}: {text[-600:]}"]
     problems += _harmful("the terminal", text)
     problems += [f"the terminal shows '{word}'" for word in _NOISE if word in text]
+    if text.count("left out:") != 1:
+        problems.append("the terminal does not say once how many files are left out")
     if memory > _MOST_MEMORY:
         problems.append(f"took {memory >> 10} MiB, more than {_MOST_MEMORY >> 10}")
     counts = ""
@@ -107,12 +113,11 @@ def _harmful(where: str, text: str) -> list[str]:
     return [f"{where} got {found}"] if found else []
 
 
-def _check_run(folder: Path, text: str, listed: set[str]) -> tuple[str, list[str]]:
+def _check_run(folder: Path, listed: set[str]) -> tuple[str, list[str]]:
     log = (folder / "train.log").read_text(encoding="utf-8")
     problems = _harmful("train.log", log)
-    for where, said in (("the terminal", text), ("train.log", log)):
-        if "left out:" not in said:
-            problems.append(f"{where} does not say what is left out")
+    if "left out:" not in log:
+        problems.append("train.log does not say what is left out")
     kinds = log.count("this kind of message is written once")
     skipped = list(_rows(folder / "skipped_images.csv"))
     problems += _compare("skipped_images.csv", {name for _, name, _ in skipped} - listed, set())

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
@@ -67,7 +67,9 @@ def _bytes(file: IO[bytes], layout: str) -> npt.NDArray[np.uint8]:
     """Decode a file, taking one of the two bytes of each value."""
     file.seek(0)
     with Image.open(file, formats=("PNG",)) as image:
-        assert isinstance(image, ImageFile.ImageFile)
-        image.tile = [tile._replace(args=layout) for tile in image.tile]
+        opened: Any = image
+        kind = type(opened.tile[0])  # a plain tuple before Pillow 11
+        tiles = [(*tile[:3], layout) for tile in opened.tile]
+        opened.tile = tiles if kind is tuple else [kind(*tile) for tile in tiles]
         image.load()
         return np.asarray(image)

@@ -30,7 +30,9 @@ logger = logging.getLogger(__name__)
 Note = tuple[str, str]
 
 #: Loggers of the libraries that read images; theirs below included.
-_LOGGERS = ("PIL", "tifffile", "pydicom", "pillow_heif", "imagecodecs")
+_LOGGERS = tuple(
+    logging.getLogger(name) for name in ("PIL", "tifffile", "pydicom", "pillow_heif", "imagecodecs")
+)
 _MOST_NOTES = 8
 _MOST_LETTERS = 300
 
@@ -117,11 +119,10 @@ def _start() -> None:
             return
         _before[:] = [warnings.showwarning]
         warnings.showwarning = _show_warning
-        for name in _LOGGERS:
-            target = logging.getLogger(name)
-            _before.append((target, target.propagate))
-            target.propagate = False
-            target.addHandler(_CATCHER)
+        for target in _LOGGERS:
+            _before.append((target, target.handlers, target.propagate))
+            # Not `addHandler`, whose lock takes longer than all else here.
+            target.handlers, target.propagate = [*target.handlers, _CATCHER], False
 
 
 def _stop() -> None:
@@ -134,9 +135,8 @@ def _stop() -> None:
         show, *loggers = _before
         if warnings.showwarning is _show_warning:
             warnings.showwarning = show
-        for target, propagate in loggers:
-            target.removeHandler(_CATCHER)
-            target.propagate = propagate
+        for target, handlers, propagate in loggers:
+            target.handlers, target.propagate = handlers, propagate
 
 
 def _show_warning(

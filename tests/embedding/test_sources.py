@@ -66,7 +66,7 @@ def features(images, tmp_path):
     def features(**changes):
         out = tmp_path / "x.npz"
         settings = {"data": images, "out": out, "num_workers": 0, "accelerator": "cpu"}
-        lightly_core.embed(**settings, overwrite=True, **changes)
+        lightly_core.embed(**{**settings, **changes}, overwrite=True)
         return np.load(out)["embeddings"]
 
     return features
@@ -265,3 +265,17 @@ def test_a_device_that_is_not_there(features):
         out="x.csv",
         accelerator="cuda",
     )
+
+
+def test_a_run_remembers_the_range_of_its_images(pretrain, features, tmp_path):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        deep = rng.integers(0, 10001, (32, 32), np.uint16)
+        Image.fromarray(deep).save(folder / f"{index}.tif")
+    views = {"image_size": 32, "value_range": (0, 10000)}
+    run = pretrain(model="timm/test_resnet", data=folder, transform_args=views)
+    remembered = features(model=run, data=folder)
+    assert np.array_equal(remembered, features(model=run, data=folder, value_range=(0, 10000)))
+    assert not np.allclose(remembered, features(model=run, data=folder, value_range=(0, 65535)))

@@ -13,6 +13,8 @@ from lightly_core.data.formats.tiff_header import tiff_facts
 from lightly_core.data.pixels import UnreadableImage
 from lightly_core.data.sources import open_source
 
+pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+
 HEIC = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(600)
 DICOM = bytes(128) + b"DICM" + bytes(600)
 

@@ -115,7 +115,7 @@ def test_embed_dim_works_with_the_third_version(run, conv_teacher):
             "24 is too large for 24 images",
         ),
         (
-            {"method_args": {"teacher_weights": "a", "teacher_url": "b"}},
+            {"method_args": {"teacher_weights": "a", "teacher_url": "https://host/b"}},
             ConfigError,
             "are both given",
         ),

@@ -32,7 +32,7 @@ knn = {{ k = 5 }}
 
 [[rows]]
 method = "distillationv1"
-method_args = {{ teacher = "timm/test_resnet", teacher_weights = "missing.pt" }}
+method_args = {{ teacher = "timm/test_resnet", teacher_weights = "{folder}/broken.pt" }}
 epochs = 1
 
 [[rows]]
@@ -70,6 +70,7 @@ def test_a_suite_is_interrupted_goes_on_and_ends_with_its_tables(
 ):
     suite = tmp_path / "suite.toml"
     suite.write_text(SUITE.format(folder=tmp_path))
+    (tmp_path / "broken.pt").write_text("no weights")  # not seen before the row starts
     out = tmp_path / "out"
 
     def benchmark(*words):
@@ -92,7 +93,7 @@ def test_a_suite_is_interrupted_goes_on_and_ends_with_its_tables(
     with (out / "results.csv").open(newline="") as file:
         failed, finished = csv.DictReader(file)
     assert (failed["State"], finished["State"]) == ("failed", "finished")
-    assert "missing.pt" in failed["Notes"]
+    assert "broken.pt" in failed["Notes"]
     assert "2 sessions" in finished["Notes"]
     assert (finished["Epochs"], finished["Batch Size"]) == ("6", "256")
     result = json.loads((out / "simclr/result.json").read_text())

@@ -156,8 +156,8 @@ def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSet
     Args:
         file: ``non_finite/step=N.pt`` of the run folder.
         backward: Whether gradients are computed too.
-        **settings: Those of the run, as `lightly_core.pretrain` takes them; its images are not
-            read again.
+        **settings: Those of the run, as `lightly_core.pretrain` takes them. Its images are not
+            read again. A module that is passed gets the weights before the step.
 
     Raises:
         ConfigError: The file or the settings are wrong.

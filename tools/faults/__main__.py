@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from attrs import evolve
 
 from tools.faults.contention import contention
 from tools.faults.damage import damages
@@ -38,7 +39,7 @@ def main() -> int:
     for name, part in parts.items():
         if arguments.only and name not in arguments.only:
             continue
-        found = part(work / name)
+        found = [evolve(row, note=row.note.replace(f"{work}/", "")) for row in part(work / name)]
         for row in found:
             print(" | ".join(_cells(row)), flush=True)
         rows += found

@@ -23,13 +23,15 @@ OTHER_OPTIMIZER = "none of the method's own"
 
 
 def last_name(node):
-    """The last part of a dotted name; None for anything else."""
+    """The last part of a dotted name, also of a generic one; None for anything else."""
+    if isinstance(node, ast.Subscript):
+        node = node.value
     return getattr(node, "attr", getattr(node, "id", None))
 
 
 def named_parent_calls(classes):
     """Calls of the enclosing method's own name on an ancestor that is named, as "Class.method"."""
-    parents = {node.name: {last_name(base) for base in node.bases} for node in classes}
+    parents = {node.name: {last_name(base) for base in node.bases} - {None} for node in classes}
 
     def ancestors(name):
         direct = parents.get(name, set())
@@ -61,7 +63,7 @@ def test_no_method_names_the_parent_that_it_calls():
 
 def test_a_named_parent_is_found_over_several_levels():
     classes = classes_of(
-        "class A(package.Base): pass\n"
+        "class A(package.Base[T]): pass\n"
         "class B(A):\n"
         "    def near(self): return A.near(self)\n"
         "    def far(self): return package.Base.far(self)\n"

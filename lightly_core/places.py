@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -24,6 +25,8 @@ def place_problem(path: Path) -> str | None:
         if missing and not there.is_dir():
             what = "a link to nothing" if there.is_symlink() else "a file"
             return f"'{path}' cannot be made, as '{there}' is {what}"
+        if problem := _no_path(missing):
+            return f"'{path}' {problem}"
         longest = max((len(os.fsencode(part)) for part in missing), default=0)
         limit = _longest_name(there)
         if limit is not None and longest > limit:
@@ -35,6 +38,21 @@ def place_problem(path: Path) -> str | None:
         return None
     why = "the file system is read-only" if _is_read_only(folder) else "permission denied"
     return f"'{path}' cannot be written: {why} in '{folder}'"
+
+
+def _no_path(missing: tuple[str, ...]) -> str | None:
+    """Know names that nobody wants to make: of an address, and of a variable left as it is."""
+    for name in missing:
+        # A drive of Windows has one letter.
+        if re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.-]+:", name):
+            return (
+                f"comes from an address that begins with '{name}//': only local folders are "
+                "written, so copy the results there afterwards, or mount the storage"
+            )
+        variable = re.match(r"\$(\w+)|\$\{(\w+)\}|%(\w+)%", name)
+        if variable is not None and variable[variable.lastindex or 0] in os.environ:
+            return f"has the variable '{variable[0]}' in it, which only a shell replaces"
+    return None
 
 
 def _longest_name(folder: Path) -> int | None:

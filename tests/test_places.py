@@ -45,3 +45,23 @@ def test_a_folder_without_permission_is_named(place, monkeypatch, read_only):
     problem = place_problem(folder / "a" / "b")
     assert ("read-only" if read_only else "permission denied") in problem
     assert problem.endswith(f"in '{folder}'")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("s3:/bucket/x", "an address that begins with 's3://'"),
+        ("https:/a.b/c", "an address that begins with 'https://'"),
+        ("$HOME/x", "has the variable '$HOME' in it"),
+        ("x/${HOME}", "has the variable '${HOME}' in it"),
+        ("%HOME%/x", "has the variable '%HOME%' in it"),
+    ],
+)
+def test_addresses_and_variables_are_no_names_of_folders(place, monkeypatch, name, expected):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expected in place_problem(place / name)
+
+
+@pytest.mark.parametrize("name", ["c:/x", "price$HOMELY", "50%HOME", "a:b"])
+def test_names_that_only_look_like_them_are_taken(place, name):
+    assert place_problem(place / name) is None

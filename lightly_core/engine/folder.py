@@ -69,7 +69,7 @@ class RunFolder:
         """Say what speaks against using this folder; reads only."""
         if problem := place_problem(self.root):
             return [f"config.out: {problem}; choose another folder"]
-        for folder in (self.root, self.checkpoints, self.exported_models):
+        for folder in (self.root, self.checkpoints, self.exported_models, self.non_finite):
             if folder.is_symlink() and not folder.exists():
                 return [
                     f"config.out: '{folder}' is a link to '{os.readlink(folder)}', which does not "
@@ -77,6 +77,11 @@ class RunFolder:
                 ]
             if folder.exists() and not folder.is_dir():
                 return [f"config.out: expected a folder, but '{folder}' is a file"]
+        if wrong := self._in_the_way(cleared=overwrite):
+            return [
+                f"config.out: '{wrong}' is a folder or a device, but a run writes a file of this "
+                "name; rename or remove it, or choose another folder"
+            ]
         if found := holder(self.root):
             return [f"config.out: {found}"]
         if resume:
@@ -103,6 +108,19 @@ class RunFolder:
                 "resume_interrupted=true to go on with it"
             ]
         return []
+
+    def _in_the_way(self, *, cleared: bool) -> Path | None:
+        """Return what lies in the place of a file of a run and cannot be written as one.
+
+        Args:
+            cleared: Links will be removed first, wherever they lead.
+        """
+        for pattern in (LOCK_FILE, *RUN_FILES):
+            for path in self.root.glob(pattern):
+                linked = cleared and path.is_symlink()
+                if path.exists() and not path.is_file() and not linked:
+                    return path
+        return None
 
     def stamp(self) -> tuple[int, int, int] | None:
         """Return what changes when `last.ckpt` is written anew; None where there is none."""

@@ -114,3 +114,39 @@ def test_exported_files_are_readable_like_any_other(finished, tmp_path):
     expected = stat.S_IMODE((tmp_path / "plain").stat().st_mode)
     files = [path for path in finished.result.folder.rglob("*") if path.is_file()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {expected}
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("name", [".lock", *RUN_FILES])
+def test_what_is_no_file_in_the_place_of_one_is_refused_before_anything_is_cleared(
+    tmp_path, name, resume
+):
+    kept = tmp_path / "out/checkpoints/last.ckpt"
+    wrong = tmp_path / "out" / name.replace("*", "1")
+    kept.parent.mkdir(parents=True)
+    wrong.mkdir(parents=True)
+    if wrong != kept:
+        kept.write_text("x")
+    opened = RunFolder(tmp_path / "out").opened(overwrite=not resume, resume=resume)
+    with pytest.raises(ConfigError, match="is a folder or a device"), opened:
+        pass
+    assert wrong.is_dir()
+    assert kept.exists()
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_wherever_it_leads(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/train.log").symlink_to(tmp_path / "elsewhere")
+    folder = RunFolder(tmp_path / "out")
+    assert folder.problems(overwrite=True, resume=False) == []
+    with folder.opened(overwrite=True, resume=False):
+        assert not folder.log.is_symlink()
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_a_file_in_place_of_a_folder_of_the_run_is_named(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/non_finite").write_text("x")
+    problems = RunFolder(tmp_path / "out").problems(overwrite=True, resume=False)
+    assert "non_finite' is a file" in problems[0]

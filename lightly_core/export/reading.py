@@ -67,8 +67,7 @@ def read_weights(path: str | Path, *, pickled_modules: Sequence[str] = ()) -> di
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        what = f"{file} is a folder" if file.is_dir() else f"there is no file {file}"
-        raise ConfigError(f"{what}\n  check the path")
+        raise ConfigError(_no_file(path, file))
     content = _read(file, pickled_modules)
     if (exported := _exported_tensors(content)) is not None:
         return exported
@@ -79,11 +78,28 @@ def read_weights(path: str | Path, *, pickled_modules: Sequence[str] = ()) -> di
             f"no tensors found in {file}, got {got}"
             "\n  expected a state dict, as torch.save(model.state_dict(), file) writes it"
         )
+    empty = [name for name, tensor in tensors.items() if tensor.is_meta]
+    if empty:
+        raise ConfigError(
+            f"{len(empty)} of {len(tensors)} tensors of {file} have no values, as they were saved "
+            f"from the meta device: {', '.join(empty[:3])}{', ...' * (len(empty) > 3)}"
+            "\n  save them again from a model that has its weights"
+        )
     if keys and isinstance(content, Mapping):
         others = [key for key in CONTAINERS if content.get(key) is not None and key != keys[0]]
         if others:
             log.info("%s: taking '%s', leaving '%s'", file, keys[0], "', '".join(others))
     return tensors
+
+
+def _no_file(given: str | Path, file: Path) -> str:
+    if "://" in str(given):
+        return f"'{given}' is an address, expected a local file\n  download it, and give its path"
+    if file.is_dir():
+        return f"{file} is a folder\n  give a file in it"
+    if file.exists():
+        return f"{file} is a pipe, a socket or a device, expected a file of weights"
+    return f"there is no file {file}\n  check the path"
 
 
 def only_tensors(content: object) -> dict[str, Tensor]:
@@ -136,13 +152,19 @@ def _read(file: Path, pickled_modules: Sequence[str]) -> object:
         return load_inert(file, pickled_modules)
     except ConfigError:
         raise
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # a damaged file can end in any error
+        raise ConfigError(f"{file} cannot be read: {_why(error, head)}\n  {_EXPECTED}") from error
+
+
+def _why(error: Exception, head: bytes) -> str:
+    """Return what is wrong with a file that is not what `torch.save` wrote."""
+    if _is_text(head):
+        return "it is a text"
+    if isinstance(error, pickle.UnpicklingError):
         # What is no pickle at all stops at its first byte, an "operand" that does not exist.
         foreign = "Unsupported operand" in str(error)
-        what = "torch.save did not write it in its usual format" if foreign else "it is damaged"
-        raise ConfigError(_unreadable(file, ValueError(what))) from error
-    except Exception as error:  # a damaged file can end in any error
-        raise ConfigError(_unreadable(file, error)) from error
+        return "torch.save did not write it in its usual format" if foreign else "it is damaged"
+    return _first_line(error)
 
 
 def _read_safetensors(file: Path) -> object:
@@ -152,7 +174,7 @@ def _read_safetensors(file: Path) -> object:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
-        raise ConfigError(_unreadable(file, error)) from error
+        raise ConfigError(f"{file} cannot be read: {_first_line(error)}\n  {_EXPECTED}") from error
 
 
 def _refuse_other_kinds(file: Path, head: bytes) -> None:
@@ -180,6 +202,17 @@ def _refuse_other_kinds(file: Path, head: bytes) -> None:
         raise ConfigError(f"{file} cannot be read: {problem}")
 
 
+def _is_text(head: bytes) -> bool:
+    """Tell whether the first bytes of a file are words."""
+    try:
+        text = head[:500].decode("utf-8-sig")
+    except UnicodeDecodeError as error:  # a letter that is cut off at the end is none
+        if error.start < len(head) - 4:
+            return False
+        text = head[: error.start].decode("utf-8-sig")
+    return all(letter.isprintable() or letter in "\r\n\t" for letter in text)
+
+
 def _problem_of_zip(file: Path) -> str:
     """Return what is wrong with a zip archive, nothing if `torch.save` may have written it."""
     try:
@@ -204,9 +237,9 @@ def _problem_of_zip(file: Path) -> str:
     return ""
 
 
-def _unreadable(file: Path, error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     reason = str(error).partition("\n")[0]
-    return f"{file} cannot be read: {type(error).__name__}: {reason}\n  {_EXPECTED}"
+    return f"{type(error).__name__}: {reason}"
 
 
 def _kind(content: object) -> str:

@@ -1,5 +1,6 @@
 import datetime
 import logging
+import os
 import pickle
 import zipfile
 
@@ -187,3 +188,28 @@ def test_a_plain_pickle_is_refused(tmp_path):
     text = refused(tmp_path / "w.pkl")
     assert "cannot be read" in text
     assert "weights_only" not in text
+
+
+def test_an_address_a_pipe_and_a_missing_file_are_told_apart(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for given, words in (
+        ("https://a.b/c.pt", "'https://a.b/c.pt' is an address"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "pipe", "is a pipe, a socket or a device"),
+        (tmp_path / "none.pt", "there is no file"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            read_weights(given)
+
+
+@pytest.mark.parametrize("text", ["hello", '{"a": 1}', "a = 1\n" * 200, "ü" * 400, "\ufeffa,b\r\n"])
+def test_a_text_is_called_a_text(tmp_path, text):
+    (tmp_path / "w.pt").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="it is a text\n  expected a checkpoint"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_tensors_without_values_are_refused(tmp_path):
+    torch.save(nn.Linear(2, 2, device="meta").state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ConfigError, match=r"2 of 2 tensors .* have no values"):
+        read_weights(tmp_path / "w.pt")

@@ -97,6 +97,24 @@ def is_first_process() -> bool:
     return early_rank() == 0
 
 
+def nodes_problem(num_nodes: int, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Say why a run over several machines would wait for the others for ever.
+
+    Args:
+        num_nodes: Number of machines that the settings ask for.
+        environ: Environment variables.
+    """
+    # LSF is recognised by Lightning alone.
+    told = "MASTER_ADDR" in environ or "LSB_JOBID" in environ or find_launch(environ) is not None
+    if num_nodes == 1 or told:
+        return None
+    return (
+        f"config.num_nodes: got {num_nodes}, but nothing says where the machines meet and which "
+        "of them this is; start the command on each by torchrun or srun, or set MASTER_ADDR, "
+        "MASTER_PORT and NODE_RANK on each"
+    )
+
+
 def _torchrun(environ: Mapping[str, str]) -> Launch | None:
     # Also with one process: Lightning asks torchrun, not `devices`, where this is set.
     return _of("torchrun", _VARIABLES, environ) if "TORCHELASTIC_RUN_ID" in environ else None

@@ -12,6 +12,7 @@ from attrs import define, evolve
 
 from lightly_core.config.compare import diff as diff  # compares what `as_dict` returns
 from lightly_core.config.fields import plain
+from lightly_core.config.foreign_args import idle_trainer_args
 from lightly_core.config.hardware import has_native_bf16, resolve_hardware
 from lightly_core.config.load import DEFAULT_LOGGERS, Settings
 from lightly_core.config.machine import Machine
@@ -128,7 +129,7 @@ def resolve(
         DataError: There are fewer images than processes.
         PluginError: The method leaves an "auto" in its options.
     """
-    warnings: list[str] = []
+    warnings = [*idle_trainer_args(settings.run)]
     memory = memory or unseen(settings.run.in_memory)
     run = resolve_hardware(settings, machine, memory, warnings)
     local = len(run.devices) if isinstance(run.devices, list) else int(run.devices)
@@ -139,6 +140,7 @@ def resolve(
     effective_batch_size = batch_size * min(accumulation, batches)
     steps_per_epoch = math.ceil(batches / accumulation)
     epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
+    warnings += _shortened_warmup(settings, steps_per_epoch, total_steps)
     native = has_native_bf16(run.accelerator, machine)
     facts = RunFacts(dataset_size, effective_batch_size, total_steps, steps_per_epoch, native)
     run = evolve(
@@ -211,6 +213,20 @@ def warmup_steps(optimizer: OptimizerArgs, steps_per_epoch: int, total_steps: in
     """Return the optimizer steps of the warm-up, shorter in a short run."""
     wanted = optimizer.warmup_epochs * steps_per_epoch
     return round(min(wanted, optimizer.warmup_max_fraction * total_steps))
+
+
+def _shortened_warmup(settings: Settings, steps_per_epoch: int, total_steps: int) -> list[str]:
+    """Say that a warm-up which was asked for does not fit into the run."""
+    asked = settings.optimizer.warmup_epochs
+    steps = warmup_steps(settings.optimizer, steps_per_epoch, total_steps)
+    given = "warmup_epochs" in (settings.run.optim_args or {})
+    if not given or total_steps == 0 or round(asked * steps_per_epoch) <= steps:
+        return []
+    return [
+        f"optim_args.warmup_epochs={asked:g} is shortened to {steps} steps, as "
+        f"warmup_max_fraction={settings.optimizer.warmup_max_fraction:g} of the {total_steps} "
+        "steps of the run is the most"
+    ]
 
 
 def _length(

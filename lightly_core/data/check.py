@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import sys
+from pathlib import PurePath
 
 from lightly_core.config.fields import nearest, value_name
 from lightly_core.config.settings import PythonObject, RunConfig
@@ -49,6 +50,11 @@ def check_data(run: RunConfig) -> list[str]:
                 "give other images, or leave val_data out: a fifth of data is then classified by "
                 "the others (callbacks.knn.every_n_epochs says how often)"
             )
+        elif not problems and (shared := shared_place(run.data, run.val_data)):
+            problems.append(
+                f"config.val_data: the images in '{shown(shared)}' belong to data too, so each of "
+                "them would find itself; give folders that do not lie in one another"
+            )
     return problems
 
 
@@ -60,6 +66,26 @@ def place(data: str | list[str] | PythonObject) -> object:
     if any(element.startswith(BUILTIN_PREFIX) for element in elements):
         return elements
     return sorted(os.path.realpath(os.path.expanduser(element)) for element in elements)
+
+
+def shared_place(
+    data: str | list[str] | PythonObject, other: str | list[str] | PythonObject
+) -> str | None:
+    """Return a folder or file that surely belongs to both of two settings; only looks at names."""
+    places, others = place(data), place(other)
+    if not isinstance(places, list) or not isinstance(others, list):
+        return None
+    return _inside(others, places) or _inside(places, others)
+
+
+def _inside(elements: list[str], folders: list[str]) -> str | None:
+    """Return the first element that is one of some folders or lies in one of them."""
+    known = set(folders)
+    for element in elements:
+        for outer in (element, *map(str, PurePath(element).parents)):
+            if outer in known and os.path.exists(element):
+                return element
+    return None
 
 
 def data_problems(data: str | list[str] | PythonObject) -> list[str]:
@@ -103,7 +129,7 @@ def _path_problems(given: str) -> list[str]:
     path = os.path.expanduser(given)
     if is_glob(path):
         matches = next(glob.iglob(path, recursive=True), None)
-        return [] if matches else [f"no file matches '{name}'"]
+        return [] if matches else [f"no file matches '{name}'{_as_list(given)}"]
     if os.path.isdir(path):
         return _folder_problems(path)
     if not os.path.exists(path):
@@ -115,6 +141,15 @@ def _path_problems(given: str) -> list[str]:
     if suffix(path) in _ARCHIVES:
         return [f"'{name}' is an archive; unpack it and give the folder"]
     return [f"'{name}' is no image (endings: {endings()}){what_to_install([path])}; {_EXPECTED}"]
+
+
+def _as_list(given: str) -> str:
+    """Return a hint for a text that is nearly a list; its brackets make it a glob."""
+    inner = re.fullmatch(r"\[(.*)\]", given.strip())
+    if inner is None or ("/" not in given and "," not in given):
+        return ""
+    quoted = ", ".join(f'"{shown(part.strip())}"' for part in inner[1].split(","))
+    return f"; a list is written with quotes: '[{quoted}]'"
 
 
 def _folder_problems(path: str) -> list[str]:

@@ -16,9 +16,7 @@ from typing import NamedTuple
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from lightning.pytorch.utilities.seed import isolate_rng
 
-from lightly_core.config.foreign_args import loader_problems
 from lightly_core.config.launch import is_first_process
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved, draw_seed, resolve
@@ -29,6 +27,7 @@ from lightly_core.data.memory import choose_memory
 from lightly_core.data.skipped import SkipLog
 from lightly_core.data.sources import ImageSource, open_source
 from lightly_core.engine import build
+from lightly_core.engine.borrowed import process_state_restored
 from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
 from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallback
 from lightly_core.engine.callbacks.finite import FiniteCallback
@@ -53,6 +52,7 @@ from lightly_core.engine.trainer import (
     build_trainer,
     early_stopping,
     plain,
+    refuse_resolved,
     trainer_args_problems,
 )
 from lightly_core.engine.watching import Watchers, choose_images, open_val_source
@@ -81,7 +81,8 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
         taken_back_if_untrained(folder),
         RunLogs(is_first_process(), plugins.catalog.packages()) as logs,
         explained(folder.root, kept=folder.last_checkpoint),
-        _global_state_restored(),
+        process_state_restored(),
+        _drawn_seed_forgotten(),
         Stops() as stops,
     ):
         run = Run(settings, plugins, logs, stops, folder)
@@ -150,8 +151,7 @@ class Run:
         self.finite = FiniteCallback(self.resolved.settings.callbacks, self.folder)
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved, self.source)
-        if problems := list(loader_problems(self.resolved.settings.run)):
-            raise ConfigError.of(problems)  # the number of workers may have been "auto"
+        refuse_resolved(self.resolved.settings.run)
 
     def _find_resume_point(self, settings: Settings) -> ResumePoint | None:
         if not settings.run.resume_interrupted:
@@ -274,7 +274,7 @@ class Run:
             built.module.start_at(self.resume.epoch, self.resume.batches)
             built.module.buffer.load(self.resume.buffer)
         if self.resolved.total_steps == 0:
-            logger.info("epochs=0: exporting the model untrained.")
+            logger.info("No step is to be taken: exporting the model untrained.")
         else:
             fit(trainer, built.module, self.resume.path if self.resume is not None else None)
         trainer.strategy.barrier("trained")
@@ -376,13 +376,10 @@ def seed_everything(seed: int) -> None:
 
 
 @contextmanager
-def _global_state_restored() -> Iterator[None]:
-    """Leave random generators and matmul precision as the caller had them."""
-    precision = torch.get_float32_matmul_precision()
+def _drawn_seed_forgotten() -> Iterator[None]:
+    """Let the next run of this process draw a seed of its own."""
     try:
-        with isolate_rng():
-            yield
+        yield
     finally:
-        torch.set_float32_matmul_precision(precision)
         if is_first_process():
             os.environ.pop(_SEED_VARIABLE, None)

@@ -12,8 +12,10 @@ import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import EarlyStopping
 
 from lightly_core.config.callbacks import EarlyStoppingArgs
+from lightly_core.config.foreign_args import loader_problems
+from lightly_core.config.launch import nodes_problem
 from lightly_core.config.resolve import Resolved
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.settings import PythonObject, RunConfig
 from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
 from lightly_core.engine.cluster import cluster_plugins
 from lightly_core.engine.folder import RunFolder
@@ -112,6 +114,20 @@ def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
                     "pass an instance, from Python"
                 )
     return problems
+
+
+def refuse_resolved(run: RunConfig) -> None:
+    """Refuse what is wrong only with the values that "auto" has become.
+
+    Raises:
+        ConfigError: Names all of it.
+    """
+    problems = list(loader_problems(run))
+    alone = isinstance(run.strategy, str) and not (run.trainer_args or {}).get("plugins")
+    if alone and (problem := nodes_problem(run.num_nodes)):
+        problems.append(problem)
+    if problems:
+        raise ConfigError.of(problems)
 
 
 def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:

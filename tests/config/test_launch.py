@@ -3,7 +3,7 @@ import socket
 import pytest
 from attrs import evolve
 
-from lightly_core.config.launch import Launch, early_rank, find_launch
+from lightly_core.config.launch import Launch, early_rank, find_launch, nodes_problem
 from lightly_core.errors import ConfigError
 
 TORCHRUN = {
@@ -99,3 +99,10 @@ def test_one_process_of_lightnings_own_launcher_is_the_first(variable):
     assert early_rank({}) == 0
     assert early_rank({"LOCAL_RANK": "0", "NODE_RANK": "0", "WORLD_SIZE": "2"}) == 0
     assert early_rank({"LOCAL_RANK": "0", "NODE_RANK": "0", variable: "1"}) == 1
+
+
+def test_machines_that_nobody_has_told_of_each_other_are_refused():
+    assert "set MASTER_ADDR, MASTER_PORT and NODE_RANK" in nodes_problem(2, {})
+    assert nodes_problem(1, {}) is None
+    for told in ({"MASTER_ADDR": "node0"}, {"LSB_JOBID": "3"}, TORCHRUN, SRUN, OPEN_MPI):
+        assert nodes_problem(2, told) is None

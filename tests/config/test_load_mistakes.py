@@ -296,3 +296,45 @@ def test_other_commands_name_the_file_too(file):
     with pytest.raises(ConfigError) as caught:
         load_options(EmbedConfig, config_file=name, pairs=["out=a.csv", "data=b", "model=toy/a"])
     assert caught.value.problems == (f"config.batch_size (from {name}): must be >= 1, got 0",)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1.5", "true", "'all'"])
+def test_a_limit_that_is_no_number_of_batches_and_no_share_is_refused(problems, value):
+    (line,) = problems(f"trainer_args.limit_train_batches={value}")
+    assert line.startswith("config.trainer_args.limit_train_batches: expected a number of batches")
+
+
+@pytest.mark.parametrize(
+    ("pair", "remedy"),
+    [
+        ("fast_dev_run=true", "set epochs=1 and trainer_args.limit_train_batches=1"),
+        ("overfit_batches=0.1", "give fewer images as data"),
+        ("barebones=true", "leave it out"),
+        ("use_distributed_sampler=true", "leave it out"),
+    ],
+)
+def test_ways_of_running_that_take_away_parts_of_the_run_are_refused(problems, pair, remedy):
+    (line,) = problems(f"trainer_args.{pair}")
+    assert line.startswith(f"config.trainer_args.{pair.partition('=')[0]}: got")
+    assert remedy in line
+
+
+def test_arguments_of_the_trainer_that_ask_for_nothing_pass(load):
+    load(
+        "trainer_args={fast_dev_run = false, overfit_batches = 0.0, limit_train_batches = 1.0, "
+        "use_distributed_sampler = false}"
+    )
+
+
+def test_checkpoints_that_are_ranked_by_nothing_are_refused(problems, load):
+    (line,) = problems("callbacks.model_checkpoint.mode=max")
+    assert "without a monitor" in line
+    load("callbacks.model_checkpoint.mode=max", "callbacks.model_checkpoint.monitor=x")
+    load("callbacks.model_checkpoint.mode=min")  # stands so in a recorded configuration
+
+
+@pytest.mark.parametrize("name", ["pin_memory", "persistent_workers", "in_order"])
+def test_a_word_is_no_switch_of_the_loader(problems, name):
+    assert problems(f"loader_args.{name}=maybe") == (
+        f"config.loader_args.{name}: expected true or false, got 'maybe' (str)",
+    )

@@ -295,3 +295,20 @@ def test_what_was_resolved_can_be_read_again(resolved, load):
     again = resolve(load(**data), GPUS, 1000).as_dict()
     again.pop("derived")
     assert again == data
+
+
+def test_arguments_of_loops_that_a_run_does_not_have_are_named(resolved):
+    (warning,) = resolved(
+        "batch_size=100", "trainer_args={val_check_interval = 0.5, num_sanity_val_steps = 2}"
+    ).warnings
+    assert "trainer_args.val_check_interval, trainer_args.num_sanity_val_steps" in warning
+    neutral = "trainer_args={num_sanity_val_steps = 0, check_val_every_n_epoch = 1}"
+    assert resolved("batch_size=100", neutral).warnings == ()
+
+
+def test_a_warmup_that_does_not_fit_is_told_where_it_was_asked_for(resolved):
+    run = ["batch_size=100", "epochs=10"]
+    (warning,) = resolved(*run, "optim_args.warmup_epochs=5").warnings
+    assert warning.startswith("optim_args.warmup_epochs=5 is shortened to 10 steps")
+    assert resolved(*run).warnings == ()
+    assert resolved(*run, "optim_args.warmup_epochs=1").warnings == ()

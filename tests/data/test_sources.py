@@ -304,6 +304,7 @@ def test_a_list_without_images_or_text(tmp_path):
         ("{tmp}/imagse", "does not exist, did you mean '{tmp}/images'?"),
         ("{tmp}/no/such", "does not exist, nor does the folder '{tmp}/no'"),
         ("{tmp}/*.xyz", "no file matches '{tmp}/*.xyz'"),
+        ("[a/b,c]", """no file matches '[a/b,c]'; a list is written with quotes: '["a/b", "c"]'"""),
         ("{tmp}/notes.pdf", "'{tmp}/notes.pdf' is no image"),
         ("{tmp}/a.zip", "is an archive; unpack it"),
         ("s3://bucket/images", "is an address; only local files are read"),
@@ -356,3 +357,31 @@ def test_good_data_has_no_problems(tmp_path, data):
     (tmp_path / "a.png").touch()
     data = data.format(tmp=tmp_path) if isinstance(data, str) else [str(tmp_path)]
     assert check_data(RunConfig(out="out", model="m/n", data=data)) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "val_data", "shared"),
+    [
+        ("all", "all/val", "all/val"),
+        ("all/val", "all", "all/val"),
+        (["more", "all"], "all/val/1.png", "all/val/1.png"),
+        ("link", "all/val", "all/val"),
+        ("all/train", "all/val", None),
+        ("all/val", "all/valid", None),
+        ("all", "builtin:digits", None),
+    ],
+)
+def test_test_images_that_lie_among_those_of_training_are_refused(
+    tmp_path, monkeypatch, data, val_data, shared
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("all/train", "all/val", "all/valid", "more"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").touch()
+    (tmp_path / "link").symlink_to("all")
+    problems = check_data(RunConfig(out="out", model="m/n", data=data, val_data=val_data))
+    if shared is None:
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert f"the images in '{tmp_path.resolve() / shared}' belong to data too" in problem

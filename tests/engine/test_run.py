@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 
 import pytest
 import torch
@@ -277,6 +278,20 @@ def test_the_callers_random_state_and_logging_are_left_alone(pretrain, short_run
     pretrain(**settings)
     assert torch.equal(torch.rand(2), expected)
     assert logging.getLogger("lightly_core").handlers == handlers
+
+
+def test_determinism_lasts_as_long_as_the_run(pretrain, short_run, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen = []
+    look = LambdaCallback(
+        on_train_start=lambda *_: seen.append(torch.are_deterministic_algorithms_enabled())
+    )
+    changes = {"deterministic": True, "benchmark": True, "callbacks": [look]}
+    pretrain(**short_run(epochs=1, trainer_args=changes))
+    assert seen == [True]
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
 def test_early_stopping_with_a_patience(pretrain, short_run, read_metrics, capsys):

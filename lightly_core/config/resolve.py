@@ -132,8 +132,7 @@ def resolve(
     warnings = [*idle_trainer_args(settings.run)]
     memory = memory or unseen(settings.run.in_memory)
     run = resolve_hardware(settings, machine, memory, warnings)
-    local = len(run.devices) if isinstance(run.devices, list) else int(run.devices)
-    world_size = local * run.num_nodes
+    world_size = (local := _local_devices(run)) * run.num_nodes
     batch_size = _batch_size(run, world_size, dataset_size, warnings)
     batches = _batches_per_epoch(run, dataset_size // batch_size)
     accumulation = _accumulation(run, batches, warnings)
@@ -197,6 +196,10 @@ def _views(settings: Settings) -> float:
     """Return the views per image, each counted by its pixels relative to a global view."""
     height, width = settings.transform.size
     return sum(math.prod(spec.size) for spec in settings.transform.view_specs()) / (height * width)
+
+
+def _local_devices(run: RunConfig) -> int:
+    return len(run.devices) if isinstance(run.devices, list) else int(run.devices)
 
 
 # --------------------------------------------------------------------------- schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,12 @@ def atomic_path(path: Path, *, keep_old: Path | None = None) -> Iterator[Path]:
     Args:
         path: Where the file is to be.
         keep_old: Where the file that was there before goes; None: nowhere.
+
+    Raises:
+        FileExistsError: Something is at `path` that must not be replaced, such as ``/dev/null``.
     """
+    if not path.is_symlink() and path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileExistsError(errno.EEXIST, "A device, a pipe or a socket is there", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         prefix=f".{path.stem}-", suffix=f"{path.suffix}.writing", dir=path.parent

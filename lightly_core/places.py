@@ -21,6 +21,8 @@ def place_problem(path: Path) -> str | None:
         return f"'{shown}' has a NUL character in it, which no file system allows"
     try:
         there = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
+        if path == there and path.exists() and not (path.is_file() or path.is_dir()):
+            return f"'{path}' is a device, a pipe or a socket, in whose place no file is put"
         missing = path.relative_to(there).parts
         if missing and not there.is_dir():
             what = "a link to nothing" if there.is_symlink() else "a file"

@@ -3,6 +3,7 @@ import stat
 
 import pytest
 
+from lightly_core.atomic import atomic_path
 from lightly_core.places import place_problem
 
 
@@ -65,3 +66,17 @@ def test_addresses_and_variables_are_no_names_of_folders(place, monkeypatch, nam
 @pytest.mark.parametrize("name", ["c:/x", "price$HOMELY", "50%HOME", "a:b"])
 def test_names_that_only_look_like_them_are_taken(place, name):
     assert place_problem(place / name) is None
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_devices_and_pipes_are_not_replaced_by_files(place, linked):
+    os.mkfifo(place / "pipe")  # not a device of the machine, which a fault would replace
+    (place / "link").symlink_to("pipe")
+    assert "is a device, a pipe" in place_problem(place / ("link" if linked else "pipe"))
+    with (
+        pytest.raises(FileExistsError, match="A device, a pipe"),
+        atomic_path(place / "pipe") as temporary,
+    ):
+        temporary.write_text("x")
+    assert stat.S_ISFIFO((place / "pipe").stat().st_mode)
+    assert not list(place.glob(".*"))

@@ -18,6 +18,7 @@ from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row, Suite
 from lightly_core.engine.lock import held
 from lightly_core.errors import ConfigError, RunInterrupted
+from lightly_core.streams import is_terminal
 
 Say = Callable[[str], None]
 
@@ -210,7 +211,7 @@ def _write_job(row: Row, folder: RowFolder, blocked_plugins: Sequence[str]) -> N
 
 def _progress(folder: RowFolder, steps: int) -> Callable[[], None]:
     """Return a function that shows how far a row is, where somebody may be watching."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return lambda: None
 
     def look() -> None:

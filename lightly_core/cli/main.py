@@ -16,6 +16,7 @@ from lightly_core.errors import (
     PluginError,
     RunInterrupted,
 )
+from lightly_core.streams import open_missing_streams
 
 EXIT_FAILED = 1
 EXIT_MISTAKE = 2
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: ok. 1: a run failed, or something unexpected happened. 2: wrong usage, setting, plugin
         or data. 130: interrupted.
     """
+    open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run_command(arguments)

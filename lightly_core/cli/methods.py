@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from lightly_core.cli.parser import command_parser, parse_command, use_plugins
 from lightly_core.cli.table import print_json, print_table
+from lightly_core.streams import is_terminal
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
@@ -51,6 +52,6 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         ("METHOD", "PLUGIN", "SUMMARY"),
         [(catalog.usable_name(record), record.owner, record.summary) for record in records],
     )
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         print("\n`lightly run method=NAME --help` shows a method's options")
     return 0

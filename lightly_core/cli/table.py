@@ -8,6 +8,8 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from lightly_core.streams import is_terminal
+
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print aligned columns; the last one is wrapped to the terminal where there is one."""
@@ -15,7 +17,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
     indent = sum(widths) + 2 * len(widths)
-    room = max(shutil.get_terminal_size().columns - indent, 30) if sys.stdout.isatty() else 0
+    room = max(shutil.get_terminal_size().columns - indent, 30) if is_terminal(sys.stdout) else 0
     for row in (header, *rows):
         first = "".join(f"{cell:<{width}}  " for cell, width in zip(row, widths, strict=False))
         last = textwrap.wrap(row[-1], room) if room else [row[-1]]

@@ -37,6 +37,7 @@ from lightly_core.evaluation.backbone import Backbone, open_backbone
 from lightly_core.evaluation.features import batch_features, frozen
 from lightly_core.models.probing import probe
 from lightly_core.plugins.discovery import Plugins
+from lightly_core.streams import is_terminal
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ def feature_shape(backbone: Backbone, kind: str) -> tuple[int, ...]:
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar in a terminal, and nothing elsewhere; gives a function that moves it."""
-    if not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         yield lambda count: None
         return
     columns = (

@@ -84,14 +84,14 @@ def test_only_small_libraries_are_imported(reports):
 
 
 def test_the_help_of_all_commands_imports_no_plugins(reports):
-    modules = {"cli", "cli.main", "cli.parser", "errors", "version"}
+    modules = {"cli", "cli.main", "cli.parser", "errors", "streams", "version"}
     assert parts(reports["--help"], "lightly_core") == modules
 
 
 def test_lists_import_no_settings_and_only_the_light_modules_of_plugins(reports):
     for command in LISTS:
         rooms = {name.partition(".")[0] for name in parts(reports[command], "lightly_core")}
-        assert rooms <= {"cli", "errors", "listing", "plugins", "version"}, command
+        assert rooms <= {"cli", "errors", "listing", "plugins", "streams", "version"}, command
         assert {"plugin"} <= modules_of_plugins(reports[command]) <= LIGHT, command
 
 

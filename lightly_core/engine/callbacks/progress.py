@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.streams import is_terminal
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class ProgressCallback(lightning.Callback):
         """Begin to show."""
         self._started = self._line_at = time.monotonic()
         self._first_step = trainer.global_step
-        if trainer.is_global_zero and sys.stdout.isatty():
+        if trainer.is_global_zero and is_terminal(sys.stdout):
             self._bar = Progress(
                 TextColumn("epoch {task.fields[epoch]}"),
                 BarColumn(),

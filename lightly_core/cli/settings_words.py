@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
@@ -54,8 +55,27 @@ def settings_parser(name: str, *, description: str, epilog: str, flags: str = ""
     """
     usage = " ".join(part for part in ("[--config FILE]", flags, "KEY=VALUE ...") if part)
     parser = command_parser(name, usage=usage, description=description, epilog=epilog)
-    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    parser.add_argument("--config", metavar="FILE", action=_Once, help="TOML file with settings")
     return parser
+
+
+class _Once(argparse.Action):
+    """Takes a value and refuses a second one, where argparse would forget the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        if before is not None:
+            raise ConfigError(
+                f"{option_string} is given twice: '{before}' and '{values}'; put all settings into "
+                "one file, or give some as key=value"
+            )
+        setattr(namespace, self.dest, values)
 
 
 def check_words(words: Sequence[str], flags: Sequence[str], config_cls: type) -> None:

@@ -115,7 +115,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"the config file '{path}' does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the config file '{path}' is no text in UTF-8: {error.reason} at byte {error.start}; "
+            "save it as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:  # also a NUL in the name
         raise ConfigError(f"the config file '{path}' cannot be read: {error}") from None
     try:
         return dict(tomllib.loads(text))

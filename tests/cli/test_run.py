@@ -48,6 +48,10 @@ def test_other_names_of_run(run, training, name, warning):
         (["-e", "10"], "write e=10"),
         (["--dryrun"], "unknown option '--dryrun', did you mean '--dry-run'?"),
         (["--conf=f.toml"], "unknown option '--conf=f.toml', did you mean '--config'?"),
+        (
+            ["--config", "a.toml", "--config=b.toml"],
+            "is given twice: 'a.toml' and 'b.toml'",
+        ),
         (["run.toml"], "expected key=value, got 'run.toml': write --config run.toml"),
         (["images"], "expected key=value, got 'images'"),
         (["=3"], "expected key=value, got '=3'"),

@@ -107,6 +107,17 @@ def test_a_folder_is_no_file(tmp_path):
         read_toml(tmp_path)
 
 
+def test_a_name_that_no_file_can_have_is_no_traceback():
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_toml("a\0b")
+
+
+def test_a_file_in_another_encoding_says_how_to_save_it(tmp_path):
+    (tmp_path / "run.toml").write_text("data = 'é'", encoding="utf-16")
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        read_toml(tmp_path / "run.toml")
+
+
 def test_a_syntax_error_names_file_and_line(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text("a = 1\nb = \n", encoding="utf-8")

@@ -67,6 +67,7 @@ def soak(folder: Path, images: Path, epochs: int) -> list[Row]:
     )
     note = (
         f"second and last quarter: {mib[0]:.0f} and {mib[1]:.0f} MiB, {handles[0]:.0f} and "
-        f"{handles[1]:.0f} handles, {1e3 * times[0]:.0f} and {1e3 * times[1]:.0f} ms of CPU an epoch"
+        f"{handles[1]:.0f} handles, {1e3 * times[0]:.0f} and {1e3 * times[1]:.0f} ms of CPU an "
+        "epoch"
     )
     return [Row("a long run", how, 1, int(not fine), expected, note)]

@@ -14,6 +14,7 @@ from lightly_core.config.checks import (
     unit_deviations,
     unit_means,
     value_range,
+    workers,
 )
 from lightly_core.config.settings import PythonObject
 
@@ -65,7 +66,7 @@ class BackboneConfig:
     )
     batch_size: int = field(default=128, validator=ge(1), metadata={"help": "images per forward"})
     num_workers: int | Literal["auto"] = field(
-        default="auto", metadata={"help": "processes that read images"}
+        default="auto", validator=workers, metadata={"help": "processes that read images"}
     )
     accelerator: str = field(
         default="auto",
@@ -77,8 +78,3 @@ class BackboneConfig:
         metadata={"help": "number format of the network; features are float32 in any case"},
     )
     seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of everything random"})
-
-    @num_workers.validator
-    def _workers_not_negative(self, attribute: object, value: int | str) -> None:
-        if isinstance(value, int) and value < 0:
-            raise ValueError(f"'num_workers' must be >= 0 or 'auto', got {value}")

@@ -12,6 +12,8 @@ from attrs.validators import and_, ge, gt, le, lt
 
 #: Longest side of a view: a square one takes 3 GiB as floats.
 MOST_PIXELS = 16_384
+#: Loader processes of a device: more than any machine has CPUs for; each takes 100 MB and more.
+MOST_WORKERS = 1_024
 
 Check = Callable[[Any, "Attribute[Any]", Any], Any]
 
@@ -64,6 +66,16 @@ def value_range(
         raise ValueError(
             f"'{attribute.name}' must be two finite numbers, the first below the second, "
             f"got {value}"
+        )
+
+
+def workers(instance: object, attribute: Attribute[Any], value: int | str) -> None:
+    """Accept a number of processes from 0 to `MOST_WORKERS`; "auto" passes."""
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"'{attribute.name}' must be >= 0 or 'auto', got {value}")
+    if isinstance(value, int) and value > MOST_WORKERS:
+        raise ValueError(
+            f"'{attribute.name}' must be <= {MOST_WORKERS} processes or 'auto', got {value}"
         )
 
 

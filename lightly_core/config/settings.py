@@ -7,7 +7,7 @@ from typing import Any, Literal
 from attrs import define, field
 from attrs.validators import and_, ge, le, optional
 
-from lightly_core.config.checks import devices, finite, not_empty, one_of
+from lightly_core.config.checks import devices, finite, not_empty, one_of, workers
 from lightly_core.config.optim import OPTIMIZERS
 
 Precision = Literal[
@@ -101,7 +101,7 @@ class RunConfig:
         metadata={"help": "images per forward, over all devices and nodes together"},
     )
     num_workers: int | Literal["auto"] = field(
-        default="auto", metadata={"help": "loader processes per device"}
+        default="auto", validator=workers, metadata={"help": "loader processes per device"}
     )
     in_memory: bool | Literal["auto"] = field(
         default="auto",
@@ -199,11 +199,6 @@ class RunConfig:
     def _epochs_not_negative(self, attribute: object, value: int | str) -> None:
         if isinstance(value, int) and value < 0:
             raise ValueError(f"'epochs' must be >= 0 or 'auto', got {value}")
-
-    @num_workers.validator
-    def _workers_not_negative(self, attribute: object, value: int | str) -> None:
-        if isinstance(value, int) and value < 0:
-            raise ValueError(f"'num_workers' must be >= 0 or 'auto', got {value}")
 
 
 # --------------------------------------------------------------------------- built-in loggers

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from tools.faults.contention import contention
 from tools.faults.damage import damages
-from tools.faults.kills import kills
+from tools.faults.kills import every_method, kills
 from tools.faults.limits import limits
 from tools.faults.runs import Row, make_images
 from tools.faults.soak import soak
@@ -32,6 +32,7 @@ def main() -> int:
         "damage": lambda folder: damages(folder, images),
         "contention": lambda folder: contention(folder, images, spare / 6),
         "soak": lambda folder: soak(folder, images, arguments.epochs),
+        "every_method": lambda folder: every_method(folder, images),
         "kills": lambda folder: kills(folder, images, max(60, begun + spare - time.monotonic())),
     }
     begun = time.monotonic()
@@ -73,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="about so long it takes")
     parser.add_argument("--epochs", type=int, default=2000, help="length of the long run")
-    parser.add_argument("--only", nargs="*", help="limits, damage, contention, soak, kills; all")
+    names = "limits, damage, contention, soak, every_method, kills"
+    parser.add_argument("--only", nargs="*", help=f"some of {names}")
     parser.add_argument("--markdown", type=Path, help="file for the table")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
     return parser

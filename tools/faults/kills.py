@@ -4,6 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
+from lightly_core.plugins.discovery import get_plugins
 from tools.faults.runs import (
     METHODS,
     RANDOM,
@@ -38,7 +39,27 @@ def kills(folder: Path, images: Path, seconds: float) -> list[Row]:
     return rows
 
 
-def _kills_of(folder: Path, images: Path, method: str, seconds: float) -> Row:
+def every_method(folder: Path, images: Path) -> list[Row]:
+    """Kill one run of every registered method, with and without accumulation, until it is done."""
+    rows = [
+        _kills_of(folder / f"{method}-{accumulation}", images, method, seconds=0, most=1)
+        for method in get_plugins().catalog.usable_names("method")
+        for accumulation in ACCUMULATIONS
+    ]
+    failed = [row for row in rows if row.failed]
+    return [
+        Row(
+            f"SIGKILL, {len(rows) // 2} methods, accumulation 1 and 3",
+            "at random moments, then resume_interrupted=true, until the run is done",
+            sum(row.tries for row in rows),
+            len(failed),
+            "bit-equal to the run that was left alone",
+            f"{failed[0].fault}: {failed[0].note}" if failed else f"{len(rows)} runs finished",
+        )
+    ]
+
+
+def _kills_of(folder: Path, images: Path, method: str, seconds: float, most: int = 5) -> Row:
     accumulation = int(folder.name.rpartition("-")[2])
     changes = {"gradient_accumulation_steps": accumulation}
     log = folder / "log"
@@ -50,7 +71,7 @@ def _kills_of(folder: Path, images: Path, method: str, seconds: float) -> Row:
     failures = [] if end.code == 0 else [f"the run left alone ended with {end.code}: {end.text}"]
     killed = finished = 0
     while not failures and (not finished or time.monotonic() < deadline):
-        count, failure = _one_run(folder, images, method, took, changes)
+        count, failure = _one_run(folder, images, method, took, changes, most)
         killed, finished = killed + count, finished + 1
         failures += [failure] if failure else []
     return Row(
@@ -64,12 +85,12 @@ def _kills_of(folder: Path, images: Path, method: str, seconds: float) -> Row:
 
 
 def _one_run(
-    folder: Path, images: Path, method: str, took: float, changes: dict[str, int]
+    folder: Path, images: Path, method: str, took: float, changes: dict[str, int], most: int
 ) -> tuple[int, str]:
-    """Kill a run up to five times; return how often, and what was wrong at the end."""
+    """Kill a run up to `most` times; return how often, and what was wrong at the end."""
     out, log = folder / "cut", folder / "log"
     shutil.rmtree(out, ignore_errors=True)
-    wanted, killed = RANDOM.randint(1, 5), 0
+    wanted, killed = RANDOM.randint(1, most), 0
     while True:
         begin = _beginning(out)
         number = start(log, pretrain, out, images, method, **begin, **changes)

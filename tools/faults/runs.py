@@ -22,6 +22,10 @@ import lightly_core
 from lightly_core.errors import LightlyError, RunInterrupted
 from lightly_core.testing.models import TinyConv
 
+# What makes every method small is shared with the tests.
+sys.path.append(str(Path(__file__).parents[2] / "tests" / "helpers"))
+from small_methods import small_run
+
 #: Seconds after which a run counts as one that hangs.
 LIMIT = 240.0
 SMALL_HEADS = {"hidden_dim": 32, "output_dim": 16}
@@ -115,7 +119,8 @@ def settings_of(
             "model_checkpoint": {"every_n_train_steps": 1, "min_seconds_between": 0},
         },
     }
-    return {**values, **METHODS[method], **changes}
+    own = METHODS[method] if method in METHODS else small_run(method)
+    return {**values, **own, **changes}
 
 
 def start(log: Path, function: Callable[..., object], *args: object, **options: object) -> int:

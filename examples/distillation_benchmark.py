@@ -35,12 +35,12 @@ from frozen_features import accuracy
 from subset import make_subset
 
 import lightly_core
-from lightly_core.abilities import InputNormalization
 from lightly_core.config.augmentations import NormalizeArgs
 from lightly_core.config.keyvalue import parse_pairs
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.data.views.two_stage import EvalTransform
 from lightly_core.export.weights import load_weights
-from lightly_core.protocols import ModelWrapper
 
 #: (x - 127) / 128 for x in 0..255, as EfficientNet-Lite0 was trained.
 _LITE0_NORMALIZE = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3}

@@ -17,11 +17,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.dataset import build_eval_loader
 from lightly_core.data.sources import open_source
 from lightly_core.evaluation.features import extract_features
 from lightly_core.evaluation.knn import weighted_knn
-from lightly_core.protocols import ModelWrapper, Transform
 
 #: Inverse strengths of the linear classifier's L2 penalty; the best on held-out images is used.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

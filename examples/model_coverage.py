@@ -26,13 +26,13 @@ from typing import cast
 import torch
 from torch import nn
 
-from lightly_core.abilities import MultiScaleFeatures, TokenModel
+from lightly_core.contracts import ModelLibrary, ModelWrapper
+from lightly_core.contracts.capabilities import MultiScaleFeatures, TokenModel
 from lightly_core.listing import list_models
 from lightly_core.models.probing import freeze_unused, probe, unfreeze
 from lightly_core.models.wrapping import build_model, get_wrapped_model
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target
-from lightly_core.protocols import ModelLibrary, ModelWrapper
 from lightly_core.testing import require_export_round_trip, wrapper_checks
 
 #: Column of the table by code of the check.
@@ -50,7 +50,7 @@ class Row:
         millions: Parameters of the whole model, in millions.
         width: D.
         grid: Feature positions, and the image size for them.
-        abilities: Optional abilities that it has.
+        capabilities: Optional capabilities that it has.
         trained: Share of the parameters that the features depend on.
         failures: What went wrong, by column.
         notes: What is true in place of "ok", by column.
@@ -62,7 +62,7 @@ class Row:
     millions: float = 0.0
     width: int = 0
     grid: str = ""
-    abilities: str = ""
+    capabilities: str = ""
     trained: str = ""
     failures: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -160,7 +160,7 @@ def _describe(row: Row, wrapper: ModelWrapper) -> int:
     rows, columns = probe(wrapper, 3, size).feature_size
     row.grid = f"{rows}x{columns} at {size}"
     having = {"tokens": TokenModel, "multi-scale": MultiScaleFeatures}
-    row.abilities = ", ".join(text for text, kind in having.items() if isinstance(wrapper, kind))
+    row.capabilities = ", ".join(text for text, kind in having.items() if isinstance(wrapper, kind))
     unused = freeze_unused(wrapper, 3, size)
     counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
     row.trained = f"{sum(n for n, on in counts if on) / sum(n for n, _ in counts):.0%}"
@@ -217,7 +217,7 @@ def page(library: str, rows: list[Row]) -> str:
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", distribution)]
     tried = [row for row in rows if not row.skipped]
     passed = sum(not row.failures for row in tried)
-    columns = ["model", "group", "M parameters", "width", "grid", "abilities", "trained"]
+    columns = ["model", "group", "M parameters", "width", "grid", "capabilities", "trained"]
     lines = [
         f"# {library}: {passed} of {len(tried)} models pass",
         "",
@@ -237,7 +237,7 @@ def _line(row: Row) -> str:
     if row.skipped or "build" in row.failures:
         reason = row.skipped or row.failures["build"]
         return f"| {' | '.join(cells)} | {reason} |" + " |" * (3 + len(CHECKS))
-    cells += [str(row.width), row.grid, row.abilities, row.trained]
+    cells += [str(row.width), row.grid, row.capabilities, row.trained]
     told = {**row.notes, **row.failures}
     cells += [told.get(column, "ok") for column in CHECKS.values()]
     return f"| {' | '.join(cells)} |"

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.api import pretrain as pretrain
     from lightly_core.api import run as run
     from lightly_core.api import train as train
+    from lightly_core.contracts import Method as Method
+    from lightly_core.contracts import ModelLibrary as ModelLibrary
+    from lightly_core.contracts import ModelWrapper as ModelWrapper
     from lightly_core.engine.replay import replay as replay
     from lightly_core.errors import ConfigError as ConfigError
     from lightly_core.errors import DataError as DataError
@@ -36,9 +39,6 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.models.wrapping import get_wrapped_model as get_wrapped_model
     from lightly_core.plugins.catalog import Catalog as Catalog
     from lightly_core.plugins.hookspecs import hookimpl as hookimpl
-    from lightly_core.protocols import Method as Method
-    from lightly_core.protocols import ModelLibrary as ModelLibrary
-    from lightly_core.protocols import ModelWrapper as ModelWrapper
 
 _HOMES = {
     "Catalog": "lightly_core.plugins.catalog",
@@ -47,9 +47,9 @@ _HOMES = {
     "EmbedResult": "lightly_core.api",
     "EvaluationResult": "lightly_core.api",
     "LightlyError": "lightly_core.errors",
-    "Method": "lightly_core.protocols",
-    "ModelLibrary": "lightly_core.protocols",
-    "ModelWrapper": "lightly_core.protocols",
+    "Method": "lightly_core.contracts",
+    "ModelLibrary": "lightly_core.contracts",
+    "ModelWrapper": "lightly_core.contracts",
     "PluginError": "lightly_core.errors",
     "RunError": "lightly_core.errors",
     "RunInterrupted": "lightly_core.errors",

@@ -50,8 +50,8 @@ class UnknownModelError(ConfigError):
     """No installed plugin provides the model that was asked for."""
 
 
-class MissingAbilityError(ConfigError):
-    """The model cannot do what a method or a setting needs, see `lightly_core.abilities`."""
+class MissingCapabilityError(ConfigError):
+    """The model lacks a capability (`lightly_core.contracts.capabilities`) that is needed."""
 
 
 class PluginError(LightlyError):

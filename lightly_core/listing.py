@@ -71,7 +71,7 @@ def matching(names: Iterable[str], pattern: str | None) -> list[str]:
 
 
 def _live_names(record: Record) -> list[str]:
-    from lightly_core.protocols import ModelLibrary
+    from lightly_core.contracts import ModelLibrary
 
     library = load_target(record)
     if not (isinstance(library, type) and issubclass(library, ModelLibrary)):

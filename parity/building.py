@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from lightly_core.config.method import RunFacts
 from lightly_core.config.structure import structure
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext
 
 BATCH_SIZE = 8
 TOTAL_STEPS = 100

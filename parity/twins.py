@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lightly_core.protocols import Batch, Method
+from lightly_core.contracts import Batch, Method
 from parity.records import Outcome
 
 LEARNING_RATE = 0.05

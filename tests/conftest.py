@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from lightly_core.contracts import ModelLibrary
 from lightly_core.plugins.catalog import Catalog
-from lightly_core.protocols import ModelLibrary
 
 
 class ToyNet(nn.Module):

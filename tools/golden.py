@@ -71,7 +71,9 @@ def run_method(name: str, processes: int, folder: Path, images: Path) -> dict[st
     for number, log in started:
         end = wait(number, log)
         if end.code != 0:
-            raise RuntimeError(f"{name} in {processes} processes ended with {end.code}:\n{end.text}")
+            raise RuntimeError(
+                f"{name} in {processes} processes ended with {end.code}:\n{end.text}"
+            )
     return numbers_of(out)
 
 
@@ -88,10 +90,12 @@ def _torchrun(rank: int, processes: int, port: int) -> dict[str, str]:
     }
 
 
-def _run(environment: Mapping[str, str], *args: Any, **settings: Any) -> None:
+def _run(
+    environment: Mapping[str, str], out: Path, images: Path, name: str, **settings: object
+) -> None:
     os.environ.update(environment)
     torch.set_num_threads(1)
-    pretrain(*args, **settings)
+    pretrain(out, images, name, **settings)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

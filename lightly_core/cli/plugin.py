@@ -161,8 +161,8 @@ def _chosen_models(
 
 
 def _require_model(record: Record, name: str, catalog: Catalog) -> None:
+    from lightly_core.contracts import ModelLibrary
     from lightly_core.plugins.loading import load_target, model_names, split_model_name
-    from lightly_core.protocols import ModelLibrary
 
     split_model_name(catalog, f"{catalog.usable_name(record)}/{name}")
     library = None if name in model_names(record) else load_target(record)
@@ -217,8 +217,8 @@ def _transform(record: Record, name: str, chosen: dict[str, list[str]]) -> _Grou
 
 
 def _logger(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+    from lightly_core.contracts import Logger
     from lightly_core.plugins.loading import load_config, load_target
-    from lightly_core.protocols import Logger
     from lightly_core.testing import logger_checks
 
     logger_class, config = load_target(record), load_config(record)()

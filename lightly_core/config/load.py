@@ -17,6 +17,7 @@ from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import OPTIMIZERS, OptimizerArgs
 from lightly_core.config.owned_keys import owned_keys
 from lightly_core.config.references import misplaced_files, model_names
+from lightly_core.config.requires import Requires
 from lightly_core.config.settings import RunConfig
 from lightly_core.config.structure import structure
 from lightly_core.config.transform import DEFAULT_TRANSFORM, TransformArgs
@@ -331,8 +332,10 @@ def _transform(
     record, base = found or (None, views)
     transform = _group(layers, "transform_args", type(base), base, problems)
     if transform is not None:
-        problems.add(*_view_count(config_cls, transform.num_views))
-        problems.add(*_unknown_crops(config_cls, transform))
+        requires, num_global = config_cls.requires, transform.num_views
+        num_local = len(transform.view_specs()) - num_global
+        problems.add(*requires.view_problems(num_global, num_local))
+        problems.add(*_unknown_crops(requires, transform))
     return record, transform
 
 
@@ -343,22 +346,12 @@ def _group(
     return problems.attempt(lambda: structure(given, cls, path=f"config.{name}", base=base))
 
 
-def _view_count(config_cls: type[MethodConfig], count: int) -> Iterator[str]:
-    low, high = config_cls.view_counts
-    if low <= count and (high is None or count <= high):
-        return
-    expected = (
-        f"at least {low}" if high is None else f"{low}" if low == high else f"{low} to {high}"
-    )
-    yield f"config.transform_args.num_views: the method takes {expected} global views, got {count}"
-
-
-def _unknown_crops(config_cls: type[MethodConfig], transform: TransformArgs) -> Iterator[str]:
+def _unknown_crops(requires: Requires, transform: TransformArgs) -> Iterator[str]:
     turned = any(spec.random_rotation is not None for spec in transform.view_specs())
-    if config_cls.wants_crops and turned:
+    if requires.crops and turned:
         yield (
-            "config.transform_args.random_rotation: the method needs to know where views were cut "
-            "out, which is not told of turned images; set it to None"
+            "config.transform_args.random_rotation: the method needs the position of each view, "
+            "which rotated images do not have; set it to None"
         )
 
 

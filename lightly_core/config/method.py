@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import define
 
 from lightly_core.config.fields import plain
 from lightly_core.config.optim import OPTIMIZERS, AdamArgs, AdamWArgs, OptimizerArgs
+from lightly_core.config.requires import Requires
 from lightly_core.config.transform import TransformArgs
 
 if TYPE_CHECKING:
@@ -66,27 +68,42 @@ class MethodConfig:
 
     #: What the table of methods says; None: the method is left out of it.
     card: ClassVar[MethodCard | None] = None
-    #: Names of all metrics that `Method.training_step` can give; None: nothing is known of them.
-    #: A `monitor` that nothing gives is refused where they are known.
+    #: Names of all metrics that `Method.training_step` can return; None: they are not known.
+    #: Where they are known, a `monitor` that is none of them is refused.
     metrics: ClassVar[tuple[str, ...] | None] = None
+    #: Names of what `Method.scheduled_values` returns.
+    schedules: ClassVar[tuple[str, ...]] = ()
+    #: What the method needs of views, batch and backbone; see `requirements`.
+    requires: ClassVar[Requires] = Requires()
+    #: The augmentation that the method was published with.
+    views: ClassVar[TransformArgs] = TransformArgs()
+    #: The method's values for optimizers by name; a subclass adds to those of its base.
+    optimizers: ClassVar[Mapping[str, OptimizerArgs]] = {}
     #: Optimizer that ``optim="auto"`` means.
     optimizer: ClassVar[str] = "adamw"
     #: Optimizer steps that ``epochs="auto"`` aims at.
     target_steps: ClassVar[int] = 100_000
-    #: Fewest and most global views per image; None means no upper limit.
-    view_counts: ClassVar[tuple[int, int | None]] = (1, None)
     #: Whether the loss leaves free how much the pooled features of images differ, as masked
     #: prediction does: only a far smaller spread is then called a collapse.
     spread_is_free: ClassVar[bool] = False
-    #: Whether the method is told where in the image each view comes from, `Batch.crops`.
-    wants_crops: ClassVar[bool] = False
     #: Largest norm of the gradient where ``trainer_args`` names none; None: it is not clipped.
     gradient_clip_val: ClassVar[float | None] = None
 
     @classmethod
     def default_transform(cls) -> TransformArgs:
         """Return the augmentation that the method was published with."""
-        return TransformArgs()
+        return cls.views
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...] | None:
+        """Return the names of all metrics that the method logs; None: they are not known."""
+        if cls.metrics is None:
+            return None
+        return (*cls.metrics, *(f"schedule/{name}" for name in cls.schedules))
+
+    def requirements(self) -> Requires:
+        """Return what the method needs with these options. By default that is `requires`."""
+        return self.requires
 
     @classmethod
     def default_optimizer(cls, name: str) -> OptimizerArgs:
@@ -94,6 +111,10 @@ class MethodConfig:
 
         Those for Adam are the method's for AdamW without the decay, see `AdamArgs.like`.
         """
+        for base in cls.__mro__:
+            own: Mapping[str, OptimizerArgs] = vars(base).get("optimizers", {})
+            if name in own:
+                return own[name]
         if name == "adam":
             adamw = cls.default_optimizer("adamw")
             return AdamArgs.like(adamw) if isinstance(adamw, AdamWArgs) else AdamArgs()
@@ -103,7 +124,7 @@ class MethodConfig:
         """Return after how many epochs the views of every image repeat; None: never.
 
         With a period of K, what is drawn for an image in epoch e is what was drawn in epoch e - K,
-        and `lightly_core.protocols.Batch.view_ids` tells which views these are. The order of the
+        and `lightly_core.contracts.Batch.view_ids` tells which views these are. The order of the
         images never repeats.
         """
         return None

@@ -64,13 +64,9 @@ def _facts(config: type[MethodConfig], other_names: Sequence[str]) -> Iterator[s
         yield f"- Other names: {', '.join(f'`{name}`' for name in other_names)}."
     yield f"- `optim=auto` is `{config.optimizer}`."
     yield f"- `epochs=auto` aims at {config.target_steps:,} steps."
-    fewest, most = config.view_counts
-    number = {None: f"{fewest} or more", fewest: str(fewest)}.get(most, f"{fewest} to {most}")
-    yield f"- Global views of an image: {number}."
+    yield from (f"- {sentence}" for sentence in config().requirements().sentences())
     if config.gradient_clip_val is not None:
         yield f"- Gradients are clipped to a norm of {config.gradient_clip_val:g}."
-    if config.wants_crops:
-        yield "- It needs the position of each view, so `random_rotation` is refused."
     if config.spread_is_free:
         yield "- A collapse is reported only where the features of images are nearly equal."
     missing = _names(MultiCropTransformArgs) - _names(type(config.default_transform()))

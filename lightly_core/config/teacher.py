@@ -32,6 +32,7 @@ def exported(
 class TeacherConfig(MethodConfig):
     """What all methods with a teacher have that follows the student."""
 
+    schedules: ClassVar[tuple[str, ...]] = ("teacher_momentum",)
     #: Momentum of the paper, which ``auto`` takes in long runs.
     paper_momentum: ClassVar[float] = 0.996
     #: Momentum below which ``auto`` does not go, however short the run.

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from lightly_core.contracts import Sample, SampleExtras, Transform
 from lightly_core.data.base import ImageSource
 from lightly_core.data.heard import Note, listening
 from lightly_core.data.loader import make_loader
@@ -26,7 +27,6 @@ from lightly_core.data.pixels import UnreadableImage
 from lightly_core.data.sampler import EXTRAS_STREAM, SAMPLE_STREAM, StepSampler
 from lightly_core.data.skipped import Skipped
 from lightly_core.errors import DataError
-from lightly_core.protocols import Sample, SampleExtras, Transform
 
 #: So many images are tried before the search for a replacement ends: the next ones, then, where a
 #: whole folder cannot be read, others that are spread over the source.
@@ -332,7 +332,7 @@ def build_loader(
         pin_memory: Whether batches are put where a GPU can fetch them.
         loader_args: Further arguments of torch's DataLoader.
         view_period: After how many epochs the samples repeat; None: never.
-        make_extras: See `lightly_core.protocols.Method.sample_extras`.
+        make_extras: See `lightly_core.contracts.Method.sample_extras`.
 
     Raises:
         ConfigError: `loader_args` holds a wrong or a reserved name, or a wrong value.

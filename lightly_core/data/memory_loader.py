@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightly_core.contracts import Sample
 from lightly_core.data.dataset import (
     RawBatch,
     TrainingDataset,
@@ -25,7 +26,6 @@ from lightly_core.data.views import worker
 from lightly_core.data.views.draws import BatchDraws, ViewDraws
 from lightly_core.data.views.resample import Resampler
 from lightly_core.data.views.two_stage import TwoStageTransform
-from lightly_core.protocols import Sample
 
 Key: TypeAlias = tuple[int, int]
 

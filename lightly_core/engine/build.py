@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
-from lightly_core.abilities import ActivationCheckpointing, require_ability
 from lightly_core.config.fields import plain as as_data
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved
 from lightly_core.config.secrets import without_secrets
+from lightly_core.contracts import Logger, Method, ModelWrapper, RunContext, Sample, Transform
+from lightly_core.contracts.capabilities import ActivationCheckpointing
 from lightly_core.data.dataset import build_loader
 from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.loader import Loader
@@ -25,6 +26,7 @@ from lightly_core.engine.module import TrainingModule
 from lightly_core.engine.trainer import plain
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.export.weights import load_weights
+from lightly_core.methods.requirements import build_method, require_capability
 from lightly_core.models.embedding import embed
 from lightly_core.models.probing import freeze_unused, probe
 from lightly_core.models.trainable import (
@@ -35,7 +37,6 @@ from lightly_core.models.trainable import (
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_target
-from lightly_core.protocols import Logger, Method, ModelWrapper, RunContext, Sample, Transform
 from lightly_core.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class BuiltRun:
 
     model: BuiltModel
     wrapper: ModelWrapper
-    method: Method
+    method: Method[Any]
     module: TrainingModule
 
 
@@ -79,7 +80,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     probe(wrapper, settings.transform.channels, size)
     checkpointing = run.activation_checkpoint_args
     if checkpointing is not None and checkpointing.enabled:
-        able = require_ability(
+        able = require_capability(
             wrapper, ActivationCheckpointing, needed_by="activation_checkpoint_args.enabled=true"
         )
         able.set_activation_checkpointing(True, checkpointing.every_n_blocks)
@@ -122,9 +123,9 @@ def _warn_about_random_weights(built: BuiltModel, checkpoint: object) -> None:
         )
 
 
-def _build_method(resolved: Resolved, wrapper: ModelWrapper, source: ImageSource) -> Method:
+def _build_method(resolved: Resolved, wrapper: ModelWrapper, source: ImageSource) -> Method[Any]:
     settings = resolved.settings
-    method_class = load_target(settings.method_record)
+    method_class = cast("type[Method[Any]]", load_target(settings.method_record))
     context = RunContext(
         dataset_size=len(source),
         global_batch_size=resolved.batch_size,
@@ -136,10 +137,10 @@ def _build_method(resolved: Resolved, wrapper: ModelWrapper, source: ImageSource
         image_size=settings.transform.size,
         mean=tuple(settings.transform.normalize.mean),
         std=tuple(settings.transform.normalize.std),
+        method_name=settings.method_record.name,
         view_facts=_view_facts(resolved, source),
     )
-    method = method_class(settings.method, wrapper, context)  # type: ignore[operator]
-    return method  # type: ignore[no-any-return]
+    return build_method(method_class, settings.method, wrapper, context)
 
 
 def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
@@ -165,7 +166,7 @@ def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
 
 def _build_transform(settings: Settings) -> Transform:
     if settings.transform_record is None:
-        return TwoStageTransform(settings.transform, crops=settings.method.wants_crops)
+        return TwoStageTransform(settings.transform, crops=settings.method.requires.crops)
     transform_class = load_target(settings.transform_record)
     transform = transform_class(settings.transform)  # type: ignore[operator]
     return transform  # type: ignore[no-any-return]
@@ -264,7 +265,14 @@ def check_data(module: TrainingModule) -> None:
         loader.check_start()
     sample = _first_sample(loader.dataset)
     settings = module.resolved.settings
-    if settings.method.wants_crops and len(sample.crops) != len(sample.views):
+    expected = len(settings.transform.view_specs())
+    if len(sample.views) != expected:
+        raise ConfigError(
+            f"the transform '{settings.transform.name}' made {len(sample.views)} views of an "
+            f"image, expected {expected}, which its options declare; correct Transform.sample, "
+            "or view_specs() of its options"
+        )
+    if settings.method.requires.crops and len(sample.crops) != len(sample.views):
         raise ConfigError(
             f"method '{settings.method_record.name}' needs to know where views were cut out, but "
             f"the transform '{settings.transform.name}' told it of {len(sample.crops)} of "

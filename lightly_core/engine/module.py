@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightly_core.config.resolve import Resolved
+from lightly_core.contracts import Batch, Method, Transform
 from lightly_core.data.dataset import RawBatch, build_loader
 from lightly_core.data.memory import ImageMemory, keep_images, place_images
 from lightly_core.data.memory_loader import MemoryLoader
@@ -28,7 +29,6 @@ from lightly_core.engine.metrics import MetricBuffer
 from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
 from lightly_core.optim.groups import with_decay
 from lightly_core.parts.modes import modes_of, set_modes
-from lightly_core.protocols import Batch, Method, Transform
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class TrainingModule(lightning.LightningModule):
 
     def __init__(
         self,
-        method: Method,
+        method: Method[Any],
         transform: Transform,
         source: ImageSource,
         resolved: Resolved,
@@ -180,7 +180,14 @@ class TrainingModule(lightning.LightningModule):
         if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         self.skipped, self.notes = batch.skipped, batch.notes
-        return Batch(views, batch.indices, batch.extras, batch.view_ids, batch.crops)
+        return Batch(
+            views,
+            batch.indices,
+            batch.extras,
+            batch.view_ids,
+            batch.crops,
+            num_global=self.resolved.settings.transform.num_views,
+        )
 
     # ------------------------------------------------------------------ training
 
@@ -237,7 +244,9 @@ class TrainingModule(lightning.LightningModule):
         result = self.method.training_step(batch, self.global_step)
         if self.finite is not None:
             self.finite.see_loss(result.loss, number)
-        self.buffer.add({"train_loss": result.loss, **result.metrics})
+        scheduled = self.method.scheduled_values(self.global_step)
+        schedules = {f"schedule/{name}": value for name, value in scheduled.items()}
+        self.buffer.add({"train_loss": result.loss, **result.metrics, **schedules})
         return result.loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

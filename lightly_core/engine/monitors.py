@@ -56,7 +56,7 @@ def known_metrics(settings: Settings, why_not: Mapping[str, str | None]) -> list
         names += metrics if getattr(callbacks, callback) is not None else ()
     for callback, metrics in _WATCHED.items():
         names += metrics if why_not[callback] is None else ()
-    return [*names, *(settings.method.metrics or ())]
+    return [*names, *(settings.method.metric_names() or ())]
 
 
 def _monitors(settings: Settings) -> Iterator[tuple[str, str]]:

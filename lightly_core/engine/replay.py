@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lightly_core.atomic import atomic_path
 from lightly_core.config.resolve import Resolved
+from lightly_core.contracts import Batch, Method
 from lightly_core.data.sampler import epoch_order
 from lightly_core.engine.checkpoint_io import read_checkpoint
 from lightly_core.engine.module import TrainingModule, seed_step
-from lightly_core.protocols import Batch, Method
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -144,7 +144,7 @@ class Replayed:
         images: Names of all images.
     """
 
-    method: Method
+    method: Method[Any]
     batches: list[Batch]
     losses: list[Tensor]
     images: list[str]

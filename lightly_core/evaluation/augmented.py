@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs, RandomResizeArgs
 from lightly_core.config.transform import TransformArgs
+from lightly_core.contracts import Sample, Transform
 from lightly_core.data.dataset import (
     RawBatch,
     collate_readable,
@@ -25,7 +26,6 @@ from lightly_core.data.labels import LabelledImages
 from lightly_core.data.loader import make_loader
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.views.two_stage import EvalTransform, TwoStageTransform
-from lightly_core.protocols import Sample, Transform
 
 
 class LabelledBatches:

@@ -14,7 +14,6 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import InputNormalization
 from lightly_core.config.augmentations import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -26,6 +25,8 @@ from lightly_core.config.backbone import BackboneConfig
 from lightly_core.config.machine import usable_cpus
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.structure import structure
+from lightly_core.contracts import ModelLibrary, ModelWrapper
+from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.data.base import ImageSource
 from lightly_core.data.views.two_stage import EvalTransform, eval_size
 from lightly_core.errors import ConfigError, UnknownModelError
@@ -40,7 +41,6 @@ from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.parts.state import state_digest
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_target, split_model_name
-from lightly_core.protocols import ModelLibrary, ModelWrapper
 
 T = TypeVar("T")
 

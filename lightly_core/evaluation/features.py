@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.dataset import RawBatch
 from lightly_core.parts.modes import modes_of, set_modes
-from lightly_core.protocols import ModelWrapper, Transform
 
 
 def extract_features(

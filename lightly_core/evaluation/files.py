@@ -10,10 +10,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
 from lightly_core.export.reading import CHECKPOINT_KEY
 from lightly_core.models.embedding import EmbeddingWrapper
-from lightly_core.protocols import ModelWrapper
 
 _LAST = "exported_last.safetensors"
 _FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt")

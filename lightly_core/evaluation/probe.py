@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightly_core.config.callbacks import KnnArgs
+from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import build_eval_loader
 from lightly_core.errors import RunError
@@ -16,7 +17,6 @@ from lightly_core.evaluation.knn import KnnResult, weighted_knn
 from lightly_core.evaluation.linear_head import HeadScore, score_head
 from lightly_core.evaluation.linear_lbfgs import fit_lbfgs
 from lightly_core.evaluation.plan import Part, Plan, plan_split, plan_validation
-from lightly_core.protocols import ModelWrapper, Transform
 
 
 @dataclass(frozen=True, eq=False)

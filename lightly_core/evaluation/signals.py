@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import RawBatch, build_eval_loader
 from lightly_core.evaluation.features import extract_features
 from lightly_core.evaluation.rank import embedding_std, num_directions, rankme
-from lightly_core.protocols import ModelWrapper, Transform
 
 #: Most memory that the decoded images may take, in bytes.
 MAX_BYTES = 256 * 2**20

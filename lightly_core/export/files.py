@@ -11,12 +11,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lightly_core.atomic import atomic_path
+from lightly_core.contracts import ModelWrapper
 from lightly_core.models.custom import CustomWrapper
 from lightly_core.models.embedding import EmbeddingWrapper
 from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel
 from lightly_core.parts.state import portable_state_dict
-from lightly_core.protocols import ModelWrapper
 from lightly_core.version import __version__
 
 

@@ -56,7 +56,7 @@ def read_weights(path: str | Path, *, pickled_modules: Sequence[str] = ()) -> di
             has one of them below a key of `CONTAINERS`; the first one that holds tensors is
             taken.
         pickled_modules: Top-level modules whose classes the file may name, such as
-            ``("ultralytics",)``; see `lightly_core.protocols.ModelLibrary`.
+            ``("ultralytics",)``; see `lightly_core.contracts.ModelLibrary`.
 
     Returns:
         Tensors on the CPU. Modules in half precision come as float32; other tensors as they are.

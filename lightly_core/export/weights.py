@@ -11,6 +11,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelLibrary, ModelWrapper
 from lightly_core.errors import ConfigError
 from lightly_core.export.reading import (
     CHECKPOINT_KEY,
@@ -19,7 +20,6 @@ from lightly_core.export.reading import (
     read_weights,
     some,
 )
-from lightly_core.protocols import ModelLibrary, ModelWrapper
 
 __all__ = [
     "CHECKPOINT_KEY",

@@ -1,1 +1,1 @@
-"""What several methods are built on, above `lightly_core.protocols.Method`."""
+"""What several methods are built on, above `lightly_core.contracts.Method`."""

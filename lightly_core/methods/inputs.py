@@ -9,8 +9,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch, ModelWrapper, RunContext
 
 
 def as_module(model: ModelWrapper) -> nn.Module:

@@ -3,42 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Literal, TypeVar, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from lightly_core.config.teacher import TeacherConfig
-from lightly_core.methods.inputs import as_module
+from lightly_core.contracts.method import Method
+from lightly_core.contracts.model import ModelWrapper
 from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.schedules import cosine
-from lightly_core.protocols import Method, ModelWrapper
+
+T = TypeVar("T", bound=TeacherConfig)
+
+BatchNorm = Literal["own_statistics", "student_statistics"]
 
 
-class TeacherMethod(Method):
-    """Base of methods with a teacher.
+class Teacher(EmaTeacher):
+    """The teacher of a method: an `EmaTeacher` with a backbone."""
 
-    A subclass builds its modules and then sets ``self.teacher``, an `EmaTeacher` of what `student`
-    returns.
+    @property
+    def backbone(self) -> ModelWrapper:
+        """The teacher's backbone."""
+        return cast(ModelWrapper, self["backbone"])
+
+    def pool(self, images: Tensor) -> Tensor:
+        """Return the teacher's pooled features (B, D) of images (B, C, H, W)."""
+        backbone = self.backbone
+        pooled = backbone.forward_pool(backbone.forward_features(images))["pooled_features"]
+        return pooled.flatten(1)
+
+
+class TeacherMethod(Method[T]):
+    """Base of methods with an EMA teacher.
+
+    `build` ends with `add_teacher`. The teacher is updated after each step, its momentum is logged
+    as ``schedule/teacher_momentum``, and ``export`` chooses which of the two networks is exported.
     """
 
-    config: TeacherConfig
-    teacher: EmaTeacher
+    teacher: Teacher
+    _followed: tuple[str, ...] = ()
+
+    def add_teacher(self, *heads: str, batch_norm: BatchNorm = "own_statistics") -> None:
+        """Create ``self.teacher``, a copy of the backbone and of heads.
+
+        Args:
+            *heads: Attributes of this method, such as ``"projector"``. The teacher has them under
+                the same names: ``self.teacher["projector"]``.
+            batch_norm: ``own_statistics``: batch norms of the teacher use the statistics of the
+                batch that the teacher sees, as in MoCo, BYOL and DINO. ``student_statistics``: the
+                teacher runs in evaluation mode with the running statistics of the student, as in
+                DINOv2.
+        """
+        self._followed = heads
+        own = batch_norm == "own_statistics"
+        self.teacher = Teacher(
+            self.student(),
+            mode="batch_norm" if own else "eval",
+            buffers="keep" if own else "copy",
+        )
 
     def student(self) -> Mapping[str, nn.Module]:
-        """Return the modules that the teacher is a copy of; ``backbone`` is one of them."""
-        return {"backbone": as_module(self.model)}
+        """Return the modules that the teacher is a copy of, ``backbone`` first."""
+        return {"backbone": self.model, **{name: getattr(self, name) for name in self._followed}}
 
     def momentum(self, step: int) -> float:
-        """Return the momentum of the teacher behind the step that follows `step` others."""
+        """Return the momentum of the teacher's update after step number `step`, from 0."""
         start, end = float(self.config.momentum_start), self.config.momentum_end
         return cosine(step, start, end, self.context.total_steps)
 
+    def scheduled_values(self, step: int) -> Mapping[str, float]:
+        """Return the momentum as ``teacher_momentum``."""
+        return {"teacher_momentum": self.momentum(step)}
+
     def after_step(self, step: int) -> None:
-        """Let the teacher follow."""
-        self.teacher.follow(self.student(), self.momentum(step - 1))
+        """Update the teacher."""
+        self.teacher.update_from(self.student(), self.momentum(step - 1))
 
     def exported_wrapper(self) -> ModelWrapper:
-        """Return the teacher's backbone, or the student."""
-        if self.config.export == "student":
-            return self.model
-        return cast(ModelWrapper, self.teacher["backbone"])
+        """Return the teacher's backbone, or the student's."""
+        return self.model if self.config.export == "student" else self.teacher.backbone

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelWrapper, WrapperLike
 from lightly_core.errors import ConfigError
 from lightly_core.models.custom_words import choices, named, pixels, shown
 from lightly_core.models.layouts import BATCH, Layout, Size, find_layout
@@ -23,7 +24,6 @@ from lightly_core.models.outputs import (
 )
 from lightly_core.models.probing import undisturbed
 from lightly_core.models.unwrapping import unwrapped, unwrapped_path
-from lightly_core.protocols import ModelWrapper
 
 Pool = Callable[[Tensor], Tensor]
 
@@ -85,13 +85,13 @@ def wrap(
     features = unwrapped_path(module, features) if features else features
     pool = unwrapped_path(module, pool) if isinstance(pool, str) else pool
     module = unwrapped(module, "wrap")
-    if isinstance(module, ModelWrapper):
+    if isinstance(module, WrapperLike):
         if features is not None or pool != "avg" or num_prefix_tokens is not None:
             raise ConfigError(
                 f"wrap: {type(module).__name__} is a wrapper already, it says itself what its "
                 "features are\n  pass it as model= without wrap, or wrap its get_model()"
             )
-        return module
+        return cast(ModelWrapper, module)
     path, _, key = (features or "").partition(":")
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     size = (height, width)
@@ -112,7 +112,7 @@ def wrap(
     return wrapper
 
 
-class CustomWrapper(nn.Module):
+class CustomWrapper(ModelWrapper):
     """Give any module the interface of a backbone; `wrap` makes one.
 
     Shapes: B images, C channels, D = `feature_dim()`, h and w feature positions, P prefix tokens.

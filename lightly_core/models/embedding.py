@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.models.probing import undisturbed
-from lightly_core.protocols import ModelWrapper
 
 
 def embed(wrapper: ModelWrapper, embed_dim: int) -> EmbeddingWrapper:
@@ -26,7 +26,7 @@ def embed(wrapper: ModelWrapper, embed_dim: int) -> EmbeddingWrapper:
     return EmbeddingWrapper(wrapper, embed_dim)
 
 
-class EmbeddingWrapper(nn.Module):
+class EmbeddingWrapper(ModelWrapper):
     """Bring a backbone's features to a chosen width with a 1x1 convolution.
 
     It is a wrapper itself, so every method works with it; `embed` makes it. The same linear map

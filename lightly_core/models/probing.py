@@ -10,9 +10,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
 from lightly_core.parts.modes import modes_of, set_modes
-from lightly_core.protocols import ModelWrapper
 
 _BATCH = 2  # More than one image, so that a wrapper which mixes up the axes is found out.
 
@@ -125,16 +125,15 @@ def unfreeze(wrapper: ModelWrapper, names: Iterable[str]) -> None:
 @contextmanager
 def undisturbed(wrapper: ModelWrapper | nn.Module) -> Iterator[None]:
     """Put a wrapper or a module in evaluation mode; restore all modes and the random state."""
-    module = cast(nn.Module, wrapper)
-    modes = modes_of(module)
-    devices = {parameter.device for parameter in module.parameters()}
+    modes = modes_of(wrapper)
+    devices = {parameter.device for parameter in wrapper.parameters()}
     cuda = [device for device in devices if device.type == "cuda"]
     try:
         with torch.random.fork_rng(devices=cuda):
-            module.eval()
+            wrapper.eval()
             yield
     finally:
-        set_modes(module, modes)
+        set_modes(wrapper, modes)
 
 
 def _forward(

@@ -9,10 +9,10 @@ from typing import cast
 import torch
 from torch import nn
 
+from lightly_core.contracts import ModelWrapper
 from lightly_core.download.rehearsal import is_rehearsal
 from lightly_core.errors import ConfigError
 from lightly_core.parts.modes import in_evaluation, set_modes, training_modes
-from lightly_core.protocols import ModelWrapper
 
 log = logging.getLogger(__name__)
 

@@ -63,7 +63,7 @@ def without_weights(
 
     Args:
         arguments: Of a model's constructor.
-        weight_args: See `lightly_core.protocols.ModelLibrary.weight_args`.
+        weight_args: See `lightly_core.contracts.ModelLibrary.weight_args`.
     """
     return {
         name: value

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from torch import nn
 
+from lightly_core.contracts import ModelLibrary, ModelWrapper, WrapperLike
 from lightly_core.download.rehearsal import is_rehearsal
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.models.unwrapping import unwrapped
@@ -15,7 +17,6 @@ from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target, record_for_module_roots, split_model_name
 from lightly_core.plugins.records import Record
-from lightly_core.protocols import ModelLibrary, ModelWrapper
 
 #: What a user's own wrapper needs beside being a `torch.nn.Module`.
 WRAPPER_METHODS = ("forward_features", "forward_pool", "feature_dim", "get_model")
@@ -112,8 +113,8 @@ def build_model(
     library: ModelLibrary | None = None
     if isinstance(model, nn.Module):
         model = unwrapped(model)
-    if isinstance(model, nn.Module) and isinstance(model, ModelWrapper):
-        wrapper = model
+    if isinstance(model, nn.Module) and isinstance(model, WrapperLike):
+        wrapper = cast(ModelWrapper, model)  # it has the methods, whatever its base class
     else:
         library, wrapper = _wrap(model, catalog, num_input_channels)
     return BuiltModel(wrapper, library, None, None, arguments, num_input_channels)

@@ -29,7 +29,7 @@ class EmaTeacher(nn.ModuleDict):
 
         def after_step(self, step):
             momentum = scheduled(step - 1, total, kind="cosine", start=0.996, end=1.0)
-            self.teacher.follow({"backbone": self.model, "head": self.head}, momentum)
+            self.teacher.update_from({"backbone": self.model, "head": self.head}, momentum)
 
     Mean Teacher (https://arxiv.org/abs/1703.01780), MoCo (https://arxiv.org/abs/1911.05722), BYOL
     (https://arxiv.org/abs/2006.07733), DINO (https://arxiv.org/abs/2104.14294).
@@ -50,8 +50,8 @@ class EmaTeacher(nn.ModuleDict):
             statistics of the batch. ``train``: as the student. In each case a part stays in
             evaluation mode whose original in the student does, see
             `lightly_core.parts.modes.training_modes`.
-        buffers: What `follow` does with floating-point buffers: ``copy`` them from the student,
-            average them (``ema``), or ``keep`` the teacher's own. Other buffers
+        buffers: What `update_from` does with floating-point buffers: ``copy`` them from the
+            student, average them (``ema``), or ``keep`` the teacher's own. Other buffers
             (``num_batches_tracked``) are never averaged: they are copied in the first two cases.
 
     Raises:
@@ -93,7 +93,7 @@ class EmaTeacher(nn.ModuleDict):
         return self
 
     @torch.no_grad()
-    def follow(self, student: Mapping[str, nn.Module], momentum: float) -> None:
+    def update_from(self, student: Mapping[str, nn.Module], momentum: float) -> None:
         """Move towards the student; once after each optimizer step.
 
         Args:

@@ -66,7 +66,7 @@ class Catalog:
 
         Args:
             name: What users type after ``method=``.
-            target: A `lightly_core.protocols.Method`, ``package.module:Name``.
+            target: A `lightly_core.contracts.Method`, ``package.module:Name``.
             config: Its `lightly_core.config.method.MethodConfig`, in a module without torch.
             summary: One line for ``lightly methods``.
             requires: Requirements beyond the plugin's own, such as ``("timm>=1.0",)``.
@@ -97,7 +97,7 @@ class Catalog:
         wraps: Sequence[str] = (),
         requires: Sequence[str] = (),
         complete: bool = True,
-        abilities: Mapping[str, Sequence[str]] | None = None,
+        capabilities: Mapping[str, Sequence[str]] | None = None,
         summary: str,
         licence: str | None = None,
     ) -> None:
@@ -105,15 +105,16 @@ class Catalog:
 
         Args:
             prefix: What users type before the slash in ``model=``.
-            target: A `lightly_core.protocols.ModelLibrary`, ``package.module:Name``.
+            target: A `lightly_core.contracts.ModelLibrary`, ``package.module:Name``.
             names: The models without prefix; or ``package:file.txt``, one name a line; or None
                 if only the library itself knows.
             wraps: Top-level modules whose classes it can wrap, such as ``("timm",)``.
             requires: Requirements beyond the plugin's own, such as ``("timm>=1.0",)``.
             complete: Whether `names` are all there are: others are refused without importing the
                 library. False where another version of it may know more, or files are names too.
-            abilities: Abilities that some models have (names in `lightly_core.abilities`), each
-                with a few such models, which error messages suggest.
+            capabilities: Capabilities that some models have, by their names in
+                `lightly_core.contracts.capabilities`, each with a few such models, which error
+                messages suggest.
             summary: One line for the lists.
             licence: Licence of the library, where it is not Apache-2.0.
 
@@ -128,7 +129,7 @@ class Catalog:
             wraps=wraps,
             requires=requires,
             complete=complete,
-            abilities=tuple((key, tuple(value)) for key, value in (abilities or {}).items()),
+            capabilities=tuple((key, tuple(value)) for key, value in (capabilities or {}).items()),
             summary=summary,
             licence=licence,
         )
@@ -145,7 +146,7 @@ class Catalog:
     ) -> None:
         """Register a transform; the arguments are those of `method`.
 
-        `target` is a `lightly_core.protocols.Transform`.
+        `target` is a `lightly_core.contracts.Transform`.
 
         Raises:
             PluginError: An argument is not as it must be, or the name is taken.
@@ -172,7 +173,7 @@ class Catalog:
     ) -> None:
         """Register a logger; the arguments are those of `method`.
 
-        `target` is a `lightly_core.protocols.Logger`.
+        `target` is a `lightly_core.contracts.Logger`.
 
         Raises:
             PluginError: An argument is not as it must be, or the name is taken.
@@ -293,7 +294,7 @@ class Catalog:
         wraps: Sequence[str] = (),
         requires: Sequence[str] = (),
         complete: bool = True,
-        abilities: tuple[tuple[str, tuple[str, ...]], ...] = (),
+        capabilities: tuple[tuple[str, tuple[str, ...]], ...] = (),
         alias_of: str | None = None,
         licence: str | None = None,
     ) -> None:
@@ -319,7 +320,7 @@ class Catalog:
             wraps=tuple(wraps),
             requires=tuple(requires),
             complete=complete,
-            abilities=abilities,
+            capabilities=capabilities,
             alias_of=alias_of,
             licence=licence,
             plugin=owner.plugin,

@@ -43,8 +43,8 @@ class Record:
         wraps: Top-level modules of the classes that a model library can wrap.
         requires: Requirements that ``pip install`` understands.
         complete: Whether `names` are all; if not, the library itself decides about others.
-        abilities: What some of a library's models can do (`lightly_core.abilities`), each with a
-            few models that can.
+        capabilities: Capabilities of some of a library's models, by their names in
+            `lightly_core.contracts.capabilities`, each with a few models that have it.
         alias_of: Name of the same plugin's method that this is another name of.
         licence: Licence of the library behind it, where it differs from the framework's.
         plugin: Name of the entry point.
@@ -61,7 +61,7 @@ class Record:
     wraps: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     complete: bool = True
-    abilities: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    capabilities: tuple[tuple[str, tuple[str, ...]], ...] = ()
     alias_of: str | None = None
     licence: str | None = None
     # Two entry points of one distribution may register the same thing: same record.

@@ -15,7 +15,7 @@ Without pytest, ``lightly plugin check acme`` runs all checks that apply to a pl
 P     a plugin, whatever it provides                 `plugin_checks`
 N, E  a library of models: its names, its files      `model_library_checks`
 W     a model wrapper                                `wrapper_checks`, in the former too
-A     abilities of a model wrapper                   `wrapper_checks`, in the former too
+A     capabilities of a model wrapper                   `wrapper_checks`, in the former too
 M     a method                                       `method_checks`, `method_class_checks`
 T     a transform                                    `transform_checks`
 L     a logger                                       `logger_checks`

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelLibrary, ModelWrapper
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.export.files import export_model, snippet
 from lightly_core.export.weights import load_weights
@@ -20,8 +21,10 @@ from lightly_core.parts.state import portable_state_dict
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target, model_names
 from lightly_core.plugins.records import Record
-from lightly_core.protocols import ModelLibrary, ModelWrapper
-from lightly_core.testing.abilities import declared_ability_checks, undeclared_ability_checks
+from lightly_core.testing.capabilities import (
+    declared_capability_checks,
+    undeclared_capability_checks,
+)
 from lightly_core.testing.checks import Check, require
 from lightly_core.testing.wrapper_case import WrapperCase
 from lightly_core.testing.wrappers import case_checks
@@ -39,14 +42,14 @@ class ModelExample:
         name: Name without prefix.
         model_args: Arguments of the library's constructor.
         image_size: A side in pixels that the model takes, best a multiple of its stride.
-        abilities: The protocols of `lightly_core.abilities` that the wrapper must have, no more
-            and no fewer. None: those that it has are found when the checks run.
+        capabilities: The protocols of `lightly_core.contracts.capabilities` that the wrapper
+            must have, no more and no fewer. None: those that it has are found when the checks run.
     """
 
     name: str
     model_args: Mapping[str, object] = field(default_factory=dict)
     image_size: int = 64
-    abilities: Collection[type] | None = None
+    capabilities: Collection[type] | None = None
 
     def __str__(self) -> str:
         arguments = ", ".join(f"{key}={value}" for key, value in self.model_args.items())
@@ -92,13 +95,13 @@ class _LibraryCase:
         return BuiltModel(wrapper, self.library, name, self.example.name, arguments, channels)
 
     def checks(self) -> list[Check]:
-        """Return N3, E1, E2, W1 to W13 and those of abilities."""
-        subject, abilities = str(self.example), self.example.abilities
+        """Return N3, E1, E2, W1 to W13 and those of capabilities."""
+        subject, capabilities = str(self.example), self.example.capabilities
         checks = _listed(_EXAMPLE_CHECKS, self, subject)
         checks += case_checks(self.wrapper, subject=subject)
-        if abilities is None:
-            return checks + undeclared_ability_checks(self.wrapper, subject=subject)
-        return checks + declared_ability_checks(self.wrapper, abilities, subject=subject)
+        if capabilities is None:
+            return checks + undeclared_capability_checks(self.wrapper, subject=subject)
+        return checks + declared_capability_checks(self.wrapper, capabilities, subject=subject)
 
 
 def model_library_checks(
@@ -116,8 +119,8 @@ def model_library_checks(
 
     Returns:
         For the library N1 and N2; for each example N3, E1, E2 and those of `wrapper_checks`, with
-        `Check.subject` set to the example. W12 tries 1 and 4 channels. The checks of abilities
-        are listed one by one where the example declares its abilities, with A0 in front. All
+        `Check.subject` set to the example. W12 tries 1 and 4 channels. The checks of capabilities
+        are listed one by one where the example declares its capabilities, with A0 in front. All
         others are tried by one check, A.
 
     Raises:

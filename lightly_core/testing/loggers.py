@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightly_core.protocols import Logger
+from lightly_core.contracts import Logger
 from lightly_core.testing.checks import Check
 
 _Factory = Callable[[Path], Logger]

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor
 from lightly_core.config.method import MethodConfig, RunFacts
 from lightly_core.config.structure import structure
 from lightly_core.config.transform import TransformArgs
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext
 from lightly_core.data.views.two_stage import TwoStageTransform
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext
+from lightly_core.methods.requirements import build_method
 from lightly_core.testing.models import TinyConv
 
 TOTAL_STEPS = 100
@@ -36,14 +38,16 @@ class MethodCase:
         image_size: Side of the largest view in pixels.
     """
 
-    method_class: type[Method]
+    method_class: type[Method[Any]]
     config_class: type[MethodConfig]
     method_args: Mapping[str, object] = field(default_factory=dict)
     wrapper: Callable[[], ModelWrapper] = TinyConv
     batch_size: int = 8
     image_size: int = 32
 
-    def build(self, seed: int = 0, num_views: int | None = None, world_size: int = 1) -> Method:
+    def build(
+        self, seed: int = 0, num_views: int | None = None, world_size: int = 1
+    ) -> Method[Any]:
         """Return a new method in train mode.
 
         Args:
@@ -68,7 +72,7 @@ class MethodCase:
             image_size=(self.image_size, self.image_size),
         )
         config = structure(self.method_args, self.config_class, path="method_args").resolve(facts)
-        return self.method_class(config, self.wrapper(), context).train()
+        return build_method(self.method_class, config, self.wrapper(), context).train()
 
     def batch(self) -> Batch:
         """Return normalised views of random images; views of one image resemble each other."""
@@ -91,10 +95,12 @@ class MethodCase:
             start = (self.image_size - size) // 2
             part = images[:, :, start : start + size, start : start + size]
             views.append(part + 0.3 * noise(size))
-            if self.config_class.wants_crops:
+            if self.config_class.requires.crops:
                 place, share = start / self.image_size, size / self.image_size
                 crops.append(torch.tensor([[place, place, share, share, 0, 0]] * self.batch_size))
-        return Batch(views, torch.arange(self.batch_size), self.extras(), crops=crops)
+        num_global = self.config_class.default_transform().num_views
+        indices = torch.arange(self.batch_size)
+        return Batch(views, indices, self.extras(), crops=crops, num_global=num_global)
 
     def extras(self) -> dict[str, Tensor]:
         """Return what the method wants made for every image of a batch."""
@@ -112,7 +118,7 @@ class MethodCase:
 
     def views_of(self, transform: TransformArgs) -> Batch:
         """Return what a run with this transform makes of random pictures, in full size."""
-        stages = TwoStageTransform(transform, crops=self.config_class.wants_crops)
+        stages = TwoStageTransform(transform, crops=self.config_class.requires.crops)
         shape = (self.batch_size, _PICTURE_SIZE, _PICTURE_SIZE, transform.source_channels)
         pictures = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
         samples = [
@@ -127,4 +133,10 @@ class MethodCase:
         drawn = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
         crops = [torch.stack(one) for one in zip(*(s.crops for s in samples), strict=True)]
         indices = torch.arange(self.batch_size)
-        return Batch(stages.views(pixels, drawn), indices, self.extras(), crops=crops)
+        return Batch(
+            stages.views(pixels, drawn),
+            indices,
+            self.extras(),
+            crops=crops,
+            num_global=transform.num_views,
+        )

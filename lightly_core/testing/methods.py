@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import cast
+from typing import Any, cast
 
 import attrs
 import torch
@@ -17,11 +17,11 @@ from torch.overrides import TorchFunctionMode
 from lightly_core.config.method import MethodConfig, unresolved
 from lightly_core.config.optim import AdamWArgs
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
-from lightly_core.errors import LightlyError, MissingAbilityError
+from lightly_core.contracts import Batch, Method, ModelWrapper, StepResult
+from lightly_core.errors import LightlyError, MissingCapabilityError
 from lightly_core.optim.build import build_optimizer
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
-from lightly_core.protocols import Batch, Method, ModelWrapper, StepResult
 from lightly_core.testing.checks import Check, require
 from lightly_core.testing.method_case import MethodCase
 from lightly_core.testing.models import TinyConv, TinyTokens
@@ -53,7 +53,7 @@ def method_checks(
         fit_args: Further options for M2 alone, where twenty steps have to lower the loss: what
             makes all of them steps of one problem, such as a teacher that stands still.
         wrapper: Returns a new backbone at each call; None: `TinyConv`, or `TinyTokens` for a
-            method that refuses the former with `lightly_core.abilities.require_ability`.
+            method that requires a capability which the former lacks.
         batch_size: Images in the batch.
         image_size: Side of the largest view in pixels; smaller views get half of it.
 
@@ -64,13 +64,13 @@ def method_checks(
     @cache
     def case() -> MethodCase:
         record = get_plugins().catalog.get("method", name)
-        method_class = cast(type[Method], load_target(record))
+        method_class = cast(type[Method[Any]], load_target(record))
         config_class = cast(type[MethodConfig], load_config(record))
         arguments = method_args or {}
         found = MethodCase(
             method_class, config_class, arguments, wrapper or TinyConv, batch_size, image_size
         )
-        if wrapper is None and _lacks_ability(found):
+        if wrapper is None and _lacks_capability(found):
             return replace(found, wrapper=TinyTokens)
         return found
 
@@ -94,13 +94,13 @@ def _checks(case: Callable[[], MethodCase], fitting: Callable[[], MethodCase]) -
     ]
 
 
-def _optimizer(method: Method) -> Optimizer:
+def _optimizer(method: Method[Any]) -> Optimizer:
     device = next(iter(method.parameters())).device
     groups = method.parameter_groups()
     return build_optimizer(groups, "adamw", AdamWArgs(), peak_lr=_LEARNING_RATE, device=device)
 
 
-def _train(method: Method, batch: Batch, steps: int, optimizer: Optimizer) -> list[float]:
+def _train(method: Method[Any], batch: Batch, steps: int, optimizer: Optimizer) -> list[float]:
     """Take optimizer steps as a run does; return the loss before each."""
     losses = []
     for step in range(steps):
@@ -116,7 +116,7 @@ def _train(method: Method, batch: Batch, steps: int, optimizer: Optimizer) -> li
     return losses
 
 
-def _first_step(case: MethodCase) -> tuple[Method, StepResult]:
+def _first_step(case: MethodCase) -> tuple[Method[Any], StepResult]:
     method = case.build()
     return method, method.training_step(case.batch(), 0)
 
@@ -207,14 +207,19 @@ def _metrics(case: MethodCase) -> None:
     method, batch = case.build(), case.batch()
     names: set[str] | None = None
     for step in range(3):
-        metrics = method.training_step(batch, step).metrics
+        metrics = dict(method.training_step(batch, step).metrics)
+        schedules = method.scheduled_values(step)
+        metrics.update({f"schedule/{name}": value for name, value in schedules.items()})
         names = set(metrics) if names is None else names
         require(
             set(metrics) == names, f"metrics {sorted(names)} became {sorted(metrics)} at {step}"
         )
-        declared = method.config.metrics
+        declared = method.config.metric_names()
         missing = set(metrics) - {"train_loss", *(metrics if declared is None else declared)}
-        require(not missing, f"config.metrics does not name {', '.join(sorted(missing))}")
+        require(
+            not missing,
+            f"config.metrics and config.schedules do not name {', '.join(sorted(missing))}",
+        )
         for name, value in metrics.items():
             if isinstance(value, Tensor):
                 require(value.shape == (), f"metric '{name}' has shape {tuple(value.shape)}")
@@ -228,18 +233,17 @@ def _metrics(case: MethodCase) -> None:
 
 def _declared_views(case: MethodCase) -> None:
     declared = case.config_class.default_transform()
-    low, high = case.config_class.view_counts
-    require(
-        low <= declared.num_views and (high is None or declared.num_views <= high),
-        f"default_transform() makes {declared.num_views} global views, view_counts allows "
-        f"{low} to {'any number' if high is None else high}",
-    )
+    requires = case.config_class.requires
+    num_local = len(declared.view_specs()) - declared.num_views
+    for problem in requires.view_problems(declared.num_views, num_local):
+        raise AssertionError(f"default_transform() does not fit `requires`: {problem}")
+    low = requires.global_views[0]
     case = replace(case, image_size=max(declared.size))
     batch = case.views_of(declared)
     sizes = [tuple(view.shape[2:]) for view in batch.views]
     loss = case.build().training_step(batch, 0).loss
     require(torch.isfinite(loss).all(), f"the loss is {loss} with views of {sizes}")
-    # Settings with fewer views than `view_counts` allows are refused before a method is built.
+    # Settings with fewer views than `requires` allows are refused before a method is built.
     for transform in _smaller(declared, low):
         views = f"{transform.num_views} of {len(transform.view_specs())} views global"
         try:
@@ -251,7 +255,7 @@ def _declared_views(case: MethodCase) -> None:
         except Exception as error:
             raise AssertionError(
                 f"with {views}, which the settings allow, the step raised "
-                f"{type(error).__name__}: {error}; raise ConfigError, or set view_counts"
+                f"{type(error).__name__}: {error}; raise ConfigError, or declare it in `requires`"
             ) from error
         require(torch.isfinite(loss).all(), f"the loss is {loss} with {views}")
 
@@ -273,7 +277,7 @@ def _backbones(case: MethodCase) -> None:
             loss = one.build().training_step(one.batch(), 0).loss
             loss.backward()  # type: ignore[no-untyped-call]
         except Exception as error:
-            if backbone is TinyConv and isinstance(error, MissingAbilityError):
+            if backbone is TinyConv and isinstance(error, MissingCapabilityError):
                 continue
             raise AssertionError(
                 f"with the backbone {backbone.__name__}: {type(error).__name__}: {error}"
@@ -281,11 +285,11 @@ def _backbones(case: MethodCase) -> None:
         require(torch.isfinite(loss), f"the loss with {backbone.__name__} is {loss.item()}")
 
 
-def _lacks_ability(case: MethodCase) -> bool:
+def _lacks_capability(case: MethodCase) -> bool:
     """Tell whether the method says that the backbone cannot do what it needs."""
     try:
         case.build().training_step(case.batch(), 0)
-    except MissingAbilityError:
+    except MissingCapabilityError:
         return True
     except Exception:  # Another check will raise it again.
         return False
@@ -318,7 +322,7 @@ def _devices(case: MethodCase) -> None:
         method, batch = case.build().to(device), case.batch()
         views = [view.to(device) for view in batch.views]
         crops = [crop.to(device) for crop in batch.crops]
-        moved = Batch(views, batch.indices.to(device), batch.extras, crops=crops)
+        moved = replace(batch, views=views, indices=batch.indices.to(device), crops=crops)
         with _OneDevice():
             loss = method.training_step(moved, 0).loss
         require(loss.device.type == device, f"a step on '{device}' gave a loss on '{loss.device}'")

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
 
 
-class TinyConv(nn.Module):
+class TinyConv(ModelWrapper):
     """Three convolutions with batch norm behind the members of a `ModelWrapper`; stride 8.
 
     Args:
@@ -56,11 +57,11 @@ def _block(width_in: int, width_out: int) -> nn.Sequential:
     )
 
 
-class TinyTokens(nn.Module):
+class TinyTokens(ModelWrapper):
     """A vision transformer with two blocks behind the members of a `ModelWrapper`.
 
-    It has all abilities of `lightly_core.abilities`. Images may have any size; pixels beyond the
-    last whole patch are not looked at. Learned positions are interpolated to the grid.
+    It has all capabilities of `lightly_core.contracts.capabilities`. Images may have any size;
+    pixels beyond the last whole patch are ignored. Learned positions are interpolated to the grid.
 
     Shapes: B images, C channels, D = `feature_dim`, h x w patch grid, N = h * w, P prefix tokens.
 
@@ -143,7 +144,7 @@ class TinyTokens(nn.Module):
         mask_token: Tensor | None = None,
         keep: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute all tokens; see `lightly_core.abilities.TokenModel.forward_tokens`.
+        """Compute all tokens; see `lightly_core.contracts.capabilities.TokenModel.forward_tokens`.
 
         Raises:
             ValueError: There is a mask without a mask token, or the image is below one patch.
@@ -176,7 +177,7 @@ class TinyTokens(nn.Module):
                 found.append(self._named(self._model.norm(tokens) if norm else tokens))
         return found
 
-    # ------------------------------------------------------------- the other abilities
+    # ------------------------------------------------------------- the other capabilities
 
     def multi_scale_dims(self) -> tuple[int, ...]:
         """Return the widths of the two maps."""

@@ -19,10 +19,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, Method
 from lightly_core.parts.distributed import reduce_mean_with_gradient
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
-from lightly_core.protocols import Batch, Method
 from lightly_core.testing.method_case import MethodCase
 from lightly_core.testing.models import TinyConv, TinyTokens
 from lightly_core.testing.processes import ProcessPair
@@ -151,7 +151,7 @@ def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _step(
-    method: Method, batch: Batch, step: int, world_size: int
+    method: Method[Any], batch: Batch, step: int, world_size: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Take a plain gradient step; return the loss of this process and the averaged gradients."""
     method.zero_grad()
@@ -205,7 +205,7 @@ class _GlobalBatchNorm(nn.Module):
         return x if self.weight is None else x * self.weight.view(shape) + self.bias.view(shape)
 
 
-def _with_global_norms(method: Method) -> Method:
+def _with_global_norms(method: Method[Any]) -> Method[Any]:
     """Replace the batch norms, also those of a teacher."""
     for module in list(method.modules()):
         for name, child in module.named_children():

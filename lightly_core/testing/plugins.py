@@ -15,13 +15,13 @@ import attrs
 from lightly_core.config.fields import group_class, settings_fields
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.structure import structure, unstructure
+from lightly_core.contracts import Logger, Method, ModelLibrary, Transform
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.catalog import Catalog, named
 from lightly_core.plugins.discovery import discover
 from lightly_core.plugins.finding import FoundPlugin, find_plugins
 from lightly_core.plugins.loading import load_config, load_target, model_names
 from lightly_core.plugins.records import KINDS, LEGAL_NAME, Kind, Record
-from lightly_core.protocols import Logger, Method, ModelLibrary, Transform
 from lightly_core.testing.checks import Check, require
 
 #: What neither a plugin's module nor its option classes may import.

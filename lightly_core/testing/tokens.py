@@ -1,4 +1,4 @@
-"""What a wrapper with the ability `TokenModel` must hold."""
+"""What a wrapper with the capability `TokenModel` must hold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.abilities import TokenModel
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import ModelWrapper
 from lightly_core.testing.checks import require, require_close
 from lightly_core.testing.wrapper_case import WrapperCase
 

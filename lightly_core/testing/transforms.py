@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from lightly_core.config.transform import TransformArgs, ViewSpec
+from lightly_core.contracts import Sample, Transform
 from lightly_core.data.decode import convert
 from lightly_core.errors import LightlyError
-from lightly_core.protocols import Sample, Transform
 from lightly_core.testing.checks import Check, require
 
 _Picture = Image.Image | np.ndarray

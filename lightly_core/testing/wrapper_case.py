@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel
-from lightly_core.protocols import ModelWrapper
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.testing.checks import require
 
 # Not that of a check: what it builds itself has other weights.

@@ -11,10 +11,10 @@ from typing import cast
 import torch
 from torch import nn
 
+from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError, LightlyError
 from lightly_core.models.probing import freeze_unused
-from lightly_core.protocols import ModelWrapper
-from lightly_core.testing.abilities import declared_ability_checks, found_ability_checks
+from lightly_core.testing.capabilities import declared_capability_checks, found_capability_checks
 from lightly_core.testing.checks import Check, require
 from lightly_core.testing.wrapper_case import WrapperCase, eval_outputs, outputs, require_equal
 
@@ -29,7 +29,7 @@ def wrapper_checks(
     image_size: int = 64,
     num_input_channels: int = 3,
     channels_factory: Callable[[int], ModelWrapper] | None = None,
-    abilities: Collection[type] | None = None,
+    capabilities: Collection[type] | None = None,
 ) -> list[Check]:
     """Return the checks of a model wrapper.
 
@@ -43,20 +43,20 @@ def wrapper_checks(
         num_input_channels: C.
         channels_factory: Returns a new wrapper for another number of channels; None where the
             architecture takes C only.
-        abilities: The protocols of `lightly_core.abilities` that the wrapper must have, no more
-            and no fewer; then nothing is built here. None: the factory is called here, to see
-            which abilities the wrapper has.
+        capabilities: The protocols of `lightly_core.contracts.capabilities` that the wrapper
+            must have, no more and no fewer; then nothing is built here. None: the
+            factory is called here, to see which capabilities the wrapper has.
 
     Returns:
         One check for each claim: W1 to W13, W12 with `channels_factory` only; A1 to A4 and A7 for
         wrappers with tokens, A5 for those with feature maps of several strides, A6 for those with
         activation checkpointing, A8 for those that know their normalisation
-        (`lightly_core.abilities`). A0, with `abilities` only: the wrapper has them.
+        (`lightly_core.contracts.capabilities`). A0, with `capabilities` only: the wrapper has them.
     """
     case = WrapperCase(factory, image_size, num_input_channels, channels_factory)
-    if abilities is not None:
-        return case_checks(case) + declared_ability_checks(case, abilities)
-    return case_checks(case) + found_ability_checks(case)
+    if capabilities is not None:
+        return case_checks(case) + declared_capability_checks(case, capabilities)
+    return case_checks(case) + found_capability_checks(case)
 
 
 def case_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:

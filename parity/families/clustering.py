@@ -11,7 +11,7 @@ from lightly.loss import SwaVLoss
 from lightly.models.modules import SMoGPrototypes
 from torch import Tensor
 
-from lightly_core.protocols import Method
+from lightly_core.contracts import Method
 from parity.building import StepLoss, step_loss, take_steps
 from parity.records import Comparison, Function
 

@@ -19,8 +19,8 @@ from lightly.loss import (
 from lightly.loss.swav_loss import sinkhorn
 from torch import Tensor, nn
 
+from lightly_core.contracts import Method
 from lightly_core.parts.masking import block_mask
-from lightly_core.protocols import Method
 from lightly_dino.patch_kernels import cut, kernel_distance
 from parity.building import PassThrough, StepLoss, build, step_loss, take_steps
 from parity.records import Comparison, Function, TensorFunction

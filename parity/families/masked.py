@@ -13,7 +13,7 @@ from lightly.models.modules import CAPIProjectionHead
 from lightly.models.utils import apply_masks, get_at_index, normalize_mean_var, patchify
 from torch import Tensor, nn
 
-from lightly_core.protocols import Method
+from lightly_core.contracts import Method
 from lightly_ssl_methods.ijepa.loss import block_loss, block_targets
 from lightly_ssl_methods.mae.loss import hidden_pixel_mse
 from lightly_ssl_methods.simmim.loss import hidden_pixel_l1

@@ -63,7 +63,7 @@ def _ema_ours(x: Tensor) -> Tensor:
     student, start = linear_layers(x)
     teacher = EmaTeacher({"layer": start})
     for momentum in (0.9, 0.99):
-        teacher.follow({"layer": student}, momentum)
+        teacher.update_from({"layer": student}, momentum)
     return teacher["layer"].weight
 
 

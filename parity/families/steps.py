@@ -26,7 +26,7 @@ from lightly.models.utils import update_momentum
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
-from lightly_core.protocols import Batch, Method
+from lightly_core.contracts import Batch, Method
 from lightly_core.testing.models import TinyConv
 from parity.building import BATCH_SIZE, TOTAL_STEPS, build
 from parity.records import Comparison, Outcome, Training

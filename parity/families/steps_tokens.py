@@ -23,9 +23,9 @@ from lightly.models.utils import (
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, Method, ModelWrapper
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target
-from lightly_core.protocols import Batch, Method, ModelWrapper
 from parity.building import TOTAL_STEPS, build
 from parity.records import Comparison, Outcome, Training
 from parity.twins import Twins

@@ -43,7 +43,7 @@ from lightly_core.config.transform import TransformArgs
 
 @define(frozen=True, kw_only=True)
 class NearConfig(MethodConfig):
-    view_counts: ClassVar = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2))
 
     @classmethod
     def default_transform(cls):
@@ -61,7 +61,8 @@ class LinesArgs:
 PARTS = """
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.errors import ConfigError, UnknownModelError
-from lightly_core.protocols import Logger, Method, ModelLibrary, StepResult
+from lightly_core.contracts import Logger, Method, ModelLibrary, StepResult
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.testing import TinyConv
 
 WIDTHS = {"conv": 16, "wide": 32, "unlisted": 8}

@@ -13,6 +13,7 @@ from lightly_core.config.load import load_settings
 from lightly_core.config.machine import Machine
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import AdamWArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.resolve import resolve
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.transform import MultiCropTransformArgs
@@ -26,7 +27,7 @@ class ToyConfig(MethodConfig):
     """Options of a made-up method."""
 
     target_steps: ClassVar[int] = 1000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2))
 
     temperature: float = field(
         default=0.1, validator=gt(0), metadata={"help": "divisor of the similarities"}

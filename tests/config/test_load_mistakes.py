@@ -7,6 +7,7 @@ from lightly_core.config.command import load_options
 from lightly_core.config.embed import EmbedConfig
 from lightly_core.config.load import load_settings
 from lightly_core.config.optim import LARSArgs, SGDArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.settings import (
     JsonlArgs,
 )
@@ -46,12 +47,12 @@ def test_all_mistakes_of_all_groups_are_told_at_once(problems):
         assert expected in text
 
 
-def test_turned_views_are_refused_where_the_method_wants_crops(
+def test_turned_views_are_refused_where_the_method_needs_crops(
     problems, load, toy_config, monkeypatch
 ):
     turned = "transform_args.random_rotation.degrees=10"
     load(turned)
-    monkeypatch.setattr(toy_config, "wants_crops", True)
+    monkeypatch.setattr(toy_config, "requires", Requires(global_views=exactly(2), crops=True))
     load()
     (line,) = problems(turned)
     assert line.startswith("config.transform_args.random_rotation: ")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightly_core.protocols import Sample, Transform
+from lightly_core.contracts import Sample, Transform
 
 
 class TinyTransform(Transform):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lightly_core.config.settings import PythonObject
+from lightly_core.contracts import Sample
 from lightly_core.data.dataset import (
     RawBatch,
     TrainingDataset,
@@ -18,7 +19,6 @@ from lightly_core.data.dataset import (
 )
 from lightly_core.data.sources import open_source
 from lightly_core.errors import ConfigError, DataError
-from lightly_core.protocols import Sample
 
 BAD = {3, 4, 9}
 

@@ -18,7 +18,7 @@ from attrs import define, field
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.transform import TransformArgs
 from lightly_core.parts.heads import mlp
-from lightly_core.protocols import Method, StepResult
+from lightly_core.contracts import Method, StepResult
 
 
 @define(frozen=True, kw_only=True)

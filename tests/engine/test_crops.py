@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lightly_core.config.requires import Requires
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
@@ -14,7 +15,7 @@ def seen(monkeypatch):
     record = get_plugins().catalog.get("method", "simclr")
     method, config = load_target(record), load_config(record)
     batches, step = [], method.training_step
-    monkeypatch.setattr(config, "wants_crops", True)
+    monkeypatch.setattr(config, "requires", Requires(crops=True))
     monkeypatch.setattr(
         method, "training_step", lambda *args: (batches.append(args[1].crops), step(*args))[1]
     )

@@ -4,10 +4,10 @@ import logging
 import numpy as np
 
 from lightly_core.config.settings import JsonlArgs, TensorBoardArgs
+from lightly_core.contracts import Logger
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.loggers.jsonl import JsonlLogger
 from lightly_core.engine.loggers.tensorboard import TensorBoardLogger
-from lightly_core.protocols import Logger
 
 
 class Broken(Logger):

@@ -12,7 +12,7 @@ MODULE = """
 import torch
 from attrs import define, field
 from lightly_core.config.transform import TransformArgs
-from lightly_core.protocols import Sample, Transform
+from lightly_core.contracts import Sample, Transform
 
 @define(frozen=True, kw_only=True)
 class Args(TransformArgs):

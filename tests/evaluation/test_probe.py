@@ -5,11 +5,11 @@ from PIL import Image
 from torch import nn
 
 from lightly_core.config.callbacks import KnnArgs
+from lightly_core.contracts import Sample, Transform
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.pixels import UnreadableImage
 from lightly_core.errors import RunError
 from lightly_core.evaluation.probe import LabelledProbe
-from lightly_core.protocols import Sample, Transform
 
 
 class Greys(ImageSource):

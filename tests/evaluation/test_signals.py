@@ -4,11 +4,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from lightly_core.contracts import Sample, Transform
 from lightly_core.data.base import ImageSource
 from lightly_core.data.pixels import UnreadableImage
 from lightly_core.evaluation.rank import embedding_std, rankme
 from lightly_core.evaluation.signals import SignalProbe, measure
-from lightly_core.protocols import Sample, Transform
 
 
 class Noise(ImageSource):

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from lightly_core.contracts import ModelLibrary
 from lightly_core.errors import ConfigError
 from lightly_core.export.weights import (
     LoadReport,
@@ -13,7 +14,6 @@ from lightly_core.export.weights import (
     require_complete,
 )
 from lightly_core.models.embedding import EmbeddingWrapper
-from lightly_core.protocols import ModelLibrary
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from lightly_core.contracts import ModelWrapper
 
-class TinyWrapper(nn.Module):
+
+class TinyWrapper(ModelWrapper):
     """Two convolutions without batch statistics, so that a batch may be split among processes.
 
     With dropout each process draws other numbers.

@@ -10,8 +10,8 @@ from torch import nn
 
 import lightly_core
 from lightly_core import wrap
+from lightly_core.contracts import ModelWrapper
 from lightly_core.models.probing import freeze_unused, probe
-from lightly_core.protocols import ModelWrapper
 from lightly_core.testing import parametrize_checks, wrapper_checks
 
 

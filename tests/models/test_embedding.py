@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from lightly_core.abilities import TokenModel, require_ability
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import TokenModel
+from lightly_core.methods.requirements import require_capability
 from lightly_core.models.embedding import EmbeddingWrapper, TokenEmbeddingWrapper, embed
 from lightly_core.models.probing import freeze_unused, probe
-from lightly_core.protocols import ModelWrapper
 from lightly_core.testing import TinyTokens, parametrize_checks, wrapper_checks
 
 
@@ -77,9 +78,9 @@ def tokens():
     return embed(TinyTokens(patch_size=8).eval(), 6)
 
 
-def test_the_class_follows_the_abilities(toy, tokens):
+def test_the_class_follows_the_capabilities(toy, tokens):
     assert type(tokens) is TokenEmbeddingWrapper
-    assert require_ability(tokens, TokenModel, "this test") is tokens
+    assert require_capability(tokens, TokenModel, "this test") is tokens
     plain = embed(toy.Wrapper(), 3)
     assert type(plain) is EmbeddingWrapper
     assert not isinstance(plain, TokenModel)

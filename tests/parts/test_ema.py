@@ -45,7 +45,7 @@ def test_after_some_steps_it_is_the_average_of_the_student(buffers):
     for step in range(8):
         train_a_bit(student)
         momentum = 0.5 + 0.05 * step
-        teacher.follow(student, momentum)
+        teacher.update_from(student, momentum)
         for name, value in student.state_dict().items():
             if name in parameters or (buffers == "ema" and value.is_floating_point()):
                 expected[name] = momentum * expected[name] + (1 - momentum) * value
@@ -65,7 +65,7 @@ def test_a_momentum_near_one_moves_single_precision():
     with torch.no_grad():
         student["a"].weight += 1
     for _ in range(10):
-        teacher.follow(student, 0.9995)
+        teacher.update_from(student, 0.9995)
     torch.testing.assert_close(teacher["a"].weight, before + (1 - 0.9995**10), rtol=1e-5, atol=1e-6)
 
 
@@ -75,7 +75,7 @@ def test_the_ends_of_the_range_keep_or_copy(momentum, moves):
     teacher = EmaTeacher(student)
     before = teacher["head"].weight.clone()
     train_a_bit(student)
-    teacher.follow(student, momentum)
+    teacher.update_from(student, momentum)
     expected = student["head"].weight if moves else before
     assert torch.equal(teacher["head"].weight, expected)
 
@@ -91,14 +91,14 @@ def test_no_parameter_is_trained():
 def test_a_frozen_student_stays_frozen_and_equal():
     student = student_modules().requires_grad_(False)
     teacher = EmaTeacher(student)
-    teacher.follow(student, 0.3)
+    teacher.update_from(student, 0.3)
     assert torch.equal(teacher["head"].weight, student["head"].weight)
 
 
 def test_an_update_records_no_graph():
     student = student_modules()
     teacher = EmaTeacher(student)
-    teacher.follow(student, 0.9)
+    teacher.update_from(student, 0.9)
     assert teacher["head"].weight.grad_fn is None
     assert student["head"].weight.requires_grad
 
@@ -121,7 +121,7 @@ def test_the_state_dict_brings_the_average_back():
     student = student_modules()
     teacher = EmaTeacher(student)
     train_a_bit(student)
-    teacher.follow(student, 0.7)
+    teacher.update_from(student, 0.7)
     file = io.BytesIO()
     torch.save(teacher.state_dict(), file)
     file.seek(0)
@@ -129,7 +129,7 @@ def test_the_state_dict_brings_the_average_back():
     fresh.load_state_dict(torch.load(file, weights_only=True))
     train_a_bit(student)
     for one in (teacher, fresh):
-        one.follow(student, 0.7)
+        one.update_from(student, 0.7)
     for name, value in fresh.state_dict().items():
         assert torch.equal(value, teacher.state_dict()[name])
 
@@ -142,7 +142,7 @@ def test_shared_parameters_stay_shared():
     teacher = EmaTeacher(student)
     with torch.no_grad():
         first.weight += 1
-    teacher.follow(student, 0.5)
+    teacher.update_from(student, 0.5)
     one, other = teacher["tied"]
     assert one.weight is other.weight
     torch.testing.assert_close(one.weight, first.weight - 0.5)
@@ -152,7 +152,7 @@ def test_other_modules_are_refused():
     student = student_modules()
     teacher = EmaTeacher(student)
     with pytest.raises(ValueError, match=r"\['backbone', 'head'\], got \['head'\]"):
-        teacher.follow({"head": student["head"]}, 0.9)
+        teacher.update_from({"head": student["head"]}, 0.9)
 
 
 def test_a_student_that_grew_is_refused():
@@ -160,14 +160,14 @@ def test_a_student_that_grew_is_refused():
     teacher = EmaTeacher(student)
     student["head"] = nn.Sequential(student["head"], nn.Linear(2, 2))
     with pytest.raises(ValueError, match="when the student is complete"):
-        teacher.follow(student, 0.9)
+        teacher.update_from(student, 0.9)
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1])
 def test_a_momentum_out_of_range_is_refused(momentum):
     student = student_modules()
     with pytest.raises(ValueError, match=r"momentum in \[0, 1\]"):
-        EmaTeacher(student).follow(student, momentum)
+        EmaTeacher(student).update_from(student, momentum)
 
 
 @pytest.mark.parametrize("options", [{"mode": "frozen"}, {"buffers": "mean"}])

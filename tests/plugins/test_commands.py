@@ -18,7 +18,7 @@ def lightly_register(catalog):
 """
 
 LIBRARY = """
-from lightly_core.protocols import ModelLibrary
+from lightly_core.contracts import ModelLibrary
 
 class Open(ModelLibrary):
     create = wrap = snippet = None

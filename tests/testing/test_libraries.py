@@ -8,7 +8,8 @@ import torch
 from chosen_checks import run_checks
 from torch import nn
 
-from lightly_core.abilities import (
+from lightly_core.contracts import ModelLibrary
+from lightly_core.contracts.capabilities import (
     ActivationCheckpointing,
     InputNormalization,
     MultiScaleFeatures,
@@ -16,7 +17,6 @@ from lightly_core.abilities import (
 )
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog
-from lightly_core.protocols import ModelLibrary
 from lightly_core.testing import (
     ModelExample,
     TinyConv,
@@ -98,7 +98,7 @@ def codes_by_subject(checks):
     return found
 
 
-def test_the_checks_of_wrappers_and_abilities_are_there_for_each_example(install):
+def test_the_checks_of_wrappers_and_capabilities_are_there_for_each_example(install):
     install()
     checks = model_library_checks("toys")
     codes = [*EXAMPLE_CODES, "A"]
@@ -106,19 +106,19 @@ def test_the_checks_of_wrappers_and_abilities_are_there_for_each_example(install
     run_checks(checks, "W2", "W12", "A")
 
 
-def test_declared_abilities_are_checked_one_by_one(install):
+def test_declared_capabilities_are_checked_one_by_one(install):
     install()
     examples = [
-        ModelExample("conv", image_size=32, abilities=()),
-        ModelExample("tokens", image_size=32, abilities=ABILITIES),
+        ModelExample("conv", image_size=32, capabilities=()),
+        ModelExample("tokens", image_size=32, capabilities=ABILITIES),
     ]
     checks = model_library_checks("toys", examples=examples)
     codes = [*EXAMPLE_CODES, "A0"]
-    abilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6", "A8"]
+    capabilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6", "A8"]
     assert codes_by_subject(checks) == {
         "": ["N1", "N2"],
         "conv": codes,
-        "tokens": [*codes, *abilities],
+        "tokens": [*codes, *capabilities],
     }
     run_checks(checks, "A0", "A3")
 
@@ -142,12 +142,12 @@ def made(install):
 def test_examples_bring_arguments_and_an_image_size(made):
     example = ModelExample("conv", {"feature_dim": 8}, image_size=16)
     checks = model_library_checks("toys", examples=[example])
-    assert str(checks[-1]) == "conv(feature_dim=8):A-abilities_hold"
+    assert str(checks[-1]) == "conv(feature_dim=8):A-capabilities_hold"
     run_checks(checks, "W12")
     assert made == [("conv", 1, {"feature_dim": 8}), ("conv", 4, {"feature_dim": 8})]
 
 
-@pytest.mark.parametrize("example", ["tokens", ModelExample("tokens", abilities=ABILITIES)])
+@pytest.mark.parametrize("example", ["tokens", ModelExample("tokens", capabilities=ABILITIES)])
 def test_nothing_is_built_while_checks_are_listed_and_one_model_for_most_of_them(made, example):
     checks = model_library_checks("toys", examples=[example])
     assert made == []

@@ -2,9 +2,9 @@ import pytest
 from chosen_checks import run_checks
 
 from lightly_core.config.settings import JsonlArgs, TensorBoardArgs
+from lightly_core.contracts import Logger
 from lightly_core.engine.loggers.jsonl import JsonlLogger
 from lightly_core.engine.loggers.tensorboard import TensorBoardLogger
-from lightly_core.protocols import Logger
 from lightly_core.testing import logger_checks, parametrize_checks
 
 

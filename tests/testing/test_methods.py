@@ -8,12 +8,14 @@ from attrs import define, field
 from chosen_checks import run_checks
 from torch import nn
 
-from lightly_core.abilities import TokenModel, require_ability
 from lightly_core.config.augmentations import LocalViewArgs
 from lightly_core.config.method import MethodConfig
+from lightly_core.config.requires import Requires, at_least, exactly
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.contracts import Method, StepResult
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Method, StepResult
+from lightly_core.methods.requirements import require_capability
 from lightly_core.testing import (
     MethodCase,
     TinyConv,
@@ -27,7 +29,7 @@ from lightly_core.testing import (
 
 @define(frozen=True, kw_only=True)
 class AlignConfig(MethodConfig):
-    view_counts: ClassVar = (2, 2)
+    requires: ClassVar = Requires(global_views=exactly(2))
 
     width: int = field(default=8, metadata={"help": "width of the projector"})
 
@@ -271,11 +273,13 @@ class MoreViewsThanAllowed(AlignConfig):
 
 @define(frozen=True, kw_only=True)
 class AnyNumberOfViews(AlignConfig):
-    view_counts: ClassVar = (1, None)
+    requires: ClassVar = Requires(global_views=at_least(1))
 
 
 @define(frozen=True, kw_only=True)
 class AllCropsConfig(AlignConfig):
+    requires: ClassVar = Requires(global_views=at_least(1), local_views=True)
+
     @classmethod
     def default_transform(cls):
         local = LocalViewArgs(num_views=3, view_size=(16, 16))
@@ -290,7 +294,7 @@ def test_fewer_views_are_taken_or_refused_with_a_clear_error(method):
 @pytest.mark.parametrize(
     ("method", "config", "message"),
     [
-        (Align, MoreViewsThanAllowed, "makes 3 global views, view_counts allows 2 to 2"),
+        (Align, MoreViewsThanAllowed, "makes 3 global views, requires 2"),
         (Align, AnyNumberOfViews, "with 1 of 1 views global, .* ValueError: not enough values"),
         (AllLocalViewsObscurely, AllCropsConfig, "with 2 of 2 views global, .* IndexError"),
     ],
@@ -308,13 +312,13 @@ def test_full_size_views_are_those_of_the_transform():
     assert not torch.equal(batch.views[0], batch.views[1])
 
 
-# ----------------------------------------------------------------------------- M9: abilities
+# ----------------------------------------------------------------------------- M9: capabilities
 
 
 class NeedsTokens(Align):
     def __init__(self, config, model, context):
         super().__init__(config, model, context)
-        require_ability(model, TokenModel, needed_by="method 'needs-tokens'")
+        require_capability(model, TokenModel, needed_by="method 'needs-tokens'")
 
 
 class RefusesForNoReason(Align):
@@ -373,7 +377,7 @@ def install(monkeypatch, method_class):
 
 @define(frozen=True, kw_only=True)
 class WantsCropsConfig(AllCropsConfig):
-    wants_crops: ClassVar = True
+    requires: ClassVar = Requires(local_views=True, crops=True)
 
 
 def test_crops_are_those_of_the_views_where_the_method_wants_them():

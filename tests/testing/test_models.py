@@ -4,7 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.abilities import ActivationCheckpointing, MultiScaleFeatures, TokenModel
+from lightly_core.contracts.capabilities import (
+    ActivationCheckpointing,
+    MultiScaleFeatures,
+    TokenModel,
+)
 from lightly_core.testing import TinyConv, TinyTokens
 
 
@@ -72,7 +76,7 @@ def test_a_mask_without_token_and_an_image_without_patch_are_refused():
         TinyTokens().forward_features(torch.zeros(1, 3, 7, 16))
 
 
-def test_tiny_conv_has_no_ability():
+def test_tiny_conv_has_no_capability():
     wrapper = TinyConv()
-    for ability in (TokenModel, MultiScaleFeatures, ActivationCheckpointing):
-        assert not isinstance(wrapper, ability)
+    for capability in (TokenModel, MultiScaleFeatures, ActivationCheckpointing):
+        assert not isinstance(wrapper, capability)

@@ -18,7 +18,7 @@ class Config(MethodConfig):
 """
 
 METHOD = """
-from lightly_core.protocols import Method
+from lightly_core.contracts import Method
 
 class Toy(Method):
     def training_step(self, batch, step):
@@ -105,7 +105,7 @@ FAULTS = [
     ("P4", {"method": "class Toy: pass"}, "expected a subclass of Method"),
     (
         "P4",
-        {"method": "from lightly_core.protocols import Method as Toy"},
+        {"method": "from lightly_core.contracts import Method as Toy"},
         "lies in 'lightly_core'",
     ),
     ("P4", {"plugin": PLUGIN.replace("PACKAGE.method:Toy", "PACKAGE.method:Gone")}, "no 'Gone'"),

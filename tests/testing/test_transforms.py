@@ -7,8 +7,8 @@ from chosen_checks import run_checks
 
 from lightly_core.config.augmentations import ChannelDropArgs, LocalViewArgs
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.contracts import Sample, Transform
 from lightly_core.data.views.two_stage import TwoStageTransform
-from lightly_core.protocols import Sample, Transform
 from lightly_core.testing import parametrize_checks, transform_checks
 
 DROP = ChannelDropArgs(num_channels_keep=3, weight_drop=(1.0, 1.0, 0.0, 0.0))

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs, pair
 from lightly_core.config.transform import TransformArgs
+from lightly_core.contracts import Sample, Transform
 from lightly_core.data.views import device, parameters, worker
-from lightly_core.protocols import Sample, Transform
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -113,7 +113,7 @@ def centred_box(height: int, width: int, args: RandomResizeArgs) -> Box:
 def describe_crops(
     boxes: npt.ArrayLike, mirror: npt.ArrayLike, upside_down: npt.ArrayLike, size: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
-    """Return what `lightly_core.protocols.Batch.crops` says of crops of images of one size.
+    """Return what `lightly_core.contracts.Batch.crops` says of crops of images of one size.
 
     Args:
         boxes: (B, 4): top, left, height, width in pixels.

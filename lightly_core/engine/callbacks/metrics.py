@@ -8,6 +8,7 @@ import lightning.pytorch as lightning
 import torch
 
 from lightly_core.config.callbacks import CallbacksArgs
+from lightly_core.contracts import Batch
 from lightly_core.data.views.two_stage import augmentation_grid
 from lightly_core.engine.callbacks.finite import FiniteCallback
 from lightly_core.engine.loggers.fanout import Fanout
@@ -15,7 +16,6 @@ from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.module import TrainingModule
 from lightly_core.engine.monitors import NOT_MONITORED
 from lightly_core.optim.build import scheduled_lr
-from lightly_core.protocols import Batch
 
 
 class MetricsCallback(lightning.Callback):

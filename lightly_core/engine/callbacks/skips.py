@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import lightning.pytorch as lightning
 
+from lightly_core.contracts import Batch
 from lightly_core.data.heard import NoteLog
 from lightly_core.data.skipped import SkipLog
 from lightly_core.engine.module import TrainingModule
-from lightly_core.protocols import Batch
 
 
 class SkipsCallback(lightning.Callback):

@@ -15,8 +15,8 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger as LightningLogger
 
 from lightly_core.config.settings import PythonObject
+from lightly_core.contracts import Logger
 from lightly_core.engine.loggers.fanout import Fanout
-from lightly_core.protocols import Logger
 
 log = logging.getLogger(__name__)
 

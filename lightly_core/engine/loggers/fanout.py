@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightly_core.protocols import Logger
+from lightly_core.contracts import Logger
 
 log = logging.getLogger(__name__)
 

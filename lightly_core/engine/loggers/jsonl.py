@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lightly_core.config.settings import JsonlArgs
-from lightly_core.protocols import Logger
+from lightly_core.contracts import Logger
 
 
 class JsonlLogger(Logger):

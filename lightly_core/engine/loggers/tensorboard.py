@@ -10,7 +10,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from lightly_core.config.settings import TensorBoardArgs
-from lightly_core.protocols import Logger
+from lightly_core.contracts import Logger
 
 
 class TensorBoardLogger(Logger):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lightly_core.config.method import RunFacts
-from lightly_core.protocols import Batch, RunContext
+from lightly_core.contracts import Batch, RunContext
 from lightly_core.testing import TinyConv, TinyTokens
 from lightly_dino.config import PrototypeConfig
 

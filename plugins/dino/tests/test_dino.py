@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch
 from lightly_core.testing import TinyConv, TinyTokens
 from lightly_dino.config import DINOConfig
 from lightly_dino.config_sim import SimDINOConfig

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.errors import ConfigError, MissingAbilityError
+from lightly_core.errors import ConfigError, MissingCapabilityError
 from lightly_core.parts.gram import gram_loss
 from lightly_core.parts.koleo import koleo
 from lightly_core.testing import TinyConv, TinyTokens
@@ -207,7 +207,7 @@ def test_all_hidden_patches_are_picked_where_patches_are_more_than_views(build, 
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_a_network_of_convolutions_is_refused_with_others_named(build, cls):
-    with pytest.raises(MissingAbilityError, match=r"needs a model with patch tokens") as error:
+    with pytest.raises(MissingCapabilityError, match=r"needs a model with patch tokens") as error:
         build(*cls, TinyConv())
     assert "models: " in str(error.value)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from lightly_core.protocols import Batch, RunContext
+from lightly_core.contracts import Batch, RunContext
 from lightly_core.testing import TinyTokens, shared_pair
 from lightly_dino.config import DINOConfig
 from lightly_dino.config_sim import SimDINOConfig, SimDINOv2Config
@@ -69,7 +69,7 @@ def run(rank, name, data, world_size):
     with torch.no_grad():
         for parameter in method.heads.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
-        method.teacher.follow(method.student(), 0.5)
+        method.teacher.update_from(method.student(), 0.5)
     views = [view.chunk(world_size)[rank] for view in data["views"]]
     extras = {"mask": data["mask"], "box": boxes_of(method, len(data["mask"]))}
     extras = {key: x.chunk(world_size)[rank] for key, x in extras.items()}

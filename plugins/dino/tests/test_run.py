@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import lightly_core
-from lightly_core.errors import ConfigError, MissingAbilityError, RunInterrupted
+from lightly_core.errors import ConfigError, MissingCapabilityError, RunInterrupted
 from lightly_core.testing import TinyConv, TinyTokens
 
 SMALL = {"hidden_dim": 32, "bottleneck_dim": 16, "output_dim": 24}
@@ -114,7 +114,11 @@ def test_an_interrupted_run_goes_on_exactly(run, tmp_path, method, model, option
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"method": "ibot"}, MissingAbilityError, "method 'ibot' needs a model with patch tokens"),
+        (
+            {"method": "ibot"},
+            MissingCapabilityError,
+            "method 'ibot' needs a model with patch tokens",
+        ),
         (
             {"method": "dinov2", "model": TinyTokens, "transform_args": {"image_size": 30}},
             ConfigError,

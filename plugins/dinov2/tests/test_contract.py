@@ -1,6 +1,10 @@
 import pytest
 
-from lightly_core.abilities import ActivationCheckpointing, InputNormalization, TokenModel
+from lightly_core.contracts.capabilities import (
+    ActivationCheckpointing,
+    InputNormalization,
+    TokenModel,
+)
 from lightly_core.testing import (
     ModelExample,
     model_library_checks,
@@ -11,7 +15,7 @@ from lightly_core.testing import (
 TINY = {"embed_dim": 48, "depth": 2, "num_heads": 2, "img_size": 56}
 ABILITIES = (TokenModel, ActivationCheckpointing, InputNormalization)
 SMALL, LARGE = (
-    ModelExample(name, TINY, image_size=56, abilities=ABILITIES)
+    ModelExample(name, TINY, image_size=56, capabilities=ABILITIES)
     for name in ("vits14-notpretrained", "vitg14-noreg-notpretrained")
 )
 

@@ -7,9 +7,9 @@ from torch import nn
 
 from lightly_core.config.augmentations import NormalizeArgs
 from lightly_core.config.settings import PythonObject
+from lightly_core.contracts import RunContext
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.models.wrapping import get_wrapped_model
-from lightly_core.protocols import RunContext
 from lightly_core.testing.models import TinyConv, TinyTokens
 from lightly_distillation import loading
 from lightly_distillation.config import DistillationV1Config, DistillationV3Config

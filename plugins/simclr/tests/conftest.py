@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lightly_core.config.keyvalue import read_toml
+from lightly_core.contracts import Batch, RunContext
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
-from lightly_core.protocols import Batch, RunContext
 from lightly_core.testing import MethodCase, TinyConv
 
 METHODS = read_toml(Path(__file__).with_name("methods.toml"))

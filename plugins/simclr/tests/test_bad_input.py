@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lightly_core.config.keyvalue import read_toml
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch
 from lightly_core.testing import TinyTokens
 
 ALL = list(read_toml(Path(__file__).with_name("methods.toml")))

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.errors import ConfigError, MissingAbilityError
+from lightly_core.errors import ConfigError, MissingCapabilityError
 from lightly_core.testing import TinyConv, TinyTokens
 
 
@@ -251,7 +251,7 @@ def test_the_patch_embedding_is_trained_by_default(make_case):
 
 
 def test_a_convolutional_network_has_no_patch_embedding(make_case):
-    with pytest.raises(MissingAbilityError, match="freeze_patch_embed"):
+    with pytest.raises(MissingCapabilityError, match="freeze_patch_embed"):
         make_case("mocov3", freeze_patch_embed=True).build()
 
 

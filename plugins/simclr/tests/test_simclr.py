@@ -4,10 +4,10 @@ import math
 import pytest
 import torch
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
 from lightly_core.optim.build import build_optimizer
 from lightly_core.parts.contrast import contrast_views
-from lightly_core.protocols import Batch
 from lightly_simclr.simclr.config import SimCLRConfig
 from lightly_simclr.simclr.loss import nt_xent
 from lightly_simclr.simclr.method import SimCLR

@@ -7,8 +7,8 @@ import torch
 
 from lightly_core.config.method import RunFacts
 from lightly_core.config.structure import structure
-from lightly_core.errors import ConfigError, MissingAbilityError
-from lightly_core.protocols import Batch, RunContext
+from lightly_core.contracts import Batch, RunContext
+from lightly_core.errors import ConfigError, MissingCapabilityError
 from lightly_core.testing.models import TinyConv, TinyTokens
 from lightly_ssl_methods.ijepa.config import IJEPAConfig
 from lightly_ssl_methods.mae.config import MAEConfig
@@ -41,7 +41,7 @@ def build(make_case):
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_convolutional_network_is_refused_with_alternatives(build, name):
-    with pytest.raises(MissingAbilityError) as error:
+    with pytest.raises(MissingCapabilityError) as error:
         build(name, model=TinyConv())
     assert f"method '{name}' needs a model with patch tokens" in str(error.value)
     assert "timm/vit" in str(error.value)
@@ -86,7 +86,7 @@ def test_two_views_are_refused(make_case, name):
     views = [batch.views[0], batch.views[0]]
     with pytest.raises(ConfigError, match="got 2 views of an image, expected one"):
         case.build().training_step(Batch(views, batch.indices, batch.extras), 0)
-    assert case.config_class.view_counts == (1, 1)
+    assert case.config_class.requires.global_views == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["msn", "pmsn"])

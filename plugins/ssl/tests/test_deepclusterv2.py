@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
 from lightly_core.parts.kmeans import nearest_centroids
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.deepclusterv2.loss import cluster_cross_entropy
 from lightly_ssl_methods.deepclusterv2.memory import FeatureMemory

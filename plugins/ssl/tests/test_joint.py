@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.common.joint import project
 from lightly_ssl_methods.tico.loss import batch_moment

@@ -7,9 +7,9 @@ from statistics import NormalDist
 import pytest
 import torch
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
 from lightly_core.parts.sliced import random_slices, sliced_wasserstein
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.lejepa.loss import distance_to_centre
 from lightly_ssl_methods.visreg.loss import spread

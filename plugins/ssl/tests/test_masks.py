@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.protocols import Batch
+from lightly_core.contracts import Batch
 from lightly_ssl_methods.capi.method import InverseBlock
 from lightly_ssl_methods.common.masks import RandomSplit
 from lightly_ssl_methods.ijepa.method import TargetBlocks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.protocols import Batch
+from lightly_core.contracts import Batch
 from lightly_ssl_methods.msn.loss import (
     anchor_cross_entropy,
     mean_probabilities,

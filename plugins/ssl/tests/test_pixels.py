@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from lightly_core.protocols import Batch
+from lightly_core.contracts import Batch
 from lightly_ssl_methods.mae.loss import hidden_pixel_mse
 from lightly_ssl_methods.simmim.loss import hidden_pixel_l1
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from lightly_core.protocols import Batch
+from lightly_core.contracts import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.resa.config import ReSAConfig
 from lightly_ssl_methods.resa.loss import assignment_loss, self_assignment

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.byol.config import BYOLConfig
 from lightly_ssl_methods.byol.loss import byol_loss
@@ -230,7 +230,7 @@ def test_one_view_and_one_image_a_process_are_refused(case, name):
 def test_defaults_are_those_of_the_papers():
     sgd = SimSiamConfig.default_optimizer("sgd")
     assert (sgd.lr, sgd.weight_decay, sgd.warmup_epochs) == (0.05, 1e-4, 0)
-    assert SimSiamConfig.view_counts == (2, 2)
+    assert SimSiamConfig.requires.global_views == (2, 2)
     assert FastSiamConfig.default_transform().num_views == 4
     assert FastSiamConfig.default_optimizer("sgd") == sgd
     lars = BYOLConfig.default_optimizer("lars")

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import pooled_features
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.smog.loss import updated_groups
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from lightly_core.config.method import RunFacts
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import pooled_features
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.swav.config import SwAVConfig, SwAVQueueConfig
 

@@ -11,9 +11,9 @@ import torch
 
 import lightly_core
 from lightly_core.config.method import RunFacts
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.models.wrapping import get_wrapped_model
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv, TinyTokens
 
 WITH_TEACHER = ["msn", "pmsn", "ijepa", "capi"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch
 from lightly_core.testing.models import TinyConv
 from lightly_ssl_methods.vicreg.loss import vicreg_terms
 from lightly_ssl_methods.vicregl.config import VICRegLConfig

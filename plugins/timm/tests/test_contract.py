@@ -1,6 +1,10 @@
 import pytest
 
-from lightly_core.abilities import ActivationCheckpointing, InputNormalization, TokenModel
+from lightly_core.contracts.capabilities import (
+    ActivationCheckpointing,
+    InputNormalization,
+    TokenModel,
+)
 from lightly_core.testing import (
     ModelExample,
     model_library_checks,
@@ -12,8 +16,8 @@ MAPS = (ActivationCheckpointing, InputNormalization)
 TOKENS = (TokenModel, *MAPS)
 
 
-def example(name, abilities=MAPS, **model_args):
-    return ModelExample(name, model_args, abilities=abilities)
+def example(name, capabilities=MAPS, **model_args):
+    return ModelExample(name, model_args, capabilities=capabilities)
 
 
 EXAMPLES = [example("test_resnet"), example("test_vit", TOKENS)]

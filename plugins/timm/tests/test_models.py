@@ -9,7 +9,7 @@ from lazy_modules import LazyModule
 from packaging.version import Version
 from torch import nn
 
-from lightly_core.abilities import ActivationCheckpointing, TokenModel
+from lightly_core.contracts.capabilities import ActivationCheckpointing, TokenModel
 from lightly_core.errors import ConfigError
 from lightly_core.models.probing import probe
 

@@ -1,4 +1,4 @@
-"""The token ability, against timm's own forward pass."""
+"""The token capability, against timm's own forward pass."""
 
 import copy
 import functools
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lazy_modules import LazyModule
 from torch import nn
 
-from lightly_core.abilities import ActivationCheckpointing, TokenModel
+from lightly_core.contracts.capabilities import ActivationCheckpointing, TokenModel
 from lightly_core.errors import ConfigError
 
 timm = LazyModule("timm")
@@ -312,7 +312,7 @@ def test_models_that_the_loop_does_not_fit_do_not_offer_it():
         timm.create_model("beit_base_patch16_224", **small),
         nn.Conv2d(3, 3, 1),
     ):
-        assert not timm_tokens.has_token_ability(model)
+        assert not timm_tokens.has_token_capability(model)
     model = timm.models.VisionTransformer(patch_size=(8, 4), **small)
     wrapper = timm_wrapper.wrap_timm(model)
     assert not isinstance(wrapper, TokenModel)

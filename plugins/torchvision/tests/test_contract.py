@@ -1,4 +1,4 @@
-from lightly_core.abilities import InputNormalization
+from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.testing import (
     ModelExample,
     model_library_checks,
@@ -7,7 +7,7 @@ from lightly_core.testing import (
 )
 
 # The smallest one. `test_models` has the others.
-EXAMPLES = [ModelExample("squeezenet1_1", abilities=[InputNormalization])]
+EXAMPLES = [ModelExample("squeezenet1_1", capabilities=[InputNormalization])]
 
 
 @parametrize_checks(

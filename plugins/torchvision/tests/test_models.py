@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_core.abilities import InputNormalization
+from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.models.probing import probe
 from lightly_core.testing import ModelExample, model_library_checks, parametrize_checks
 

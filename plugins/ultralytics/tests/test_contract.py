@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lightly_core.abilities import InputNormalization, MultiScaleFeatures
+from lightly_core.contracts.capabilities import InputNormalization, MultiScaleFeatures
 from lightly_core.testing import (
     ModelExample,
     model_library_checks,
@@ -13,10 +13,10 @@ from lightly_ultralytics.upstream import upstream
 
 DETECTOR = (MultiScaleFeatures, InputNormalization)
 NECK = {"train_neck": True}
-EXAMPLES = [ModelExample("yolo11n-cls.yaml", abilities=[InputNormalization])]
+EXAMPLES = [ModelExample("yolo11n-cls.yaml", capabilities=[InputNormalization])]
 MORE_EXAMPLES = [
-    ModelExample("yolov8n.yaml", abilities=DETECTOR),
-    ModelExample("yolo11n.yaml", NECK, abilities=DETECTOR),
+    ModelExample("yolov8n.yaml", capabilities=DETECTOR),
+    ModelExample("yolo11n.yaml", NECK, capabilities=DETECTOR),
 ]
 
 

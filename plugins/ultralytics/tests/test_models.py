@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lightly_core.abilities import MultiScaleFeatures
+from lightly_core.contracts.capabilities import MultiScaleFeatures
 from lightly_core.errors import ConfigError
 from lightly_core.models.probing import probe
 from lightly_ultralytics.wrapper import wrap_ultralytics

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from acme_models.model import TinyNet
 from lightly_core import ConfigError, ModelLibrary
+from lightly_core.contracts import ModelWrapper
 
 #: Arguments of TinyNet by the name of the model.
 MODELS: dict[str, dict[str, int]] = {"tinynet": {"width": 16}, "tinynet-wide": {"width": 32}}
@@ -18,7 +19,7 @@ MODELS: dict[str, dict[str, int]] = {"tinynet": {"width": 16}, "tinynet-wide": {
 ARGUMENTS = ("width", "depth")
 
 
-class TinyNetWrapper(nn.Module):
+class TinyNetWrapper(ModelWrapper):
     """Give a TinyNet the four methods of a backbone.
 
     Args:

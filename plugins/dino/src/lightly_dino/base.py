@@ -11,9 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import as_module
-from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.optim.groups import (
     ParameterGroup,
     default_parameter_groups,
@@ -22,13 +23,12 @@ from lightly_core.optim.groups import (
 from lightly_core.parts.ema import Buffers, EmaTeacher, Mode
 from lightly_core.parts.layer_decay import layer_decay_factors
 from lightly_core.parts.prototypes import freeze_gradients
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_dino.config import SelfDistillationConfig
 from lightly_dino.features import Features, encode
 from lightly_dino.loss import anchor_loss
 
 
-class SelfDistillation(TeacherMethod):
+class SelfDistillation(TeacherMethod[SelfDistillationConfig]):
     """Base of the methods: student, heads, teacher.
 
     Args:
@@ -40,8 +40,6 @@ class SelfDistillation(TeacherMethod):
     Raises:
         ConfigError: There is a single view, or a batch of one image.
     """
-
-    config: SelfDistillationConfig
 
     #: How the teacher runs while the student trains, see `EmaTeacher`. In DINO's code batch norms
     #: of the teacher use its own batches.
@@ -58,7 +56,7 @@ class SelfDistillation(TeacherMethod):
         super().__init__(config, model, context)
         _check_context(context)
         self.heads = nn.ModuleDict(dict(heads))
-        self.teacher = EmaTeacher(
+        self.teacher = Teacher(
             self.student(), mode=self.teacher_mode, buffers=self.teacher_buffers
         )
         # In the checkpoint: a resumed run could else not know where the first one began.

@@ -18,6 +18,7 @@ from lightly_core.config.augmentations import (
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
 from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.parts.schedules import capped_warmup
@@ -91,7 +92,7 @@ class SelfDistillationConfig(TeacherConfig):
     optimizer: ClassVar[str] = "adamw"
     # 100 epochs of ImageNet at batch 1024.
     target_steps: ClassVar[int] = 125_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(global_views=at_least(2), local_views=True, images=2)
     gradient_clip_val: ClassVar[float | None] = 3.0
 
     momentum_start: float | Literal["auto"] = momentum_at_start(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.parts.multicrop import dino_loss
 from lightly_core.parts.prototypes import DinoHead, freeze_gradients
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_dino.base import SelfDistillation
 from lightly_dino.config import DINOConfig
 from lightly_dino.features import apply_head, encode_views, stack_pooled

@@ -10,12 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.parts.cross_entropy import masked_patch_loss
 from lightly_core.parts.koleo import koleo
 from lightly_core.parts.multicrop import dino_loss
 from lightly_core.parts.prototypes import DinoHead, freeze_gradients
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_dino.config_tokens import DINOv2Config
 from lightly_dino.features import apply_head
 from lightly_dino.loss import entropy

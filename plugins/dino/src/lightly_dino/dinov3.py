@@ -10,10 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lightly_core.contracts import ModelWrapper, RunContext
 from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.gram import gram_loss
 from lightly_core.parts.multicrop import pair_cross_entropies
-from lightly_core.protocols import ModelWrapper, RunContext
 from lightly_dino.config_tokens import DINOv3Config
 from lightly_dino.dinov2 import DINOv2
 from lightly_dino.features import encode
@@ -75,4 +75,4 @@ class DINOv3(DINOv2):
         since, every = step - int(self.config.gram_start_step), self.config.gram_refresh_steps
         due = since >= 0 and since % every == 0 and since // every <= self.config.gram_max_refreshes
         if due:
-            self.gram_teacher.follow({"backbone": self.teacher["backbone"]}, momentum=0.0)
+            self.gram_teacher.update_from({"backbone": self.teacher["backbone"]}, momentum=0.0)

@@ -10,10 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel, require_ability
+from lightly_core.contracts import ModelWrapper, RunContext
+from lightly_core.contracts.capabilities import TokenModel
+from lightly_core.methods.requirements import require_capability
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.precision import single
-from lightly_core.protocols import ModelWrapper, RunContext
 from lightly_dino.config_tokens import DINOv2Config, DINOv31Config
 from lightly_dino.dinov2 import DINOv2
 from lightly_dino.features import apply_head, encode
@@ -44,7 +45,7 @@ class DINOv31(DINOv2):
 
     def __init__(self, config: DINOv31Config, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
-        patch = require_ability(model, TokenModel, needed_by="method 'dinov31'").patch_size()
+        patch = require_capability(model, TokenModel, needed_by="method 'dinov31'").patch_size()
         self._crop_size = config.paka_grid * patch
 
     def build_heads(self, config: DINOv2Config, dim: int) -> dict[str, nn.Module]:

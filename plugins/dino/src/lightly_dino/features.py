@@ -11,9 +11,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.parts.multicrop import forward_by_size
-from lightly_core.protocols import ModelWrapper
 
 
 class Features(NamedTuple):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel, require_ability
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, SampleExtras
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, SampleExtras
+from lightly_core.methods.requirements import require_capability
 from lightly_dino.base import SelfDistillation
 from lightly_dino.config import SelfDistillationConfig
 from lightly_dino.config_tokens import MaskArgs
@@ -75,7 +76,7 @@ class MaskedSelfDistillation(SelfDistillation):
         name: str,
         mask: MaskArgs,
     ) -> None:
-        tokens = require_ability(model, TokenModel, needed_by=f"method '{name}'")
+        tokens = require_capability(model, TokenModel, needed_by=f"method '{name}'")
         _check_size(name, tokens.patch_size(), context.image_size)
         super().__init__(config, model, context, heads)
         self._mask_args = mask

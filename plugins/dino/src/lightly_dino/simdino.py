@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.parts.coding_rate import coding_rate, coding_rate_weight
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.precision import single
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_dino.base import SelfDistillation
 from lightly_dino.config_sim import SimDINOConfig
 from lightly_dino.features import apply_head, encode_views, stack_pooled

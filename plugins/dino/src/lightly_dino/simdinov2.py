@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_dino.config_sim import SimDINOv2Config
 from lightly_dino.features import apply_head
 from lightly_dino.loss import patch_distance, view_agreement

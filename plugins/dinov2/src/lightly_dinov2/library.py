@@ -12,10 +12,10 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelLibrary
 from lightly_core.download import fetch
 from lightly_core.errors import UnknownModelError
 from lightly_core.export.weights import read_weights
-from lightly_core.protocols import ModelLibrary
 from lightly_dinov2.layout import from_meta, to_meta
 from lightly_dinov2.models import MODELS, SIZE_OF_WIDTH, Model
 from lightly_dinov2.positions import interpolate_positions

@@ -16,6 +16,6 @@ def lightly_register(catalog: Catalog) -> None:
         target="lightly_dinov2.library:DINOv2Library",
         names=tuple(MODELS),
         requires=("timm>=1.0.26",),
-        abilities={"tokens": _SMALLEST, "activation_checkpointing": _SMALLEST},
+        capabilities={"tokens": _SMALLEST, "activation_checkpointing": _SMALLEST},
         summary="Meta's DINOv2 vision transformers, from their published weights or from scratch.",
     )

@@ -14,10 +14,10 @@ from timm.models.convnext import ConvNeXt
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelLibrary
 from lightly_core.download import cache_folder, fetch
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.export.weights import read_weights
-from lightly_core.protocols import ModelLibrary
 from lightly_dinov3.convnext import DINOv3ConvNeXtWrapper
 from lightly_dinov3.layout import PERIODS, from_meta, round_periods, to_meta
 from lightly_dinov3.models import (

@@ -14,7 +14,7 @@ def lightly_register(catalog: Catalog) -> None:
         target="lightly_dinov3.library:DINOv3Library",
         names=tuple(MODELS),
         requires=("timm>=1.0.26",),
-        abilities={
+        capabilities={
             "tokens": ("vits16-notpretrained", "vitt16"),
             "activation_checkpointing": ("vits16-notpretrained", "convnext-tiny-notpretrained"),
         },

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext
 from lightly_core.parts.mixup import mixup
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext
 from lightly_distillation.cache import FeatureCache
 from lightly_distillation.cache_plan import plan_cache
 from lightly_distillation.config import DistillationConfig
@@ -21,7 +21,7 @@ from lightly_distillation.loading import build_teacher
 from lightly_distillation.teacher import resize
 
 
-class Distillation(Method):
+class Distillation(Method[DistillationConfig]):
     """Base of the distillations.
 
     Args:
@@ -32,8 +32,6 @@ class Distillation(Method):
     Raises:
         ConfigError: The teacher cannot be had, or does not suit.
     """
-
-    config: DistillationConfig
 
     def __init__(
         self, config: DistillationConfig, model: ModelWrapper, context: RunContext
@@ -70,7 +68,7 @@ class Distillation(Method):
             return self.compute_targets(images)
         return self._cache.features(batch.view_ids, images, self.compute_targets)
 
-    def pool(self, features: dict[str, Tensor]) -> Tensor:
+    def pooled(self, features: dict[str, Tensor]) -> Tensor:
         """Return the student's pooled features (B, D) of what its ``forward_features`` gave."""
         return self.model.forward_pool(features)["pooled_features"].flatten(1)
 

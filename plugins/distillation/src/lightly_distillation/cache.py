@@ -59,7 +59,7 @@ class FeatureCache:
         """Return the features of images, one tensor (B, *shape) float32 for each part of the plan.
 
         Args:
-            view_ids: `lightly_core.protocols.Batch.view_ids`; rows of -1 are computed and not kept.
+            view_ids: `lightly_core.contracts.Batch.view_ids`; rows of -1 are computed and not kept.
             images: (B, C, H, W).
             compute: The teacher, from images (b, C, H, W) to the parts, (b, *shape).
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from lightly_core.contracts import RunContext
 from lightly_core.download import cache_folder
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import RunContext
 from lightly_distillation.config import DistillationConfig
 
 log = logging.getLogger(__name__)

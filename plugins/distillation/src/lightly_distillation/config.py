@@ -16,6 +16,7 @@ from lightly_core.config.augmentations import (
 from lightly_core.config.checks import finite, not_empty
 from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.transform import TransformArgs
 from lightly_core.download import is_url, parse_url
@@ -66,7 +67,7 @@ class DistillationConfig(MethodConfig):
     """The teacher and what it sees."""
 
     metrics: ClassVar[tuple[str, ...] | None] = ("teacher/cosine",)
-    view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(1))
     gradient_clip_val: ClassVar[float | None] = 1.0
 
     teacher: str | PythonObject = field(

@@ -13,6 +13,7 @@ from typing import cast
 from torch import nn
 
 from lightly_core.config.settings import PythonObject
+from lightly_core.contracts import ModelWrapper, RunContext
 from lightly_core.download import fetch
 from lightly_core.download.cache import digest_of
 from lightly_core.errors import ConfigError
@@ -22,7 +23,6 @@ from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target, split_model_name
-from lightly_core.protocols import ModelWrapper, RunContext
 from lightly_distillation.config import DistillationConfig
 from lightly_distillation.teacher import Normalization, Teacher
 

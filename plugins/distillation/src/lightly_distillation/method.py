@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.queue import FeatureQueue
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_distillation.base import Distillation, agreement, project_map, tokens
 from lightly_distillation.config import (
     DistillationV1Config,
@@ -65,7 +65,7 @@ class DistillationV1(Distillation):
         """
         images = self.images(batch)
         (target,) = self.targets(batch, images)  # (B, K)
-        predicted = self.head(self.pool(self.model.forward_features(images)))  # (B, K)
+        predicted = self.head(self.pooled(self.model.forward_features(images)))  # (B, K)
         self.queue.push(target)
         loss = queue_kl(predicted, target, self.queue.rows(), self.config.temperature)
         return StepResult(loss, {"teacher/cosine": agreement(predicted, target)})
@@ -120,7 +120,7 @@ class DistillationV2(Distillation):
         predicted = project_map(features["features"], self.head, target.shape[2:])  # (B, N, K)
         loss = feature_regression(predicted, tokens(target), self.config.loss)
         # Weights that only the pooling has get a gradient of 0: several processes wait for one.
-        loss = loss + 0 * self.pool(features).float().sum()
+        loss = loss + 0 * self.pooled(features).float().sum()
         return StepResult(loss, {"teacher/cosine": agreement(predicted, tokens(target))})
 
 
@@ -169,7 +169,7 @@ class DistillationV3(Distillation):
         images = self.images(batch)
         target, target_map = self.targets(batch, images)  # (B, K), (B, K, h, w)
         features = self.model.forward_features(images)
-        predicted = self.global_head(self.pool(features))  # (B, K)
+        predicted = self.global_head(self.pooled(features))  # (B, K)
         parts = project_map(features["features"], self.local_head, target_map.shape[2:])
         self.queue.push(target)
         global_loss = queue_kl(predicted, target, self.queue.rows(), config.temperature_global)

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightly_core.abilities import InputNormalization, MultiScaleFeatures, TokenModel
+from lightly_core.contracts import ModelWrapper, RunContext
+from lightly_core.contracts.capabilities import InputNormalization, MultiScaleFeatures, TokenModel
 from lightly_core.errors import ConfigError
 from lightly_core.models.probing import probe
 from lightly_core.parts.state import state_digest
-from lightly_core.protocols import ModelWrapper, RunContext
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Teacher:
         context: Facts of the run: channels, size and normalisation of the images.
         name: For messages.
         normalization: What the network was trained with; None: what it says itself
-            (`lightly_core.abilities.InputNormalization`), else that of the images.
+            (`lightly_core.contracts.capabilities.InputNormalization`), else that of the images.
         precision: Number format of its products.
         chunk_size: Images in one forward pass; None: all that are given.
         compiled: Whether the forward pass is compiled.

@@ -10,9 +10,9 @@ import timm
 from timm.models import get_arch_pretrained_cfgs, is_model
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelLibrary
 from lightly_core.download import fetch
 from lightly_core.errors import ConfigError, UnknownModelError
-from lightly_core.protocols import ModelLibrary
 from lightly_timm.anatomy import takes_channels
 from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build, without_memory
 from lightly_timm.names import model_names

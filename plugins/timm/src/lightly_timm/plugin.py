@@ -16,7 +16,7 @@ def lightly_register(catalog: Catalog) -> None:
         # Older ones lose the class token of transformers without position embeddings.
         requires=("timm>=1.0.26",),
         complete=False,  # Another version of timm knows other models.
-        abilities={
+        capabilities={
             "tokens": (
                 "vit_tiny_patch16_224",
                 "vit_small_patch16_dinov3",

@@ -59,7 +59,7 @@ def resample_bicubic(positions: Tensor, old_grid: Grid, new_grid: Grid) -> Tenso
     return cast(Tensor, resampled)
 
 
-def has_token_ability(model: nn.Module) -> bool:
+def has_token_capability(model: nn.Module) -> bool:
     """Tell whether a model is a vision transformer that `TimmTokenWrapper` can run."""
     if not isinstance(model, (VisionTransformer, Eva)):
         return False
@@ -73,7 +73,7 @@ def has_token_ability(model: nn.Module) -> bool:
 
 
 class TimmTokenWrapper(TimmWrapper):
-    """A `TimmWrapper` of timm's `VisionTransformer` or `Eva` with the token ability.
+    """A `TimmWrapper` of timm's `VisionTransformer` or `Eva` with the token capability.
 
     It runs the parts of the model in the model's own order, so without mask and selection the
     tokens are exactly those of the model's ``forward_features``. Images whose sides are no
@@ -83,7 +83,7 @@ class TimmTokenWrapper(TimmWrapper):
     the patch grid, N = h * w patches, P = `num_prefix_tokens()`.
 
     Args:
-        model: A model for which `has_token_ability` holds; it is not changed.
+        model: A model for which `has_token_capability` holds; it is not changed.
         num_input_channels: C.
         resample_positions: Replaces timm's resampling of learned position embeddings for other
             grids: a function of the patches' embeddings (1, N_old, T), the old grid and the new
@@ -113,7 +113,7 @@ class TimmTokenWrapper(TimmWrapper):
         tokens, rope, grid = self._embed(x)
         return self._from_tokens(self._vit.norm(self._run_blocks(tokens, rope)), grid)
 
-    # -------------------------------------------------------------------------- token ability
+    # -------------------------------------------------------------------------- token capability
 
     def patch_size(self) -> int:
         """Return the side of a patch in pixels."""

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from lightly_core.abilities import per_channel
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import per_channel
 from lightly_core.errors import ConfigError
 from lightly_timm.anatomy import examine
 from lightly_timm.pooling import apply_pool
@@ -20,7 +21,7 @@ from lightly_timm.trial import compute
 from lightly_timm.twin import twin_of
 
 
-class TimmWrapper(nn.Module):
+class TimmWrapper(ModelWrapper):
     """Give a model of timm the interface of a backbone.
 
     The features are what the model's ``forward_features`` returns, brought to channels first.
@@ -218,7 +219,7 @@ def wrap_timm(
     *,
     image_size: tuple[int, int] | None = None,
 ) -> TimmWrapper:
-    """Wrap a module of timm with all the abilities that it has.
+    """Wrap a module of timm with all the capabilities that it has.
 
     Args:
         model: The module; it is not changed.
@@ -233,9 +234,9 @@ def wrap_timm(
         ConfigError: The model has no features that can be found.
     """
     # It needs the class above.
-    from lightly_timm.tokens import TimmTokenWrapper, has_token_ability
+    from lightly_timm.tokens import TimmTokenWrapper, has_token_capability
 
-    if has_token_ability(model):
+    if has_token_capability(model):
         return TimmTokenWrapper(model, num_input_channels)
     if _supports_checkpointing(model):
         return TimmCheckpointingWrapper(model, num_input_channels, image_size=image_size)

@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torchvision.models import get_model_builder, get_model_weights  # type: ignore[import-untyped]
 
+from lightly_core.contracts import ModelLibrary
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.export.weights import load_weights
-from lightly_core.protocols import ModelLibrary
 from lightly_torchvision.names import classification_models
 from lightly_torchvision.stem import first_convolution, use_input_channels, use_small_stem
 from lightly_torchvision.wrapper import TorchvisionWrapper

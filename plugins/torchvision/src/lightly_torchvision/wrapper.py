@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lightly_core.abilities import per_channel
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import per_channel
 from lightly_torchvision.anatomy import examine
 
 # torchvision.transforms._presets.ImageClassification
@@ -12,7 +13,7 @@ _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
-class TorchvisionWrapper(nn.Module):
+class TorchvisionWrapper(ModelWrapper):
     """Give a classification model of torchvision the interface of a backbone.
 
     Features, width and pooling are found by looking at the model's forward pass: the features are

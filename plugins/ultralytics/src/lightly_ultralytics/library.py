@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
+from lightly_core.contracts import ModelLibrary
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import ModelLibrary
 from lightly_ultralytics.checkpoint import PICKLED_MODULES, read_checkpoint
 from lightly_ultralytics.description import build, input_channels, is_rtdetr, use_scale
 from lightly_ultralytics.files import build_from_weights, find_config, find_weights, unknown_model

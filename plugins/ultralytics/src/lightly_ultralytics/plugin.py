@@ -15,7 +15,7 @@ def lightly_register(catalog: Catalog) -> None:
         wraps=("ultralytics",),
         requires=("ultralytics>=8.4",),
         complete=False,
-        abilities={"multi_scale": ("yolo11n.yaml", "yolov8n.yaml", "rtdetr-l.yaml")},
+        capabilities={"multi_scale": ("yolo11n.yaml", "yolov8n.yaml", "rtdetr-l.yaml")},
         summary="YOLO and RT-DETR models of Ultralytics, by name or from a .pt or .yaml file.",
         licence="AGPL-3.0",
     )

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
 from lightly_ultralytics.description import input_channels
 from lightly_ultralytics.graph import Anatomy, Plan, examine, layers_of
 
 
-class UltralyticsWrapper(nn.Module):
+class UltralyticsWrapper(ModelWrapper):
     """Give a YOLO or RT-DETR model the interface of a backbone.
 
     The features are the backbone's last map; neck and head are not run.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch
 
 
 def two_views(batch: Batch, method: str) -> tuple[Tensor, Tensor]:

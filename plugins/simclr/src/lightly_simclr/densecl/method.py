@@ -7,9 +7,9 @@ from typing import ClassVar, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
 from lightly_core.parts.contrast import top1
-from lightly_core.protocols import ModelWrapper
 from lightly_simclr.densecl.config import DenseCLConfig
 from lightly_simclr.densecl.loss import matches, take
 from lightly_simclr.mocov2.method import MoCoV2, Network, Parts

@@ -10,6 +10,7 @@ from attrs.validators import ge
 from lightly_core.config.checks import auto_or, positive, share
 from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import moco_views
@@ -38,7 +39,7 @@ class MoCoV2Config(TeacherConfig):
     optimizer: ClassVar[str] = "sgd"
     # A quarter of 100 epochs of ImageNet, as the paper's batch has 256 images.
     target_steps: ClassVar[int] = 125_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images=2)
     paper_momentum: ClassVar[float] = 0.999
     # Keys of a teacher that moves fast tell their age instead of their image: the loss is low for a
     # while, then the features collapse. With 0.9 this happened on the digits, see README.md.

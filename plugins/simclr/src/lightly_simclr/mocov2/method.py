@@ -11,14 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.inputs import as_module, check_batch, pooled_features
-from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.parts.contrast import contrast_negatives, negatives_from, top1, unit
-from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.queue import FeatureQueue
 from lightly_core.parts.shuffle import forward_in_groups
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_simclr.common.views import two_views
 from lightly_simclr.mocov2.config import MoCoV2Config
 
@@ -26,7 +25,7 @@ Parts = dict[str, Tensor]
 Network = Mapping[str, nn.Module] | nn.ModuleDict
 
 
-class MoCoV2(TeacherMethod):
+class MoCoV2(TeacherMethod[MoCoV2Config]):
     """Find the key of an image's other view among the keys of many earlier images.
 
     Keys come from a slow average of the network, so that those of earlier batches are still good
@@ -50,7 +49,6 @@ class MoCoV2(TeacherMethod):
         ConfigError: The batch is one image, or there are not two views.
     """
 
-    config: MoCoV2Config
     #: What is compared; each has a projector and a queue.
     branches: ClassVar[tuple[str, ...]] = ("image",)
 
@@ -68,7 +66,7 @@ class MoCoV2(TeacherMethod):
         )
         self.num_groups = _num_groups(config, model, context)
         # As in the paper's code the keys' batch norms use the batches that they see.
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from attrs.validators import ge
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
@@ -35,7 +36,7 @@ class MoCoV3Config(TeacherConfig):
     optimizer: ClassVar[str] = "lars"
     # 320 epochs of ImageNet at the paper's batch of 4096.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images_per_process=2)
     paper_momentum: ClassVar[float] = 0.99
 
     temperature: float = field(

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel, require_ability
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import as_module, check_batch, pooled_features
-from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.methods.requirements import require_capability
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.parts.contrast import contrast_keys, top1
-from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.layer_decay import layer_decay_factors
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_simclr.common.views import two_views
 from lightly_simclr.mocov3.config import MoCoV3Config
 from lightly_simclr.mocov3.loss import scaled_cross_entropy
 
 
-class MoCoV3(TeacherMethod):
+class MoCoV3(TeacherMethod[MoCoV3Config]):
     """Find the key of an image's other view among the keys of the batch.
 
     As MoCo v2 with a large batch in place of the queue, and with a predictor behind the queries.
@@ -42,8 +42,6 @@ class MoCoV3(TeacherMethod):
             embedding is to be frozen and cannot be found.
     """
 
-    config: MoCoV3Config
-
     def __init__(self, config: MoCoV3Config, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         check_batch(context, "mocov3", per_process=2)
@@ -58,7 +56,7 @@ class MoCoV3(TeacherMethod):
         )
         self.embedding = _patch_embedding(model) if config.freeze_patch_embed else []
         # As in the paper's code the keys' batch norms use the batches that they see.
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
 
     def student(self) -> Mapping[str, nn.Module]:
         """Return what the key encoder is a copy of: all but the predictor."""
@@ -109,7 +107,7 @@ def _encode(network: Mapping[str, nn.Module] | nn.ModuleDict, images: Tensor) ->
 
 def _patch_embedding(model: ModelWrapper) -> list[str]:
     """Return the names of the parameters in front of the blocks, without tokens and positions."""
-    require_ability(model, TokenModel, needed_by="method_args.freeze_patch_embed=true")
+    require_capability(model, TokenModel, needed_by="method_args.freeze_patch_embed=true")
     try:
         factors = layer_decay_factors(as_module(model), 1.0, embedding_factor=0.5)
     except ValueError as error:

@@ -10,6 +10,7 @@ from attrs.validators import ge
 from lightly_core.config.checks import auto_or, positive
 from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_simclr.common.options import fit_queue, linear_lars, linear_sgd, transformer_adamw
@@ -34,7 +35,7 @@ class NNCLRConfig(MethodConfig):
     optimizer: ClassVar[str] = "lars"
     # 320 epochs of ImageNet at the paper's batch of 4096.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images_per_process=2)
 
     temperature: float = field(
         default=0.1,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.inputs import check_batch, pooled_features
 from lightly_core.parts.contrast import contrast_keys, contrast_views, top1, unit
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.queue import FeatureQueue
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_simclr.common.views import two_views
 from lightly_simclr.nnclr.config import NNCLRConfig
 
 
-class NNCLR(Method):
+class NNCLR(Method[NNCLRConfig]):
     """Find the prediction for an image's other view, starting from its nearest neighbour.
 
     SimCLR in which a view's place is taken by its neighbour among earlier images, so that positives
@@ -31,8 +31,6 @@ class NNCLR(Method):
     Raises:
         ConfigError: The batch is too small for batch norm, or there are not two views.
     """
-
-    config: NNCLRConfig
 
     def __init__(self, config: NNCLRConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

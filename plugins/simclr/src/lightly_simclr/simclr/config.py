@@ -10,6 +10,7 @@ from attrs.validators import ge
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import simclr_views
 from lightly_simclr.common.options import linear_lars, linear_sgd, transformer_adamw
@@ -28,7 +29,7 @@ class SimCLRConfig(MethodConfig):
     optimizer: ClassVar[str] = "sgd"
     # 320 epochs of the paper's ImageNet run (batch 4096); its accuracy rises little after that.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images=2)
 
     temperature: float = field(
         default=0.1,

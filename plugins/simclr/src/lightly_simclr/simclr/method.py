@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.inputs import check_batch, pooled_features
 from lightly_core.parts.contrast import contrast_views, top1
 from lightly_core.parts.heads import mlp
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_simclr.common.views import two_views
 from lightly_simclr.simclr.config import SimCLRConfig
 from lightly_simclr.simclr.loss import nt_xent
 
 
-class SimCLR(Method):
+class SimCLR(Method[SimCLRConfig]):
     """Contrast two augmented views of every image in the batch.
 
     A strong baseline for images with one clear subject. It wants large batches (256 and more):
@@ -28,8 +28,6 @@ class SimCLR(Method):
     Raises:
         ConfigError: The batch is too small to hold negatives, or for batch norm.
     """
-
-    config: SimCLRConfig
 
     def __init__(self, config: SimCLRConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from lightly_core.contracts import StepResult
 from lightly_core.optim.groups import ParameterGroup
-from lightly_core.protocols import StepResult
 from lightly_ssl_methods.barlowtwins.config import BarlowTwinsConfig
 from lightly_ssl_methods.barlowtwins.loss import barlow_twins_terms
 from lightly_ssl_methods.common.joint import JointMethod

@@ -9,6 +9,7 @@ from attrs.validators import ge
 
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import LARSArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
@@ -29,7 +30,9 @@ class BYOLConfig(TeacherConfig):
     optimizer: ClassVar[str] = "lars"
     # 100 epochs of ImageNet at the paper's batch of 4096.
     target_steps: ClassVar[int] = 31_250
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
     # The paper's for 100 and 300 epochs; 0.996 for 1000.
     paper_momentum: ClassVar[float] = 0.99
 

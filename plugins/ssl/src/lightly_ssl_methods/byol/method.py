@@ -7,17 +7,16 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.inputs import as_module, check_batch, global_views, pooled_features
-from lightly_core.methods.teacher import TeacherMethod
-from lightly_core.parts.ema import EmaTeacher
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.spread import direction_std
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.byol.config import BYOLConfig
 from lightly_ssl_methods.byol.loss import byol_loss
 
 
-class BYOL(TeacherMethod):
+class BYOL(TeacherMethod[BYOLConfig]):
     """Predict what a slow copy of the network makes of another view.
 
     The copy, the teacher, is an average of past students. A good all-round method for
@@ -37,8 +36,6 @@ class BYOL(TeacherMethod):
         ConfigError: There are fewer than two views of an image or two images on a process.
     """
 
-    config: BYOLConfig
-
     def __init__(self, config: BYOLConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         check_batch(context, "byol", per_process=2)
@@ -46,7 +43,7 @@ class BYOL(TeacherMethod):
         self.projector = mlp([model.feature_dim(), config.hidden_dim, width], norm="batch")
         self.predictor = mlp([width, config.predictor_hidden_dim, width], norm="batch")
         # As in the paper the teacher's batch norms use the batches that it sees.
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
 
     def student(self) -> Mapping[str, nn.Module]:
         """Return what the teacher is a copy of; it has no predictor."""

@@ -10,6 +10,7 @@ from attrs.validators import and_, ge, gt, lt, optional
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.options import crop_and_flip, paper_adamw
@@ -47,7 +48,7 @@ class CAPIConfig(TeacherConfig):
 
     # A fifth of the paper's; it has 16,384 images a step.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(1), images=2, whole_patches=True)
     spread_is_free: ClassVar[bool] = True
     paper_momentum: ClassVar[float] = 0.999
 

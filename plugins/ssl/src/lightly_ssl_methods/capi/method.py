@@ -10,16 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import check_batch
-from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.optim.groups import ParameterGroup, split_by_factor
-from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.masking import inverse_block_mask
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.prototypes import Prototypes
 from lightly_core.parts.schedules import capped_warmup, scheduled
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.capi.config import CAPIConfig
 from lightly_ssl_methods.capi.loss import assign, cluster_loss
 from lightly_ssl_methods.common.masks import check_ratio, split
@@ -98,7 +97,7 @@ class ClusterHead(nn.Module):
         return self.length * cosines + self.bias
 
 
-class CAPI(TeacherMethod):
+class CAPI(TeacherMethod[CAPIConfig]):
     """Predict to which clusters the teacher's patches belong that the student does not see.
 
     The clusters are learned on the side from the teacher's patches. Good features of patches, for
@@ -128,8 +127,6 @@ class CAPI(TeacherMethod):
             the batch is one image.
     """
 
-    config: CAPIConfig
-
     def __init__(self, config: CAPIConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         self.grid = patch_grid(model, context, "capi")
@@ -150,7 +147,7 @@ class CAPI(TeacherMethod):
         num_clusters = int(config.num_clusters)
         self.head = PredictionHead(dim, num_clusters)
         self.clustering = ClusterHead(model.feature_dim(), num_clusters)
-        self.teacher = EmaTeacher(self.student())
+        self.teacher = Teacher(self.student())
 
     def momentum(self, step: int) -> float:
         """Return the teacher's momentum: down from 1 in the warm-up, then up again."""

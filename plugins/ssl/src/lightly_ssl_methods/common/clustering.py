@@ -11,6 +11,7 @@ from lightly_core.config.augmentations import LocalViewArgs
 from lightly_core.config.checks import auto_or, positive
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.config.view_presets import simclr_views
 
@@ -49,7 +50,9 @@ class ClusteringConfig(MethodConfig):
     optimizer: ClassVar[str] = "lars"
     # 100 epochs of ImageNet at batch 1280; the papers have 256 and 4096.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
 
     num_prototypes: int | Literal["auto"] = field(
         default="auto",

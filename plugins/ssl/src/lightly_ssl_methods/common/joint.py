@@ -12,11 +12,11 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import check_batch, global_views, pooled_features
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.multicrop import forward_by_size
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.joint_options import JointConfig
 
 
@@ -84,7 +84,7 @@ def project(
     )
 
 
-class JointMethod(Method):
+class JointMethod(Method[JointConfig]):
     """Base of methods with one network, a projector, and a loss on the projections of the views.
 
     A subclass says how it is called and writes `compare`.
@@ -106,8 +106,6 @@ class JointMethod(Method):
     #: See `project`.
     views_together: ClassVar[bool] = False
 
-    config: JointConfig
-
     def __init__(self, config: JointConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         check_batch(context, self.name, per_process=2)
@@ -123,7 +121,7 @@ class JointMethod(Method):
         Returns:
             What `compare` returned.
         """
-        views = all_views(batch, self.context, self.name, self.config.view_counts[1])
+        views = all_views(batch, self.context, self.name, None)
         projections = project(self.model, self.projector, views, together=self.views_together)
         return self.compare(projections, step)
 

@@ -9,6 +9,7 @@ from attrs.validators import ge
 
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_ssl_methods.common.options import paper_adamw
 
 # The three fields of a projector are made by functions, since each paper has its own widths and
@@ -45,7 +46,7 @@ class JointConfig(MethodConfig):
     """What all methods have that compare projections."""
 
     optimizer: ClassVar[str] = "lars"
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images_per_process=2)
 
     hidden_dim: int = hidden_width(2048)
     output_dim: int = output_width(2048)

@@ -10,9 +10,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import TokenModel, require_ability
+from lightly_core.contracts import Batch, ModelWrapper, RunContext
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import Batch, ModelWrapper, RunContext
+from lightly_core.methods.requirements import require_capability
 
 Grid = tuple[int, int]
 
@@ -28,7 +29,7 @@ def patch_grid(model: ModelWrapper, context: RunContext, method: str) -> Grid:
     Raises:
         ConfigError: The backbone has no patch tokens, or the image is no whole number of patches.
     """
-    tokens = require_ability(model, TokenModel, f"method '{method}'")
+    tokens = require_capability(model, TokenModel, f"method '{method}'")
     patch, sides = tokens.patch_size(), context.image_size
     if any(side % patch for side in sides):
         fitting = " x ".join(str(max(1, round(side / patch)) * patch) for side in sides)

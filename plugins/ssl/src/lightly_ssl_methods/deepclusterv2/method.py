@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.groups import all_decayed
 from lightly_core.methods.inputs import check_batch, global_views, pooled_features
@@ -21,7 +22,6 @@ from lightly_core.parts.kmeans import draw_rows, nearest_centroids, spherical_km
 from lightly_core.parts.multicrop import forward_by_size
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.sinkhorn import sinkhorn
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.deepclusterv2.config import DeepClusterV2Config
 from lightly_ssl_methods.deepclusterv2.loss import cluster_cross_entropy
 from lightly_ssl_methods.deepclusterv2.memory import FeatureMemory
@@ -29,7 +29,7 @@ from lightly_ssl_methods.deepclusterv2.memory import FeatureMemory
 _NUMBER_BYTES = 4
 
 
-class DeepClusterV2(Method):
+class DeepClusterV2(Method[DeepClusterV2Config]):
     """Predict from each view in which cluster its image was found at the end of the last epoch.
 
     The latest features of all images are remembered. After each epoch, spherical k-means clusters
@@ -53,8 +53,6 @@ class DeepClusterV2(Method):
         ConfigError: There is a single view, the batch is too small, or the features of all images
             would take too much memory.
     """
-
-    config: DeepClusterV2Config
 
     def __init__(
         self, config: DeepClusterV2Config, model: ModelWrapper, context: RunContext

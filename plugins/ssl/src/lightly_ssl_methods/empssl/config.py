@@ -16,6 +16,7 @@ from lightly_core.config.augmentations import (
 from lightly_core.config.checks import not_negative, positive
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import LARSArgs, OptimizerArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.joint_options import (
     JointConfig,
@@ -37,7 +38,9 @@ class EMPSSLConfig(JointConfig):
     )
     # 30 epochs of ImageNet-100 at the paper's batch of 100.
     target_steps: ClassVar[int] = 38_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
 
     hidden_dim: int = hidden_width(4096)
     output_dim: int = output_width(1024)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from attrs import define
 
 from lightly_core.config.method import MethodCard
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import moco_views
 from lightly_ssl_methods.simsiam.config import SimSiamConfig
@@ -21,7 +22,7 @@ class FastSiamConfig(SimSiamConfig):
         url="https://doi.org/10.1007/978-3-031-16788-1_4",
         use="SimSiam for few epochs and batches of some dozen images",
     )
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(global_views=at_least(2), images_per_process=2)
 
     @classmethod
     def default_transform(cls) -> TransformArgs:

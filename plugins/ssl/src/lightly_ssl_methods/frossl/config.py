@@ -10,6 +10,7 @@ from lightly_core.config.augmentations import RandomResizeArgs
 from lightly_core.config.checks import not_negative
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import LARSArgs, OptimizerArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.clustering import swav_views
 from lightly_ssl_methods.common.joint_options import (
@@ -32,7 +33,9 @@ class FroSSLConfig(JointConfig):
     )
     # The authors train for 200,000 steps of 256 images.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
 
     hidden_dim: int = hidden_width(4096)
     output_dim: int = output_width(1024)

@@ -9,6 +9,7 @@ from attrs.validators import and_, ge, gt, lt
 
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper_adamw
@@ -29,7 +30,7 @@ class IJEPAConfig(TeacherConfig):
 
     # 160 epochs of ImageNet at the paper's batch of 2048.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(1), whole_patches=True)
     spread_is_free: ClassVar[bool] = True
     # A short run on the digits made features worse with 0.9, and slightly better with 0.99.
     least_momentum: ClassVar[float] = 0.99

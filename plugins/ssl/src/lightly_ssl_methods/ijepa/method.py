@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
-from lightly_core.methods.teacher import TeacherMethod
-from lightly_core.parts.ema import EmaTeacher
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.parts.masking import multi_block
 from lightly_core.parts.schedules import linear
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.tokens import Grid, as_tokens, extra, only_view, patch_grid
 from lightly_ssl_methods.common.transformer import PatchPredictor
 from lightly_ssl_methods.ijepa.config import IJEPAConfig
@@ -51,7 +50,7 @@ class TargetBlocks:
         }
 
 
-class IJEPA(TeacherMethod):
+class IJEPA(TeacherMethod[IJEPAConfig]):
     """Predict a teacher's features of hidden blocks from the rest of the image.
 
     No colours are changed and nothing is mirrored; no pixels are painted. Features of frozen
@@ -75,8 +74,6 @@ class IJEPA(TeacherMethod):
             the blocks do not fit into it.
     """
 
-    config: IJEPAConfig
-
     def __init__(self, config: IJEPAConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         self.grid = patch_grid(model, context, "ijepa")
@@ -89,7 +86,7 @@ class IJEPA(TeacherMethod):
             grid=self.grid,
             output_dim=model.feature_dim(),
         )
-        self.teacher = EmaTeacher(self.student())
+        self.teacher = Teacher(self.student())
 
     def momentum(self, step: int) -> float:
         """Return the teacher's momentum, on a line."""

@@ -10,6 +10,7 @@ from attrs.validators import ge, optional
 from lightly_core.config.checks import not_negative
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs, SGDArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_ssl_methods.common.joint_options import JointConfig, hidden_width, output_width
@@ -28,7 +29,9 @@ class INTLConfig(JointConfig):
     optimizer: ClassVar[str] = "sgd"
     # 25 epochs of ImageNet at the authors' batch of 256; they train for 100 and more.
     target_steps: ClassVar[int] = 125_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
 
     hidden_dim: int = hidden_width(8192)
     output_dim: int = output_width(8192)

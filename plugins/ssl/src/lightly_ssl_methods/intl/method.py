@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor
 
+from lightly_core.contracts import ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.joint import JointMethod
 from lightly_ssl_methods.intl.config import INTLConfig
 from lightly_ssl_methods.intl.loss import intl_terms

@@ -18,6 +18,7 @@ from lightly_core.config.augmentations import (
 from lightly_core.config.checks import share
 from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_ssl_methods.common.options import paper_adamw
 
@@ -34,7 +35,7 @@ class LeJEPAConfig(MethodConfig):
     )
     # 20 epochs of ImageNet at the batch of 256 for which the learning rate is meant.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(global_views=at_least(2), local_views=True, images=2)
 
     regularization_weight: float = field(
         default=0.05,

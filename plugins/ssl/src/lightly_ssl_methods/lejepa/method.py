@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.inputs import check_batch, global_views, pooled_features
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.multicrop import forward_by_size
 from lightly_core.parts.sliced import random_slices, sigreg
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.lejepa.config import LeJEPAConfig
 from lightly_ssl_methods.lejepa.loss import distance_to_centre
 
 
-class LeJEPA(Method):
+class LeJEPA(Method[LeJEPAConfig]):
     """Bring views of an image together while the images of a batch stay normally distributed.
 
     That embeddings are normal is tested along random directions, new ones in each step, in each
@@ -31,8 +31,6 @@ class LeJEPA(Method):
     Raises:
         ConfigError: The batch holds one image only.
     """
-
-    config: LeJEPAConfig
 
     def __init__(self, config: LeJEPAConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

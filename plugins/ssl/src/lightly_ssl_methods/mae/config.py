@@ -9,6 +9,7 @@ from attrs.validators import and_, ge, gt, lt
 
 from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.transform import TransformArgs
 from lightly_ssl_methods.common.options import check_heads, crop_and_flip, paper_adamw
 
@@ -27,7 +28,7 @@ class MAEConfig(MethodConfig):
 
     # 320 epochs of ImageNet at the paper's batch of 4096.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (1, 1)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(1), whole_patches=True)
     spread_is_free: ClassVar[bool] = True
 
     mask_ratio: float = field(

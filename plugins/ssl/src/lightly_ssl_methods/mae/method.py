@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.parts.masking import hidden_count
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.masks import RandomSplit, check_ratio
 from lightly_ssl_methods.common.tokens import as_tokens, extra, only_view, patch_grid
 from lightly_ssl_methods.common.transformer import PatchPredictor
@@ -11,7 +11,7 @@ from lightly_ssl_methods.mae.config import MAEConfig
 from lightly_ssl_methods.mae.loss import hidden_pixel_mse
 
 
-class MAE(Method):
+class MAE(Method[MAEConfig]):
     """Show the backbone a quarter of the patches, and paint the others with a small decoder.
 
     Cheap, as most patches are never computed, and at its best when the backbone is fine-tuned
@@ -37,8 +37,6 @@ class MAE(Method):
         ConfigError: The backbone has no patch tokens, the image is no whole number of patches, or
             `mask_ratio` leaves none of them visible or none hidden.
     """
-
-    config: MAEConfig
 
     def __init__(self, config: MAEConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 from lightly_core.config.checks import not_negative
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
@@ -39,7 +40,9 @@ class MMCRConfig(TeacherConfig):
     optimizer: ClassVar[str] = "lars"
     # 100 epochs of ImageNet at the paper's batch of 2048.
     target_steps: ClassVar[int] = 62_500
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
     paper_momentum: ClassVar[float] = 0.99
 
     hidden_dim: int = hidden_width(8192)

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.inputs import as_module, check_batch
-from lightly_core.methods.teacher import TeacherMethod
-from lightly_core.parts.ema import EmaTeacher
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_ssl_methods.common.joint import all_views, project, projector
 from lightly_ssl_methods.mmcr.config import MMCRConfig
 from lightly_ssl_methods.mmcr.loss import mmcr_terms
 
 
-class MMCR(TeacherMethod):
+class MMCR(TeacherMethod[MMCRConfig]):
     """Let the means of the images' views point everywhere: maximum manifold capacity.
 
     Wants several views of each image, and batches above the width of the projection. The teacher
@@ -34,13 +33,11 @@ class MMCR(TeacherMethod):
         ConfigError: There are fewer than two images on a process, or fewer than two views.
     """
 
-    config: MMCRConfig
-
     def __init__(self, config: MMCRConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         check_batch(context, "mmcr", per_process=2)
         self.projector = projector(model, config, last_bias=False)
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
 
     def student(self) -> Mapping[str, nn.Module]:
         """Return what the teacher is a copy of."""

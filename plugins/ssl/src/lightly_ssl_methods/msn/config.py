@@ -17,6 +17,7 @@ from lightly_core.config.augmentations import (
 from lightly_core.config.checks import below_one, not_negative, positive
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_ssl_methods.common.options import paper_adamw
@@ -42,7 +43,13 @@ class MSNConfig(TeacherConfig):
 
     # 80 epochs of ImageNet at the paper's batch of 1024.
     target_steps: ClassVar[int] = 100_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2),
+        local_views=True,
+        images=2,
+        capability="tokens",
+        whole_patches=True,
+    )
     gradient_clip_val: ClassVar[float | None] = 3.0
 
     mask_ratio: float = field(

@@ -10,19 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.groups import apart
 from lightly_core.methods.inputs import as_module, check_batch
-from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.optim.groups import ParameterGroup
-from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.masking import hidden_count
 from lightly_core.parts.multicrop import forward_by_size
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.prototypes import Prototypes
 from lightly_core.parts.schedules import linear
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.masks import RandomSplit
 from lightly_ssl_methods.common.tokens import as_tokens, extra, patch_grid, pool_tokens
 from lightly_ssl_methods.msn.config import MSNConfig
@@ -54,7 +53,7 @@ class AnchorPatches:
         return {"keep": torch.stack([self.split(rng)["keep"] for _ in range(self.num_anchors)])}
 
 
-class MSN(TeacherMethod):
+class MSN(TeacherMethod[MSNConfig]):
     """Match views with left-out patches to the prototypes that a teacher finds in a whole view.
 
     The first view goes to the teacher; the other large ones, of which some patches are left out,
@@ -79,8 +78,6 @@ class MSN(TeacherMethod):
             patches would be left out, there is one view, or the batch is too small.
     """
 
-    config: MSNConfig
-
     def __init__(self, config: MSNConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         self.grid = patch_grid(model, context, self.name)
@@ -94,7 +91,7 @@ class MSN(TeacherMethod):
         )
         self.prototypes = Prototypes(config.output_dim, config.num_prototypes, init="uniform")
         # As in the paper's code the teacher's batch norms use the batches that it sees.
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from lightly_core.config.augmentations import GaussianBlurArgs, GlobalView1Args,
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs, SGDArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
@@ -35,7 +36,9 @@ class ReSAConfig(TeacherConfig):
     optimizer: ClassVar[str] = "sgd"
     # 25 epochs of ImageNet at the paper's batch of 256, which has 100 and more.
     target_steps: ClassVar[int] = 125_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(
+        global_views=exactly(2), local_views=True, images_per_process=2
+    )
 
     temperature: float = field(
         default=0.4,

@@ -7,20 +7,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.groups import all_decayed
 from lightly_core.methods.inputs import as_module, check_batch, global_views, pooled_features
-from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.distributed import gather, rank
-from lightly_core.parts.ema import EmaTeacher
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.spread import direction_std
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.resa.config import ReSAConfig
 from lightly_ssl_methods.resa.loss import assignment_loss, self_assignment
 
 
-class ReSA(TeacherMethod):
+class ReSA(TeacherMethod[ReSAConfig]):
     """Take from the backbone which images are alike, and teach it to the projections.
 
     The backbone's features form better groups than the projections do. How alike they are in a
@@ -41,8 +40,6 @@ class ReSA(TeacherMethod):
         ConfigError: There are fewer than two views of an image or two images on a process.
     """
 
-    config: ReSAConfig
-
     def __init__(self, config: ReSAConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         check_batch(context, "resa", per_process=2)
@@ -56,7 +53,7 @@ class ReSA(TeacherMethod):
         if config.predictor:
             self.predictor = mlp([width, hidden, width], norm="batch")
         # As in the paper's code the teacher's batch norms use the batches that it sees.
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
 
     def student(self) -> Mapping[str, nn.Module]:
         """Return what the teacher is a copy of; it has no predictor."""

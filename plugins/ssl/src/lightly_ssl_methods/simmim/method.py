@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.parts.masking import hidden_count, random_mask
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.masks import check_ratio
 from lightly_ssl_methods.common.tokens import Grid, as_tokens, extra, only_view, patch_grid
 from lightly_ssl_methods.simmim.config import SimMIMConfig
@@ -40,7 +40,7 @@ class CellMask:
         return {"mask": torch.from_numpy(mask.reshape(-1))}
 
 
-class SimMIM(Method):
+class SimMIM(Method[SimMIMConfig]):
     """Put a learned token in place of hidden patches, and paint them with one linear layer.
 
     Simple, and as MAE at its best when the backbone is fine-tuned afterwards; features of the
@@ -64,8 +64,6 @@ class SimMIM(Method):
             `mask_cell` is no multiple of the patch, or `mask_ratio` leaves no cell visible or
             none hidden.
     """
-
-    config: SimMIMConfig
 
     def __init__(self, config: SimMIMConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

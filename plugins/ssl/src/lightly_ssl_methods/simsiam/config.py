@@ -9,6 +9,7 @@ from attrs.validators import ge
 
 from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.config.optim import OptimizerArgs, SGDArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import moco_views
 from lightly_ssl_methods.common.options import paper_adamw
@@ -27,7 +28,7 @@ class SimSiamConfig(MethodConfig):
     optimizer: ClassVar[str] = "sgd"
     # 50 epochs of ImageNet at the paper's batch of 512, which has 100 and more.
     target_steps: ClassVar[int] = 125_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images_per_process=2)
 
     num_layers: int = field(
         default=3,

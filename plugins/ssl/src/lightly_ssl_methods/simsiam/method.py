@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.groups import all_decayed, apart
 from lightly_core.methods.inputs import check_batch, global_views, pooled_features
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.spread import direction_std
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.simsiam.config import SimSiamConfig
 from lightly_ssl_methods.simsiam.loss import siamese_loss
 
 
-class SimSiam(Method):
+class SimSiam(Method[SimSiamConfig]):
     """Let two views of an image predict each other through one network.
 
     What is predicted gets no gradient; without this all images would soon look alike. Batches of
@@ -30,8 +30,6 @@ class SimSiam(Method):
     Raises:
         ConfigError: There are fewer than two views of an image or two images on a process.
     """
-
-    config: SimSiamConfig
 
     def __init__(self, config: SimSiamConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

@@ -11,6 +11,7 @@ from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs
 from lightly_core.config.checks import auto_or, positive, share
 from lightly_core.config.method import MethodCard, RunFacts
 from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
@@ -41,7 +42,9 @@ class SMoGConfig(TeacherConfig):
     optimizer: ClassVar[str] = "lars"
     # 100 epochs of ImageNet at the paper's batch of 2048.
     target_steps: ClassVar[int] = 62_500
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
     paper_momentum: ClassVar[float] = 0.999
 
     momentum_end: float = field(

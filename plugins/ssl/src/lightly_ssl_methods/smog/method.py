@@ -13,21 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import as_module, check_batch, global_views, pooled_features
-from lightly_core.methods.teacher import TeacherMethod
-from lightly_core.parts.ema import EmaTeacher
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.kmeans import draw_rows, nearest_centroids, spherical_kmeans
 from lightly_core.parts.multicrop import dino_loss, forward_by_size
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.queue import FeatureQueue
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.smog.config import SMoGConfig
 from lightly_ssl_methods.smog.loss import updated_groups
 
 
-class SMoG(TeacherMethod):
+class SMoG(TeacherMethod[SMoGConfig]):
     """Contrast images with groups of images, which follow the features in every step.
 
     A teacher says to which group a view belongs; the student predicts this from the other views.
@@ -50,8 +49,6 @@ class SMoG(TeacherMethod):
             fewer rows than there are groups.
     """
 
-    config: SMoGConfig
-
     def __init__(self, config: SMoGConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)
         check_batch(context, "smog", per_process=2)
@@ -67,7 +64,7 @@ class SMoG(TeacherMethod):
             [model.feature_dim(), hidden_dim, dim], norm="batch", last_norm="no_affine"
         )
         self.predictor = mlp([dim, hidden_dim, dim], norm="batch")
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
         self.bank = FeatureQueue(bank_size, dim)
         self.groups: Tensor
         self.register_buffer("groups", F.normalize(torch.randn(num_groups, dim), dim=1))

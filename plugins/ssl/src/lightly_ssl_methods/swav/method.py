@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.groups import all_decayed
 from lightly_core.methods.inputs import check_batch, global_views, pooled_features
 from lightly_core.optim.groups import ParameterGroup
@@ -22,11 +23,10 @@ from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.prototypes import Prototypes, freeze_gradients
 from lightly_core.parts.queue import FeatureQueue
 from lightly_core.parts.sinkhorn import sinkhorn
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.swav.config import SwAVConfig
 
 
-class SwAV(Method):
+class SwAV(Method[SwAVConfig]):
     """Predict from each view to which prototypes a large view of the same image is assigned.
 
     The assignment, the code, uses all prototypes equally over the batch, so that no view needs
@@ -49,8 +49,6 @@ class SwAV(Method):
     Raises:
         ConfigError: There is a single view, or the batch is too small.
     """
-
-    config: SwAVConfig
 
     def __init__(self, config: SwAVConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

@@ -9,6 +9,7 @@ from attrs import define, field
 from lightly_core.config.checks import below_one, not_negative
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig, exported
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
@@ -40,7 +41,7 @@ class TiCoConfig(TeacherConfig):
     optimizer: ClassVar[str] = "lars"
     # 200 epochs of ImageNet at the paper's batch of 4096.
     target_steps: ClassVar[int] = 62_500
-    view_counts: ClassVar[tuple[int, int | None]] = (2, 2)
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images_per_process=2)
     paper_momentum: ClassVar[float] = 0.99
 
     hidden_dim: int = hidden_width(4096)

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.inputs import as_module, check_batch
-from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.methods.teacher import Teacher, TeacherMethod
 from lightly_core.parts.cosine import cosine_distance
-from lightly_core.parts.ema import EmaTeacher
-from lightly_core.protocols import Batch, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.joint import all_views, project, projector
 from lightly_ssl_methods.tico.config import TiCoConfig
 from lightly_ssl_methods.tico.loss import batch_moment, covariance_contrast
 
 
-class TiCo(TeacherMethod):
+class TiCo(TeacherMethod[TiCoConfig]):
     """Follow a teacher, and keep away from the directions that past projections took.
 
     The second moments of past projections are an unlimited queue in little room.
@@ -32,7 +31,6 @@ class TiCo(TeacherMethod):
         ConfigError: There are fewer than two images on a process, or other than two views.
     """
 
-    config: TiCoConfig
     moment: Tensor
 
     def __init__(self, config: TiCoConfig, model: ModelWrapper, context: RunContext) -> None:
@@ -40,7 +38,7 @@ class TiCo(TeacherMethod):
         check_batch(context, "tico", per_process=2)
         self.projector = projector(model, config, last_bias=True)
         # As BYOL's: batch norms use the batches that the teacher sees.
-        self.teacher = EmaTeacher(self.student(), mode="batch_norm", buffers="keep")
+        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
         self.register_buffer("moment", torch.zeros(config.output_dim, config.output_dim))
         self._pending: list[Tensor] = []
 

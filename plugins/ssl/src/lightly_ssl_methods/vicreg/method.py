@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lightly_core.protocols import StepResult
+from lightly_core.contracts import StepResult
 from lightly_ssl_methods.common.joint import JointMethod
 from lightly_ssl_methods.vicreg.config import VICRegConfig
 from lightly_ssl_methods.vicreg.loss import vicreg_terms

@@ -9,6 +9,7 @@ from attrs.validators import ge
 
 from lightly_core.config.checks import share
 from lightly_core.config.method import MethodCard
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
 from lightly_ssl_methods.vicreg.config import VICRegConfig
@@ -29,8 +30,9 @@ class VICRegLConfig(VICRegConfig):
         needs="feature map",
         use="vicreg whose positions are of use too: segmentation, detection",
     )
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
-    wants_crops: ClassVar[bool] = True
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2, crops=True
+    )
 
     alpha: float = field(
         default=0.75,

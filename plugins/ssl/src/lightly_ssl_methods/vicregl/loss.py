@@ -26,7 +26,7 @@ def cell_centres(crops: Tensor, grid: Grid) -> Tensor:
     view they are counted from the other end.
 
     Args:
-        crops: See `lightly_core.protocols.Batch.crops`, (B, 6).
+        crops: See `lightly_core.contracts.Batch.crops`, (B, 6).
         grid: (h, w).
 
     Returns:

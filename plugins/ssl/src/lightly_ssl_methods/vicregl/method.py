@@ -6,10 +6,10 @@ from typing import NamedTuple, TypeAlias
 
 from torch import Tensor
 
+from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.inputs import check_batch, global_views
 from lightly_core.parts.heads import mlp
-from lightly_core.protocols import Batch, Method, ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.joint import projector
 from lightly_ssl_methods.vicreg.loss import VICRegTerms
 from lightly_ssl_methods.vicregl.config import VICRegLConfig
@@ -35,7 +35,7 @@ class View(NamedTuple):
     centres: Tensor
 
 
-class VICRegL(Method):
+class VICRegL(Method[VICRegLConfig]):
     """VICReg for whole views and, beside that, for positions that show the same.
 
     Positions of two views belong together where their projections are nearest, and where they show
@@ -57,8 +57,6 @@ class VICRegL(Method):
         ConfigError: There are fewer than two images on a process, or, in the first step: the
             backbone's feature map has a single position, or nobody tells where views were cut out.
     """
-
-    config: VICRegLConfig
 
     def __init__(self, config: VICRegLConfig, model: ModelWrapper, context: RunContext) -> None:
         super().__init__(config, model, context)

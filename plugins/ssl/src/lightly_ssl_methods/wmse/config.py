@@ -10,6 +10,7 @@ from attrs.validators import ge, optional
 from lightly_core.config.checks import below_one
 from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import AdamWArgs, OptimizerArgs
+from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import moco_views
 from lightly_ssl_methods.common.joint_options import (
@@ -33,7 +34,9 @@ class WMSEConfig(JointConfig):
     optimizer: ClassVar[str] = "adamw"
     # The paper's 100 epochs of ImageNet have 250,000 steps of 512 images.
     target_steps: ClassVar[int] = 125_000
-    view_counts: ClassVar[tuple[int, int | None]] = (2, None)
+    requires: ClassVar[Requires] = Requires(
+        global_views=at_least(2), local_views=True, images_per_process=2
+    )
 
     hidden_dim: int = hidden_width(1024)
     output_dim: int = output_width(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightly_core.contracts import ModelWrapper, RunContext, StepResult
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import ModelWrapper, RunContext, StepResult
 from lightly_ssl_methods.common.joint import JointMethod
 from lightly_ssl_methods.wmse.config import WMSEConfig
 from lightly_ssl_methods.wmse.loss import whitened_distance

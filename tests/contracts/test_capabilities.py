@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_core import abilities
-from lightly_core.abilities import (
+from lightly_core.contracts.capabilities import (
     ActivationCheckpointing,
     MultiScaleFeatures,
     TokenModel,
-    require_ability,
 )
 from lightly_core.errors import ConfigError
+from lightly_core.methods import requirements
+from lightly_core.methods.requirements import require_capability
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.testing import TinyConv, TinyTokens
 
@@ -23,26 +23,26 @@ def catalog(monkeypatch):
         pass
 
     Plugins.catalog = catalog
-    monkeypatch.setattr(abilities, "get_plugins", lambda: Plugins)
+    monkeypatch.setattr(requirements, "get_plugins", lambda: Plugins)
     return catalog
 
 
 def add_library(catalog, name, **having):
     with catalog.registering(plugin=name, distribution=f"lightly-{name}", root="acme"):
-        catalog.models(name, target="acme.lib:L", names=None, abilities=having, summary="S.")
+        catalog.models(name, target="acme.lib:L", names=None, capabilities=having, summary="S.")
 
 
-@pytest.mark.parametrize("ability", [TokenModel, MultiScaleFeatures, ActivationCheckpointing])
-def test_a_wrapper_with_the_methods_has_the_ability(ability):
+@pytest.mark.parametrize("capability", [TokenModel, MultiScaleFeatures, ActivationCheckpointing])
+def test_a_wrapper_with_the_methods_has_the_capability(capability):
     wrapper = TinyTokens()
-    assert require_ability(wrapper, ability, needed_by="method 'ibot'") is wrapper
+    assert require_capability(wrapper, capability, needed_by="method 'ibot'") is wrapper
 
 
 def test_the_error_lists_models_that_have_it(catalog):
     add_library(catalog, "zoo", tokens=["vit_a", "vit_b"], multi_scale=["unet"])
     add_library(catalog, "park", tokens=["vit_c"])
     with pytest.raises(ConfigError) as caught:
-        require_ability(TinyConv(), TokenModel, needed_by="method 'ibot'")
+        require_capability(TinyConv(), TokenModel, needed_by="method 'ibot'")
     message = str(caught.value)
     assert message.startswith("method 'ibot' needs a model with patch tokens")
     assert "Sequential" in message
@@ -52,7 +52,7 @@ def test_the_error_lists_models_that_have_it(catalog):
 def test_the_error_says_so_when_nothing_installed_has_it(catalog):
     add_library(catalog, "zoo", multi_scale=["unet"])
     with pytest.raises(ConfigError, match="no installed plugin has one"):
-        require_ability(nn.Identity(), ActivationCheckpointing, needed_by="this")
+        require_capability(nn.Identity(), ActivationCheckpointing, needed_by="this")
 
 
 def test_activation_checkpointing_changes_no_loss(pretrain_twice):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from chosen_checks import run_checks
 from torch.utils.checkpoint import checkpoint
 
-from lightly_core.abilities import (
+from lightly_core.contracts.capabilities import (
     ActivationCheckpointing,
     InputNormalization,
     MultiScaleFeatures,
@@ -15,7 +15,7 @@ from lightly_core.abilities import (
 )
 from lightly_core.errors import ConfigError
 from lightly_core.testing import TinyConv, TinyTokens, parametrize_checks, wrapper_checks
-from lightly_core.testing.abilities import undeclared_ability_checks
+from lightly_core.testing.capabilities import undeclared_capability_checks
 from lightly_core.testing.wrapper_case import WrapperCase
 
 CODES = ["A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"]
@@ -23,7 +23,7 @@ ALL = (TokenModel, MultiScaleFeatures, ActivationCheckpointing, InputNormalizati
 
 
 @parametrize_checks(
-    wrapper_checks(TinyTokens, image_size=32, channels_factory=TinyTokens, abilities=ALL)
+    wrapper_checks(TinyTokens, image_size=32, channels_factory=TinyTokens, capabilities=ALL)
 )
 def test_tiny_tokens_holds_the_contract(check):
     check()
@@ -33,7 +33,7 @@ def bare():
     return TinyTokens(feature_dim=8, class_token=False, num_registers=0, depth=1)
 
 
-@parametrize_checks(wrapper_checks(bare, image_size=32, abilities=ALL))
+@parametrize_checks(wrapper_checks(bare, image_size=32, capabilities=ALL))
 def test_one_block_without_prefix_tokens_holds_the_contract(check):
     check()
 
@@ -295,7 +295,7 @@ def test_every_check_is_shown_to_find_a_fault():
     assert sorted(codes) == sorted(found) == CODES
 
 
-def test_checks_are_there_for_the_abilities_that_a_wrapper_has():
+def test_checks_are_there_for_the_capabilities_that_a_wrapper_has():
     class Pyramid(TinyConv):
         def multi_scale_dims(self):
             return (8, 32)
@@ -310,15 +310,17 @@ def test_checks_are_there_for_the_abilities_that_a_wrapper_has():
 
 
 @pytest.mark.parametrize("declared", [(), (TokenModel, MultiScaleFeatures)])
-def test_abilities_that_are_not_those_declared_are_found(declared):
-    checks = wrapper_checks(TinyTokens, image_size=32, abilities=declared)
-    with pytest.raises(AssertionError, match=r"has the abilities \['TokenModel', .*declared are"):
+def test_capabilities_that_are_not_those_declared_are_found(declared):
+    checks = wrapper_checks(TinyTokens, image_size=32, capabilities=declared)
+    with pytest.raises(
+        AssertionError, match=r"has the capabilities \['TokenModel', .*declared are"
+    ):
         run_checks(checks, "A0")
 
 
-def test_what_is_no_ability_cannot_be_declared():
+def test_what_is_no_capability_cannot_be_declared():
     with pytest.raises(ValueError, match=r"TinyConv.*expected some of TokenModel, "):
-        wrapper_checks(TinyTokens, abilities=[TinyConv])
+        wrapper_checks(TinyTokens, capabilities=[TinyConv])
 
 
 class TwoFaults(OneMap, OneNumberForAll):
@@ -329,13 +331,13 @@ class TwoFaults(OneMap, OneNumberForAll):
     ("wrapper", "tried", "told"),
     [
         (TinyTokens, "TokenModel, MultiScaleFeatures, ActivationCheckpointing", None),
-        (TinyConv, "abilities tried: none", None),
+        (TinyConv, "capabilities tried: none", None),
         (TwoFaults, "InputNormalization", r"A5-(?s:.*)there is one map only(?s:.*)A8-"),
     ],
 )
-def test_undeclared_abilities_are_found_and_all_tried(wrapper, tried, told, caplog):
+def test_undeclared_capabilities_are_found_and_all_tried(wrapper, tried, told, caplog):
     case = WrapperCase(wrapper, 32, 3)
-    (check,) = undeclared_ability_checks(case)
+    (check,) = undeclared_capability_checks(case)
     with (
         caplog.at_level(logging.INFO, logger="lightly_core.testing"),
         nullcontext() if told is None else pytest.raises(AssertionError, match=told),

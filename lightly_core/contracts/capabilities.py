@@ -1,7 +1,7 @@
 """What some backbones can do beyond the members of a `ModelWrapper`.
 
-A wrapper has an ability when it has the methods of its protocol; nothing is declared. Methods and
-the engine ask with `require_ability`.
+A wrapper has a capability when it has the methods of its protocol; nothing is declared. Methods and
+the engine ask with `require_capability`.
 
 Letters used for shapes: B images, C input channels, H and W pixels, D feature channels, h and w
 positions of the patch grid, N = h * w patches, P prefix tokens, T width of the tokens in front of
@@ -11,14 +11,11 @@ the first block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from lightly_core.errors import MissingAbilityError
-from lightly_core.plugins.discovery import get_plugins
-
-#: Names of the abilities as plugins register them, see `lightly_core.plugins.catalog.Catalog`.
+#: Names of the capabilities as plugins register them, see `lightly_core.plugins.catalog.Catalog`.
 TOKENS = "tokens"
 MULTI_SCALE = "multi_scale"
 ACTIVATION_CHECKPOINTING = "activation_checkpointing"
@@ -132,43 +129,3 @@ class InputNormalization(Protocol):
 def per_channel(values: Sequence[float], num_channels: int) -> tuple[float, ...]:
     """Repeat or cut numbers to one a channel, as first convolutions are adapted."""
     return tuple(float(values[channel % len(values)]) for channel in range(num_channels))
-
-
-_A = TypeVar("_A")
-
-_MEANINGS: dict[type, tuple[str, str]] = {
-    TokenModel: (TOKENS, "patch tokens that can be masked (a vision transformer)"),
-    MultiScaleFeatures: (MULTI_SCALE, "feature maps of several strides"),
-    ActivationCheckpointing: (ACTIVATION_CHECKPOINTING, "activation checkpointing"),
-}
-
-
-def require_ability(wrapper: object, ability: type[_A], needed_by: str) -> _A:
-    """Return a wrapper as one that has an ability.
-
-    Args:
-        wrapper: Any wrapper.
-        ability: `TokenModel`, `MultiScaleFeatures` or `ActivationCheckpointing`. The fourth,
-            `InputNormalization`, is asked for with `isinstance`: no caller depends on it.
-        needed_by: Who asks, as the beginning of a sentence: ``"method 'ibot'"``.
-
-    Raises:
-        MissingAbilityError: It does not have it; the message lists models that do.
-    """
-    if isinstance(wrapper, ability):
-        return wrapper
-    name, meaning = _MEANINGS[ability]
-    catalog = get_plugins().catalog
-    examples = [
-        f"{catalog.usable_name(record)}/{example}"
-        for record in catalog.records("models")
-        for having, listed in record.abilities
-        if having == name
-        for example in listed
-    ]
-    models = ", ".join(examples) or "no installed plugin has one"
-    get_model = getattr(wrapper, "get_model", None)
-    got = type(get_model() if callable(get_model) else wrapper).__name__
-    raise MissingAbilityError(
-        f"{needed_by} needs a model with {meaning}, which {got} does not have\n  models: {models}"
-    )

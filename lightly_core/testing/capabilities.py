@@ -12,14 +12,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightly_core.abilities import (
+from lightly_core.contracts import ModelWrapper
+from lightly_core.contracts.capabilities import (
     ActivationCheckpointing,
     InputNormalization,
     MultiScaleFeatures,
     TokenModel,
 )
 from lightly_core.errors import ConfigError
-from lightly_core.protocols import ModelWrapper
 from lightly_core.testing.checks import Check, require, require_close
 from lightly_core.testing.tokens import TOKEN_CHECKS
 from lightly_core.testing.wrapper_case import WrapperCase, outputs
@@ -27,86 +27,86 @@ from lightly_core.testing.wrapper_case import WrapperCase, outputs
 logger = logging.getLogger(__name__)
 
 
-def found_ability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
-    """Return the checks of those abilities that a wrapper has; it is built here.
+def found_capability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
+    """Return the checks of those capabilities that a wrapper has; it is built here.
 
     Args:
         case: What is checked. If it cannot be built there is no check here; all others raise.
         subject: `Check.subject` of each.
     """
     try:
-        found = abilities_of(case.built())
+        found = capabilities_of(case.built())
     except Exception:  # Whatever it is, tests have to be collected.
         return []
     return _listed(case, found, subject)
 
 
-def declared_ability_checks(
-    case: WrapperCase, abilities: Collection[type], *, subject: str = ""
+def declared_capability_checks(
+    case: WrapperCase, capabilities: Collection[type], *, subject: str = ""
 ) -> list[Check]:
-    """Return A0 and the checks of abilities that are known before anything is built.
+    """Return A0 and the checks of capabilities that are known before anything is built.
 
     Args:
         case: What is checked.
-        abilities: Protocols of `lightly_core.abilities`.
+        capabilities: Protocols of `lightly_core.contracts.capabilities`.
         subject: `Check.subject` of each.
 
     Raises:
-        ValueError: One of them is no ability.
+        ValueError: One of them is no capability.
     """
-    unknown = [ability for ability in abilities if ability not in _CHECKS]
+    unknown = [capability for capability in capabilities if capability not in _CHECKS]
     if unknown:
-        known = ", ".join(ability.__name__ for ability in _CHECKS)
-        raise ValueError(f"abilities names {unknown}; expected some of {known}")
-    declared = [ability for ability in _CHECKS if ability in abilities]
+        known = ", ".join(capability.__name__ for capability in _CHECKS)
+        raise ValueError(f"capabilities names {unknown}; expected some of {known}")
+    declared = [capability for capability in _CHECKS if capability in capabilities]
     return [
-        Check("A0", "has_the_declared_abilities", partial(_declared, declared, case), subject),
+        Check("A0", "has_the_declared_capabilities", partial(_declared, declared, case), subject),
         *_listed(case, declared, subject),
     ]
 
 
-def undeclared_ability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
-    """Return one check, which finds out which abilities there are and tries each of them.
+def undeclared_capability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
+    """Return one check, which finds out which capabilities there are and tries each of them.
 
     Args:
         case: What is checked. It is not built here.
         subject: `Check.subject`.
     """
-    return [Check("A", "abilities_hold", partial(_all_abilities, case), subject)]
+    return [Check("A", "capabilities_hold", partial(_all_capabilities, case), subject)]
 
 
-def abilities_of(wrapper: ModelWrapper) -> list[type]:
-    """Return those abilities of a wrapper that have checks."""
-    return [ability for ability in _CHECKS if isinstance(wrapper, ability)]
+def capabilities_of(wrapper: ModelWrapper) -> list[type]:
+    """Return those capabilities of a wrapper that have checks."""
+    return [capability for capability in _CHECKS if isinstance(wrapper, capability)]
 
 
-def _listed(case: WrapperCase, abilities: Collection[type], subject: str) -> list[Check]:
+def _listed(case: WrapperCase, capabilities: Collection[type], subject: str) -> list[Check]:
     return [
         Check(code, title, partial(function, case), subject)
-        for ability in abilities
-        for code, (title, function) in _CHECKS[ability].items()
+        for capability in capabilities
+        for code, (title, function) in _CHECKS[capability].items()
     ]
 
 
 def _declared(declared: Collection[type], case: WrapperCase) -> None:
-    names = [ability.__name__ for ability in declared]
-    found = [ability.__name__ for ability in abilities_of(case.built())]
-    require(found == names, f"the wrapper has the abilities {found}, declared are {names}")
+    names = [capability.__name__ for capability in declared]
+    found = [capability.__name__ for capability in capabilities_of(case.built())]
+    require(found == names, f"the wrapper has the capabilities {found}, declared are {names}")
 
 
-def _all_abilities(case: WrapperCase) -> None:
-    abilities = abilities_of(case.built())
+def _all_capabilities(case: WrapperCase) -> None:
+    capabilities = capabilities_of(case.built())
     failures = []
-    for check in _listed(case, abilities, ""):
+    for check in _listed(case, capabilities, ""):
         try:
             check()
         except Exception as error:  # Those of the others are told too.
             failures.append((check, error))
-    names = ", ".join(ability.__name__ for ability in abilities) or "none"
-    logger.info("abilities tried: %s", names)
+    names = ", ".join(capability.__name__ for capability in capabilities) or "none"
+    logger.info("capabilities tried: %s", names)
     if failures:
         told = [f"{check}: {type(error).__name__}: {error}" for check, error in failures]
-        message = "\n".join([f"abilities tried: {names}", *told])
+        message = "\n".join([f"capabilities tried: {names}", *told])
         raise AssertionError(message) from failures[0][1]
 
 

@@ -1,0 +1,24 @@
+"""What plugins provide and what they are given: the contracts of the framework.
+
+Letters used for shapes: B images on this process, C input channels, H and W pixels, D feature
+channels, h and w feature positions.
+"""
+
+from lightly_core.contracts.data import Batch, Sample, SampleExtras, Transform
+from lightly_core.contracts.logger import Logger
+from lightly_core.contracts.method import Method, RunContext, StepResult
+from lightly_core.contracts.model import ModelLibrary, ModelWrapper, WrapperLike
+
+__all__ = [
+    "Batch",
+    "Logger",
+    "Method",
+    "ModelLibrary",
+    "ModelWrapper",
+    "RunContext",
+    "Sample",
+    "SampleExtras",
+    "StepResult",
+    "Transform",
+    "WrapperLike",
+]

@@ -1,0 +1,138 @@
+"""The contracts of data: a sample, a batch, and the transform that makes their views.
+
+Shapes: B images on this process, C input channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+
+@dataclass
+class Sample:
+    """One image after the worker's stage.
+
+    Attributes:
+        index: Position in the source.
+        views: One tensor (C, H, W) a view, uint8, or float32 in [0, 1] for sources above 8 bit.
+        parameters: One float32 vector a view: what the device stage is to do, drawn in the
+            worker so that it depends on nothing but seed, epoch and index.
+        extras: Tensors that a method wants made in the worker (masks, positions).
+        skipped: ``(index, name, reason)`` of the files that could not be read and whose place
+            this image takes.
+        view_id: See `Batch.view_ids`.
+        crops: Where each view was cut out, one (6,) a view as in `Batch.crops`; empty where
+            nobody asked.
+        notes: ``(name, text)`` of what a library said while a file was read, set by the loader.
+    """
+
+    index: int
+    views: list[Tensor]
+    parameters: list[Tensor]
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    skipped: list[tuple[int, str, str]] = field(default_factory=list)
+    view_id: int = -1
+    crops: list[Tensor] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Batch:
+    """What a method's `training_step` gets.
+
+    Attributes:
+        views: One float tensor (B, C, H, W) a view, normalised; row i of each is image i.
+        indices: Position of each image in the source, (B,) int64.
+        extras: Stacked `Sample.extras`, first dimension B.
+        view_ids: (B,) int64, always on the CPU. Where views repeat with period K
+            (`MethodConfig.view_period`) the number ``place * K + epoch % K`` in [0, N * K) of an
+            image's views; equal numbers mean equal views. -1 where they come only once: nothing
+            repeats, or the image of that place could not be read and another one is shown. None
+            is as -1 everywhere.
+        crops: Where each view was cut out of its image, one float32 tensor (B, 6) a view, where
+            the views are: left, top, width and height as fractions of the image's width and height,
+            in [0, 1], then 1 where the view is mirrored left-right, else 0, and the same for
+            top-bottom. Empty unless the method needs it (`Requires.crops`).
+        num_global: How many of the views are global ones, which come first; None: all.
+    """
+
+    views: list[Tensor]
+    indices: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    view_ids: Tensor | None = None
+    crops: list[Tensor] = field(default_factory=list)
+    num_global: int | None = None
+
+    @property
+    def global_views(self) -> list[Tensor]:
+        """The global views, G tensors (B, C, H, W)."""
+        return self.views[: self.num_global]
+
+    @property
+    def local_views(self) -> list[Tensor]:
+        """The local views, which are smaller crops, L tensors (B, C, H, W); may be empty."""
+        return [] if self.num_global is None else self.views[self.num_global :]
+
+    def extra(self, name: str) -> Tensor:
+        """Return one of `extras` on the device of the views."""
+        return self.extras[name].to(self.views[0].device, non_blocking=True)
+
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Return a copy with `function` applied to all tensors but `view_ids`, which stay."""
+        return replace(
+            self,
+            views=[function(view) for view in self.views],
+            indices=function(self.indices),
+            extras={name: function(extra) for name, extra in self.extras.items()},
+            crops=[function(crop) for crop in self.crops],
+        )
+
+
+class Transform(ABC):
+    """Makes the views of an image in two stages."""
+
+    @abstractmethod
+    def sample(
+        self, image: Image.Image | np.ndarray, rng: np.random.Generator, index: int
+    ) -> Sample:
+        """First stage, in a worker: crop, resize, flip, and draw the second stage's parameters.
+
+        Args:
+            image: A decoded image: Pillow in mode L or RGB, or an array (H, W, C), uint8, or
+                float32 in [0, 1].
+            rng: The only source of randomness.
+            index: Stored in the sample.
+        """
+
+    @abstractmethod
+    def views(self, pixels: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+        """Second stage, on the training device: photometric changes and normalisation.
+
+        Args:
+            pixels: One tensor (B, C, H, W) a view on the training device, uint8 or float32 in
+                [0, 1].
+            parameters: One tensor (B, P) a view, on the CPU.
+
+        Returns:
+            One normalised float32 tensor (B, C, H, W) a view.
+        """
+
+
+class SampleExtras(Protocol):
+    """Makes tensors that belong to an image and are drawn anew in every epoch."""
+
+    def __call__(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """Return tensors by name, of the same shape and type for every image.
+
+        Args:
+            rng: The only source of randomness. It follows from seed, epoch and image, and is
+                another one than that of the views.
+        """
+        ...

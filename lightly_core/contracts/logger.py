@@ -1,0 +1,29 @@
+"""The contract of loggers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+class Logger(ABC):
+    """Where metrics go. Called on the first process only; an exception switches it off."""
+
+    @abstractmethod
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record scalars of one step; `step` never decreases."""
+
+    def log_config(self, config: Mapping[str, object]) -> None:  # noqa: B027 - optional
+        """Record the resolved configuration, nested plain data."""
+
+    def log_image(self, name: str, image: np.ndarray, step: int) -> None:  # noqa: B027 - optional
+        """Record a picture, uint8 (H, W, 3)."""
+
+    def log_artifact(self, path: Path) -> None:  # noqa: B027 - optional
+        """Record a file that the run wrote."""
+
+    def finish(self, status: str) -> None:  # noqa: B027 - optional
+        """Close; `status` is ``finished``, ``interrupted`` or ``failed``. May be called twice."""

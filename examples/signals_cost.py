@@ -2,7 +2,7 @@
 
 Short runs on the digits that come with scikit-learn, with the defaults of `callbacks.signals`. The
 time of all looks at the features, the reading of their images included, is divided by the time
-from the first step to the end of training. Needs lightly-simclr, lightly-distillation and
+from the first step to the end of training. Needs lightly-methods, lightly-distillation and
 lightly-torchvision. Takes a few minutes on one CPU core.
 """
 

@@ -28,7 +28,7 @@ write this file anew.
 """
 
 #: Others would appear in lists of known names.
-PLUGINS = ("lightly-simclr", "lightly-torchvision", "acme")
+PLUGINS = ("lightly-methods", "lightly-torchvision", "acme")
 COMPLETE = "out=out data=images model=torchvision/resnet18 method=simclr"
 NAMED = {word.partition("=")[0]: word for word in COMPLETE.split()}
 
@@ -57,7 +57,7 @@ RUNS = {
     "a model without its library": "model=resnet18",
     "an unknown library of models": "model=keras/resnet50",
     "an unknown logger": "loggers.wandbb.project=x",
-    "a blocked plugin": "--no-plugin simclr",
+    "a blocked plugin": "--no-plugin methods",
     "a broken plugin that is needed": "method=glow",
     "a folder that exists": "out=taken",
     "settings that exclude each other": "resume_interrupted=true overwrite=true",

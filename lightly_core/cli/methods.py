@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         return 0
     if not records:
         print("no method: no plugin that provides one is installed or loaded", file=sys.stderr)
-        print("  for example: pip install lightly-simclr", file=sys.stderr)
+        print("  for example: pip install lightly-methods", file=sys.stderr)
         print("  see `lightly plugins`", file=sys.stderr)
         return 0
     print_table(

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         print_json([status.as_dict() for status in plugins.statuses])
     elif not plugins.statuses:
         print("no plugin is installed", file=sys.stderr)
-        print("  for example: pip install lightly-torchvision lightly-simclr", file=sys.stderr)
+        print("  for example: pip install lightly-torchvision lightly-methods", file=sys.stderr)
     else:
         _print_overview(plugins)
         if parsed.verbose:

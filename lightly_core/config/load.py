@@ -98,7 +98,7 @@ def load_settings(
     run = _run_config(layers, config_cls, optimizer_cls, checks, problems)
     method, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
     _references(catalog, run, method, look, problems)
-    transform_record, transform = _transform(catalog, layers, config_cls, problems)
+    transform_record, transform = _transform(catalog, layers, method_record, config_cls, problems)
     callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
     logger_records, loggers = _loggers(catalog, layers, problems)
     model_record, model_name = _model(catalog, layers, problems)
@@ -319,10 +319,11 @@ def _references(
 def _transform(
     catalog: Catalog,
     layers: Layers,
+    method: Record | None,
     config_cls: type[MethodConfig] | None,
     problems: _Problems,
 ) -> tuple[Record | None, TransformArgs | None]:
-    if config_cls is None:
+    if method is None or config_cls is None:
         return None, None
     name = layers.merged_group("transform_args", None).get("name", DEFAULT_TRANSFORM)
     views = _transform_base(config_cls)
@@ -334,7 +335,7 @@ def _transform(
     if transform is not None:
         requires, num_global = config_cls.requires, transform.num_views
         num_local = len(transform.view_specs()) - num_global
-        problems.add(*requires.view_problems(num_global, num_local))
+        problems.add(*requires.view_problems(method.name, num_global, num_local))
         problems.add(*_unknown_crops(requires, transform))
     return record, transform
 

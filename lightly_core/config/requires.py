@@ -55,29 +55,29 @@ class Requires:
     whole_patches: bool = False
     crops: bool = False
 
-    def view_problems(self, num_global: int, num_local: int) -> Iterator[str]:
+    def view_problems(self, method: str, num_global: int, num_local: int) -> Iterator[str]:
         """Yield what is wrong with the number of views of an image."""
         low, high = self.global_views
         if num_global < low or (high is not None and num_global > high):
             yield (
-                f"config.transform_args.num_views: the method takes "
+                f"config.transform_args.num_views: method '{method}' takes "
                 f"{bounds_text(self.global_views)} global views, got {num_global}"
             )
         if num_local and not self.local_views:
             yield (
-                f"config.transform_args.local_view: the method takes no local views, got "
+                f"config.transform_args.local_view: method '{method}' takes no local views, got "
                 f"{num_local}; set transform_args.local_view=null"
             )
 
-    def batch_problems(self, batch_size: int, num_processes: int) -> Iterator[str]:
+    def batch_problems(self, method: str, batch_size: int, num_processes: int) -> Iterator[str]:
         """Yield what is wrong with the number of images in a batch over all processes."""
         fewest = max(self.images, self.images_per_process * num_processes)
         if batch_size < fewest:
             processes = "1 process" if num_processes == 1 else f"{num_processes} processes"
             yield (
-                f"config.batch_size: the method needs at least {fewest} images in a batch with "
-                f"{processes}, got {batch_size}; it compares the images of a batch, and 256 or "
-                "more work well; set a larger batch_size, or add images if the data has fewer"
+                f"config.batch_size: method '{method}' needs at least {fewest} images in a batch "
+                f"with {processes}, got {batch_size}; it compares the images of a batch, and 256 "
+                "or more work well; set a larger batch_size, or add images if the data has fewer"
             )
 
     def sentences(self) -> Iterator[str]:

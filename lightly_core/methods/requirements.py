@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeVar
 
-from lightly_core.config.method import MethodConfig
 from lightly_core.contracts.capabilities import (
     ACTIVATION_CHECKPOINTING,
     MULTI_SCALE,
@@ -45,10 +43,13 @@ def build_method(
         MissingCapabilityError: The backbone lacks a capability.
     """
     name = context.method_name or method_class.__name__.lower()
-    problems = list(_problems(config, context))
-    if problems:
-        raise ConfigError.of(f"method '{name}': {problem}" for problem in problems)
     requires = config.requirements()
+    problems = [
+        *requires.view_problems(name, context.num_views, 0),
+        *requires.batch_problems(name, context.global_batch_size, context.world_size),
+    ]
+    if problems:
+        raise ConfigError.of(problems)
     capability = TOKENS if requires.whole_patches else requires.capability
     if capability is not None:
         needed_by = requires.needed_by or f"method '{name}'"
@@ -56,12 +57,6 @@ def build_method(
     if requires.whole_patches:
         _require_whole_patches(name, model, context.image_size)
     return method_class(config, model, context)
-
-
-def _problems(config: MethodConfig, context: RunContext) -> Iterator[str]:
-    requires = config.requirements()
-    yield from requires.view_problems(context.num_views, 0)
-    yield from requires.batch_problems(context.global_batch_size, context.world_size)
 
 
 def _require_whole_patches(name: str, model: object, sides: tuple[int, int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -21,10 +21,8 @@ BatchNorm = Literal["own_statistics", "student_statistics"]
 class Teacher(EmaTeacher):
     """The teacher of a method: an `EmaTeacher` with a backbone."""
 
-    @property
-    def backbone(self) -> ModelWrapper:
-        """The teacher's backbone."""
-        return cast(ModelWrapper, self["backbone"])
+    #: The teacher's backbone.
+    backbone: ModelWrapper
 
     def pool(self, images: Tensor) -> Tensor:
         """Return the teacher's pooled features (B, D) of images (B, C, H, W)."""

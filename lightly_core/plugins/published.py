@@ -13,12 +13,11 @@ PUBLISHED: dict[Kind, dict[str, tuple[str, ...]]] = {
     "method": {
         "lightly-dino": ("dino", "dinov2", "dinov3", "dinov31", "ibot", "simdino", "simdinov2"),
         "lightly-distillation": ("distillation", *(f"distillationv{n}" for n in (1, 2, 3))),
-        "lightly-simclr": ("dcl", "dclw", "densecl", "mocov2", "mocov3", "nnclr", "simclr"),
-        "lightly-ssl-methods": (
-            *("barlowtwins", "byol", "capi", "deepclusterv2", "emp-ssl", "fastsiam", "frossl"),
-            *("ijepa", "intl", "lejepa", "mae", "mmcr", "msn", "pmsn", "resa", "simmim"),
-            *("simsiam", "smog", "swav", "swavqueue", "tico", "vicreg", "vicregl", "visreg"),
-            "wmse",
+        "lightly-methods": (
+            *("barlowtwins", "byol", "capi", "dcl", "dclw", "deepclusterv2", "densecl", "emp-ssl"),
+            *("fastsiam", "frossl", "ijepa", "intl", "lejepa", "mae", "mmcr", "mocov2", "mocov3"),
+            *("msn", "nnclr", "pmsn", "resa", "simclr", "simmim", "simsiam", "smog", "swav"),
+            *("swavqueue", "tico", "vicreg", "vicregl", "visreg", "wmse"),
         ),
     },
     "models": {

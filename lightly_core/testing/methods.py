@@ -58,7 +58,7 @@ def method_checks(
         image_size: Side of the largest view in pixels; smaller views get half of it.
 
     Returns:
-        One check for each claim, M1 to M10. The method is loaded by the first that runs.
+        One check for each claim, M1 to M11. The method is loaded by the first that runs.
     """
 
     @cache
@@ -233,9 +233,9 @@ def _metrics(case: MethodCase) -> None:
 
 def _declared_views(case: MethodCase) -> None:
     declared = case.config_class.default_transform()
-    requires = case.config_class.requires
+    requires, name = case.config_class.requires, case.method_class.__name__.lower()
     num_local = len(declared.view_specs()) - declared.num_views
-    for problem in requires.view_problems(declared.num_views, num_local):
+    for problem in requires.view_problems(name, declared.num_views, num_local):
         raise AssertionError(f"default_transform() does not fit `requires`: {problem}")
     low = requires.global_views[0]
     case = replace(case, image_size=max(declared.size))
@@ -268,6 +268,24 @@ def _smaller(declared: TransformArgs, fewest: int) -> Iterator[TransformArgs]:
             yield attrs.evolve(declared, local_view=None)
     if fewest < declared.num_views:
         yield attrs.evolve(declared, num_views=fewest)
+
+
+def _fewest_images(case: MethodCase) -> None:
+    requires = case.build().config.requirements()
+    fewest = max(requires.images, requires.images_per_process)
+    case = replace(case, batch_size=fewest)
+    try:
+        loss = case.build().training_step(case.batch(), 0).loss
+        loss.backward()  # type: ignore[no-untyped-call]
+    except LightlyError as error:
+        require(str(error), f"the error with {fewest} images says nothing")
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"with {fewest} images, which `requires` allows, the step raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    require(torch.isfinite(loss), f"the loss with {fewest} images is {loss.item()}")
 
 
 def _backbones(case: MethodCase) -> None:
@@ -340,4 +358,5 @@ _CHECKS: dict[str, tuple[str, Callable[[MethodCase], None]]] = {
     "M8": ("works_with_the_views_that_it_declares", _declared_views),
     "M9": ("works_with_every_tiny_backbone_that_has_what_it_needs", _backbones),
     "M10": ("step_follows_the_device", _devices),
+    "M11": ("works_with_the_fewest_images_that_it_requires", _fewest_images),
 }

@@ -22,7 +22,7 @@ from lightly_core.parts.koleo import koleo
 from lightly_core.parts.schedules import cosine, warmup_cosine
 from lightly_core.parts.sinkhorn import sinkhorn
 from lightly_core.parts.sliced import random_slices, sigreg
-from lightly_ssl_methods.common.transformer import sincos_positions
+from lightly_methods.masked.predictor import sincos_positions
 from parity.records import Comparison, Function, TensorFunction
 
 # ------------------------------------------------------------------------------ the optimizer

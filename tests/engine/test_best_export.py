@@ -34,7 +34,7 @@ def best_of(pretrain, short_run, monkeypatch):
 
     real = Run._callbacks
     # As of a method that does not tell its metrics: this one could come from it.
-    monkeypatch.setattr("lightly_simclr.simclr.config.SimCLRConfig.metrics", None)
+    monkeypatch.setattr("lightly_methods.contrastive.simclr_config.SimCLRConfig.metrics", None)
 
     def run(values, mode="max", **changes):
         mine = Mine(values)

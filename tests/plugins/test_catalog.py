@@ -122,7 +122,7 @@ def test_two_records_of_one_distribution_clash(catalog):
 
 @pytest.fixture
 def contested(catalog):
-    with owned_by(catalog, "lightly-simclr", version="0.1", plugin="simclr"):
+    with owned_by(catalog, "lightly-methods", version="0.1", plugin="methods"):
         catalog.method("simclr", **THINGS)
     with owned_by(catalog, "acme-ssl", version="2.0"):
         catalog.method("simclr", **THINGS)
@@ -134,24 +134,24 @@ def test_using_a_contested_name_names_both_owners_and_both_ways_out(contested):
     with pytest.raises(PluginError) as caught:
         contested.get("method", "simclr")
     assert str(caught.value) == (
-        "method 'simclr' is provided by lightly-simclr 0.1 and acme-ssl 2.0\n"
-        "  use method=lightly-simclr:simclr or method=acme-ssl:simclr\n"
-        "  or --no-plugin lightly-simclr or --no-plugin acme-ssl"
+        "method 'simclr' is provided by lightly-methods 0.1 and acme-ssl 2.0\n"
+        "  use method=lightly-methods:simclr or method=acme-ssl:simclr\n"
+        "  or --no-plugin lightly-methods or --no-plugin acme-ssl"
     )
 
 
-@pytest.mark.parametrize("owner", ["lightly-simclr", "simclr", "Lightly_SimCLR"])
+@pytest.mark.parametrize("owner", ["lightly-methods", "simclr", "Lightly_Methods"])
 def test_a_qualified_name_chooses(contested, owner):
-    assert contested.get("method", f"{owner}:simclr").distribution == "lightly-simclr"
+    assert contested.get("method", f"{owner}:simclr").distribution == "lightly-methods"
 
 
 def test_listing_shows_what_can_be_typed(contested):
-    assert contested.usable_names("method") == ["acme-ssl:simclr", "lightly-simclr:simclr", "own"]
+    assert contested.usable_names("method") == ["acme-ssl:simclr", "lightly-methods:simclr", "own"]
 
 
 def test_discarding_one_owner_ends_the_conflict(contested):
     contested.discard("acme-ssl")
-    assert contested.get("method", "simclr").distribution == "lightly-simclr"
+    assert contested.get("method", "simclr").distribution == "lightly-methods"
     assert contested.usable_names("method") == ["simclr"]
 
 
@@ -199,8 +199,8 @@ def test_a_name_of_our_own_plugins_is_told_with_its_distribution(known):
     assert unknown(known, "method", "mae") == (
         "unknown method 'mae'\n"
         "  known: dino, distillation, simclr\n"
-        "  lightly-ssl-methods provides it:\n"
-        "  pip install lightly-ssl-methods"
+        "  lightly-methods provides it:\n"
+        "  pip install lightly-methods"
     )
 
 
@@ -257,6 +257,6 @@ def test_plugins_that_are_not_loaded_are_mentioned(known):
         "  1 plugin is incompatible: lightly-bar 0.2.0 (speaks plugin API 2); "
         "see `lightly plugins -v`",
         "  3 plugins are blocked: lightly-mae 0.2.0 (--no-plugin mae), "
-        "lightly-mim 0.2.0 (not in LIGHTLY_PLUGINS=x), lightly-ssl-methods 0.2.0 (--no-plugin "
+        "lightly-mim 0.2.0 (not in LIGHTLY_PLUGINS=x), lightly-methods 0.2.0 (--no-plugin "
         "ssl); see `lightly plugins -v`",
     ]

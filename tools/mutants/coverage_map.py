@@ -112,7 +112,7 @@ _TESTS_OF_ROOMS = {
     "benchmarking": ("tests/benchmark/",),
     "core": ("tests/",),
     "data": ("tests/data/", "tests/views/"),
-    "methods": ("tests/methods/", "plugins/dino/tests/", "plugins/ssl/tests/"),
+    "methods": ("tests/methods/", "plugins/dino/tests/", "plugins/methods/tests/"),
 }
 
 

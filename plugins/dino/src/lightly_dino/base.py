@@ -56,9 +56,7 @@ class SelfDistillation(TeacherMethod[SelfDistillationConfig]):
         super().__init__(config, model, context)
         _check_context(context)
         self.heads = nn.ModuleDict(dict(heads))
-        self.teacher = Teacher(
-            self.student(), mode=self.teacher_mode, buffers=self.teacher_buffers
-        )
+        self.teacher = Teacher(self.student(), mode=self.teacher_mode, buffers=self.teacher_buffers)
         # In the checkpoint: a resumed run could else not know where the first one began.
         self.start = EmaTeacher({"backbone": self._backbone()}) if config.anchor_weight else None
 

@@ -1,0 +1,1 @@
+"""Methods that assign views to clusters: SwAV, SMoG, DeepCluster-v2."""

@@ -1,0 +1,1 @@
+"""Methods with negatives: SimCLR, DCL, MoCo, NNCLR, DenseCL."""

@@ -1,0 +1,1 @@
+"""Methods that spread and decorrelate the embeddings of a batch: VICReg and others."""

@@ -1,0 +1,141 @@
+"""Which positions of two views belong together, and the loss of VICReg on them.
+
+B images on this process, N = h * w positions of the first view, M of the second, K matches,
+P channels of the projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightly_core.parts.covariance import centered, num_rows, off_diagonal
+from lightly_core.parts.distributed import reduce_sum_with_gradient
+from lightly_core.parts.precision import no_autocast, single
+from lightly_methods.decorrelation.vicreg_loss import EPS, VICRegTerms, spread_terms
+from lightly_methods.masked.patches import Grid, take
+
+
+def cell_centres(crops: Tensor, grid: Grid) -> Tensor:
+    """Return where the positions of a view lie in the image that it was cut out of.
+
+    Along an axis of S positions the i-th is at ``start + (i + 0.5) * length / S``; in a mirrored
+    view they are counted from the other end.
+
+    Args:
+        crops: See `lightly_core.contracts.Batch.crops`, (B, 6).
+        grid: (h, w).
+
+    Returns:
+        (B, h * w, 2), row by row: x and y as shares of the image's width and height.
+    """
+    left, top, width, height, mirror, upside_down = crops.T[..., None]  # (B, 1) each
+    rows, columns = (
+        (torch.arange(side, device=crops.device, dtype=crops.dtype) + 0.5) / side for side in grid
+    )
+    x = left + width * torch.where(mirror > 0, 1 - columns, columns)  # (B, w)
+    y = top + height * torch.where(upside_down > 0, 1 - rows, rows)  # (B, h)
+    places = torch.stack(
+        [x[:, None, :].expand(-1, grid[0], -1), y[:, :, None].expand(-1, -1, grid[1])], dim=3
+    )  # (B, h, w, 2)
+    return places.flatten(1, 2)
+
+
+def nearest(first: Tensor, second: Tensor, num_matches: int) -> tuple[Tensor, Tensor]:
+    """Find the positions of the first view that have the nearest neighbours in the second.
+
+    Args:
+        first: Places or features of positions, (B, N, C).
+        second: The same of the other view, (B, M, C).
+        num_matches: Matches wanted; there are K, at most N.
+
+    Returns:
+        Positions of the first view, in ascending order, and their neighbours in the second,
+        (B, K) int64 each. No gradient.
+    """
+    with torch.no_grad(), no_autocast(first.device):
+        distances = torch.cdist(single(first), single(second))  # (B, N, M)
+        smallest, neighbours = distances.min(dim=2)  # (B, N) each
+        matches = min(num_matches, first.shape[1])
+        own = smallest.topk(matches, dim=1, largest=False).indices.sort(dim=1).values  # (B, K)
+        return own, neighbours.gather(1, own)
+
+
+def image_terms(projections: Sequence[Tensor], pairs: Sequence[tuple[int, int]]) -> VICRegTerms:
+    """Return VICReg's terms for whole views.
+
+    The invariance is the mean over pairs. Variance and covariance are means over views, so a view
+    counts once, however many pairs it is in, and the covariance term of two views is half of
+    VICReg's.
+
+    Args:
+        projections: One (B, P) for each view.
+        pairs: Numbers of the views that are compared.
+
+    Returns:
+        The terms over the images of all processes, at least float32.
+    """
+    variances, covariances = zip(*map(spread_terms, projections), strict=True)
+    distances = [F.mse_loss(single(projections[i]), single(projections[j])) for i, j in pairs]
+    return VICRegTerms(*(torch.stack(term).mean() for term in (distances, variances, covariances)))
+
+
+def matched_terms(first: Tensor, second: Tensor) -> VICRegTerms:
+    """Return VICReg's terms for matched positions.
+
+    Variance and covariance are those of each match over the images, and the mean of all K matches
+    is taken. Were the B * K vectors one batch, a match that has collapsed would be hidden by the
+    others. The covariance term is the mean of the two views, half of VICReg's.
+
+    Args:
+        first: Projections of one view's positions, (B, K, P).
+        second: Those of the positions that they are matched with, (B, K, P).
+
+    Returns:
+        The terms over the images of all processes, at least float32.
+    """
+    (variance, covariance), (other_variance, other_covariance) = map(slot_spread, (first, second))
+    return VICRegTerms(
+        invariance=F.mse_loss(single(first), single(second)),
+        variance=(variance + other_variance) / 2,
+        covariance=(covariance + other_covariance) / 2,
+    )
+
+
+def slot_spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of `spread_terms` over the K matches of x (B, K, P)."""
+    rows = centered(x)
+    with no_autocast(x.device):
+        moments = reduce_sum_with_gradient(torch.einsum("bkp,bkq->kpq", rows, rows))  # (K, P, P)
+    moments = moments / (num_rows(x) - 1)
+    std = (moments.diagonal(dim1=1, dim2=2) + EPS).sqrt()  # (K, P)
+    covariances = off_diagonal(moments).square().sum(dim=(1, 2)) / x.shape[2]  # (K,)
+    return (1 - std).relu().mean(), covariances.mean()
+
+
+def match_terms(
+    maps: tuple[Tensor, Tensor], keys: tuple[Tensor, Tensor], num_matches: tuple[int, int]
+) -> VICRegTerms:
+    """Match two views in both directions, and return the mean of `matched_terms`.
+
+    Args:
+        maps: Projections of the positions of both views, (B, N, P) and (B, M, P).
+        keys: By what neighbours are found: places (B, N, 2) and (B, M, 2), or the maps.
+        num_matches: Matches from the first view to the second, and back.
+    """
+    found = []
+    for one, other, count in ((0, 1, num_matches[0]), (1, 0, num_matches[1])):
+        own, neighbours = nearest(keys[one], keys[other], count)
+        found.append(matched_terms(take(maps[one], own), take(maps[other], neighbours)))
+    return mean_terms(found)
+
+
+def mean_terms(terms: Sequence[VICRegTerms]) -> VICRegTerms:
+    """Return the mean of each term."""
+    names = ("invariance", "variance", "covariance")
+    return VICRegTerms(
+        *(torch.stack([getattr(one, name) for one in terms]).mean() for name in names)
+    )

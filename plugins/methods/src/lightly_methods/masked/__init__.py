@@ -1,0 +1,1 @@
+"""Methods that predict hidden patches: MAE, SimMIM, MSN, PMSN, I-JEPA, CAPI."""

@@ -1,1 +1,0 @@
-"""SimCLR and its relatives for lightly-core: an image is found among many others."""

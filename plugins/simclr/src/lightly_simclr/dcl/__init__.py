@@ -1,1 +1,0 @@
-"""DCL and DCLW."""

@@ -1,1 +1,0 @@
-"""Barlow Twins."""

@@ -1,1 +1,0 @@
-"""BYOL: predict what a slow copy of the network makes of another view."""

@@ -1,1 +1,0 @@
-"""DeepCluster-v2."""

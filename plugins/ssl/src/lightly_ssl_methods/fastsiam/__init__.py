@@ -1,1 +1,0 @@
-"""FastSiam: SimSiam with several views, whose mean is a steadier target."""

@@ -1,1 +1,0 @@
-"""ReSA: images that the backbone finds alike are to have alike projections."""

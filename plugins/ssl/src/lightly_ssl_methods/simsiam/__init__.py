@@ -1,1 +1,0 @@
-"""SimSiam: two views predict each other; a stop-gradient keeps them from collapsing."""

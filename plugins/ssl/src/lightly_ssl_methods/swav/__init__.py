@@ -1,1 +1,0 @@
-"""SwAV, without and with a queue."""

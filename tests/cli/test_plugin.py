@@ -39,11 +39,12 @@ CONFIG = """
 from typing import ClassVar
 from attrs import define, field
 from lightly_core.config.method import MethodConfig
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.transform import TransformArgs
 
 @define(frozen=True, kw_only=True)
 class NearConfig(MethodConfig):
-    requires: ClassVar[Requires] = Requires(global_views=exactly(2))
+    requires: ClassVar[Requires] = Requires(global_views=exactly(2), images_per_process=2)
 
     @classmethod
     def default_transform(cls):
@@ -62,7 +63,6 @@ PARTS = """
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.contracts import Logger, Method, ModelLibrary, StepResult
-from lightly_core.config.requires import Requires, exactly
 from lightly_core.testing import TinyConv
 
 WIDTHS = {"conv": 16, "wide": 32, "unlisted": 8}
@@ -160,7 +160,7 @@ def test_all_checks_that_apply_are_run_and_counted_without_pytest(run, plugin, m
         *(f"P{number}" for number in range(1, 7)),
         *("N1", "N2", "N3", "E1", "E2"),
         *(f"W{number}" for number in range(1, 14)),
-        *(f"M{number}" for number in range(1, 11)),
+        *(f"M{number}" for number in range(1, 12)),
         *("T1", "T2", "T3", "T4", "L1", "L2", "L3", "L4"),
     ]
     assert lines[0] == "ok    P1-entry_point_resolves (plugin 'acme')"

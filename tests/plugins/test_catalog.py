@@ -140,7 +140,7 @@ def test_using_a_contested_name_names_both_owners_and_both_ways_out(contested):
     )
 
 
-@pytest.mark.parametrize("owner", ["lightly-methods", "simclr", "Lightly_Methods"])
+@pytest.mark.parametrize("owner", ["lightly-methods", "methods", "Lightly_Methods"])
 def test_a_qualified_name_chooses(contested, owner):
     assert contested.get("method", f"{owner}:simclr").distribution == "lightly-methods"
 
@@ -211,8 +211,8 @@ def test_an_unknown_library_is_an_unknown_model_and_no_package_is_guessed(known)
 
 def test_the_list_of_published_names_is_that_of_the_plugins_here():
     catalog = get_plugins().catalog
-    ours = {f"lightly-{name}" for name in ("dino", "dinov2", "dinov3", "distillation", "simclr")}
-    ours |= {f"lightly-{name}" for name in ("ssl-methods", "timm", "torchvision", "ultralytics")}
+    ours = {f"lightly-{name}" for name in ("dino", "dinov2", "dinov3", "distillation", "methods")}
+    ours |= {f"lightly-{name}" for name in ("timm", "torchvision", "ultralytics")}
     found = {
         (record.kind, record.name, record.distribution)
         for kind in KINDS
@@ -247,7 +247,7 @@ def test_plugins_that_are_not_loaded_are_mentioned(known):
         status("bar", "incompatible", "speaks plugin API 2\n  pip install -U lightly-core"),
         status("mae", "blocked", "--no-plugin mae"),
         status("mim", "blocked", "not in LIGHTLY_PLUGINS=x"),
-        status("ssl-methods", "blocked", "--no-plugin ssl"),
+        status("methods", "blocked", "--no-plugin methods"),
     )
     lines = unknown(known, "method", "mae").splitlines()
     assert "pip install" not in lines[-1]  # what is there already need not be installed
@@ -258,5 +258,5 @@ def test_plugins_that_are_not_loaded_are_mentioned(known):
         "see `lightly plugins -v`",
         "  3 plugins are blocked: lightly-mae 0.2.0 (--no-plugin mae), "
         "lightly-mim 0.2.0 (not in LIGHTLY_PLUGINS=x), lightly-methods 0.2.0 (--no-plugin "
-        "ssl); see `lightly plugins -v`",
+        "methods); see `lightly plugins -v`",
     ]

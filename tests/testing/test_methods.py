@@ -29,7 +29,7 @@ from lightly_core.testing import (
 
 @define(frozen=True, kw_only=True)
 class AlignConfig(MethodConfig):
-    requires: ClassVar = Requires(global_views=exactly(2))
+    requires: ClassVar = Requires(global_views=exactly(2), images_per_process=2)
 
     width: int = field(default=8, metadata={"help": "width of the projector"})
 
@@ -41,10 +41,9 @@ class AlignConfig(MethodConfig):
 class Align(Method):
     """Two views to the same place, different images apart; with an EMA teacher."""
 
-    def __init__(self, config, model, context):
-        super().__init__(config, model, context)
-        self.head = nn.Linear(model.feature_dim(), config.width)
-        self.teacher = nn.Linear(model.feature_dim(), config.width)
+    def build(self):
+        self.head = nn.Linear(self.model.feature_dim(), self.config.width)
+        self.teacher = nn.Linear(self.model.feature_dim(), self.config.width)
         self.teacher.load_state_dict(self.head.state_dict())
         self.teacher.requires_grad_(False)
 
@@ -167,9 +166,16 @@ class NeedsClassToken(Align):
 
 
 class ThirtyTwoWideOnly(Align):
-    def __init__(self, config, model, context):
-        super().__init__(config, model, context)
-        self.head = nn.Linear(32, config.width)
+    def build(self):
+        super().build()
+        self.head = nn.Linear(32, self.config.width)
+
+
+class NeedsThreeImages(Align):
+    def training_step(self, batch, step):
+        if len(batch.views[0]) < 3:
+            raise RuntimeError("no third image")
+        return super().training_step(batch, step)
 
 
 FAULTS = [
@@ -191,6 +197,7 @@ FAULTS = [
     ("M9", NeedsClassToken, "with the backbone TinyConv: KeyError: 'cls_token'"),
     ("M9", ThirtyTwoWideOnly, "with the backbone TinyTokens: RuntimeError"),
     ("M10", MakesTensorsOnTheCpu, r"got tensors on \['cpu', 'meta'\]"),
+    ("M11", NeedsThreeImages, "with 2 images, which `requires` allows, .* no third image"),
 ]
 
 
@@ -227,7 +234,7 @@ def try_method(code, method, config, wrapper=TinyConv):
 def test_every_check_is_shown_to_find_a_fault():
     checks = method_class_checks(MethodCase(Align, AlignConfig))
     assert {check.code for check in checks} == {code for code, _, _ in FAULTS}
-    assert [check.code for check in checks] == [f"M{number}" for number in range(1, 11)]
+    assert [check.code for check in checks] == [f"M{number}" for number in range(1, 12)]
 
 
 @define(frozen=True, kw_only=True)
@@ -294,7 +301,11 @@ def test_fewer_views_are_taken_or_refused_with_a_clear_error(method):
 @pytest.mark.parametrize(
     ("method", "config", "message"),
     [
-        (Align, MoreViewsThanAllowed, "makes 3 global views, requires 2"),
+        (
+            Align,
+            MoreViewsThanAllowed,
+            "does not fit .* takes 2 global views, got 3",
+        ),
         (Align, AnyNumberOfViews, "with 1 of 1 views global, .* ValueError: not enough values"),
         (AllLocalViewsObscurely, AllCropsConfig, "with 2 of 2 views global, .* IndexError"),
     ],
@@ -397,4 +408,5 @@ def test_crops_are_those_of_the_views_where_the_method_wants_them():
 def test_the_case_can_be_varied():
     case = replace(MethodCase(Align, AlignConfig), wrapper=TinyTokens)
     assert case.build().head.weight.shape == (8, 16)
+    case = replace(case, config_class=AnyNumberOfViews)
     assert case.build(num_views=1).context.num_views == 1

@@ -127,7 +127,7 @@ def test_rows_are_planned_by_their_settings_and_images(load, plan_here):
 
 def test_plugins_that_are_left_out_plan_nothing(load, plan_here):
     plan_here()
-    first, _ = planning.plan_rows(load().rows, ["simclr"])
+    first, _ = planning.plan_rows(load().rows, ["methods"])
     assert "simclr" in first.problems[0]
 
 

@@ -64,7 +64,7 @@ def test_view_counts_and_owned_keys_join_the_other_mistakes(problems):
     ) == (
         "config.loader_args.shuffle: set by the run itself; leave it out",
         "config.trainer_args.max_epochs: set by the run itself; use the setting 'epochs' instead",
-        "config.transform_args.num_views: the method takes 2 global views, got 3",
+        "config.transform_args.num_views: method 'toy' takes 2 global views, got 3",
     )
 
 

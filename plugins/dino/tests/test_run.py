@@ -125,7 +125,7 @@ def test_an_interrupted_run_goes_on_exactly(run, tmp_path, method, model, option
             "expected multiples of the model's patch of 8 pixels",
         ),
         ({"transform_args": {"num_views": 1}}, ConfigError, "num_views"),
-        ({"batch_size": 1}, ConfigError, "batch_size=1, expected at least 2"),
+        ({"batch_size": 1}, ConfigError, "needs at least 2 images in a batch"),
         ({"method_args": {"teacher_tmp": 0.1}}, ConfigError, "teacher_temp"),
     ],
 )

@@ -1,81 +1,34 @@
+"""What holds for the tests of the core.
+
+The process that hands tests to workers reads this file too, so it imports no torch.
+"""
+
 from __future__ import annotations
 
 import sys
 import types
 
 import pytest
-import torch
-from torch import nn
-
-from lightly_core.contracts import ModelLibrary
-from lightly_core.plugins.catalog import Catalog
-
-
-class ToyNet(nn.Module):
-    """Stride 4, width 8, a classifier that features do not use."""
-
-    def __init__(self, channels=3, num_classes=5):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, 8, kernel_size=4, stride=4)
-        self.norm = nn.BatchNorm2d(8)
-        self.dropout = nn.Dropout(0.5)
-        self.head = nn.Linear(8, num_classes)
-
-    def forward(self, x):
-        return self.head(self.norm(self.conv(x)).mean(dim=(2, 3)))
-
-
-class ToyWrapper(nn.Module):
-    """The five members, and a class token if wanted."""
-
-    def __init__(self, model=None, with_token=False):
-        super().__init__()
-        self.model = ToyNet() if model is None else model
-        self.with_token = with_token
-
-    def forward_features(self, x):
-        features = self.model.dropout(self.model.norm(self.model.conv(x)))
-        result = {"features": features}
-        if self.with_token:
-            result["cls_token"] = features.amax(dim=(2, 3))
-        return result
-
-    def forward_pool(self, x):
-        return {"pooled_features": x["features"].mean(dim=(2, 3), keepdim=True)}
-
-    def feature_dim(self):
-        return 8
-
-    def get_model(self):
-        return self.model
-
-
-class ToyLibrary(ModelLibrary):
-    def create(self, name, *, num_input_channels, model_args):
-        return ToyWrapper(ToyNet(num_input_channels, **model_args))
-
-    def wrap(self, module, *, num_input_channels):
-        return ToyWrapper(module)
-
-    def names(self):
-        return ["net"]
-
-    def snippet(self, name, *, num_input_channels, model_args, file):
-        return f"{name} {num_input_channels} {dict(model_args)} {file}"
 
 
 @pytest.fixture
 def toy():
     """The classes above, for tests that need them by name."""
+    from toys import ToyLibrary, ToyNet, ToyWrapper
+
     return types.SimpleNamespace(Net=ToyNet, Wrapper=ToyWrapper, Library=ToyLibrary)
 
 
 @pytest.fixture
 def catalog(monkeypatch):
     """A catalog with the library ``toy``, which wraps modules of the package ``toynets``."""
+    from toys import ToyLibrary, ToyNet
+
+    from lightly_core.plugins.catalog import Catalog
+
     module = types.ModuleType("toyplugin")
     module.Library = ToyLibrary
-    module.NoLibrary = nn.Linear
+    module.NoLibrary = ToyNet
     monkeypatch.setitem(sys.modules, "toyplugin", module)
     catalog = Catalog()
     with catalog.registering(plugin="toy", distribution="toy-plugin", root="toyplugin"):
@@ -90,8 +43,3 @@ def catalog(monkeypatch):
             "broken", target="toyplugin:NoLibrary", names=("net",), summary="No library."
         )
     return catalog
-
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    torch.manual_seed(0)

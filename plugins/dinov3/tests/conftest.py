@@ -210,11 +210,6 @@ def random_tensor(shape):
 
 
 @pytest.fixture(autouse=True)
-def fixed_seed():
-    torch.manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """An empty cache folder of the test's own, and no network."""
     monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "cache"))

@@ -15,11 +15,6 @@ def no_network(monkeypatch):
         monkeypatch.setattr(f"timm.models._builder.{name}", refuse)
 
 
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture(scope="session")
 def library():
     from lightly_timm.library import TimmLibrary

@@ -3,7 +3,6 @@ from __future__ import annotations
 import urllib.error
 
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
@@ -14,11 +13,6 @@ def no_network(monkeypatch):
         raise urllib.error.URLError(f"no network in tests: {url}")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

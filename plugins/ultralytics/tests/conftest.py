@@ -16,11 +16,6 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture(scope="session")
 def library():
     from lightly_ultralytics.library import UltralyticsLibrary

@@ -7,6 +7,7 @@ of wording, write the file anew, read the difference and commit it::
 """
 
 import difflib
+import functools
 import importlib.metadata
 import os
 import re
@@ -121,11 +122,12 @@ def folder(tmp_path, monkeypatch):
 def machine(monkeypatch):
     """A machine without accelerators, where `PLUGINS` are installed."""
     real = importlib.metadata.distributions
-    monkeypatch.setattr(
-        importlib.metadata,
-        "distributions",
-        lambda: (found for found in real() if found.name in PLUGINS),
-    )
+
+    @functools.cache  # the names of all that is installed are read once, not for every command
+    def installed():
+        return [found for found in real() if found.name in PLUGINS]
+
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: iter(installed()))
     monkeypatch.setattr("lightly_core.engine.run.inspect_machine", lambda: Machine(cpus=4))
     for name in [name for name in os.environ if name.startswith("LIGHTLY_")]:
         monkeypatch.delenv(name)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+import lightly_core
 from lightly_core.checksum import damage_of, seal
 from lightly_core.engine.checkpoint_io import read_checkpoint
 from lightly_core.errors import ConfigError
@@ -49,13 +50,14 @@ def test_every_flipped_bit_is_noticed(sealed, tmp_path):
     size = sealed.stat().st_size
     bits = random.Random(0).sample(range(8 * size), 400)
     bits += range(8 * size - 8 * 60, 8 * size)  # the checksum itself
-    path = tmp_path / "flipped.ckpt"
+    path = shutil.copyfile(sealed, tmp_path / "flipped.ckpt")
     missed = []
     for bit in bits:
-        shutil.copyfile(sealed, path)
         flip(path, bit)
         if damage_of(path) is None:
             missed.append(bit)
+        flip(path, bit)  # back again
+    assert damage_of(path) is None
     assert missed == []
 
 
@@ -75,25 +77,31 @@ def test_the_last_two_checkpoints_are_two_files(pretrain, short_run, tmp_path):
     assert [damage_of(path) for path in files] == [None, None]
 
 
-def test_without_files_by_epoch_the_one_before_is_kept(pretrain, short_run, tmp_path):
-    checkpoints = {"min_seconds_between": 0, "save_top_k": 0}
-    pretrain(**short_run(callbacks={"model_checkpoint": checkpoints}))
-    files = sorted((tmp_path / "out/checkpoints").iterdir())
+LAST_AND_PREVIOUS = {"model_checkpoint": {"min_seconds_between": 0, "save_top_k": 0}}
+
+
+@pytest.fixture(scope="module")
+def with_previous(tmp_path_factory, settings_of, image_folder):
+    """The folder of a run that has kept its last two checkpoints. Tests copy it."""
+    out = tmp_path_factory.mktemp("previous") / "out"
+    settings = settings_of(out=out, data=image_folder, callbacks=LAST_AND_PREVIOUS)
+    return lightly_core.pretrain(**settings).folder
+
+
+def test_without_files_by_epoch_the_one_before_is_kept(with_previous):
+    files = sorted((with_previous / "checkpoints").iterdir())
     assert [path.name for path in files] == ["last.ckpt", "previous.ckpt"]
     assert [read_checkpoint(path)["global_step"] for path in files] == [6, 3]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_named_and_the_other_taken(damage, pretrain, short_run, tmp_path):
-    out = tmp_path / "out"
-    whole = pretrain(**short_run(callbacks=EVERY_EPOCH, out=tmp_path / "whole"))
-    checkpoints = {"min_seconds_between": 0, "save_top_k": 0}
-    pretrain(**short_run(callbacks={"model_checkpoint": checkpoints}))
+def test_a_damaged_file_is_named_and_the_other_taken(
+    damage, pretrain, short_run, tmp_path, with_previous, finished
+):
+    out = shutil.copytree(with_previous, tmp_path / "out")
     last = out / "checkpoints/last.ckpt"
     DAMAGES[damage](last)
-    resumed = pretrain(
-        **short_run(callbacks={"model_checkpoint": checkpoints}, resume_interrupted=True)
-    )
+    resumed = pretrain(**short_run(callbacks=LAST_AND_PREVIOUS, resume_interrupted=True))
     log = (out / "train.log").read_text()
     (line,) = [line for line in log.splitlines() if "Going on from" in line]
     assert str(last) in line
@@ -101,7 +109,8 @@ def test_a_damaged_file_is_named_and_the_other_taken(damage, pretrain, short_run
     assert damage_of(last) is None
     assert damage_of(out / "checkpoints/previous.ckpt") is None
     assert (out / "checkpoints/damaged.ckpt").exists() == (damage != "gone")
-    one, other = (torch.load(r.exported[0], weights_only=True) for r in (resumed, whole))
+    runs = (resumed, finished.result)
+    one, other = (torch.load(run.exported[0], weights_only=True) for run in runs)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

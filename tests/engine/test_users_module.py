@@ -69,11 +69,23 @@ class Stop(lightning.Callback):
         raise self.error
 
 
-@pytest.mark.parametrize("ready", ["in training", "in evaluation", "partly frozen"])
+HALF = {"precision": "bf16-true"}
+EMBEDDED = {"embed_dim": 4}
+AVERAGE = {"method": "byol", "method_args": {"hidden_dim": 8, "output_dim": 4}}
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [{}, {"precision": "bf16-true"}, {"embed_dim": 4}, {"method": "byol", "method_args": {}}],
-    ids=["plain", "half", "embedded", "average"],
+    ("ready", "changes"),
+    [
+        pytest.param("in training", {}, id="in training"),
+        pytest.param("in evaluation", {}, id="in evaluation"),
+        # In evaluation, in training and frozen, all in one.
+        pytest.param("partly frozen", {}, id="partly frozen"),
+        pytest.param("partly frozen", HALF, id="partly frozen, half"),
+        pytest.param("partly frozen", EMBEDDED, id="partly frozen, embedded"),
+        pytest.param("partly frozen", AVERAGE, id="partly frozen, average"),
+        pytest.param("in evaluation", {**HALF, **EMBEDDED}, id="in evaluation, half, embedded"),
+    ],
 )
 def test_after_a_run_it_is_as_it_was_but_for_its_weights(net, short_run, pretrain, ready, changes):
     if ready == "in evaluation":

@@ -38,7 +38,7 @@ MOCO = {"queue_size": Q, "output_dim": D, "temperature": 0.2, "key_groups": 1}
 
 def _mocov2_ours(first: Tensor, second: Tensor) -> Iterator[Tensor]:
     method = StepLoss("mocov2", MOCO, ("projectors.image",)).built(first[0])
-    method.queue("image").push(queue_rows())
+    method.queue.push(queue_rows())
     yield from take_steps(method, [first, second])
 
 

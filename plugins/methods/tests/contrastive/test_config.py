@@ -3,13 +3,13 @@
 import pytest
 
 from lightly_core.config.method import RunFacts
+from lightly_core.config.recipes import fit_queue
 from lightly_core.config.structure import structure
 from lightly_core.errors import ConfigError
 from lightly_methods.contrastive.densecl_config import DenseCLConfig
 from lightly_methods.contrastive.mocov2_config import MoCoV2Config
 from lightly_methods.contrastive.mocov3_config import MoCoV3Config
 from lightly_methods.contrastive.nnclr_config import NNCLRConfig
-from lightly_methods.contrastive.options import fit_queue
 
 
 def facts(images, batch_size=256, steps=100_000):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lightly_core.parts.contrast import contrast_views
-from lightly_methods.contrastive.dcl_loss import decoupled, pair_weights, positives
+from lightly_methods.contrastive.dcl import decoupled, pair_weights, positives
 
 
 def views(batch_size, width, seed=0):
@@ -108,12 +108,10 @@ def test_weights_carry_no_gradient():
 def test_pairs_of_other_processes_count_for_the_weights(monkeypatch):
     cosines = torch.tensor([0.9, 0.1, 0.5, -0.3])
     whole = pair_weights(cosines, 0.5)
-    monkeypatch.setattr("lightly_methods.contrastive.dcl_loss.gather", lambda x: cosines)
-    monkeypatch.setattr("lightly_methods.contrastive.dcl_loss.world_size", lambda: 2)
+    monkeypatch.setattr("lightly_methods.contrastive.dcl.gather", lambda x: cosines)
+    monkeypatch.setattr("lightly_methods.contrastive.dcl.world_size", lambda: 2)
     for number in range(2):
-        monkeypatch.setattr(
-            "lightly_methods.contrastive.dcl_loss.rank", lambda number=number: number
-        )
+        monkeypatch.setattr("lightly_methods.contrastive.dcl.rank", lambda number=number: number)
         torch.testing.assert_close(pair_weights(cosines[:2], 0.5), whole.chunk(2)[number])
 
 

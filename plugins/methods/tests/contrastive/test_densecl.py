@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from lightly_core.errors import ConfigError
 from lightly_core.testing import TinyTokens
-from lightly_methods.contrastive.densecl_loss import matches, take
+from lightly_methods.contrastive.densecl import matches, take
 
 
 def draw(*shape, seed=0):
@@ -71,8 +71,9 @@ def plain_dense_loss(query, key, negatives_of, temperature=0.3):
 
 def encoded(method, batch):
     with torch.no_grad():
-        query = method.encode(method.student(), batch.views[0])
-        key = method.encode(method.teacher, batch.views[1])
+        query = method.encode(method.model, method.projectors, batch.views[0])
+        teacher = method.teacher
+        key = method.encode(teacher.backbone, teacher["projectors"], batch.views[1])
     return query, key
 
 
@@ -136,7 +137,7 @@ def test_both_projectors_are_apart(densecl):
 @pytest.mark.parametrize(("grid_size", "positions"), [(2, 4), (3, 9), (7, 16)])
 def test_large_maps_are_averaged_down(densecl, grid_size, positions):
     method, batch = densecl(grid_size=grid_size)
-    query = method.encode(method.student(), batch.views[0])
+    query = method.encode(method.model, method.projectors, batch.views[0])
     assert query["features"].shape == (8, positions, 16)
     assert query["dense"].shape == (8, positions, 16)
     if grid_size == 2:

@@ -77,7 +77,7 @@ def test_later_steps_compare_with_the_queue(moco, symmetric):
     method, batch = moco(symmetric=symmetric)
     for step in range(2):
         take_step(method, batch, step)
-    rows = method.queue("image").rows().clone()
+    rows = method.queue.rows().clone()
     assert len(rows) == min(24, 16 * (1 + symmetric))
     queries, keys = projections(method, batch)
     ways = [(queries[0], keys[1]), (queries[1], keys[0])][: 1 + symmetric]
@@ -92,19 +92,19 @@ def test_the_queue_holds_the_keys_of_the_step_in_order(moco, symmetric):
     _, keys = projections(method, batch)
     take_step(method, batch, 0)
     expected = torch.cat([keys[1], keys[0]] if symmetric else [keys[1]])
-    rows = method.queue("image").rows()
+    rows = method.queue.rows()
     torch.testing.assert_close(rows, F.normalize(expected, dim=1))
 
 
 def test_keys_enter_the_queue_after_the_step_only(moco):
     method, batch = moco(symmetric=True)
     method.training_step(batch, 0).loss.backward()
-    assert len(method.queue("image")) == 0
+    assert len(method.queue) == 0
     # With accumulated gradients there are several passes before one step.
     method.training_step(batch, 0).loss.backward()
     with torch.no_grad():
         method.after_step(1)
-    assert len(method.queue("image")) == 24
+    assert len(method.queue) == 24
 
 
 def test_gradient_reaches_the_query_encoder_only(moco):
@@ -204,7 +204,7 @@ def test_moco_v3_is_the_scaled_cross_entropy_of_both_ways(make_case, temperature
     nearest = [F.cosine_similarity(q[:, None], k[None], dim=2).argmax(dim=1) for q, k in ways]
     right = [index == i for way in nearest for i, index in enumerate(way.tolist())]
     assert result.metrics["contrast/top1"].item() == pytest.approx(sum(right) / 16)
-    assert result.metrics["schedule/teacher_momentum"] == method.momentum(0)
+    assert method.scheduled_values(0) == {"teacher_momentum": method.momentum(0)}
 
 
 def test_gradient_reaches_no_keys(make_case):

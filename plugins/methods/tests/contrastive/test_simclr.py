@@ -1,11 +1,9 @@
-import dataclasses
 import math
 
 import pytest
 import torch
 
 from lightly_core.contracts import Batch
-from lightly_core.errors import ConfigError
 from lightly_core.optim.build import build_optimizer
 from lightly_core.parts.contrast import contrast_views
 from lightly_methods.contrastive.simclr import SimCLR, nt_xent
@@ -129,16 +127,3 @@ def test_a_step_reads_no_value_on_the_host(wrapper, context, batch):
 
 def test_the_exported_network_is_the_backbone(wrapper, context):
     assert SimCLR(SimCLRConfig(**SMALL), wrapper, context).exported_wrapper() is wrapper
-
-
-def test_a_batch_of_one_image_is_refused(wrapper, context):
-    one = dataclasses.replace(context, global_batch_size=1)
-    with pytest.raises(ConfigError, match="batch_size=1 for 1 process, expected at least 2"):
-        SimCLR(SimCLRConfig(batch_norm=False, **SMALL), wrapper, one)
-
-
-def test_one_image_a_process_is_refused_with_batch_norm_only(wrapper, context):
-    spread = dataclasses.replace(context, global_batch_size=4, world_size=4)
-    with pytest.raises(ConfigError, match="batch_size=4 for 4 processes, expected at least 8"):
-        SimCLR(SimCLRConfig(**SMALL), wrapper, spread)
-    SimCLR(SimCLRConfig(batch_norm=False, **SMALL), wrapper, spread)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from attrs import define, field
 from attrs.validators import ge
 
@@ -14,16 +12,15 @@ from lightly_methods.contrastive.mocov2_config import MoCoV2Config
 
 @define(frozen=True, kw_only=True)
 class DenseCLConfig(MoCoV2Config):
-    """Options of DenseCL: those of MoCo v2, and the comparison of positions."""
+    """Options of DenseCL: those of MoCo v2, and those of the positions."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = (
+    metrics = (
         "contrast/top1",
         "contrast/dense_top1",
         "train_loss/image",
         "train_loss/dense",
-        "schedule/teacher_momentum",
     )
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Wang et al. 2021",
         arxiv="2011.09157",
         needs="feature maps",
@@ -36,15 +33,15 @@ class DenseCLConfig(MoCoV2Config):
         default=0.5,
         validator=share,
         metadata={
-            "help": "weight of the comparison of positions, in [0, 1]; that of whole images has "
-            "the rest"
+            "help": "weight of the loss of positions, in [0, 1]; the loss of whole images has the "
+            "rest of 1"
         },
     )
     grid_size: int = field(
         default=7,
         validator=ge(2),
         metadata={
-            "help": "positions a side that are compared: larger feature maps are averaged down to "
-            "this, for memory"
+            "help": "most positions a side that are compared; larger feature maps are averaged "
+            "down, to save memory"
         },
     )

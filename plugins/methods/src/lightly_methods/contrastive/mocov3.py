@@ -1,115 +1,91 @@
-"""MoCo v3 as a method of lightly-core."""
+"""MoCo v3: find the key of an image's other view in the batch (Chen et al. 2021, arXiv:2104.02057).
+
+Shapes: B images on this process, W processes, P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
-from lightly_core.contracts.capabilities import TokenModel
+from lightly_core.contracts import Batch, ModelWrapper, StepResult
 from lightly_core.errors import ConfigError
-from lightly_core.methods.inputs import as_module, check_batch, pooled_features
-from lightly_core.methods.requirements import require_capability
-from lightly_core.methods.teacher import Teacher, TeacherMethod
+from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.parts.contrast import contrast_keys, top1
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.layer_decay import layer_decay_factors
 from lightly_methods.contrastive.mocov3_config import MoCoV3Config
-from lightly_methods.contrastive.mocov3_loss import scaled_cross_entropy
-from lightly_methods.contrastive.views import two_views
 
 
 class MoCoV3(TeacherMethod[MoCoV3Config]):
     """Find the key of an image's other view among the keys of the batch.
 
-    As MoCo v2 with a large batch in place of the queue, and with a predictor behind the queries.
-    https://arxiv.org/abs/2104.02057
+    MoCo v2 with a large batch in place of the queue, and a predictor after the projector of the
+    queries. The key encoder is an EMA of backbone and projector. `MoCoV3Config` names the paper's
+    options for vision transformers. https://arxiv.org/abs/2104.02057
 
-    What differs from the paper's code:
+    Differs from the paper's code:
 
     - The momentum starts lower in short runs.
-    - Positions and the number of heads of a transformer are the backbone's own.
-
-    Args:
-        config: Options of the method; `MoCoV3Config` names the paper's for transformers.
-        model: Backbone to pretrain; projector and predictor are trained with it, then dropped.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: The batch is too small for batch norm, there are not two views, or the patch
-            embedding is to be frozen and cannot be found.
+    - A transformer keeps its own position embedding and number of heads.
     """
 
-    def __init__(self, config: MoCoV3Config, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context)
-        check_batch(context, "mocov3", per_process=2)
+    def build(self) -> None:
+        """Create projector and predictor, and the key encoder."""
+        config, dim = self.config, self.config.output_dim
         hidden = [config.hidden_dim] * (config.num_layers - 1)
         self.projector = mlp(
-            [model.feature_dim(), *hidden, config.output_dim], norm="batch", last_norm="no_affine"
+            [self.model.feature_dim(), *hidden, dim], norm="batch", last_norm="no_affine"
         )
         self.predictor = mlp(
-            [config.output_dim, config.predictor_hidden_dim, config.output_dim],
+            [dim, config.predictor_hidden_dim, dim],
             norm="batch",
             last_norm="no_affine" if config.predictor_norm else False,
         )
-        self.embedding = _patch_embedding(model) if config.freeze_patch_embed else []
-        # As in the paper's code the keys' batch norms use the batches that they see.
-        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
-
-    def student(self) -> Mapping[str, nn.Module]:
-        """Return what the key encoder is a copy of: all but the predictor."""
-        return {"backbone": as_module(self.model), "projector": self.projector}
+        self.frozen = patch_embedding(self.model) if config.freeze_patch_embed else []
+        self.add_teacher("projector", batch_norm="own_statistics")
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Let each view look for the key of the other one.
+        """Contrast each view with the key of the other one. Each goes through the networks alone.
 
         Args:
-            batch: ``views`` holds two tensors (B, C, H, W).
-            step: Optimizer steps taken so far.
+            batch: Two views (B, C, H, W).
+            step: Not used.
 
         Returns:
-            The sum of both losses, and as ``contrast/top1`` the share of queries, in [0, 1], that
-            are most similar to their own key.
+            The sum of both losses. ``contrast/top1`` is the fraction of queries whose nearest
+            candidate is their own key.
         """
         temperature = self.config.temperature
-        views = two_views(batch, "mocov3")
-        # One pass a view: batch norms do not see the two views of an image together.
-        queries = [self.predictor(_encode(self.student(), view)) for view in views]  # (B, P) each
+        queries = [self.predictor(self.projector(self.pool(view))) for view in batch.views]
         with torch.no_grad():
-            keys = [_encode(self.teacher, view) for view in views]  # (B, P) each
-        found = [
-            contrast_keys(query, key, temperature, key_gradient=False)
-            for query, key in zip(queries, reversed(keys), strict=True)
-        ]
-        losses = [scaled_cross_entropy(*logits, temperature) for logits in found]
-        shares = [top1(*logits) for logits in found]
+            project = self.teacher["projector"]
+            keys = [project(self.teacher.pool(view)) for view in batch.views]  # (B, P) each
+        losses, fractions = [], []
+        for query, key in zip(queries, reversed(keys), strict=True):
+            logits, target = contrast_keys(query, key, temperature, key_gradient=False)  # (B, BW)
+            # With this factor the size of the gradient hardly depends on the temperature; see
+            # algorithm 1 of the paper.
+            losses.append(2 * temperature * F.cross_entropy(logits, target))
+            fractions.append(top1(logits, target))
         return StepResult(
-            losses[0] + losses[1],
-            {
-                "contrast/top1": (shares[0] + shares[1]) / 2,
-                "schedule/teacher_momentum": self.momentum(step),
-            },
+            losses[0] + losses[1], {"contrast/top1": (fractions[0] + fractions[1]) / 2}
         )
 
     def before_step(self, step: int) -> None:
-        """Take the gradient from a patch embedding that stays as it is."""
-        for name in self.embedding:
-            as_module(self.model).get_parameter(name).grad = None
+        """Remove the gradient of a frozen patch embedding."""
+        for name in self.frozen:
+            self.model.get_parameter(name).grad = None
 
 
-def _encode(network: Mapping[str, nn.Module] | nn.ModuleDict, images: Tensor) -> Tensor:
-    """Return projections (B, P) of images (B, C, H, W)."""
-    projected: Tensor = network["projector"](pooled_features(network["backbone"], images))
-    return projected
+def patch_embedding(model: ModelWrapper) -> list[str]:
+    """Return the names of the parameters before the blocks, except tokens and positions.
 
-
-def _patch_embedding(model: ModelWrapper) -> list[str]:
-    """Return the names of the parameters in front of the blocks, without tokens and positions."""
-    require_capability(model, TokenModel, needed_by="method_args.freeze_patch_embed=true")
+    Raises:
+        ConfigError: The blocks cannot be found.
+    """
     try:
-        factors = layer_decay_factors(as_module(model), 1.0, embedding_factor=0.5)
+        factors = layer_decay_factors(model, 1.0, embedding_factor=0.5)
     except ValueError as error:
         raise ConfigError(
             f"method_args.freeze_patch_embed=true needs to know where the blocks begin: {error}"

@@ -38,9 +38,19 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.models.custom import wrap as wrap
     from lightly_core.models.wrapping import get_wrapped_model as get_wrapped_model
     from lightly_core.plugins.catalog import Catalog as Catalog
+    from lightly_core.plugins.hookspecs import RunInfo as RunInfo
     from lightly_core.plugins.hookspecs import hookimpl as hookimpl
+    from lightly_core.plugins.records import LoggerRecord as LoggerRecord
+    from lightly_core.plugins.records import MethodRecord as MethodRecord
+    from lightly_core.plugins.records import ModelsRecord as ModelsRecord
+    from lightly_core.plugins.records import TransformRecord as TransformRecord
 
 _HOMES = {
+    "RunInfo": "lightly_core.plugins.hookspecs",
+    "LoggerRecord": "lightly_core.plugins.records",
+    "TransformRecord": "lightly_core.plugins.records",
+    "ModelsRecord": "lightly_core.plugins.records",
+    "MethodRecord": "lightly_core.plugins.records",
     "Catalog": "lightly_core.plugins.catalog",
     "ConfigError": "lightly_core.errors",
     "DataError": "lightly_core.errors",

@@ -81,3 +81,23 @@ class RunInterrupted(SystemExit):
     def __init__(self, message: str = "stopped") -> None:
         super().__init__(message)
         self.code = 130
+
+
+def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Return the known names that `name` may be a misspelling of, the nearest first.
+
+    Upper and lower case are the same here, and so are ``-`` and ``_``.
+    """
+    import difflib  # late: the command line starts without it
+
+    def form(word: str) -> str:
+        return word.lower().replace("-", "_")
+
+    by_form = {form(word): word for word in known}
+    return [by_form[near] for near in difflib.get_close_matches(form(name), by_form, n=most)]
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+    """Return ``did you mean 'a' or 'b'?`` where known names are near, else an empty text."""
+    near = " or ".join(f"'{word}'" for word in near_names(name, known, most))
+    return f"did you mean {near}?" if near else ""

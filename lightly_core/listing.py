@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from lightly_core.errors import PluginError
 from lightly_core.plugins.discovery import PluginStatus, get_plugins
-from lightly_core.plugins.loading import load_target, model_names
+from lightly_core.plugins.loading import load_target
+from lightly_core.plugins.model_names import model_names
 
 if TYPE_CHECKING:
-    from lightly_core.plugins.records import Record
+    from lightly_core.plugins.records import ModelsRecord
 
 
 def list_methods() -> list[str]:
@@ -45,7 +46,7 @@ def list_plugins() -> list[PluginStatus]:
     return list(get_plugins().statuses)
 
 
-def library_models(prefix: str, record: Record, *, live: bool = False) -> list[str]:
+def library_models(prefix: str, record: ModelsRecord, *, live: bool = False) -> list[str]:
     """Return one library's models as ``prefix/name``.
 
     Raises:
@@ -70,7 +71,7 @@ def matching(names: Iterable[str], pattern: str | None) -> list[str]:
     return [name for name in names if pattern in name.lower()]
 
 
-def _live_names(record: Record) -> list[str]:
+def _live_names(record: ModelsRecord) -> list[str]:
     from lightly_core.contracts import ModelLibrary
 
     library = load_target(record)

@@ -25,6 +25,7 @@ def catalog(monkeypatch):
     from toys import ToyLibrary, ToyNet
 
     from lightly_core.plugins.catalog import Catalog
+    from lightly_core.plugins.records import ModelsRecord
 
     module = types.ModuleType("toyplugin")
     module.Library = ToyLibrary
@@ -32,14 +33,18 @@ def catalog(monkeypatch):
     monkeypatch.setitem(sys.modules, "toyplugin", module)
     catalog = Catalog()
     with catalog.registering(plugin="toy", distribution="toy-plugin", root="toyplugin"):
-        catalog.models(
-            "toy",
-            target="toyplugin:Library",
-            names=("net",),
-            wraps=("toynets",),
-            summary="Toys.",
+        catalog.add(
+            ModelsRecord(
+                name="toy",
+                target="toyplugin:Library",
+                names=("net",),
+                wraps=("toynets",),
+                summary="Toys.",
+            )
         )
-        catalog.models(
-            "broken", target="toyplugin:NoLibrary", names=("net",), summary="No library."
+        catalog.add(
+            ModelsRecord(
+                name="broken", target="toyplugin:NoLibrary", names=("net",), summary="No library."
+            )
         )
     return catalog

@@ -11,7 +11,7 @@ from attrs import define, evolve
 
 from lightly_core.benchmarking.expansion import Draft, expand, unused
 from lightly_core.config.evaluate import EvaluateConfig
-from lightly_core.config.fields import Plain, nearest, plain
+from lightly_core.config.fields import Plain, plain
 from lightly_core.config.keyvalue import parse_pairs, read_toml
 from lightly_core.config.load import Settings, load_settings
 from lightly_core.config.merging import from_python, merge
@@ -19,7 +19,7 @@ from lightly_core.config.settings import PythonObject
 from lightly_core.config.structure import structure
 from lightly_core.config.suite import Published, RowConfig, SuiteConfig
 from lightly_core.data.check import check_data, data_problems
-from lightly_core.errors import ConfigError, PluginError
+from lightly_core.errors import ConfigError, PluginError, did_you_mean
 from lightly_core.places import place_problem
 from lightly_core.plugins.catalog import Catalog
 
@@ -379,7 +379,7 @@ def _choose(words: Sequence[str], drafts: Sequence[Draft], problems: list[str]) 
     known = dict.fromkeys(name for draft in drafts for name in (draft.name, draft.method))
     for word in words:
         if word not in known:
-            near = nearest(word, known)
-            hint = f", did you mean '{near}'?" if near else f"; there are: {', '.join(known)}"
+            meant = did_you_mean(word, known)
+            hint = f", {meant}" if meant else f"; there are: {', '.join(known)}"
             problems.append(f"suite.only: no row is called '{word}'{hint}")
         yield from (draft.name for draft in drafts if word in (draft.name, draft.method))

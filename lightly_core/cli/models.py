@@ -12,7 +12,7 @@ from lightly_core.cli.table import print_json
 
 if TYPE_CHECKING:
     from lightly_core.plugins.catalog import Catalog
-    from lightly_core.plugins.records import Record
+    from lightly_core.plugins.records import ModelsRecord
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
@@ -59,7 +59,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _collect(catalog: Catalog, *, live: bool) -> list[tuple[Record, list[str]]]:
+def _collect(catalog: Catalog, *, live: bool) -> list[tuple[ModelsRecord, list[str]]]:
     """Return each library's names; one that cannot be read is reported and left out."""
     from lightly_core.errors import PluginError
     from lightly_core.listing import library_models
@@ -76,7 +76,7 @@ def _collect(catalog: Catalog, *, live: bool) -> list[tuple[Record, list[str]]]:
 
 
 def _entries(
-    listed: Sequence[tuple[Record, list[str]]], chosen: set[str]
+    listed: Sequence[tuple[ModelsRecord, list[str]]], chosen: set[str]
 ) -> list[dict[str, object]]:
     from lightly_core.plugins.loading import missing_requirements
 
@@ -95,7 +95,7 @@ def _entries(
 
 def _note(
     catalog: Catalog,
-    listed: Sequence[tuple[Record, list[str]]],
+    listed: Sequence[tuple[ModelsRecord, list[str]]],
     names: Sequence[str],
     chosen: set[str],
     pattern: str | None,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
@@ -110,10 +110,8 @@ def option_names(parser: argparse.ArgumentParser) -> list[str]:
 
 def near(word: str, known: Sequence[str]) -> str:
     """Return ``, did you mean ...?`` where one of the known words is close; else nothing."""
-    import difflib
-
-    found = difflib.get_close_matches(word, known, n=1)
-    return f", did you mean '{found[0]}'?" if found else ""
+    hint = did_you_mean(word, known)
+    return f", {hint}" if hint else ""
 
 
 def use_plugins(options: argparse.Namespace) -> None:

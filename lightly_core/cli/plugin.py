@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lightly_core.cli.parser import command_parser, near, parse_command, use_plugins
-from lightly_core.errors import ConfigError, UnknownModelError
+from lightly_core.errors import ConfigError, LightlyError, UnknownModelError, did_you_mean
 
 if TYPE_CHECKING:
     from lightly_core.plugins.catalog import Catalog
-    from lightly_core.plugins.records import PluginStatus, Record
+    from lightly_core.plugins.records import (
+        LoggerRecord,
+        ModelsRecord,
+        PluginStatus,
+        Record,
+        TransformRecord,
+    )
     from lightly_core.testing import Check
 
 COMMANDS = {"check": "try everything that a plugin provides"}
@@ -111,16 +117,15 @@ def _find(name: str, statuses: Sequence[PluginStatus]) -> PluginStatus:
     Raises:
         ConfigError: There is none, more than one, or it is blocked.
     """
-    from lightly_core.plugins.catalog import close_names, named
+    from lightly_core.plugins.catalog import named
 
     found = [status for status in statuses if named(name, status.name, status.distribution)]
     if not found:
         known = sorted({status.name for status in statuses})
-        guess = close_names(name, [*known, *(status.distribution for status in statuses)])
-        second = f"did you mean {guess}?  " if guess else ""
+        hint = did_you_mean(name, [*known, *(status.distribution for status in statuses)], most=3)
         raise ConfigError(
             f"unknown plugin '{name}'"
-            f"\n  {second}installed: {', '.join(known) if known else 'none'}"
+            f"\n  {f'{hint}  ' if hint else ''}installed: {', '.join(known) if known else 'none'}"
             "\n  a plugin that you write has to be installed: pip install -e its folder"
         )
     if len(found) > 1:
@@ -142,7 +147,9 @@ def _chosen_models(
     Raises:
         ConfigError: The plugin has no such model.
     """
-    libraries = {record.name: record for record in records if record.kind == "models"}
+    from lightly_core.plugins.records import ModelsRecord
+
+    libraries = {record.name: record for record in records if isinstance(record, ModelsRecord)}
     if not libraries:
         raise ConfigError("--model is given, but this plugin provides no models; leave it out")
     chosen: dict[str, list[str]] = {}
@@ -160,11 +167,12 @@ def _chosen_models(
     return chosen
 
 
-def _require_model(record: Record, name: str, catalog: Catalog) -> None:
+def _require_model(record: ModelsRecord, name: str, catalog: Catalog) -> None:
     from lightly_core.contracts import ModelLibrary
-    from lightly_core.plugins.loading import load_target, model_names, split_model_name
+    from lightly_core.plugins.loading import load_target
+    from lightly_core.plugins.model_names import model_names
 
-    split_model_name(catalog, f"{catalog.usable_name(record)}/{name}")
+    catalog.model(f"{catalog.usable_name(record)}/{name}")
     library = None if name in model_names(record) else load_target(record)
     if isinstance(library, type) and issubclass(library, ModelLibrary):
         try:
@@ -182,30 +190,31 @@ def _groups(
     from lightly_core.testing import plugin_checks
 
     yield _Group(f"plugin '{name}'", plugin_checks(name))
-    makers = {"models": _models, "method": _method, "transform": _transform, "logger": _logger}
     for record in records:
         qualified = catalog.usable_name(record)
         try:
             with _quiet():
-                group = makers[record.kind](record, qualified, chosen)
+                group = _checks_of(record, qualified, chosen)
         except Exception as error:  # Whatever the plugin's code raises.
             group = _Group(record.label, error=error)
         yield group
 
 
-def _models(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
-    from lightly_core.testing import model_library_checks
+def _checks_of(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+    from lightly_core.plugins.records import LoggerRecord, ModelsRecord, TransformRecord
+    from lightly_core.testing import method_checks, model_library_checks
 
-    return _Group(record.label, model_library_checks(name, examples=chosen.get(record.name)))
-
-
-def _method(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
-    from lightly_core.testing import method_checks
-
+    if isinstance(record, ModelsRecord):
+        checks = model_library_checks(name, examples=chosen.get(record.name))
+        return _Group(record.label, checks)
+    if isinstance(record, TransformRecord):
+        return _transform(record)
+    if isinstance(record, LoggerRecord):
+        return _logger(record)
     return _Group(record.label, method_checks(name))
 
 
-def _transform(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+def _transform(record: TransformRecord) -> _Group:
     from lightly_core.plugins.loading import load_config, load_target
     from lightly_core.testing import transform_checks
 
@@ -216,7 +225,7 @@ def _transform(record: Record, name: str, chosen: dict[str, list[str]]) -> _Grou
     return _Group(record.label, transform_checks(transform_class, args))  # type: ignore[arg-type]
 
 
-def _logger(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
+def _logger(record: LoggerRecord) -> _Group:
     from lightly_core.contracts import Logger
     from lightly_core.plugins.loading import load_config, load_target
     from lightly_core.testing import logger_checks
@@ -234,10 +243,15 @@ def _logger(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
 
 
 def _refused(build: Callable[[], object]) -> str:
-    """Return why something cannot be built from its default options; empty if it can."""
+    """Return why something needs other than its default options; empty if it does not.
+
+    Raises:
+        Exception: It cannot be built at all, for example because its constructor takes other
+            arguments than its contract says.
+    """
     try:
         build()
-    except Exception as error:
+    except (LightlyError, OSError) as error:  # it wants an option, a file or a server
         reason = str(error).partition("\n")[0]
         return f"cannot be built from its default options: {type(error).__name__}: {reason}"
     return ""

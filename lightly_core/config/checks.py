@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from typing import Any
 
 from attrs import Attribute
 from attrs.validators import and_, ge, gt, le, lt
+
+from lightly_core.errors import did_you_mean
 
 #: Longest side of a view: a square one takes 3 GiB as floats.
 MOST_PIXELS = 16_384
@@ -136,10 +137,10 @@ def one_of(*words: str) -> Callable[[object, Attribute[Any], object], None]:
     def check(instance: object, attribute: Attribute[Any], value: object) -> None:
         if not isinstance(value, str) or value in words:
             return
-        near = difflib.get_close_matches(value.lower(), words, n=1)
-        hint = f", did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(value, words)
         raise ValueError(
-            f"'{attribute.name}' must be one of {', '.join(words)}, got '{value}'{hint}"
+            f"'{attribute.name}' must be one of {', '.join(words)}, got '{value}'"
+            f"{f', {hint}' if hint else ''}"
         )
 
     return check

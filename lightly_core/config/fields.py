@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import numbers
 import types
 from collections.abc import Iterable
@@ -124,17 +123,6 @@ def value_name(value: object) -> str:
     if len(text) > 60:
         text = text[:57] + "..."
     return f"{text} ({type(value).__name__})"
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that the user most probably meant, if any is near."""
-    by_form = {_form(other): other for other in known}
-    found = difflib.get_close_matches(_form(name), by_form, n=1, cutoff=0.6)
-    return by_form[found[0]] if found else None
-
-
-def _form(name: str) -> str:
-    return name.lower().replace("-", "_")
 
 
 def plain(value: object) -> Plain:

@@ -23,8 +23,9 @@ from lightly_core.config.structure import structure
 from lightly_core.config.transform import DEFAULT_TRANSFORM, TransformArgs
 from lightly_core.config.transform_choice import choose_transform
 from lightly_core.errors import ConfigError, PluginError
-from lightly_core.plugins.catalog import Catalog, Record
-from lightly_core.plugins.loading import load_config, split_model_name
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.loading import load_config
+from lightly_core.plugins.records import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord
 
 T = TypeVar("T")
 
@@ -52,16 +53,16 @@ class Settings:
     """
 
     run: RunConfig
-    method_record: Record
+    method_record: MethodRecord
     method: MethodConfig
     transform: TransformArgs
     optimizer_name: str
     optimizer: OptimizerArgs
     callbacks: CallbacksArgs
     loggers: dict[str, object]
-    logger_records: dict[str, Record]
-    transform_record: Record | None = None
-    model_record: Record | None = None
+    logger_records: dict[str, LoggerRecord]
+    transform_record: TransformRecord | None = None
+    model_record: ModelsRecord | None = None
     model_name: str | None = None
 
 
@@ -260,7 +261,7 @@ def _misplaced(
 
 def _method(
     catalog: Catalog, layers: Layers, problems: _Problems
-) -> tuple[Record | None, type[MethodConfig] | None]:
+) -> tuple[MethodRecord | None, type[MethodConfig] | None]:
     fields = {field.name: field for field in settings_fields(RunConfig)}
     name = layers.merged(RunConfig).get("method", default_of(fields["method"]))
     if not isinstance(name, str):
@@ -312,17 +313,17 @@ def _references(
     for settings, path in ((run, "config"), (method, "config.method_args")):
         problems.add(*(misplaced_files(settings, path) if look else ()))
         for name, model in model_names(settings):
-            find = functools.partial(split_model_name, catalog, model)
+            find = functools.partial(catalog.model, model)
             problems.attempt(find, at=f"{path}.{name}")
 
 
 def _transform(
     catalog: Catalog,
     layers: Layers,
-    method: Record | None,
+    method: MethodRecord | None,
     config_cls: type[MethodConfig] | None,
     problems: _Problems,
-) -> tuple[Record | None, TransformArgs | None]:
+) -> tuple[TransformRecord | None, TransformArgs | None]:
     if method is None or config_cls is None:
         return None, None
     name = layers.merged_group("transform_args", None).get("name", DEFAULT_TRANSFORM)
@@ -356,20 +357,24 @@ def _unknown_crops(requires: Requires, transform: TransformArgs) -> Iterator[str
         )
 
 
+def _logger_record(catalog: Catalog, name: str) -> LoggerRecord:
+    return catalog.get("logger", name)
+
+
 def _loggers(
     catalog: Catalog, layers: Layers, problems: _Problems
-) -> tuple[dict[str, Record], dict[str, object]]:
+) -> tuple[dict[str, LoggerRecord], dict[str, object]]:
     given: dict[str, Any] = dict.fromkeys(DEFAULT_LOGGERS, True)
     given.update(layers.merged_group("loggers", None))
     if given["jsonl"] in (None, False):
         warnings.warn("the logger 'jsonl' is always on, it cannot be switched off", stacklevel=3)
         given["jsonl"] = True
-    records: dict[str, Record] = {}
+    records: dict[str, LoggerRecord] = {}
     loggers: dict[str, object] = {}
     for name, options in given.items():
         path = f"config.loggers.{name}"
         # An unknown name is a mistake even where it is switched off.
-        record = problems.attempt(functools.partial(catalog.get, "logger", name), at=path)
+        record = problems.attempt(functools.partial(_logger_record, catalog, name), at=path)
         if record is None or options is None or options is False:
             continue
         cls = problems.attempt(functools.partial(load_config, record), at=path)
@@ -384,9 +389,9 @@ def _loggers(
 
 def _model(
     catalog: Catalog, layers: Layers, problems: _Problems
-) -> tuple[Record | None, str | None]:
+) -> tuple[ModelsRecord | None, str | None]:
     name = layers.merged(RunConfig).get("model")
     if not isinstance(name, str):
         return None, None
-    found = problems.attempt(lambda: split_model_name(catalog, name), at="config.model")
+    found = problems.attempt(lambda: catalog.model(name), at="config.model")
     return found or (None, None)

@@ -11,7 +11,7 @@ from lightly_core.config.tables import class_table, rows
 from lightly_core.config.transform import MultiCropTransformArgs
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
-from lightly_core.plugins.records import Record
+from lightly_core.plugins.records import MethodRecord
 
 _HEAD = """# Settings of each method
 
@@ -41,7 +41,7 @@ def method_settings_page() -> str:
     return "\n".join([_HEAD, *sections])
 
 
-def _section(record: Record, other_names: Sequence[str]) -> str:
+def _section(record: MethodRecord, other_names: Sequence[str]) -> str:
     config = load_config(record)
     assert issubclass(config, MethodConfig)
     parts = [f"## `{record.name}`", record.summary, "\n".join(_facts(config, other_names))]

@@ -15,7 +15,7 @@ from attrs import define
 from lightly_core.config.method import MethodCard, MethodConfig
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
-from lightly_core.plugins.records import Record
+from lightly_core.plugins.records import MethodRecord
 
 #: What the others are compared with.
 REFERENCE = "simclr"
@@ -100,8 +100,8 @@ def methods_page(costs_file: Path) -> str:
     return "\n".join([*sections, _measured(costs)])
 
 
-def _by_distribution() -> Mapping[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
+def _by_distribution() -> Mapping[str, list[MethodRecord]]:
+    groups: dict[str, list[MethodRecord]] = {}
     for record in get_plugins().catalog.records("method"):
         if record.alias_of is None:
             groups.setdefault(record.distribution, []).append(record)

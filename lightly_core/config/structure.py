@@ -23,7 +23,6 @@ from lightly_core.config.fields import (
     aliases,
     default_of,
     group_class,
-    nearest,
     plain,
     settings_fields,
     type_name,
@@ -32,7 +31,7 @@ from lightly_core.config.fields import (
     words_of,
 )
 from lightly_core.config.settings import PythonObject
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -98,8 +97,8 @@ class _Layer:
 
 def _unexpected(annotation: Annotation, value: object) -> _WrongValue:
     text = f"expected {type_name(annotation)}, got {value_name(value)}"
-    near = nearest(value, words_of(annotation)) if isinstance(value, str) else None
-    return _WrongValue([("", f"{text}, did you mean '{near}'?" if near else text)])
+    hint = did_you_mean(value, words_of(annotation)) if isinstance(value, str) else ""
+    return _WrongValue([("", f"{text}, {hint}" if hint else text)])
 
 
 @functools.cache
@@ -321,10 +320,10 @@ def _unknown_keys(cls: type, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key in given:
         if key in known:
             continue
-        near = nearest(str(key), known)
+        meant = did_you_mean(str(key), known)
         hint = (
-            f", did you mean '{near}'?"
-            if near
+            f", {meant}"
+            if meant
             else f"; known: {', '.join(known)}"
             if known
             else "; it has no settings"

@@ -6,13 +6,14 @@ import attrs
 
 from lightly_core.config.transform import DEFAULT_TRANSFORM, TransformArgs
 from lightly_core.errors import PluginError
-from lightly_core.plugins.catalog import Catalog, Record
+from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_config
+from lightly_core.plugins.records import TransformRecord
 
 
 def choose_transform(
     catalog: Catalog, name: str, views: TransformArgs
-) -> tuple[Record | None, TransformArgs]:
+) -> tuple[TransformRecord | None, TransformArgs]:
     """Return where the transform is (None: the built-in one) and its defaults.
 
     A plugin's options start from its own defaults, with the method's views in those fields that

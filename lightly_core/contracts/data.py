@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from lightly_core.config.transform import TransformArgs
+
 
 @dataclass
 class Sample:
@@ -96,7 +98,17 @@ class Batch:
 
 
 class Transform(ABC):
-    """Makes the views of an image in two stages."""
+    """Makes the views of an image in two stages.
+
+    A run builds it from this one argument, by position.
+
+    Args:
+        config: Options of the transform, an instance of the class that its `TransformRecord`
+            names, which is a subclass of `lightly_core.config.transform.TransformArgs`.
+    """
+
+    def __init__(self, config: TransformArgs) -> None:
+        self.config = config
 
     @abstractmethod
     def sample(

@@ -5,12 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
 class Logger(ABC):
-    """Where metrics go. Called on the first process only; an exception switches it off."""
+    """Where metrics go. Called on the first process only; an exception switches it off.
+
+    A run builds it from exactly these three arguments, by position.
+
+    Args:
+        config: Options of the logger, an instance of the class that its `LoggerRecord` names.
+        folder: The run folder, which exists.
+        resume_step: Steps that a resumed run starts from. Entries that an interrupted run wrote
+            beyond it are to be dropped, since those steps are taken again. None: a new run.
+    """
+
+    def __init__(self, config: Any, folder: Path, resume_step: int | None) -> None:  # noqa: ANN401
+        self.config = config
+        self.folder = folder
+        self.resume_step = resume_step
 
     @abstractmethod
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import PurePath
 
-from lightly_core.config.fields import nearest, value_name
+from lightly_core.config.fields import value_name
 from lightly_core.config.settings import PythonObject, RunConfig
 from lightly_core.data.endings import (
     LIST_SUFFIXES,
@@ -20,6 +20,7 @@ from lightly_core.data.endings import (
 )
 from lightly_core.data.names import shown
 from lightly_core.data.paths import is_glob
+from lightly_core.errors import near_names
 
 BUILTIN_PREFIX = "builtin:"
 #: Names after the prefix.
@@ -112,9 +113,9 @@ def _builtin_problems(data: str) -> list[str]:
     name = data.removeprefix(BUILTIN_PREFIX)
     if name in BUILTIN_NAMES:
         return []
-    near = nearest(name, BUILTIN_NAMES)
+    near = near_names(name, BUILTIN_NAMES, 1)
     known = ", ".join(f"'{BUILTIN_PREFIX}{known}'" for known in BUILTIN_NAMES)
-    remedy = f"did you mean '{BUILTIN_PREFIX}{near}'?" if near else f"known: {known}"
+    remedy = f"did you mean '{BUILTIN_PREFIX}{near[0]}'?" if near else f"known: {known}"
     return [f"unknown dataset '{shown(data)}', {remedy}"]
 
 
@@ -170,10 +171,12 @@ def _near_path(path: str) -> str:
     if not os.path.isdir(folder):
         return f", nor does the folder '{shown(folder)}'"
     try:
-        near = nearest(name, os.listdir(folder))
+        near = near_names(name, os.listdir(folder), 1)
     except OSError:
         return ""
-    return f", did you mean '{shown(os.path.join(os.path.dirname(path), near))}'?" if near else ""
+    return (
+        f", did you mean '{shown(os.path.join(os.path.dirname(path), near[0]))}'?" if near else ""
+    )
 
 
 def _dataset_problems(value: object) -> list[str]:

@@ -12,13 +12,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lightly_core.config.child import refuse_unguarded
-from lightly_core.config.fields import nearest
 from lightly_core.data.signals import (
     end_at_exit,
     held_back,
     leave_stopping_to_the_main_process,
 )
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
@@ -111,8 +110,7 @@ def _name_problem(name: str) -> str | None:
     known = set(inspect.signature(DataLoader.__init__).parameters) - {"self", *_RESERVED}
     if name in known:
         return None
-    near = nearest(name, known)
-    remedy = f"did you mean '{near}'?" if near else f"known: {', '.join(sorted(known))}"
+    remedy = did_you_mean(name, known) or f"known: {', '.join(sorted(known))}"
     return f"{name}: unknown argument of torch's DataLoader, {remedy}"
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from torch import nn
 
 from lightly_core.config.fields import plain as as_data
+from lightly_core.config.launch import early_rank
 from lightly_core.config.load import Settings
 from lightly_core.config.resolve import Resolved
 from lightly_core.config.secrets import without_secrets
@@ -36,6 +37,7 @@ from lightly_core.models.trainable import (
 )
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.hookspecs import RunInfo
 from lightly_core.plugins.loading import load_target
 from lightly_core.version import __version__
 
@@ -195,6 +197,22 @@ def metadata(settings: Settings) -> dict[str, str]:
 def _as_json(value: object) -> str:
     """Return settings as text; nothing where there are none."""
     return json.dumps(as_data(value)) if value else ""
+
+
+def run_info(resolved: Resolved, folder: RunFolder, *, resumed: bool) -> RunInfo:
+    """Return what plugins are told at the start of a run."""
+    settings = resolved.settings
+    return RunInfo(
+        out=folder.root,
+        model=str(settings.run.model),
+        method=settings.method_record.name,
+        config=resolved.as_dict(),
+        rank=early_rank(),
+        world_size=resolved.world_size,
+        total_steps=resolved.total_steps,
+        resumed=resumed,
+        status="running",
+    )
 
 
 def require_loggers(settings: Settings) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 
-from lightly_core.config.fields import nearest
 from lightly_core.config.load import Settings
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +79,8 @@ def _problem(monitor: str, settings: Settings, why_not: Mapping[str, str | None]
     for callback, metrics in _SWITCHED.items():
         if monitor in metrics:
             return f"there will be no '{monitor}' in this run: callbacks.{callback} is off"
-    near = nearest(monitor, known)
-    hint = f"did you mean '{near}'? " if near else ""
+    meant = did_you_mean(monitor, known)
+    hint = f"{meant} " if meant else ""
     told = f"there is no metric '{monitor}', {hint}known: {', '.join(known)}"
     groups = {metric.partition("/")[0] for metrics in _WATCHED.values() for metric in metrics}
     sources = _unknown_sources(settings)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from attrs import evolve
 
 from lightly_core.config.launch import is_first_process
 from lightly_core.config.load import Settings
@@ -62,6 +63,7 @@ from lightly_core.failures import explained
 from lightly_core.models.inventory import given_back
 from lightly_core.models.trainable import CONVERTING
 from lightly_core.plugins.discovery import Plugins
+from lightly_core.plugins.hookspecs import RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -210,8 +212,9 @@ class Run:
         loggers.log_config(self.resolved.as_dict())
         if first:
             self.plugins.warn_about_problems()
-        self.plugins.run_start(self)
-        status = "failed"
+        info = build.run_info(self.resolved, self.folder, resumed=self.resume is not None)
+        self.plugins.run_start(info)
+        status: RunStatus = "failed"
         try:
             result = self._train(built, loggers, training)
             status = "finished"
@@ -221,7 +224,7 @@ class Run:
             raise
         finally:
             loggers.finish(status)  # a logger's exception does not come out of it
-            self.plugins.run_end(self)
+            self.plugins.run_end(evolve(info, status=status))
 
     def _write_records(self) -> None:
         if not is_first_process():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from lightly_core.engine.cluster import cluster_plugins
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.loggers.bridge import LoggerBridge, lightning_loggers
 from lightly_core.engine.loggers.fanout import Fanout
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +101,9 @@ def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
     problems = []
     for key in trainer_args or {}:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else ""
-            problems.append(f"config.trainer_args: Lightning's Trainer has no '{key}'{hint}")
+            hint = did_you_mean(key, known)
+            told = f"config.trainer_args: Lightning's Trainer has no '{key}'"
+            problems.append(f"{told}, {hint}" if hint else told)
     for key, (kind, methods) in _OBJECTS.items():
         for value in _as_list((trainer_args or {}).get(key)):
             if isinstance(value, type) or not all(hasattr(value, name) for name in methods):

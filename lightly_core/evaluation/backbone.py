@@ -40,7 +40,7 @@ from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.parts.state import state_digest
 from lightly_core.plugins.catalog import Catalog
-from lightly_core.plugins.loading import load_target, split_model_name
+from lightly_core.plugins.loading import load_target
 
 T = TypeVar("T")
 
@@ -307,7 +307,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _library(catalog: Catalog, name: str) -> type[ModelLibrary]:
-    record, _ = split_model_name(catalog, name)
+    record, _ = catalog.model(name)
     library: type[ModelLibrary] = load_target(record)  # type: ignore[assignment]
     return library
 

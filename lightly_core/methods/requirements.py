@@ -92,7 +92,7 @@ def require_capability(wrapper: object, capability: type[_A], needed_by: str) ->
     examples = [
         f"{catalog.usable_name(record)}/{example}"
         for record in catalog.records("models")
-        for having, listed in record.capabilities
+        for having, listed in record.capabilities.items()
         if having == name
         for example in listed
     ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from lightly_core.contracts import ModelWrapper, WrapperLike
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, near_names
 from lightly_core.models.custom_words import choices, named, pixels, shown
 from lightly_core.models.layouts import BATCH, Layout, Size, find_layout
 from lightly_core.models.outputs import (
@@ -274,7 +273,7 @@ def _check_path(module: nn.Module, path: str, argument: str, words: Sequence[str
         return
     known = [*words, *names]
     near = [name for name in names if name.endswith(f".{path}")]
-    near = near[:3] or get_close_matches(path, known, n=3)
+    near = near[:3] or near_names(path, known)
     children = ", ".join([*words, *(name for name, _ in module.named_children())])
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise ConfigError(

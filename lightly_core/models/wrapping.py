@@ -15,8 +15,8 @@ from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.without_numbers import without_weights
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import get_plugins
-from lightly_core.plugins.loading import load_target, record_for_module_roots, split_model_name
-from lightly_core.plugins.records import Record
+from lightly_core.plugins.loading import load_target
+from lightly_core.plugins.records import ModelsRecord
 
 #: What a user's own wrapper needs beside being a `torch.nn.Module`.
 WRAPPER_METHODS = ("forward_features", "forward_pool", "feature_dim", "get_model")
@@ -97,7 +97,7 @@ def build_model(
     """
     arguments = dict(model_args or {})
     if isinstance(model, str):
-        record, short_name = split_model_name(catalog, model)
+        record, short_name = catalog.model(model)
         maker = _library(record)
         given = arguments
         if is_rehearsal():
@@ -125,15 +125,14 @@ def _wrap(
 ) -> tuple[ModelLibrary, ModelWrapper]:
     if not isinstance(model, nn.Module):
         raise ConfigError(_no_module(model))
-    roots = [cls.__module__.partition(".")[0] for cls in type(model).__mro__]
-    record = record_for_module_roots(catalog, roots)
+    record = catalog.library_of(cls.__module__ for cls in type(model).__mro__)
     if record is None:
         raise ConfigError(_no_wrapper(model, catalog))
     library = _library(record)
     return library, library.wrap(model, num_input_channels=num_input_channels)
 
 
-def _library(record: Record) -> ModelLibrary:
+def _library(record: ModelsRecord) -> ModelLibrary:
     loaded = load_target(record)
     if not (isinstance(loaded, type) and issubclass(loaded, ModelLibrary)):
         raise PluginError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightly_core.plugins.catalog import CORE, Catalog
+from lightly_core.plugins.records import LoggerRecord
 from lightly_core.version import __version__
 
 
@@ -11,16 +12,20 @@ def register_builtin(catalog: Catalog) -> None:
     with catalog.registering(
         plugin="core", distribution=CORE, version=__version__, root="lightly_core"
     ):
-        catalog.logger(
-            "jsonl",
-            target="lightly_core.engine.loggers.jsonl:JsonlLogger",
-            config="lightly_core.config.settings:JsonlArgs",
-            summary="metrics.jsonl, one JSON object a line; always on.",
+        catalog.add(
+            LoggerRecord(
+                name="jsonl",
+                target="lightly_core.engine.loggers.jsonl:JsonlLogger",
+                config="lightly_core.config.settings:JsonlArgs",
+                summary="metrics.jsonl, one JSON object a line; always on.",
+            )
         )
-        catalog.logger(
-            "tensorboard",
-            target="lightly_core.engine.loggers.tensorboard:TensorBoardLogger",
-            config="lightly_core.config.settings:TensorBoardArgs",
-            summary="TensorBoard event files; on unless switched off.",
-            requires=("tensorboard>=2.14",),
+        catalog.add(
+            LoggerRecord(
+                name="tensorboard",
+                target="lightly_core.engine.loggers.tensorboard:TensorBoardLogger",
+                config="lightly_core.config.settings:TensorBoardArgs",
+                summary="TensorBoard event files; on unless switched off.",
+                requires=("tensorboard>=2.14",),
+            )
         )

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal, overload
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from lightly_core.errors import ConfigError, PluginError, UnknownModelError
+from lightly_core.errors import ConfigError, PluginError, UnknownModelError, did_you_mean
+from lightly_core.plugins.model_names import (
+    is_weights_file,
+    model_names,
+    no_library,
+    weights_as_model,
+)
 from lightly_core.plugins.published import distribution_of
 from lightly_core.plugins.records import (
     KIND_NAMES,
+    RECORDS,
     Kind,
+    LoggerRecord,
+    MethodRecord,
+    ModelsRecord,
     PluginStatus,
     Record,
+    TransformRecord,
     check_record,
 )
 from lightly_core.plugins.requirements import normalize
 
-__all__ = ["Catalog", "Kind", "PluginStatus", "Record", "close_names", "named"]
+__all__ = ["Catalog", "Kind", "PluginStatus", "Record", "named"]
 
 #: Distribution whose names nobody else can claim.
 CORE = "lightly-core"
@@ -37,8 +49,7 @@ class _Owner:
 class Catalog:
     """Records of import strings; nothing they point to is imported here.
 
-    A plugin gets it in its `lightly_register` and calls `method`, `models`, `transform` or
-    `logger` for each thing it provides.
+    A plugin gets it in its `lightly_register` and calls `add` for each thing it provides.
 
     Attributes:
         problems: Plugins that are not loaded; errors about unknown names mention them.
@@ -51,141 +62,33 @@ class Catalog:
 
     # ------------------------------------------------------------------- for plugins
 
-    def method(
-        self,
-        name: str,
-        *,
-        target: str,
-        config: str,
-        summary: str,
-        requires: Sequence[str] = (),
-        alias_of: str | None = None,
-        licence: str | None = None,
-    ) -> None:
-        """Register a pretraining method.
+    def add(self, record: Record) -> None:
+        """Add something that the plugin provides.
 
         Args:
-            name: What users type after ``method=``.
-            target: A `lightly_core.contracts.Method`, ``package.module:Name``.
-            config: Its `lightly_core.config.method.MethodConfig`, in a module without torch.
-            summary: One line for ``lightly methods``.
-            requires: Requirements beyond the plugin's own, such as ``("timm>=1.0",)``.
-            alias_of: The method of this plugin that runs under another name here; settings and
-                files of a run then show that one.
-            licence: Licence of the library behind it, where it is not Apache-2.0.
+            record: A `MethodRecord`, `ModelsRecord`, `TransformRecord` or `LoggerRecord`.
 
         Raises:
-            PluginError: An argument is not as it must be, or the name is taken.
+            PluginError: The record is not as it must be, or the name is taken.
         """
-        self._add(
-            "method",
-            name,
-            target=target,
-            config=config,
-            summary=summary,
-            requires=requires,
-            alias_of=alias_of,
-            licence=licence,
-        )
-
-    def models(
-        self,
-        prefix: str,
-        *,
-        target: str,
-        names: Sequence[str] | str | None,
-        wraps: Sequence[str] = (),
-        requires: Sequence[str] = (),
-        complete: bool = True,
-        capabilities: Mapping[str, Sequence[str]] | None = None,
-        summary: str,
-        licence: str | None = None,
-    ) -> None:
-        """Register a library of models.
-
-        Args:
-            prefix: What users type before the slash in ``model=``.
-            target: A `lightly_core.contracts.ModelLibrary`, ``package.module:Name``.
-            names: The models without prefix; or ``package:file.txt``, one name a line; or None
-                if only the library itself knows.
-            wraps: Top-level modules whose classes it can wrap, such as ``("timm",)``.
-            requires: Requirements beyond the plugin's own, such as ``("timm>=1.0",)``.
-            complete: Whether `names` are all there are: others are refused without importing the
-                library. False where another version of it may know more, or files are names too.
-            capabilities: Capabilities that some models have, by their names in
-                `lightly_core.contracts.capabilities`, each with a few such models, which error
-                messages suggest.
-            summary: One line for the lists.
-            licence: Licence of the library, where it is not Apache-2.0.
-
-        Raises:
-            PluginError: An argument is not as it must be, or the prefix is taken.
-        """
-        self._add(
-            "models",
-            prefix,
-            target=target,
-            names=names if isinstance(names, str) or names is None else tuple(names),
-            wraps=wraps,
-            requires=requires,
-            complete=complete,
-            capabilities=tuple((key, tuple(value)) for key, value in (capabilities or {}).items()),
-            summary=summary,
-            licence=licence,
-        )
-
-    def transform(
-        self,
-        name: str,
-        *,
-        target: str,
-        config: str,
-        summary: str,
-        requires: Sequence[str] = (),
-        licence: str | None = None,
-    ) -> None:
-        """Register a transform; the arguments are those of `method`.
-
-        `target` is a `lightly_core.contracts.Transform`.
-
-        Raises:
-            PluginError: An argument is not as it must be, or the name is taken.
-        """
-        self._add(
-            "transform",
-            name,
-            target=target,
-            config=config,
-            summary=summary,
-            requires=requires,
-            licence=licence,
-        )
-
-    def logger(
-        self,
-        name: str,
-        *,
-        target: str,
-        config: str,
-        summary: str,
-        requires: Sequence[str] = (),
-        licence: str | None = None,
-    ) -> None:
-        """Register a logger; the arguments are those of `method`.
-
-        `target` is a `lightly_core.contracts.Logger`.
-
-        Raises:
-            PluginError: An argument is not as it must be, or the name is taken.
-        """
-        self._add(
-            "logger",
-            name,
-            target=target,
-            config=config,
-            summary=summary,
-            requires=requires,
-            licence=licence,
+        owner = self._owner
+        if not isinstance(record, RECORDS):
+            raise PluginError(
+                f"expected a {', '.join(cls.__name__ for cls in RECORDS)}, got {record!r}"
+            )
+        if owner is None:
+            raise PluginError(
+                f"{record.label} added outside of lightly_register(catalog)"
+                "\n  add it while that function runs; do not keep the catalog"
+            )
+        check_record(record, owner.root)
+        self._insert(
+            evolve(
+                record,
+                plugin=owner.plugin,
+                distribution=owner.distribution,
+                version=owner.version,
+            )
         )
 
     # ----------------------------------------------------------------- for the core
@@ -208,6 +111,17 @@ class Catalog:
         finally:
             self._owner = None
 
+    @overload
+    def get(self, kind: Literal["method"], name: str) -> MethodRecord: ...
+    @overload
+    def get(self, kind: Literal["models"], name: str) -> ModelsRecord: ...
+    @overload
+    def get(self, kind: Literal["transform"], name: str) -> TransformRecord: ...
+    @overload
+    def get(self, kind: Literal["logger"], name: str) -> LoggerRecord: ...
+    @overload
+    def get(self, kind: Kind, name: str) -> Record: ...
+
     def get(self, kind: Kind, name: str) -> Record:
         """Look up a name, or the qualified form ``distribution:name``.
 
@@ -228,10 +142,70 @@ class Catalog:
         error = UnknownModelError if kind == "models" else ConfigError
         raise error(self._unknown(kind, name))
 
+    @overload
+    def records(self, kind: Literal["method"]) -> tuple[MethodRecord, ...]: ...
+    @overload
+    def records(self, kind: Literal["models"]) -> tuple[ModelsRecord, ...]: ...
+    @overload
+    def records(self, kind: Kind) -> tuple[Record, ...]: ...
+
     def records(self, kind: Kind) -> tuple[Record, ...]:
         """Return all records of a kind, sorted by name and distribution."""
         found = [r for (k, _), records in self._records.items() if k == kind for r in records]
         return tuple(sorted(found, key=lambda record: (record.name, record.distribution)))
+
+    def model(self, name: str) -> tuple[ModelsRecord, str]:
+        """Look up the model that ``library/name`` names.
+
+        Names are checked against what the plugin lists. Where that list is not complete, any name
+        passes.
+
+        Returns:
+            The library's record, and the model's name without prefix.
+
+        Raises:
+            UnknownModelError: No slash, or nobody provides the library or the model.
+            PluginError: More than one plugin provides the library.
+        """
+        prefix, slash, short_name = name.partition("/")
+        try:
+            if not (prefix and slash and short_name):
+                raise UnknownModelError(no_library(name, self))
+            record = self.get("models", prefix)
+        except UnknownModelError:
+            if not is_weights_file(name):
+                raise
+            raise UnknownModelError(weights_as_model(name)) from None
+        known = model_names(record)
+        if record.names is None or not record.complete or short_name in known:
+            return record, short_name
+        lines = [
+            f"model library '{prefix}' has no model '{short_name}'",
+            did_you_mean(short_name, known, most=3),
+            f"see `lightly models '{prefix}/*'` for all {len(known)}",
+        ]
+        raise UnknownModelError("\n  ".join(line for line in lines if line))
+
+    def library_of(self, modules: Iterable[str]) -> ModelsRecord | None:
+        """Find the library that can wrap a module, without importing any plugin.
+
+        Args:
+            modules: Modules of the classes in its method resolution order, in this order. Their
+                first dotted part counts.
+
+        Raises:
+            PluginError: More than one library wraps the first of them that any does.
+        """
+        for module in modules:
+            root = module.partition(".")[0]
+            found = [record for record in self.records("models") if root in record.wraps]
+            if len(found) > 1:
+                owners = " and ".join(f"{record.label} of {record.owner}" for record in found)
+                blocked = " or ".join(f"--no-plugin {record.distribution}" for record in found)
+                raise PluginError(f"modules of '{root}' are wrapped by {owners}\n  use {blocked}")
+            if found:
+                return found[0]
+        return None
 
     def packages(self) -> set[str]:
         """Return the top-level packages that all records point into."""
@@ -282,54 +256,6 @@ class Catalog:
 
     # ----------------------------------------------------------------------- inside
 
-    def _add(
-        self,
-        kind: Kind,
-        name: str,
-        *,
-        target: str,
-        summary: str,
-        config: str | None = None,
-        names: tuple[str, ...] | str | None = None,
-        wraps: Sequence[str] = (),
-        requires: Sequence[str] = (),
-        complete: bool = True,
-        capabilities: tuple[tuple[str, tuple[str, ...]], ...] = (),
-        alias_of: str | None = None,
-        licence: str | None = None,
-    ) -> None:
-        owner = self._owner
-        if owner is None:
-            raise PluginError(
-                f"{KIND_NAMES[kind]} {name!r} registered outside of lightly_register(catalog)"
-                "\n  register while that function runs; do not keep the catalog"
-            )
-        for what, value in (("wraps", wraps), ("requires", requires)):
-            if isinstance(value, str):
-                raise PluginError(
-                    f"{what} of {KIND_NAMES[kind]} {name!r}: expected a tuple of strings, "
-                    f"got {value!r}\n  write ({value!r},)"
-                )
-        record = Record(
-            kind=kind,
-            name=name,
-            target=target,
-            summary=summary,
-            config=config,
-            names=names,
-            wraps=tuple(wraps),
-            requires=tuple(requires),
-            complete=complete,
-            capabilities=capabilities,
-            alias_of=alias_of,
-            licence=licence,
-            plugin=owner.plugin,
-            distribution=owner.distribution,
-            version=owner.version,
-        )
-        check_record(record, owner.root)
-        self._insert(record)
-
     def _insert(self, record: Record) -> None:
         others = self._records.setdefault((record.kind, record.name), [])
         for other in others:
@@ -337,7 +263,7 @@ class Catalog:
                 return  # The same distribution registered it before.
             if other.distribution == record.distribution:
                 raise PluginError(
-                    f"{record.label} is registered twice by {record.owner}, with different contents"
+                    f"{record.label} is added twice by {record.owner}, with different contents"
                 )
             if other.distribution == CORE:
                 # Ambiguity would let any installed package switch a built-in off.
@@ -346,11 +272,11 @@ class Catalog:
 
     def _unknown(self, kind: Kind, name: str) -> str:
         known = self.usable_names(kind)
-        near = close_names(name, known)
-        second = f"did you mean {near}?  " if near else ""
+        hint = did_you_mean(name, known, most=3)
+        listed = f"known: {', '.join(known) if known else 'none is installed'}"
         lines = [
             f"unknown {KIND_NAMES[kind]} '{name}'",
-            f"  {second}known: {', '.join(known) if known else 'none is installed'}",
+            f"  {hint}  {listed}" if hint else f"  {listed}",
         ]
         lines += [f"  {line}" for line in _problem_lines(self.problems)]
         distribution = distribution_of(kind, name)
@@ -363,14 +289,6 @@ class Catalog:
 def named(name: str, plugin: str, distribution: str) -> bool:
     """Tell whether a user's name for a plugin means this one: entry point or distribution."""
     return normalize(name) in (normalize(plugin), normalize(distribution))
-
-
-def close_names(name: str, known: Sequence[str], most: int = 3) -> str:
-    """Return the names that `name` may have been meant to be, quoted; empty if there are none."""
-    import difflib
-
-    near = difflib.get_close_matches(name.lower(), known, n=most)
-    return " or ".join(f"'{candidate}'" for candidate in near)
 
 
 def _ambiguous(records: Sequence[Record]) -> PluginError:

@@ -17,6 +17,7 @@ from lightly_core.plugins import hookspecs
 from lightly_core.plugins.builtin import register_builtin
 from lightly_core.plugins.catalog import Catalog, PluginStatus, named
 from lightly_core.plugins.finding import FoundPlugin, find_plugins, incompatibility
+from lightly_core.plugins.hookspecs import RunInfo
 from lightly_core.plugins.records import State
 from lightly_core.version import __version__
 
@@ -52,11 +53,11 @@ class Plugins:
         """Those that are broken or do not fit; not those that were blocked on purpose."""
         return tuple(s for s in self.statuses if s.state in ("failed", "incompatible"))
 
-    def run_start(self, run: object) -> None:
+    def run_start(self, run: RunInfo) -> None:
         """Call every plugin's `lightly_run_start`; one that raises is reported and passed over."""
         self._call("lightly_run_start", {"run": run})
 
-    def run_end(self, run: object) -> None:
+    def run_end(self, run: RunInfo) -> None:
         """Call every plugin's `lightly_run_end`; one that raises is reported and passed over."""
         self._call("lightly_run_end", {"run": run})
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
+from attrs import frozen
 
 if TYPE_CHECKING:
     from lightly_core.plugins.catalog import Catalog
@@ -13,10 +16,41 @@ PROJECT = "lightly"
 
 #: Oldest and newest plugin API (``LIGHTLY_API`` of a plugin's module) that this version accepts.
 #: A new hook, hook argument or optional protocol does not raise it; taking one away does.
-OLDEST_API, NEWEST_API = 1, 1
+OLDEST_API, NEWEST_API = 2, 2
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+RunStatus = Literal["running", "finished", "interrupted", "failed"]
+
+
+@frozen(kw_only=True)
+class RunInfo:
+    """What a plugin is told of a run.
+
+    Attributes:
+        out: The run folder.
+        model: As the user named it; the class of a module that was passed.
+        method: Name of the method.
+        config: All settings without "auto" and without secrets, nested plain data; "derived" holds
+            the numbers that follow from them. As in `config.json`.
+        rank: Number of this process, in [0, world_size).
+        world_size: Number of processes.
+        total_steps: Optimizer steps of the run.
+        resumed: Whether an interrupted run goes on.
+        status: ``running`` at the start; ``finished``, ``interrupted`` or ``failed`` at the end.
+    """
+
+    out: Path
+    model: str
+    method: str
+    config: Mapping[str, Any]
+    rank: int
+    world_size: int
+    total_steps: int
+    resumed: bool
+    status: RunStatus
 
 
 @hookspec
@@ -31,20 +65,22 @@ def lightly_register(catalog: Catalog) -> None:
 
 
 @hookspec
-def lightly_run_start(run: object) -> None:
+def lightly_run_start(run: RunInfo) -> None:
     """Look at a run before its first step, on every process.
 
+    An exception is reported and does not stop the run.
+
     Args:
-        run: The run that is about to start. An exception is reported and does not stop it.
+        run: What is about to start; `RunInfo.status` is ``running``.
     """
 
 
 @hookspec
-def lightly_run_end(run: object) -> None:
+def lightly_run_end(run: RunInfo) -> None:
     """Look at a run after its last step, also when it failed or was interrupted.
 
     Args:
-        run: The same object that `lightly_run_start` got.
+        run: As `lightly_run_start` got it, with the status in which the run ended.
     """
 
 

@@ -1,9 +1,10 @@
-"""What the catalog stores: strings that say where a thing is and what it is for."""
+"""What plugins add to the catalog: records of where a thing is and what it is for."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, get_args
 
 from attrs import field, frozen
 
@@ -31,42 +32,30 @@ _MODULE_ROOT = re.compile(r"[A-Za-z_]\w*")
 
 @frozen(kw_only=True)
 class Record:
-    """One thing that a plugin provides.
+    """One thing that a plugin provides; base class of the records that a plugin adds.
 
     Attributes:
-        kind: ``method``, ``models``, ``transform`` or ``logger``.
         name: What the user types; for models the part before the slash.
         target: ``package.module:Name``, imported on first use.
         summary: One line for the lists.
-        config: Class of the options, ``package.module:Name``, in a module that imports no torch.
-        names: Models without prefix, or ``package:file.txt`` with one name a line; None: unknown.
-        wraps: Top-level modules of the classes that a model library can wrap.
-        requires: Requirements that ``pip install`` understands.
-        complete: Whether `names` are all; if not, the library itself decides about others.
-        capabilities: Capabilities of some of a library's models, by their names in
-            `lightly_core.contracts.capabilities`, each with a few models that have it.
-        alias_of: Name of the same plugin's method that this is another name of.
-        licence: Licence of the library behind it, where it differs from the framework's.
-        plugin: Name of the entry point.
+        requires: Requirements beyond the plugin's own that ``pip install`` understands, such as
+            ``("timm>=1.0",)``.
+        licence: Licence of the library behind it, where it is not Apache-2.0.
+        plugin: Name of the entry point; set by the catalog, as all that follow.
         distribution: Name of the installed distribution.
         version: Version of the distribution.
     """
 
-    kind: Kind
+    kind: ClassVar[Kind]
+
     name: str
     target: str
     summary: str
-    config: str | None = None
-    names: tuple[str, ...] | str | None = None
-    wraps: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
-    complete: bool = True
-    capabilities: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    alias_of: str | None = None
     licence: str | None = None
     # Two entry points of one distribution may register the same thing: same record.
-    plugin: str = field(eq=False)
-    distribution: str
+    plugin: str = field(default="", eq=False)
+    distribution: str = ""
     version: str = field(default="", eq=False)
 
     @property
@@ -83,6 +72,79 @@ class Record:
     def qualified_name(self) -> str:
         """The name that is unique also when two plugins provide `name`."""
         return f"{self.distribution}:{self.name}"
+
+
+@frozen(kw_only=True)
+class ConfiguredRecord(Record):
+    """A record of something that has options.
+
+    Attributes:
+        config: Class of the options, ``package.module:Name``, in a module that imports no torch.
+    """
+
+    config: str
+
+
+@frozen(kw_only=True)
+class MethodRecord(ConfiguredRecord):
+    """A pretraining method.
+
+    `target` is a `lightly_core.contracts.Method`, `config` its
+    `lightly_core.config.method.MethodConfig`.
+
+    Attributes:
+        alias_of: Name of the method of the same plugin that runs under this name too. Settings and
+            files of a run then show that one.
+    """
+
+    kind: ClassVar[Kind] = "method"
+
+    alias_of: str | None = None
+
+
+@frozen(kw_only=True)
+class ModelsRecord(Record):
+    """A library of models. `target` is a `lightly_core.contracts.ModelLibrary`.
+
+    Attributes:
+        names: The models without prefix; or ``package:file.txt``, one name a line; or None if only
+            the library itself knows them.
+        wraps: Top-level modules whose classes it can wrap, such as ``("timm",)``.
+        complete: Whether `names` are all there are. Others are then refused without importing the
+            library. False where another version of it may know more, or files are names too.
+        capabilities: Capabilities that some models have, by their names in
+            `lightly_core.contracts.capabilities`, each with a few such models. Error messages
+            suggest them.
+    """
+
+    kind: ClassVar[Kind] = "models"
+
+    names: tuple[str, ...] | str | None
+    wraps: tuple[str, ...] = ()
+    complete: bool = True
+    capabilities: Mapping[str, Sequence[str]] = field(factory=dict, hash=False)
+
+
+@frozen(kw_only=True)
+class TransformRecord(ConfiguredRecord):
+    """A transform.
+
+    `target` is a `lightly_core.contracts.Transform`, `config` a subclass of
+    `lightly_core.config.transform.TransformArgs`.
+    """
+
+    kind: ClassVar[Kind] = "transform"
+
+
+@frozen(kw_only=True)
+class LoggerRecord(ConfiguredRecord):
+    """A logger. `target` is a `lightly_core.contracts.Logger`, `config` any class of options."""
+
+    kind: ClassVar[Kind] = "logger"
+
+
+#: What a plugin may add.
+RECORDS = (MethodRecord, ModelsRecord, TransformRecord, LoggerRecord)
 
 
 @frozen(kw_only=True)
@@ -133,7 +195,7 @@ class PluginStatus:
 
 
 def check_record(record: Record, root: str) -> None:
-    """Refuse a record that a plugin may not register.
+    """Refuse a record that a plugin may not add.
 
     Args:
         record: What the plugin registered.
@@ -144,10 +206,17 @@ def check_record(record: Record, root: str) -> None:
     """
     _check_texts(record)
     _check_string("target", record.target, _IMPORT_STRING, record, root)
-    if record.kind != "models":
+    if isinstance(record, ConfiguredRecord):
         _check_string("config", record.config, _IMPORT_STRING, record, root)
-    elif isinstance(record.names, str):
-        _check_string("names", record.names, _FILE_STRING, record, root)
+    if isinstance(record, ModelsRecord):
+        if isinstance(record.names, str):
+            _check_string("names", record.names, _FILE_STRING, record, root)
+        for module in record.wraps:
+            if not _MODULE_ROOT.fullmatch(module):
+                raise PluginError(
+                    f"wraps of {record.label}: expected top-level modules such as 'timm', "
+                    f"got {module!r}"
+                )
 
 
 def _check_string(
@@ -171,10 +240,12 @@ def _check_texts(record: Record) -> None:
         )
     if not isinstance(record.summary, str) or len(record.summary.strip().splitlines()) != 1:
         raise PluginError(f"summary of {record.label}: expected one line, got {record.summary!r}")
-    for root in record.wraps:
-        if not _MODULE_ROOT.fullmatch(root):
+    for what in ("requires", "wraps"):
+        value = getattr(record, what, ())
+        if not isinstance(value, tuple) or not all(isinstance(text, str) for text in value):
+            example = f"\n  write ({value!r},)" if isinstance(value, str) else ""
             raise PluginError(
-                f"wraps of {record.label}: expected top-level modules such as 'timm', got {root!r}"
+                f"{what} of {record.label}: expected a tuple of strings, got {value!r}{example}"
             )
     for requirement in record.requires:
         try:

@@ -19,8 +19,9 @@ from lightly_core.export.weights import load_weights
 from lightly_core.models.wrapping import BuiltModel
 from lightly_core.parts.state import portable_state_dict
 from lightly_core.plugins.discovery import get_plugins
-from lightly_core.plugins.loading import load_target, model_names
-from lightly_core.plugins.records import Record
+from lightly_core.plugins.loading import load_target
+from lightly_core.plugins.model_names import model_names
+from lightly_core.plugins.records import ModelsRecord
 from lightly_core.testing.capabilities import (
     declared_capability_checks,
     undeclared_capability_checks,
@@ -60,7 +61,7 @@ class ModelExample:
 class _LibraryCase:
     """A library and one of its models."""
 
-    record: Record
+    record: ModelsRecord
     load: Callable[[], ModelLibrary]
     example: ModelExample
     # What a complete list has to name; paths and the like are only tried.
@@ -149,7 +150,7 @@ def model_library_checks(
     return checks + [check for case in cases for check in case.checks()]
 
 
-def _load(record: Record) -> ModelLibrary:
+def _load(record: ModelsRecord) -> ModelLibrary:
     loaded = load_target(record)
     if not (isinstance(loaded, type) and issubclass(loaded, ModelLibrary)):
         raise PluginError(

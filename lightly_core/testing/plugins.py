@@ -15,13 +15,22 @@ import attrs
 from lightly_core.config.fields import group_class, settings_fields
 from lightly_core.config.method import MethodConfig
 from lightly_core.config.structure import structure, unstructure
+from lightly_core.config.transform import TransformArgs
 from lightly_core.contracts import Logger, Method, ModelLibrary, Transform
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.catalog import Catalog, named
 from lightly_core.plugins.discovery import discover
 from lightly_core.plugins.finding import FoundPlugin, find_plugins
-from lightly_core.plugins.loading import load_config, load_target, model_names
-from lightly_core.plugins.records import KINDS, LEGAL_NAME, Kind, Record
+from lightly_core.plugins.loading import load_config, load_target
+from lightly_core.plugins.model_names import model_names
+from lightly_core.plugins.records import (
+    KINDS,
+    LEGAL_NAME,
+    ConfiguredRecord,
+    Kind,
+    ModelsRecord,
+    Record,
+)
 from lightly_core.testing.checks import Check, require
 
 #: What neither a plugin's module nor its option classes may import.
@@ -96,7 +105,11 @@ def _entry_point(name: str) -> None:
 
 def _light(name: str) -> None:
     modules = [_find(name).value]
-    modules += [record.config.partition(":")[0] for record in _records(name) if record.config]
+    modules += [
+        record.config.partition(":")[0]
+        for record in _records(name)
+        if isinstance(record, ConfiguredRecord)
+    ]
     # Another process: in this one the heavy modules are there already.
     result = subprocess.run(
         [sys.executable, "-c", _LIST_HEAVY.format(modules=modules, heavy=HEAVY_MODULES)],
@@ -140,7 +153,7 @@ def _texts(name: str) -> None:
             record.summary.strip() and "\n" not in record.summary,
             f"summary of {record.label} is {record.summary!r}, expected one line",
         )
-        if record.kind == "models" and record.names is not None:
+        if isinstance(record, ModelsRecord) and record.names is not None:
             names = model_names(record)
             require(names, f"{record.label} lists no model")
             require(len(set(names)) == len(names), f"{record.label} lists a model twice")
@@ -148,12 +161,14 @@ def _texts(name: str) -> None:
 
 def _options(name: str) -> None:
     for record in _records(name):
-        if record.config is None:
+        if not isinstance(record, ConfiguredRecord):
             continue
         cls = load_config(record)
         require(attrs.has(cls), f"config of {record.label}, {cls}, is not an attrs class")
         if record.kind == "method":
             require(issubclass(cls, MethodConfig), f"{cls} is not a MethodConfig")
+        if record.kind == "transform":
+            require(issubclass(cls, TransformArgs), f"{cls} is not a TransformArgs")
         helpless = list(_without_help(cls, cls.__name__))
         require(not helpless, f"no metadata={{'help': ...}} on {', '.join(helpless)}")
         default: attrs.AttrsInstance = structure({}, cls, path=record.name)

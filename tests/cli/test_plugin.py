@@ -3,9 +3,10 @@ import sys
 import pytest
 
 HEAD = """
-from lightly_core import hookimpl
+from lightly_core.plugins.records import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord
+from lightly_core import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord, hookimpl
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 @hookimpl
 def lightly_register(catalog):
@@ -13,25 +14,37 @@ def lightly_register(catalog):
 
 PROVIDES = {
     "models": """
-    catalog.models(
-        "toys", target="PACKAGE.parts:Toys", names=("conv", "wide"), complete=COMPLETE,
+    catalog.add(ModelsRecord(
+        name="toys",
+        target="PACKAGE.parts:Toys",
+        names=("conv", "wide"),
+        complete=COMPLETE,
         summary="Toys.",
-    )
+    ))
 """,
     "method": """
-    catalog.method(
-        "near", target="PACKAGE.parts:Near", config="PACKAGE.config:NearConfig", summary="Near."
-    )
+    catalog.add(MethodRecord(
+        name="near",
+        target="PACKAGE.parts:Near",
+        config="PACKAGE.config:NearConfig",
+        summary="Near.",
+    ))
 """,
     "transform": """
-    catalog.transform(
-        "plain", target="PACKAGE.parts:Plain", config="PACKAGE.config:PlainArgs", summary="Plain."
-    )
+    catalog.add(TransformRecord(
+        name="plain",
+        target="PACKAGE.parts:Plain",
+        config="PACKAGE.config:PlainArgs",
+        summary="Plain.",
+    ))
 """,
     "logger": """
-    catalog.logger(
-        "lines", target="PACKAGE.parts:Lines", config="PACKAGE.config:LinesArgs", summary="Lines."
-    )
+    catalog.add(LoggerRecord(
+        name="lines",
+        target="PACKAGE.parts:Lines",
+        config="PACKAGE.config:LinesArgs",
+        summary="Lines.",
+    ))
 """,
 }
 
@@ -214,6 +227,25 @@ def test_what_cannot_be_built_from_its_defaults_is_left_out_with_the_reason(run,
     assert "(logger 'lines')" not in out
 
 
+def test_constructors_that_take_other_arguments_than_a_run_gives_are_failures(run, plugin):
+    plugin(
+        ("def __init__(self, config, folder, resume_step):", "def __init__(self, folder):"),
+        ("class Plain(TwoStageTransform):\n    pass", TAKES_NOTHING),
+        kinds=["transform", "logger"],
+    )
+    code, out, _ = run("plugin", "check", "acme")
+    assert code == 1
+    assert "FAIL  logger 'lines' cannot be checked\n      TypeError: " in out
+    assert "FAIL  transform 'plain' cannot be checked\n      TypeError: " in out
+
+
+TAKES_NOTHING = """
+class Plain(TwoStageTransform):
+    def __init__(self):
+        pass
+"""
+
+
 NEEDS_A_PATH = """
 class Plain(TwoStageTransform):
     def __init__(self, args):
@@ -222,7 +254,7 @@ class Plain(TwoStageTransform):
 
 
 def test_a_plugin_that_is_broken_fails_its_own_checks(run, plugin):
-    plugin(("LIGHTLY_API = 1", "import no_such_module"))
+    plugin(("LIGHTLY_API = 2", "import no_such_module"))
     code, out, _ = run("plugin", "check", "acme")
     assert code == 1
     assert out.startswith(

@@ -83,10 +83,13 @@ def plugins(monkeypatch):
     """One method in the catalog, whose options are a class of this module."""
     from lightly_core.plugins import discovery, loading
     from lightly_core.plugins.catalog import Catalog
+    from lightly_core.plugins.records import MethodRecord
 
     catalog = Catalog()
     with catalog.registering(plugin="acme", distribution="acme", version="2.0", root="acme"):
-        catalog.method("acme", target="acme.m:M", config="acme.c:C", summary="A method.")
+        catalog.add(
+            MethodRecord(name="acme", target="acme.m:M", config="acme.c:C", summary="A method.")
+        )
     fake = discovery.Plugins(catalog, (), None)
     monkeypatch.setattr(discovery, "get_plugins", lambda: fake)
     monkeypatch.setattr(loading, "load_config", lambda record: method_config())

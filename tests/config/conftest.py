@@ -20,6 +20,7 @@ from lightly_core.config.transform import MultiCropTransformArgs
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.builtin import register_builtin
 from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.records import MethodRecord, ModelsRecord
 
 
 @define(frozen=True, kw_only=True)
@@ -64,17 +65,23 @@ def catalog(monkeypatch):
     catalog = Catalog()
     register_builtin(catalog)
     with catalog.registering(plugin="toy", distribution="lightly-toy", root="toy_plugin"):
-        catalog.method(
-            "toy", target="toy_plugin:Toy", config="toy_plugin:ToyConfig", summary="Toy."
+        catalog.add(
+            MethodRecord(
+                name="toy", target="toy_plugin:Toy", config="toy_plugin:ToyConfig", summary="Toy."
+            )
         )
-        catalog.method(
-            "plaything",
-            target="toy_plugin:Toy",
-            config="toy_plugin:ToyConfig",
-            alias_of="toy",
-            summary="Toy.",
+        catalog.add(
+            MethodRecord(
+                name="plaything",
+                target="toy_plugin:Toy",
+                config="toy_plugin:ToyConfig",
+                alias_of="toy",
+                summary="Toy.",
+            )
         )
-        catalog.models("toy", target="toy_plugin:Models", names=("a", "b"), summary="Toys.")
+        catalog.add(
+            ModelsRecord(name="toy", target="toy_plugin:Models", names=("a", "b"), summary="Toys.")
+        )
     return catalog
 
 

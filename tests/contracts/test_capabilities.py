@@ -11,6 +11,7 @@ from lightly_core.errors import ConfigError
 from lightly_core.methods import requirements
 from lightly_core.methods.requirements import require_capability
 from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.records import ModelsRecord
 from lightly_core.testing import TinyConv, TinyTokens
 
 
@@ -29,7 +30,11 @@ def catalog(monkeypatch):
 
 def add_library(catalog, name, **having):
     with catalog.registering(plugin=name, distribution=f"lightly-{name}", root="acme"):
-        catalog.models(name, target="acme.lib:L", names=None, capabilities=having, summary="S.")
+        catalog.add(
+            ModelsRecord(
+                name=name, target="acme.lib:L", names=None, capabilities=having, summary="S."
+            )
+        )
 
 
 @pytest.mark.parametrize("capability", [TokenModel, MultiScaleFeatures, ActivationCheckpointing])

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from lightly_core.plugins import discovery
+from lightly_core.plugins.records import MethodRecord
 from lightly_core.testing import TinyConv
 
 MODULE = """
@@ -80,8 +81,13 @@ def siamese(tmp_path, monkeypatch):
     discovery.configure()
     catalog = discovery.get_plugins().catalog
     with catalog.registering(plugin="siamese", distribution="lightly-siamese", root="siamese"):
-        catalog.method(
-            "siamese", target="siamese:Siamese", config="siamese:Args", summary="For tests."
+        catalog.add(
+            MethodRecord(
+                name="siamese",
+                target="siamese:Siamese",
+                config="siamese:Args",
+                summary="For tests.",
+            )
         )
     yield
     sys.modules.pop("siamese", None)

@@ -7,6 +7,7 @@ import torch
 
 from lightly_core.errors import ConfigError
 from lightly_core.plugins import discovery
+from lightly_core.plugins.records import TransformRecord
 
 MODULE = """
 import torch
@@ -38,8 +39,13 @@ def flat(tmp_path, monkeypatch):
     discovery.configure()
     catalog = discovery.get_plugins().catalog
     with catalog.registering(plugin="flat", distribution="lightly-flat", root="flat_views"):
-        catalog.transform(
-            "flat", target="flat_views:Flat", config="flat_views:Args", summary="One shade."
+        catalog.add(
+            TransformRecord(
+                name="flat",
+                target="flat_views:Flat",
+                config="flat_views:Args",
+                summary="One shade.",
+            )
         )
     yield
     sys.modules.pop("flat_views", None)

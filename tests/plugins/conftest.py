@@ -8,16 +8,19 @@ import pytest
 from lightly_core.plugins import discovery
 
 HEAD = """
-from lightly_core import hookimpl
-LIGHTLY_API = 1
+from lightly_core import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord, hookimpl
+LIGHTLY_API = 2
 """
 
 METHOD = """
 @hookimpl
 def lightly_register(catalog):
-    catalog.method(
-        "{name}", target="{package}.method:Thing", config="{package}.config:Config", summary="S."
-    )
+    catalog.add(MethodRecord(
+        name="{name}",
+        target="{package}.method:Thing",
+        config="{package}.config:Config",
+        summary="S.",
+    ))
 """
 
 

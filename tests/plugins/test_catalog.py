@@ -4,7 +4,13 @@ from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog, PluginStatus
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.published import PUBLISHED
-from lightly_core.plugins.records import KINDS
+from lightly_core.plugins.records import (
+    KINDS,
+    LoggerRecord,
+    MethodRecord,
+    ModelsRecord,
+    TransformRecord,
+)
 
 THINGS = {"target": "acme.method:Thing", "config": "acme.config:Config", "summary": "A thing."}
 
@@ -22,7 +28,7 @@ def catalog():
 
 def test_a_record_holds_what_was_registered(catalog):
     with owned_by(catalog, "lightly-acme", version="2.0", plugin="acme"):
-        catalog.method("thing", **THINGS, requires=("foo>=1",), licence="MIT")
+        catalog.add(MethodRecord(name="thing", **THINGS, requires=("foo>=1",), licence="MIT"))
     record = catalog.get("method", "thing")
     assert (record.kind, record.name, record.summary) == ("method", "thing", "A thing.")
     assert (record.target, record.config) == (THINGS["target"], THINGS["config"])
@@ -33,20 +39,14 @@ def test_a_record_holds_what_was_registered(catalog):
 
 def test_kinds_are_apart_and_records_sorted(catalog):
     with owned_by(catalog, "acme"):
-        catalog.method("b", **THINGS)
-        catalog.method("a", **THINGS)
-        catalog.transform("a", **THINGS)
-        catalog.logger("a", **THINGS)
+        catalog.add(MethodRecord(name="b", **THINGS))
+        catalog.add(MethodRecord(name="a", **THINGS))
+        catalog.add(TransformRecord(name="a", **THINGS))
+        catalog.add(LoggerRecord(name="a", **THINGS))
     assert [r.name for r in catalog.records("method")] == ["a", "b"]
     assert [r.kind for r in catalog.records("transform")] == ["transform"]
     assert [r.kind for r in catalog.records("logger")] == ["logger"]
     assert catalog.records("models") == ()
-
-
-def test_names_of_models_become_a_tuple(catalog):
-    with owned_by(catalog, "acme"):
-        catalog.models("lib", target="acme.lib:Lib", names=["a", "b"], summary="S.")
-    assert catalog.get("models", "lib").names == ("a", "b")
 
 
 # ---------------------------------------------------------------------- bad records
@@ -55,7 +55,7 @@ def test_names_of_models_become_a_tuple(catalog):
 @pytest.mark.parametrize("name", ["", "Thing", "a/b", "a:b", "-a", "a b", "ä", 3])
 def test_illegal_names_are_refused(catalog, name):
     with owned_by(catalog, "acme"), pytest.raises(PluginError, match="is not allowed"):
-        catalog.method(name, **THINGS)
+        catalog.add(MethodRecord(name=name, **THINGS))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_illegal_names_are_refused(catalog, name):
 )
 def test_bad_records_are_refused(catalog, change, message):
     with owned_by(catalog, "acme"), pytest.raises(PluginError) as caught:
-        catalog.method("thing", **{**THINGS, **change})
+        catalog.add(MethodRecord(name="thing", **{**THINGS, **change}))
     assert message in str(caught.value)
     assert catalog.records("method") == ()
 
@@ -91,7 +91,7 @@ def test_bad_records_are_refused(catalog, change, message):
 def test_bad_model_records_are_refused(catalog, change, message):
     arguments = {"target": "acme.lib:Lib", "names": None, "summary": "S.", **change}
     with owned_by(catalog, "acme"), pytest.raises(PluginError) as caught:
-        catalog.models("lib", **arguments)
+        catalog.add(ModelsRecord(name="lib", **arguments))
     assert message in str(caught.value)
 
 
@@ -99,7 +99,7 @@ def test_registering_later_is_refused(catalog):
     with owned_by(catalog, "acme"):
         pass
     with pytest.raises(PluginError, match="outside of lightly_register"):
-        catalog.method("thing", **THINGS)
+        catalog.add(MethodRecord(name="thing", **THINGS))
 
 
 # ------------------------------------------------------------------------ conflicts
@@ -108,25 +108,25 @@ def test_registering_later_is_refused(catalog):
 def test_the_same_record_twice_is_one(catalog):
     for plugin in ("acme", "acme-again"):
         with owned_by(catalog, "acme", plugin=plugin):
-            catalog.method("thing", **THINGS)
+            catalog.add(MethodRecord(name="thing", **THINGS))
     assert len(catalog.records("method")) == 1
     assert not catalog.is_ambiguous(catalog.get("method", "thing"))
 
 
 def test_two_records_of_one_distribution_clash(catalog):
     with owned_by(catalog, "acme"):
-        catalog.method("thing", **THINGS)
-        with pytest.raises(PluginError, match=r"registered twice by acme 1\.0"):
-            catalog.method("thing", **{**THINGS, "summary": "Another."})
+        catalog.add(MethodRecord(name="thing", **THINGS))
+        with pytest.raises(PluginError, match=r"added twice by acme 1\.0"):
+            catalog.add(MethodRecord(name="thing", **{**THINGS, "summary": "Another."}))
 
 
 @pytest.fixture
 def contested(catalog):
     with owned_by(catalog, "lightly-methods", version="0.1", plugin="methods"):
-        catalog.method("simclr", **THINGS)
+        catalog.add(MethodRecord(name="simclr", **THINGS))
     with owned_by(catalog, "acme-ssl", version="2.0"):
-        catalog.method("simclr", **THINGS)
-        catalog.method("own", **THINGS)
+        catalog.add(MethodRecord(name="simclr", **THINGS))
+        catalog.add(MethodRecord(name="own", **THINGS))
     return catalog
 
 
@@ -157,9 +157,9 @@ def test_discarding_one_owner_ends_the_conflict(contested):
 
 def test_nobody_claims_a_name_of_the_core(catalog):
     with owned_by(catalog, "lightly-core"):
-        catalog.logger("jsonl", **THINGS)
+        catalog.add(LoggerRecord(name="jsonl", **THINGS))
     with owned_by(catalog, "acme"), pytest.raises(PluginError, match="belongs to lightly-core"):
-        catalog.logger("jsonl", **THINGS)
+        catalog.add(LoggerRecord(name="jsonl", **THINGS))
     assert catalog.get("logger", "jsonl").distribution == "lightly-core"
 
 
@@ -183,8 +183,8 @@ def unknown(catalog, kind, name, error=ConfigError):
 def known(catalog):
     with owned_by(catalog, "acme"):
         for name in ("dino", "distillation", "simclr"):
-            catalog.method(name, **THINGS)
-        catalog.models("timm", target="acme.lib:Lib", names=None, summary="S.")
+            catalog.add(MethodRecord(name=name, **THINGS))
+        catalog.add(ModelsRecord(name="timm", target="acme.lib:Lib", names=None, summary="S."))
     return catalog
 
 

@@ -10,11 +10,20 @@ from lightly_core.plugins import discovery
 MODELS = """
 @hookimpl
 def lightly_register(catalog):
-    catalog.models(
-        "zoo", target="acme_zoo.lib:Library", names=("resnet18", "ResNet50", "vit"),
-        requires=("not-there>=1",), summary="Models.", licence="AGPL-3.0",
-    )
-    catalog.models("open", target="acme_zoo.lib:Open", names=None, summary="More.")
+    catalog.add(ModelsRecord(
+        name="zoo",
+        target="acme_zoo.lib:Library",
+        names=("resnet18", "ResNet50", "vit"),
+        requires=("not-there>=1",),
+        summary="Models.",
+        licence="AGPL-3.0",
+    ))
+    catalog.add(ModelsRecord(
+        name="open",
+        target="acme_zoo.lib:Open",
+        names=None,
+        summary="More.",
+    ))
 """
 
 LIBRARY = """

@@ -50,6 +50,11 @@ def test_the_order_is_by_name_not_by_folder(sandbox):
 
 
 REGISTER = "@hookimpl\ndef lightly_register(catalog): pass\n"
+ADD = """
+def add(catalog, name, target, record=MethodRecord):
+    catalog.add(record(name=name, target=target, config="bad.c:C", summary="S."))
+
+"""
 
 BROKEN = {
     "raises at import": ("raise RuntimeError('no\\n luck')", "RuntimeError: no luck"),
@@ -80,23 +85,23 @@ BROKEN = {
     "has no API number": ("del LIGHTLY_API\n" + REGISTER, "has no LIGHTLY_API"),
     "has an API number that is none": (
         "LIGHTLY_API = '1'\n" + REGISTER,
-        "has LIGHTLY_API = '1'\n  expected the line LIGHTLY_API = 1",
+        "has LIGHTLY_API = '1'\n  expected the line LIGHTLY_API = 2",
     ),
     "raises while registering": (
-        "@hookimpl\ndef lightly_register(catalog):\n"
-        "    catalog.method('early', target='bad.m:M', config='bad.c:C', summary='S.')\n"
+        ADD + ADD + "@hookimpl\ndef lightly_register(catalog):\n"
+        "    add(catalog, 'early', 'bad.m:M')\n"
         "    1 / 0\n",
         "ZeroDivisionError: division by zero",
     ),
     "registers a foreign target": (
-        "@hookimpl\ndef lightly_register(catalog):\n"
-        "    catalog.method('early', target='bad.m:M', config='bad.c:C', summary='S.')\n"
-        "    catalog.method('evil', target='os.path:join', config='bad.c:C', summary='S.')\n",
+        ADD + ADD + "@hookimpl\ndef lightly_register(catalog):\n"
+        "    add(catalog, 'early', 'bad.m:M')\n"
+        "    add(catalog, 'evil', 'os.path:join')\n",
         "target of method 'evil' is 'os.path:join', outside of the plugin's package 'bad'",
     ),
     "claims a built-in": (
-        "@hookimpl\ndef lightly_register(catalog):\n"
-        "    catalog.logger('jsonl', target='bad.m:M', config='bad.c:C', summary='S.')\n",
+        ADD + ADD + "@hookimpl\ndef lightly_register(catalog):\n"
+        "    add(catalog, 'jsonl', 'bad.m:M', LoggerRecord)\n",
         "logger 'jsonl' belongs to lightly-core",
     ),
 }
@@ -191,13 +196,13 @@ def test_lazy_attributes_of_a_module_are_not_touched(sandbox):
 # ------------------------------------------------------------------- compatibility
 
 
-@pytest.mark.parametrize(("api", "remedy"), [(2, "lightly-core"), (0, "acme")])
+@pytest.mark.parametrize(("api", "remedy"), [(3, "lightly-core"), (1, "acme")])
 def test_another_api_is_incompatible(sandbox, api, remedy):
     sandbox.add("acme", f"LIGHTLY_API = {api}\n" + REGISTER)
     status = sandbox.status()
     assert status.state == "incompatible"
     assert status.error == (
-        f"speaks plugin API {api}, this lightly-core {__version__} speaks 1"
+        f"speaks plugin API {api}, this lightly-core {__version__} speaks 2"
         f"\n  pip install -U {remedy}"
     )
 

@@ -7,18 +7,20 @@ from lightly_core.plugins.loading import (
     load_config,
     load_target,
     missing_requirements,
-    model_names,
-    record_for_module_roots,
-    split_model_name,
 )
+from lightly_core.plugins.model_names import model_names
 
 LIBRARY = """
 @hookimpl
 def lightly_register(catalog):
-    catalog.models(
-        "{prefix}", target="{package}.lib:Library", names={names!r}, wraps={wraps!r},
-        requires={requires!r}, summary="Models.",
-    )
+    catalog.add(ModelsRecord(
+        name="{prefix}",
+        target="{package}.lib:Library",
+        names={names!r},
+        wraps={wraps!r},
+        requires={requires!r},
+        summary="Models.",
+    ))
 """
 
 
@@ -78,12 +80,6 @@ def test_a_config_that_is_no_class(sandbox):
         load_config(record)
 
 
-def test_models_have_no_options(sandbox):
-    add_library(sandbox, "lib", None)
-    with pytest.raises(PluginError, match=r"'lib' of lightly-lib 1\.0 has no options"):
-        load_config(sandbox.discover().catalog.get("models", "lib"))
-
-
 def test_a_missing_requirement_is_told_before_the_import(sandbox):
     requires = ("not-there>=1", "acme-old>=2", "json")
     add_library(sandbox, "lib", None, requires=requires, files={"lib.py": "1 / 0"})
@@ -121,7 +117,7 @@ def test_a_file_of_names_that_is_not_there(sandbox):
 
 def catch_model(catalog, name):
     with pytest.raises(UnknownModelError) as caught:
-        split_model_name(catalog, name)
+        catalog.model(name)
     return str(caught.value)
 
 
@@ -133,12 +129,12 @@ def zoo(sandbox):
 
 
 def test_a_listed_name_is_split(zoo):
-    record, name = split_model_name(zoo, "tup/resnet50")
+    record, name = zoo.model("tup/resnet50")
     assert (record.name, name) == ("tup", "resnet50")
 
 
 def test_a_library_that_lists_nothing_takes_any_name(zoo):
-    record, name = split_model_name(zoo, "open/any/thing:1")
+    record, name = zoo.model("open/any/thing:1")
     assert (record.name, name) == ("open", "any/thing:1")
 
 
@@ -148,17 +144,21 @@ def test_a_list_that_is_not_complete_takes_any_name(sandbox):
         """
         @hookimpl
         def lightly_register(catalog):
-            catalog.models(
-                "more", target="lightly_more.lib:L", names=("a",), complete=False, summary="S."
-            )
+            catalog.add(ModelsRecord(
+                name="more",
+                target="lightly_more.lib:L",
+                names=("a",),
+                complete=False,
+                summary="S.",
+            ))
         """,
     )
-    record, name = split_model_name(sandbox.discover().catalog, "more/not/listed.pt")
+    record, name = sandbox.discover().catalog.model("more/not/listed.pt")
     assert (record.name, name) == ("more", "not/listed.pt")
 
 
 def test_a_qualified_library(zoo):
-    record, name = split_model_name(zoo, "lightly-tup:tup/vit")
+    record, name = zoo.model("lightly-tup:tup/vit")
     assert (record.name, name) == ("tup", "vit")
 
 
@@ -210,16 +210,16 @@ def test_the_first_root_that_anyone_wraps_decides(sandbox):
     add_library(sandbox, "two", None, wraps=("twolib", "trilib"))
     catalog = sandbox.discover().catalog
     roots = ["__main__", "trilib.models.resnet", "onelib", "torch.nn"]
-    assert record_for_module_roots(catalog, roots).name == "two"
-    assert record_for_module_roots(catalog, ["onelibx.models", "torch"]) is None
-    assert record_for_module_roots(catalog, []) is None
+    assert catalog.library_of(roots).name == "two"
+    assert catalog.library_of(["onelibx.models", "torch"]) is None
+    assert catalog.library_of([]) is None
 
 
 def test_two_libraries_for_one_root_are_ambiguous(sandbox):
     add_library(sandbox, "one", None, wraps=("same",))
     add_library(sandbox, "two", None, wraps=("same",))
     with pytest.raises(PluginError) as caught:
-        record_for_module_roots(sandbox.discover().catalog, ["same.x"])
+        sandbox.discover().catalog.library_of(["same.x"])
     assert str(caught.value) == (
         "modules of 'same' are wrapped by model library 'one' of lightly-one 1.0"
         " and model library 'two' of lightly-two 1.0\n"

@@ -17,6 +17,7 @@ from lightly_core.contracts.capabilities import (
 )
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.records import ModelsRecord
 from lightly_core.testing import (
     ModelExample,
     TinyConv,
@@ -73,7 +74,7 @@ def install(monkeypatch):
         catalog = Catalog()
         with catalog.registering(plugin="toys", distribution="toy-plugin", root="toyplugin"):
             record = {"names": ("conv", "tokens"), "summary": "Toys.", **record}
-            catalog.models("toys", target="toyplugin:Library", **record)
+            catalog.add(ModelsRecord(name="toys", target="toyplugin:Library", **record))
         plugins = types.SimpleNamespace(catalog=catalog)
         monkeypatch.setattr(libraries, "get_plugins", lambda: plugins)
 

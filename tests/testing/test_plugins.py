@@ -26,18 +26,18 @@ class Toy(Method):
 """
 
 PLUGIN = """
-from lightly_core import hookimpl
+from lightly_core import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord, hookimpl
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 @hookimpl
 def lightly_register(catalog):
-    catalog.method(
-        "toy",
+    catalog.add(MethodRecord(
+        name="toy",
         target="PACKAGE.method:Toy",
         config="PACKAGE.config:Config",
         summary="Does nothing.",
-    )
+    ))
 """
 
 
@@ -81,13 +81,14 @@ def test_a_sound_plugin_holds_the_contract(make_plugin, code):
 COUNTING = "from itertools import count\nNUMBERS = count()\n" + PLUGIN.replace(
     '"toy"', 'f"toy{next(NUMBERS)}"'
 )
-LOGGER = PLUGIN.replace("catalog.method", "catalog.logger")
-SILENT = PLUGIN.partition("    catalog.method")[0] + "    pass\n"
+LOGGER = PLUGIN.replace("catalog.add(MethodRecord(", "catalog.add(LoggerRecord(")
+TRANSFORM = PLUGIN.replace("catalog.add(MethodRecord(", "catalog.add(TransformRecord(")
+SILENT = PLUGIN.partition("    catalog.add")[0] + "    pass\n"
 
 
 def library(names):
     """A plugin that lists these models."""
-    return PLUGIN.replace("catalog.method", "catalog.models").replace(
+    return PLUGIN.replace("catalog.add(MethodRecord(", "catalog.add(ModelsRecord(").replace(
         'config="PACKAGE.config:Config"', f"names={names}"
     )
 
@@ -97,7 +98,7 @@ THAWED = CONFIG.replace("frozen=True, ", "").replace("(MethodConfig)", "")
 
 FAULTS = [
     ("P1", {"plugin": "import no_such_module"}, "is failed: .*no_such_module"),
-    ("P1", {"plugin": PLUGIN.replace("LIGHTLY_API = 1", "LIGHTLY_API = 99")}, "incompatible"),
+    ("P1", {"plugin": PLUGIN.replace("LIGHTLY_API = 2", "LIGHTLY_API = 99")}, "incompatible"),
     ("P1", {"plugin": SILENT}, "registers nothing"),
     ("P2", {"plugin": "import numpy\n" + PLUGIN}, r"imports \['numpy'\]"),
     ("P2", {"config": "import torch\n" + CONFIG}, r"imports \['torch"),
@@ -116,6 +117,7 @@ FAULTS = [
     ("P6", {"plugin": LOGGER, "config": THAWED}, "is not frozen"),
     ("P6", {"config": "class Config: pass"}, "not an attrs class"),
     ("P6", {"config": CONFIG.replace("(MethodConfig)", "")}, "not a MethodConfig"),
+    ("P6", {"plugin": TRANSFORM}, "not a TransformArgs"),
 ]
 
 

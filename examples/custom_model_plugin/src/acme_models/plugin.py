@@ -1,17 +1,19 @@
 """What the plugin adds to lightly-core. Imported at every start, so nothing heavy here."""
 
-from lightly_core import Catalog, hookimpl
+from lightly_core import Catalog, ModelsRecord, hookimpl
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 
 @hookimpl
 def lightly_register(catalog: Catalog) -> None:
-    """Register the models."""
-    catalog.models(
-        "acme",
-        target="acme_models.library:AcmeLibrary",
-        names=("tinynet", "tinynet-wide"),
-        wraps=("acme_models",),
-        summary="ACME's small convolutional networks.",
+    """Add the models."""
+    catalog.add(
+        ModelsRecord(
+            name="acme",
+            target="acme_models.library:AcmeLibrary",
+            names=("tinynet", "tinynet-wide"),
+            wraps=("acme_models",),
+            summary="ACME's small convolutional networks.",
+        )
     )

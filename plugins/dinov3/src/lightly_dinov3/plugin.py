@@ -1,23 +1,25 @@
 """What lightly-dinov3 adds. Imported at start-up, so nothing heavy here."""
 
-from lightly_core import Catalog, hookimpl
+from lightly_core import Catalog, ModelsRecord, hookimpl
 from lightly_dinov3.models import LICENCE, MODELS
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 
 @hookimpl
 def lightly_register(catalog: Catalog) -> None:
-    """Register the models."""
-    catalog.models(
-        "dinov3",
-        target="lightly_dinov3.library:DINOv3Library",
-        names=tuple(MODELS),
-        requires=("timm>=1.0.26",),
-        capabilities={
-            "tokens": ("vits16-notpretrained", "vitt16"),
-            "activation_checkpointing": ("vits16-notpretrained", "convnext-tiny-notpretrained"),
-        },
-        summary="Meta's DINOv3 models, from their published weights or from scratch.",
-        licence=LICENCE,
+    """Add the models."""
+    catalog.add(
+        ModelsRecord(
+            name="dinov3",
+            target="lightly_dinov3.library:DINOv3Library",
+            names=tuple(MODELS),
+            requires=("timm>=1.0.26",),
+            capabilities={
+                "tokens": ("vits16-notpretrained", "vitt16"),
+                "activation_checkpointing": ("vits16-notpretrained", "convnext-tiny-notpretrained"),
+            },
+            summary="Meta's DINOv3 models, from their published weights or from scratch.",
+            licence=LICENCE,
+        )
     )

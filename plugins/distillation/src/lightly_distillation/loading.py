@@ -22,7 +22,7 @@ from lightly_core.models.probing import freeze_unused, unfreeze
 from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.discovery import get_plugins
-from lightly_core.plugins.loading import load_target, split_model_name
+from lightly_core.plugins.loading import load_target
 from lightly_distillation.config import DistillationConfig
 from lightly_distillation.teacher import Normalization, Teacher
 
@@ -129,7 +129,7 @@ def _explained() -> Iterator[None]:
 
 def _loads_weights(name: str) -> bool:
     """Tell whether the library loads a file itself, in place of a download of its own."""
-    record, _ = split_model_name(get_plugins().catalog, name)
+    record, _ = get_plugins().catalog.model(name)
     return bool(getattr(load_target(record), "loads_weights", False))
 
 

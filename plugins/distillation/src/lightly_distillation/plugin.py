@@ -1,8 +1,8 @@
 """What lightly-distillation adds. Imported at start-up, so nothing heavy here."""
 
-from lightly_core import Catalog, hookimpl
+from lightly_core import Catalog, MethodRecord, hookimpl
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 _SUMMARIES = {
     "distillationv1": "Place each image among earlier ones as a teacher does.",
@@ -14,7 +14,7 @@ _DEFAULT = "distillationv2"
 
 @hookimpl
 def lightly_register(catalog: Catalog) -> None:
-    """Register the three versions, and the one that ``distillation`` means."""
+    """Add the three versions, and the one that ``distillation`` means."""
     for name, summary in _SUMMARIES.items():
         _register(catalog, name, name, summary, alias_of=None)
     summary = f"Learn from a large trained model; recommended. Runs {_DEFAULT}."
@@ -25,10 +25,12 @@ def _register(
     catalog: Catalog, name: str, version: str, summary: str, alias_of: str | None
 ) -> None:
     class_name = version.replace("distillation", "Distillation").replace("v", "V")
-    catalog.method(
-        name,
-        target=f"lightly_distillation.method:{class_name}",
-        config=f"lightly_distillation.config:{class_name}Config",
-        summary=summary,
-        alias_of=alias_of,
+    catalog.add(
+        MethodRecord(
+            name=name,
+            target=f"lightly_distillation.method:{class_name}",
+            config=f"lightly_distillation.config:{class_name}Config",
+            summary=summary,
+            alias_of=alias_of,
+        )
     )

@@ -1,28 +1,30 @@
 """What lightly-timm adds. Imported at start-up, so nothing heavy here."""
 
-from lightly_core import Catalog, hookimpl
+from lightly_core import Catalog, ModelsRecord, hookimpl
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 
 @hookimpl
 def lightly_register(catalog: Catalog) -> None:
-    """Register the models."""
-    catalog.models(
-        "timm",
-        target="lightly_timm.library:TimmLibrary",
-        names="lightly_timm:models.txt",
-        wraps=("timm",),
-        # Older ones lose the class token of transformers without position embeddings.
-        requires=("timm>=1.0.26",),
-        complete=False,  # Another version of timm knows other models.
-        capabilities={
-            "tokens": (
-                "vit_tiny_patch16_224",
-                "vit_small_patch16_dinov3",
-                "eva02_tiny_patch14_224",
-            ),
-            "activation_checkpointing": ("resnet50", "convnext_tiny"),
-        },
-        summary="Every model of timm, PyTorch Image Models.",
+    """Add the models."""
+    catalog.add(
+        ModelsRecord(
+            name="timm",
+            target="lightly_timm.library:TimmLibrary",
+            names="lightly_timm:models.txt",
+            wraps=("timm",),
+            # Older ones lose the class token of transformers without position embeddings.
+            requires=("timm>=1.0.26",),
+            complete=False,  # Another version of timm knows other models.
+            capabilities={
+                "tokens": (
+                    "vit_tiny_patch16_224",
+                    "vit_small_patch16_dinov3",
+                    "eva02_tiny_patch14_224",
+                ),
+                "activation_checkpointing": ("resnet50", "convnext_tiny"),
+            },
+            summary="Every model of timm, PyTorch Image Models.",
+        )
     )

@@ -1,18 +1,20 @@
 """What lightly-torchvision adds. Imported at start-up, so nothing heavy here."""
 
-from lightly_core import Catalog, hookimpl
+from lightly_core import Catalog, ModelsRecord, hookimpl
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 
 @hookimpl
 def lightly_register(catalog: Catalog) -> None:
-    """Register the models."""
-    catalog.models(
-        "torchvision",
-        target="lightly_torchvision.library:TorchvisionLibrary",
-        names="lightly_torchvision:models.txt",
-        wraps=("torchvision",),
-        requires=("torchvision>=0.20",),
-        summary="Every classification model of torchvision.",
+    """Add the models."""
+    catalog.add(
+        ModelsRecord(
+            name="torchvision",
+            target="lightly_torchvision.library:TorchvisionLibrary",
+            names="lightly_torchvision:models.txt",
+            wraps=("torchvision",),
+            requires=("torchvision>=0.20",),
+            summary="Every classification model of torchvision.",
+        )
     )

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, fields, frozen
 
-from lightly_core.errors import ConfigError
-from lightly_core.plugins.catalog import close_names
+from lightly_core.errors import ConfigError, did_you_mean
 
 
 @frozen(kw_only=True)
@@ -33,8 +32,8 @@ def read_options(model_args: Mapping[str, object], what: str) -> ModelOptions:
     """
     known = {attribute.name: str(attribute.metadata["help"]) for attribute in fields(ModelOptions)}
     if unknown := [key for key in model_args if key not in known]:
-        near = close_names(unknown[0], list(known))
-        hint = f", did you mean {near}?" if near else ""
+        meant = did_you_mean(unknown[0], known, most=3)
+        hint = f", {meant}" if meant else ""
         listed = "; ".join(f"{name} ({text})" for name, text in known.items())
         raise ConfigError(
             f"unknown model_args of {what}: {', '.join(unknown)}{hint}\n  it takes {listed}"

@@ -1,21 +1,23 @@
 """What lightly-ultralytics adds. Imported at start-up, so nothing heavy here."""
 
-from lightly_core import Catalog, hookimpl
+from lightly_core import Catalog, ModelsRecord, hookimpl
 
-LIGHTLY_API = 1
+LIGHTLY_API = 2
 
 
 @hookimpl
 def lightly_register(catalog: Catalog) -> None:
-    """Register the models."""
-    catalog.models(
-        "ultralytics",
-        target="lightly_ultralytics.library:UltralyticsLibrary",
-        names="lightly_ultralytics:models.txt",
-        wraps=("ultralytics",),
-        requires=("ultralytics>=8.4",),
-        complete=False,
-        capabilities={"multi_scale": ("yolo11n.yaml", "yolov8n.yaml", "rtdetr-l.yaml")},
-        summary="YOLO and RT-DETR models of Ultralytics, by name or from a .pt or .yaml file.",
-        licence="AGPL-3.0",
+    """Add the models."""
+    catalog.add(
+        ModelsRecord(
+            name="ultralytics",
+            target="lightly_ultralytics.library:UltralyticsLibrary",
+            names="lightly_ultralytics:models.txt",
+            wraps=("ultralytics",),
+            requires=("ultralytics>=8.4",),
+            complete=False,
+            capabilities={"multi_scale": ("yolo11n.yaml", "yolov8n.yaml", "rtdetr-l.yaml")},
+            summary="YOLO and RT-DETR models of Ultralytics, by name or from a .pt or .yaml file.",
+            licence="AGPL-3.0",
+        )
     )

@@ -1,0 +1,79 @@
+"""Names of models: what a library's record lists, and what to say of names that are none."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightly_core.errors import PluginError, near_names
+from lightly_core.plugins.records import ModelsRecord
+
+if TYPE_CHECKING:
+    from lightly_core.plugins.catalog import Catalog
+
+#: Endings of files that hold weights.
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".onnx")
+
+
+def model_names(record: ModelsRecord) -> tuple[str, ...]:
+    """Return the model names that a library's record lists, without prefix.
+
+    Empty if only the library itself knows them (``record.names`` is None).
+
+    Raises:
+        PluginError: The file of names cannot be read.
+    """
+    if record.names is None:
+        return ()
+    if isinstance(record.names, tuple):
+        return record.names
+    package, _, file = record.names.partition(":")
+    try:
+        text = importlib.resources.files(package).joinpath(file).read_text(encoding="utf-8")
+    except (ImportError, OSError, UnicodeDecodeError) as error:
+        raise PluginError(
+            f"names of {record.label} of {record.owner} cannot be read from {record.names}"
+            f"\n  {type(error).__name__}: {error}"
+        ) from error
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def is_weights_file(name: str) -> bool:
+    """Tell whether a name has the ending of a file of weights."""
+    return name.lower().endswith(_WEIGHTS)
+
+
+def weights_as_model(name: str) -> str:
+    """Say what to do with a file of weights that was given as the name of a model."""
+    there = "" if Path(name).is_file() else ", which does not exist"
+    lines = [
+        "expected the name of a model such as 'torchvision/resnet18', "
+        f"got the file '{name}'{there}",
+        "  give the file as checkpoint=FILE, and as model= the network whose weights it holds",
+    ]
+    config = Path(name).absolute().parent.parent / "config.json"
+    try:
+        model = json.loads(config.read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "\n".join(lines)
+    return "\n".join([*lines, f"  {config} says that this is model={model}"])
+
+
+def no_library(name: str, catalog: Catalog) -> str:
+    """Say what is wrong with the name of a model that names no library."""
+    full_names = []
+    for record in catalog.records("models"):
+        try:
+            names = model_names(record)
+        except PluginError:
+            continue  # Another library's broken list is not what this message is about.
+        full_names += [f"{catalog.usable_name(record)}/{model}" for model in names]
+    same = [full for full in full_names if full.rpartition("/")[2] == name.lower()]
+    libraries = ", ".join(catalog.usable_names("models")) or "none is installed"
+    guess = " or ".join(f"'{full}'" for full in same[:3] or near_names(name, full_names))
+    lines = [f"expected a model as 'library/name', got '{name}'"]
+    lines += [f"  did you mean {guess}?"] if guess else []
+    return "\n".join([*lines, f"  known libraries: {libraries}"])

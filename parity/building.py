@@ -190,7 +190,8 @@ def step_loss(
     """Return the loss of a method's training step for views (B, D) or (B, D, h, w)."""
     images = [view[:, :, None, None] if view.ndim == 2 else view for view in views]
     indices = torch.arange(len(images[0]))
-    batch = Batch(images, indices, dict(extras or {}), crops=list(crops))
+    num_global = method.context.num_views
+    batch = Batch(images, indices, dict(extras or {}), crops=list(crops), num_global=num_global)
     return method.training_step(batch, step).loss
 
 

@@ -120,13 +120,20 @@ def _cells(
         f"`{name}`",
         f"[{card.paper}]({address})",
         _views(config),
-        card.needs,
+        card.needs or _capability(config),
         "" if card.teacher == "none" else card.teacher,
         card.memory,
         step,
         memory,
         card.use,
     )
+
+
+def _capability(config: type[MethodConfig]) -> str:
+    requires = config.requires
+    if requires.whole_patches or requires.capability == "tokens":
+        return "patch tokens"
+    return (requires.capability or "").replace("_", " ")
 
 
 def _views(config: type[MethodConfig]) -> str:

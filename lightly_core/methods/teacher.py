@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 from torch import Tensor, nn
 
 from lightly_core.config.teacher import TeacherConfig
+from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.contracts.method import Method
 from lightly_core.contracts.model import ModelWrapper
 from lightly_core.parts.ema import EmaTeacher
@@ -29,6 +30,11 @@ class Teacher(EmaTeacher):
         backbone = self.backbone
         pooled = backbone.forward_pool(backbone.forward_features(images))["pooled_features"]
         return pooled.flatten(1)
+
+    @property
+    def token_model(self) -> TokenModel:
+        """The teacher's backbone in a method that requires the capability ``tokens``."""
+        return cast(TokenModel, self.backbone)
 
 
 class TeacherMethod(Method[T]):

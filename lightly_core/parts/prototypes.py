@@ -85,6 +85,19 @@ class Prototypes(nn.Module):
         products = F.linear(x.to(weight.dtype), weight)
         return products if self.gain is None else products * self.gain
 
+    def cosines(self, x: Tensor) -> Tensor:
+        """Compare the directions of vectors with those of the prototypes, without autocast.
+
+        Args:
+            x: (..., D), of any length.
+
+        Returns:
+            (..., K) in the precision of the weight: cosines, times the gains if there are any.
+        """
+        with no_autocast(x.device):
+            products: Tensor = self(F.normalize(single(x), dim=-1))
+        return products
+
     @torch.no_grad()
     def normalize_weight(self) -> None:
         """Bring the rows of the weight to length 1; after each step for ``normalize="step"``."""

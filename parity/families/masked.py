@@ -14,9 +14,9 @@ from lightly.models.utils import apply_masks, get_at_index, normalize_mean_var, 
 from torch import Tensor, nn
 
 from lightly_core.contracts import Method
-from lightly_methods.masked.ijepa_loss import block_loss, block_targets
+from lightly_methods.masked.ijepa import block_loss, block_targets
 from lightly_methods.masked.mae import hidden_pixel_mse
-from lightly_methods.masked.simmim_loss import hidden_pixel_l1
+from lightly_methods.masked.simmim import hidden_pixel_l1
 from parity.building import PassThrough, StepLoss, build, step_loss
 from parity.records import Comparison, Function, TensorFunction
 

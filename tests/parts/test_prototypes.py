@@ -28,6 +28,20 @@ def test_products_are_cosines(normalize):
             )
 
 
+def test_cosines_take_vectors_of_any_length_and_half_precision():
+    torch.manual_seed(0)
+    prototypes = Prototypes(5, 7, learn_gain=True)
+    with torch.no_grad():
+        prototypes.gain.copy_(torch.arange(7))
+    x = 3 * torch.randn(2, 4, 5)
+    expected = F.cosine_similarity(x[:, :, None], prototypes.weight, dim=3) * torch.arange(7)
+    torch.testing.assert_close(prototypes.cosines(x), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = prototypes.cosines(x.bfloat16())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.02)
+
+
 def test_lengths_of_rows_have_no_influence_where_they_are_free():
     prototypes, x = Prototypes(5, 7), unit(4, 5)
     before = prototypes(x)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import define, evolve, field
-from attrs.validators import and_, ge, gt, lt, optional
+from attrs.validators import ge, optional
 
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard, RunFacts
-from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.recipes import paper_adamw
 from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig
-from lightly_core.config.transform import TransformArgs
-from lightly_methods.masked.options import crop_and_flip
+from lightly_methods.masked.options import crop_and_flip, mask_ratio
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11
@@ -24,45 +22,38 @@ _NUM_CLUSTERS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 500_000: 8192}
 _MOST_CLUSTERS = 16_384
 #: prediction_subsampling in the released default_pretrain_config.yaml, for batches of 16,384.
 #: The paper has 0.07.
-_RELEASED_SHARE = 0.05
+_RELEASED_FRACTION = 0.05
 #: Images in a batch up to which "auto" predicts all of them.
 _SMALL_BATCH = 64
 
 
 @define(frozen=True, kw_only=True)
 class CAPIConfig(TeacherConfig):
-    """Options of CAPI; defaults are the paper's where they do not depend on its size."""
+    """Options of CAPI. The defaults are the paper's where they do not depend on its size."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = (
-        "train_loss/cross_entropy",
-        "train_loss/clustering",
-        "schedule/teacher_momentum",
-    )
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Darcet et al. 2025",
         arxiv="2502.08769",
-        needs="patch tokens",
         teacher="average",
         memory="clusters",
         use="features of patches; large sets",
     )
+    requires = Requires(global_views=exactly(1), images=2, whole_patches=True)
+    metrics = ("train_loss/cross_entropy", "train_loss/clustering")
+    views = crop_and_flip(0.6)
+    optimizers = {
+        "adamw": paper_adamw(1e-3, 16_384, weight_decay=0.1, betas=(0.9, 0.95), warmup_epochs=10),
+    }
+    target_steps = 100_000  # a fifth of the paper's, which has 16,384 images a step
+    spread_is_free = True
+    paper_momentum = 0.999
 
-    # A fifth of the paper's; it has 16,384 images a step.
-    target_steps: ClassVar[int] = 100_000
-    requires: ClassVar[Requires] = Requires(global_views=exactly(1), images=2, whole_patches=True)
-    spread_is_free: ClassVar[bool] = True
-    paper_momentum: ClassVar[float] = 0.999
-
-    mask_ratio: float = field(
-        default=0.65,
-        validator=and_(gt(0), lt(1)),
-        metadata={"help": "share of patches that are hidden: all but one block"},
-    )
+    mask_ratio: float = mask_ratio(0.65, note=", which sees one block")
     predicted_share: float | Literal["auto"] = field(
         default="auto",
         metadata={
-            "help": "share of the hidden patches that are predicted in a step; auto: all for up to "
-            "64 images in a batch, down to 0.05 in the released configuration"
+            "help": "fraction of the hidden patches that are predicted in a step; auto: all for up "
+            "to 64 images in a batch, down to 0.05 in the released configuration"
         },
     )
     num_clusters: int | Literal["auto"] = field(
@@ -75,13 +66,13 @@ class CAPIConfig(TeacherConfig):
     predictor_dim: int | None = field(
         default=None,
         validator=optional(ge(4)),
-        metadata={"help": "width of the predictor; None: that of the backbone"},
+        metadata={"help": "dimension of the predictor; None: that of the backbone"},
     )
     predictor_depth: int = field(
         default=12, validator=ge(1), metadata={"help": "blocks of the predictor"}
     )
     predictor_head_dim: int = field(
-        default=64, validator=ge(1), metadata={"help": "width of an attention head in it"}
+        default=64, validator=ge(1), metadata={"help": "dimension of an attention head in it"}
     )
     target_temperature: float = field(
         default=0.06,
@@ -96,7 +87,7 @@ class CAPIConfig(TeacherConfig):
     sinkhorn_iterations: int = field(
         default=3,
         validator=ge(1),
-        metadata={"help": "iterations that spread each position's patches evenly over clusters"},
+        metadata={"help": "iterations that assign each position's patches to all clusters equally"},
     )
     clustering_lr_factor: float = field(
         default=0.5,
@@ -115,24 +106,12 @@ class CAPIConfig(TeacherConfig):
             raise ValueError(f"'num_clusters' must be >= 2 or 'auto', got {value}")
 
     def resolve(self, facts: RunFacts) -> Self:
-        """Replace momentum, clusters and share."""
+        """Replace momentum, number of clusters and fraction of predicted patches."""
         clusters, share = self.num_clusters, self.predicted_share
         if clusters == "auto":
             fitting = (n for most, n in _NUM_CLUSTERS.items() if facts.dataset_size <= most)
             clusters = next(fitting, _MOST_CLUSTERS)
         if share == "auto":
-            share = min(1.0, max(_RELEASED_SHARE, _SMALL_BATCH / facts.effective_batch_size))
+            share = min(1.0, max(_RELEASED_FRACTION, _SMALL_BATCH / facts.effective_batch_size))
         resolved = super().resolve(facts)
         return evolve(resolved, num_clusters=clusters, predicted_share=share)
-
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return large crops and mirroring."""
-        return crop_and_flip(0.6)
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "adamw":
-            return paper_adamw(1e-3, 16_384, weight_decay=0.1, betas=(0.9, 0.95), warmup_epochs=10)
-        return super().default_optimizer(name)

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from attrs import define, field
 from attrs.validators import and_, ge, gt, lt
 
 from lightly_core.config.method import MethodCard
-from lightly_core.config.optim import OptimizerArgs
 from lightly_core.config.recipes import paper_adamw
 from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.teacher import TeacherConfig
-from lightly_core.config.transform import TransformArgs
 from lightly_methods.masked.options import check_heads, crop_and_flip
 
 
 @define(frozen=True, kw_only=True)
 class IJEPAConfig(TeacherConfig):
-    """Options of I-JEPA; the defaults are the paper's for ViT-B."""
+    """Options of I-JEPA. The defaults are the paper's for ViT-B."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = ("schedule/teacher_momentum",)
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Assran et al. 2023",
         arxiv="2301.08243",
-        needs="patch tokens",
         teacher="average",
         use="frozen features without augmentation; very long runs",
     )
-
-    # 160 epochs of ImageNet at the paper's batch of 2048.
-    target_steps: ClassVar[int] = 100_000
-    requires: ClassVar[Requires] = Requires(global_views=exactly(1), whole_patches=True)
-    spread_is_free: ClassVar[bool] = True
+    requires = Requires(global_views=exactly(1), whole_patches=True)
+    metrics = ()
+    views = crop_and_flip(0.3, flip=0.0)  # crops are the only augmentation
+    optimizers = {
+        "adamw": paper_adamw(1e-3, 2048, weight_decay=0.04, weight_decay_end=0.4, warmup_epochs=40),
+    }
+    target_steps = 100_000  # 160 epochs of ImageNet at the paper's batch of 2048
+    spread_is_free = True
     # A short run on the digits made features worse with 0.9, and slightly better with 0.99.
-    least_momentum: ClassVar[float] = 0.99
+    least_momentum = 0.99
 
     num_targets: int = field(
         default=4, validator=ge(1), metadata={"help": "blocks that are predicted in an image"}
@@ -42,17 +39,17 @@ class IJEPAConfig(TeacherConfig):
     target_ratio: float = field(
         default=0.175,
         validator=and_(gt(0), lt(1)),
-        metadata={"help": "size of a target block, as a share of the patches"},
+        metadata={"help": "size of a target block, as a fraction of the patches"},
     )
     context_ratio: float = field(
         default=0.25,
         validator=and_(gt(0), lt(1)),
-        metadata={"help": "size of what the student sees, as a share of the patches"},
+        metadata={"help": "size of what the student sees, as a fraction of the patches"},
     )
     predictor_dim: int = field(
         default=384,
         validator=ge(4),
-        metadata={"help": "width of the predictor, which is dropped after training"},
+        metadata={"help": "dimension of the predictor, which is dropped after training"},
     )
     predictor_depth: int = field(
         default=6,
@@ -64,21 +61,7 @@ class IJEPAConfig(TeacherConfig):
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a predictor whose width does not fit."""
+        """Refuse a predictor whose dimension does not fit."""
         check_heads(
             "predictor_dim", self.predictor_dim, "predictor_num_heads", self.predictor_num_heads
         )
-
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return crops only: the method needs no other augmentation."""
-        return crop_and_flip(0.3, flip=0.0)
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "adamw":
-            return paper_adamw(
-                1e-3, 2048, weight_decay=0.04, weight_decay_end=0.4, warmup_epochs=40
-            )
-        return super().default_optimizer(name)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.parts.precision import single
 from lightly_methods.masked.mae_config import MAEConfig
-from lightly_methods.masked.masks import RandomSplit, require_both_kinds
+from lightly_methods.masked.masks import RandomSplit
 from lightly_methods.masked.patches import normalize_patches, patch_pixels, take
 from lightly_methods.masked.predictor import PatchPredictor
 
@@ -38,16 +38,16 @@ class MAE(Method[MAEConfig]):
     def build(self) -> None:
         """Create the decoder, which is dropped after training."""
         config = self.config
-        self.grid = self.token_model.token_grid(*self.context.image_size)
+        grid = self.token_model.token_grid(*self.context.image_size)
         self.patch_size = self.token_model.patch_size()
-        self.split = RandomSplit(self.grid, config.mask_ratio)
-        require_both_kinds(self.name, self.split)
+        self.split = RandomSplit(grid, config.mask_ratio)
+        self.split.require_both_kinds(self.name)
         self.decoder = PatchPredictor(
             self.model.feature_dim(),
             config.decoder_dim,
             depth=config.decoder_depth,
             num_heads=config.decoder_num_heads,
-            grid=self.grid,
+            grid=grid,
             output_dim=self.patch_size**2 * self.context.input_channels,
         )
 

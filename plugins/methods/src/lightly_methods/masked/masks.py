@@ -1,4 +1,4 @@
-"""Which patches are seen and which are predicted, drawn in the loader's workers."""
+"""Random masks, which the loader's workers sample, and checks of the mask ratio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RandomSplit:
 
     Attributes:
         grid: (h, w), N = h * w.
-        ratio: Share of hidden patches, in [0, 1].
+        ratio: Fraction of hidden patches, in [0, 1].
     """
 
     grid: tuple[int, int]
@@ -29,19 +29,32 @@ class RandomSplit:
         """Return the ascending patch numbers ``keep`` (N - M,) and ``hidden`` (M,), int64."""
         return split(random_mask(rng, self.grid, self.ratio))
 
+    def require_both_kinds(self, method: str) -> None:
+        """Refuse a ratio that hides no patch or all of them.
 
-def require_both_kinds(method: str, split: RandomSplit) -> None:
-    """Refuse a mask ratio that hides no patch or all of them.
+        Raises:
+            ConfigError: The patches are all visible or all hidden.
+        """
+        num_patches = math.prod(self.grid)
+        check_ratio(method, self.ratio, hidden_count(self.ratio, num_patches), num_patches)
 
-    Raises:
-        ConfigError: The patches are all visible or all hidden.
-    """
-    num_patches = math.prod(split.grid)
-    check_ratio(method, split.ratio, hidden_count(split.ratio, num_patches), num_patches)
+    def require_visible(self, method: str) -> None:
+        """Refuse a ratio that hides all patches; it may hide none.
+
+        Raises:
+            ConfigError: The patches are all hidden.
+        """
+        num_patches = math.prod(self.grid)
+        if hidden_count(self.ratio, num_patches) >= num_patches:
+            raise ConfigError(
+                f"method '{method}' got mask_ratio={self.ratio}, which leaves out all "
+                f"{num_patches} patches, expected at least one to remain; set a smaller "
+                "method_args.mask_ratio, or larger images"
+            )
 
 
 def split(mask: np.ndarray) -> dict[str, Tensor]:
-    """Return the numbers of the patches that a mask (h, w) leaves, ``keep``, and ``hidden``."""
+    """Return the patch numbers of a mask (h, w): visible ones ``keep``, true ones ``hidden``."""
     flat = mask.reshape(-1)
     return {
         "keep": torch.from_numpy(np.flatnonzero(~flat)),

@@ -40,10 +40,10 @@ def crop_and_flip(min_scale: float, *, flip: float = 0.5) -> TransformArgs:
     )
 
 
-def mask_ratio(default: float, of: str = "patches") -> float:
-    """Return the field ``mask_ratio``."""
+def mask_ratio(default: float, of: str = "patches", note: str = "") -> float:
+    """Return the field ``mask_ratio``; `note` is added to its help."""
     return field(
         default=default,
         validator=and_(gt(0), lt(1)),
-        metadata={"help": f"fraction of the {of} that are hidden from the backbone"},
+        metadata={"help": f"fraction of the {of} that are hidden from the backbone{note}"},
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from attrs import define, field
 
 from lightly_core.config.checks import not_negative
@@ -15,10 +13,9 @@ from lightly_methods.masked.msn_config import MSNConfig
 class PMSNConfig(MSNConfig):
     """Options of MSN, and the prior."""
 
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Assran et al. 2022",
         arxiv="2210.07277",
-        needs="patch tokens",
         teacher="average",
         memory="prototypes",
         use="as MSN, where classes are not equally frequent",

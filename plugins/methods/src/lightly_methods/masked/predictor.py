@@ -1,7 +1,7 @@
 """Small transformers that predict patches from patches.
 
-Shapes: B images, S visible patches, M patches to predict, P prefix tokens, N = h * w positions,
-E width of the encoder, D width of the predictor.
+Shapes: B images, S visible patches, M patches to predict, P prefix tokens, N = h * w patches,
+E features of the encoder, D features of the predictor.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from lightly_methods.masked.patches import Grid
 
 
 def sincos_positions(grid: Grid, dim: int) -> Tensor:
-    """Return fixed positions, half of the numbers for the row and half for the column.
+    """Return fixed position embeddings: one half encodes the row, the other the column.
 
-    Attention Is All You Need (https://arxiv.org/abs/1706.03762) in two dimensions, as in MoCo v3
-    (https://arxiv.org/abs/2104.02057).
+    The sines of Attention Is All You Need (https://arxiv.org/abs/1706.03762) in two dimensions, as
+    in MoCo v3 (https://arxiv.org/abs/2104.02057).
 
     Args:
         grid: (h, w).
@@ -28,7 +28,7 @@ def sincos_positions(grid: Grid, dim: int) -> Tensor:
     """
     frequencies = 10_000.0 ** (-torch.arange(dim // 4) / (dim // 4))  # (D / 4,)
     row, column = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
-    angles = [place.flatten()[:, None] * frequencies for place in (row, column)]  # (N, D / 4) each
+    angles = [axis.flatten()[:, None] * frequencies for axis in (row, column)]  # (N, D / 4) each
     return torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], dim=1)
 
 
@@ -48,7 +48,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Let tokens x (B, M, D) look at a context (B, S, D); returns (B, M, D)."""
+        """Return what tokens x (B, M, D) find in a context (B, S, D), (B, M, D)."""
         query = self.query(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         key_value = self.key_value(context).unflatten(2, (2, self.num_heads, -1))
         key, value = key_value.permute(2, 0, 3, 1, 4)  # (B, heads, S, D / heads) each
@@ -58,12 +58,12 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each behind a norm and beside a shortcut.
+    """A block of a transformer: attention and a perceptron, each with a norm and a shortcut.
 
     Args:
         dim: D.
         num_heads: Heads of the attention.
-        cross: Whether tokens look at a context and not at each other.
+        cross: Use cross-attention: tokens attend to a context, not to each other.
     """
 
     def __init__(self, dim: int, num_heads: int, *, cross: bool = False) -> None:
@@ -76,24 +76,23 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return tokens (B, M, D) of tokens (B, M, D); `context` (B, S, D) is needed for cross."""
-        normed = self.norm1(x)
-        seen = normed
-        if self.norm_context is not None:
-            seen = self.norm_context(context)
-        x = x + self.attention(normed, seen)
+        query = self.norm1(x)
+        key = query if self.norm_context is None else self.norm_context(context)
+        x = x + self.attention(query, key)
         result: Tensor = x + self.mlp(self.norm2(x))
         return result
 
 
 class PatchPredictor(nn.Module):
-    """Predict something of each hidden patch from the tokens of the visible ones.
+    """Predict pixels or features of each hidden patch from the tokens of the visible ones.
 
-    Visible tokens are brought to width D, mask tokens are put beside them, and both get the fixed
-    position of their patch; nothing depends on the order in which patches are listed. Prefix
-    tokens (class token, registers) come along without a position, which trains them too. With
-    self-attention this is MAE's decoder (https://arxiv.org/abs/2111.06377) and the predictor of
-    I-JEPA (https://arxiv.org/abs/2301.08243); with `cross`, where mask tokens look at the visible
-    ones only and not at each other, that of CAPI (https://arxiv.org/abs/2502.08769).
+    Visible tokens are projected to D features. Mask tokens are added to the sequence, and both get
+    the fixed position of their patch, so the order of the patches does not matter. Prefix tokens
+    (class token, registers) get no position. They take part, so they are trained too.
+
+    With self-attention this is MAE's decoder (https://arxiv.org/abs/2111.06377) and the predictor
+    of I-JEPA (https://arxiv.org/abs/2301.08243). With `cross` mask tokens attend to the visible
+    tokens only, as in the predictor of CAPI (https://arxiv.org/abs/2502.08769).
 
     Args:
         encoder_dim: E.
@@ -101,7 +100,7 @@ class PatchPredictor(nn.Module):
         depth: Number of blocks.
         num_heads: Heads of the attention.
         grid: (h, w).
-        output_dim: Width of what is predicted; None: tokens are returned as they leave the norm.
+        output_dim: Features of a prediction; None: D, the output of the last norm.
         cross: Use cross-attention.
     """
 
@@ -136,7 +135,7 @@ class PatchPredictor(nn.Module):
             hidden: Numbers of the patches to predict (B, M) int64.
 
         Returns:
-            (B, M, output_dim).
+            (B, M, output_dim), in the order of `hidden`.
         """
         visible = self.embed(tokens["patch_tokens"])  # (B, S, D)
         positions = self.positions.to(visible.dtype)
@@ -153,7 +152,7 @@ class PatchPredictor(nn.Module):
 
 
 def _init_linear(module: nn.Module) -> None:
-    """Draw weights as MAE does: Xavier, biases 0."""
+    """Initialise linear layers as MAE does: Xavier weights, biases 0."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+from dataclasses import replace
 
 import lightning.pytorch as lightning
 import pytest
@@ -11,7 +12,6 @@ import torch
 
 import lightly_core
 from lightly_core.config.method import RunFacts
-from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.models.wrapping import get_wrapped_model
 from lightly_core.testing.models import TinyConv, TinyTokens
@@ -226,8 +226,7 @@ def test_half_precision_gives_nearly_the_same_loss(make_case, name, how):
             loss = method.training_step(batch, 0).loss
     else:
         views = [view.bfloat16() for view in batch.views]
-        half = Batch(views, batch.indices, batch.extras)
-        loss = method.bfloat16().training_step(half, 0).loss
+        loss = method.bfloat16().training_step(replace(batch, views=views), 0).loss
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(expected, rel=0.05)
     loss.backward()

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from lightly_methods.masked.ijepa_loss import block_loss, block_targets
+from lightly_methods.masked.ijepa import block_loss, block_targets
 
 GRID = list(itertools.product([1, 2], [1, 3], [2, 4], [3, 8]))
 

@@ -2,13 +2,13 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from lightly_core.contracts import Batch
 from lightly_methods.masked.mae import hidden_pixel_mse
-from lightly_methods.masked.simmim_loss import hidden_pixel_l1
+from lightly_methods.masked.simmim import hidden_pixel_l1
 
 
 def patch_of(image, number, patch_size):
@@ -134,5 +134,5 @@ def test_painting_the_right_pixels_gives_no_loss(make_case, name):
     else:
         method.head.forward = lambda _: perfect
     assert method.training_step(batch, 0).loss == 0
-    other = Batch([image.flip(3)], batch.indices, batch.extras)
+    other = replace(batch, views=[image.flip(3)])
     assert method.training_step(other, 0).loss > 0.5

@@ -2,19 +2,17 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lightly_core.contracts import Batch
-from lightly_methods.masked.msn_loss import (
-    anchor_cross_entropy,
-    mean_probabilities,
-    negative_entropy,
-    power_law_divergence,
-    sharp_targets,
-)
+from lightly_core.parts.cross_entropy import soft_cross_entropy
+from lightly_methods.masked.msn import mean_probabilities, negative_entropy, sharp_targets
+from lightly_methods.masked.pmsn import power_law_divergence
 
 GRID = list(itertools.product([2, 5], [3, 8], [0.1, 0.5]))
 
@@ -41,21 +39,16 @@ def test_targets_are_those_of_the_papers_code(
 
 @pytest.mark.parametrize(("batch_size", "num_prototypes", "temperature"), GRID)
 @pytest.mark.parametrize("num_anchors", [1, 3])
-def test_cross_entropy_and_mean_match_the_plain_loop(
+def test_the_mean_prediction_matches_the_plain_loop(
     batch_size, num_prototypes, temperature, num_anchors
 ):
-    targets = torch.softmax(cosines(batch_size, num_prototypes, seed=1), dim=1)
     scores = cosines(num_anchors, batch_size, num_prototypes)
-    total, means = 0.0, [0.0] * num_prototypes
+    means = [0.0] * num_prototypes
     for a in range(num_anchors):
         for b in range(batch_size):
             powers = [math.exp(s / temperature) for s in scores[a, b].tolist()]
             for k in range(num_prototypes):
-                p = powers[k] / sum(powers)
-                total -= targets[b, k].item() * math.log(p)
-                means[k] += p / (num_anchors * batch_size)
-    loss = anchor_cross_entropy(targets, scores, temperature)
-    assert loss.item() == pytest.approx(total / (num_anchors * batch_size), rel=1e-9)
+                means[k] += powers[k] / sum(powers) / (num_anchors * batch_size)
     mean = mean_probabilities(scores, temperature)
     assert mean.tolist() == pytest.approx(means, rel=1e-9)
     entropy = -sum(m * math.log(m) for m in means)
@@ -85,23 +78,45 @@ def test_closed_forms(num_prototypes):
     one[0] = 1
     assert negative_entropy(uniform).item() == pytest.approx(0, abs=1e-12)
     assert negative_entropy(one).item() == pytest.approx(math.log(num_prototypes))
-    equal = torch.zeros(3, 4, num_prototypes)
-    targets = sharp_targets(equal[0], 0.1, 0.25, 3)
+    targets = sharp_targets(torch.zeros(4, num_prototypes), 0.1, 0.25, 3)
     torch.testing.assert_close(targets, torch.full_like(targets, 1 / num_prototypes))
-    chance = anchor_cross_entropy(targets, equal, 0.1)
-    assert chance.item() == pytest.approx(math.log(num_prototypes), rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_neither_under_nor_overflows(dtype):
     scores = torch.eye(4).to(dtype).requires_grad_()
     targets = sharp_targets(scores, 0.01, 0.25, 3)
-    loss = anchor_cross_entropy(targets, -scores[None], 0.01)
+    loss = soft_cross_entropy(targets, -scores[None], 0.01).mean()
     loss = loss + negative_entropy(mean_probabilities(scores[None], 0.01))
     loss.backward()
     assert loss.dtype == torch.float32
     assert loss.isfinite()
     assert scores.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["msn", "pmsn"])
+def test_a_step_is_the_cross_entropy_of_all_anchors_and_the_regulariser(make_case, name):
+    case = make_case(name, regularization_weight=2.0)
+    method, batch = case.build(), case.batch()
+    first, second, *local = batch.views
+
+    def scores(model, head, images, **options):
+        features = model.forward_tokens(images, **options)["cls_token"]
+        directions = F.normalize(method.prototypes.weight, dim=1)
+        return F.normalize(head(features), dim=1) @ directions.T / 0.1
+
+    with torch.no_grad():
+        whole = scores(method.teacher["backbone"], method.teacher["head"], first)
+        targets = sharp_targets(0.1 * whole, 0.1, 0.25, 3)
+        anchors = [scores(method.model, method.head, second, keep=batch.extras["keep"][:, 0])]
+        anchors += [scores(method.model, method.head, view) for view in local]
+    rows = [F.cross_entropy(anchor[b], targets[b]) for anchor in anchors for b in range(8)]
+    mean = torch.cat(anchors).softmax(dim=1).mean(dim=0)
+    result = method.training_step(batch, 0)
+    cross_entropy = result.metrics["train_loss/cross_entropy"]
+    torch.testing.assert_close(cross_entropy, torch.stack(rows).mean())
+    regularization = method.regularization(mean)
+    torch.testing.assert_close(result.loss.detach(), cross_entropy + 2 * regularization)
 
 
 @pytest.mark.parametrize("name", ["msn", "pmsn"])
@@ -125,12 +140,12 @@ def test_the_first_view_is_the_teachers_and_the_others_are_the_students(make_cas
     constant = method.training_step(batch, 0).loss
     assert constant != loss
     noise = torch.randn_like(batch.views[0])
-    other = Batch([noise, *batch.views[1:]], batch.indices, batch.extras)
+    other = replace(batch, views=[noise, *batch.views[1:]])
     assert method.training_step(other, 0).loss == constant
     for place in range(1, len(batch.views)):
         views = list(batch.views)
         views[place] = torch.randn_like(views[place])
-        assert method.training_step(Batch(views, batch.indices, batch.extras), 0).loss != constant
+        assert method.training_step(replace(batch, views=views), 0).loss != constant
 
 
 def test_targets_stay_with_their_image(make_case):
@@ -139,9 +154,10 @@ def test_targets_stay_with_their_image(make_case):
     method, batch = case.build(), case.batch()
     loss = method.training_step(batch, 0).loss
     views = [view.flip(0) for view in batch.views]
-    turned = Batch(views, batch.indices, {k: x.flip(0) for k, x in batch.extras.items()})
+    extras = {name: extra.flip(0) for name, extra in batch.extras.items()}
+    turned = replace(batch, views=views, extras=extras)
     torch.testing.assert_close(method.training_step(turned, 0).loss, loss)
-    wrong = Batch([batch.views[0].roll(1, 0), *batch.views[1:]], batch.indices, batch.extras)
+    wrong = replace(batch, views=[batch.views[0].roll(1, 0), *batch.views[1:]])
     assert abs(method.training_step(wrong, 0).loss - loss) > 1e-6
 
 
@@ -155,7 +171,7 @@ def test_pmsn_with_exponent_zero_pulls_to_equal_use_too(make_case):
     assert metrics["train_loss/regularization"] >= 0
 
 
-def test_more_large_views_are_more_anchors(make_case):
+def test_more_global_views_are_more_anchors(make_case):
     case = make_case("msn")
     method = case.build(num_views=3)
     extras = method.sample_extras()

@@ -177,7 +177,7 @@ def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSet
     batches, losses = [], []
     for part in kept["batches"]:
         seed_step(*part.pop("seed"))
-        batches.append(Batch(**part))
+        batches.append(Batch(**part, num_global=method.context.num_views))
         with _precision(kept["precision"]):
             losses.append(method.training_step(batches[-1], kept["step"] - 1).loss)
         if backward:

@@ -180,6 +180,7 @@ def _share_of(batch: Batch, rank: int, world_size: int) -> Batch:
         batch.indices[rows],
         {name: _doubled(extra[rows]) for name, extra in batch.extras.items()},
         crops=[crop[rows] for crop in batch.crops],
+        num_global=batch.num_global,
     )
 
 

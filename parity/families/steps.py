@@ -46,6 +46,7 @@ def batches(num_local: int = 0) -> list[Batch]:
         Batch(
             [torch.randn(BATCH_SIZE, 3, side, side, generator=generator) for side in sides],
             torch.arange(BATCH_SIZE),
+            num_global=2,
         )
         for _ in range(STEPS)
     ]

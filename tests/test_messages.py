@@ -119,8 +119,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def machine(monkeypatch):
-    """A machine without accelerators, where `PLUGINS` are installed."""
+def machine(folder, monkeypatch):
+    """A machine without accelerators, where `PLUGINS` are installed, that of `folder` included."""
     real = importlib.metadata.distributions
 
     @functools.cache  # the names of all that is installed are read once, not for every command

@@ -14,7 +14,7 @@ from typing import Literal
 from attrs import field
 from attrs.validators import ge
 
-from lightly_core.config.checks import auto_or, positive
+from lightly_core.config.checks import auto_or, not_negative, positive
 
 
 def temperature(default: float, note: str = "smaller weighs hard negatives more") -> float:
@@ -79,3 +79,17 @@ def queue_size(note: str) -> int | Literal["auto"]:
         default="auto", validator=auto_or(ge(1)), metadata={"help": note}
     )
     return made
+
+
+def loss_weight(default: float, of: str, *aliases: str) -> float:
+    """Return a field for the weight of a term of the loss.
+
+    Args:
+        default: The paper's.
+        of: What the term is, as in "the term against correlated channels".
+        *aliases: Other names of the field.
+    """
+    metadata: dict[str, object] = {"help": f"weight of {of}"}
+    if aliases:
+        metadata["aliases"] = aliases
+    return field(default=default, validator=not_negative, metadata=metadata)

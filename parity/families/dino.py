@@ -45,7 +45,7 @@ def _in_steps(count: int) -> dict[str, tuple[int, ...]]:
 
 
 def masks() -> Tensor:
-    """Return which patches are hidden, (B, T, 6): none, one or two of each view."""
+    """Return which patches are masked, (B, T, 6): none, one or two of each view."""
     hidden = torch.arange(B)[:, None] + torch.arange(2)
     return torch.arange(6) < (hidden % 3)[..., None]
 
@@ -343,8 +343,8 @@ COMPARISONS: tuple[Comparison, ...] = (
     Function(
         method="simdino", what="loss of 2 global and 1 local view", equals="plain form",
         inputs=MAPS, ours=_simdino_ours, theirs=_simdino_plain,
-        differs="spreads the mean of student's and teacher's embeddings, as the released code; the "
-        "paper has the student's",
+        differs="the coding rate of the mean of student's and teacher's embeddings, as the "
+        "released code; the paper has the student's",
     ),
     Function(
         method="simdino", what='loss with coding_rate_of="student"', equals="plain form",

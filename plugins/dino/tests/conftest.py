@@ -4,8 +4,9 @@ import torch
 
 from lightly_core.config.method import RunFacts
 from lightly_core.contracts import Batch, RunContext
+from lightly_core.methods.requirements import build_method
 from lightly_core.testing import TinyConv, TinyTokens
-from lightly_dino.config import PrototypeConfig
+from lightly_dino.base_config import PrototypeConfig
 
 FACTS = RunFacts(
     dataset_size=100, effective_batch_size=4, total_steps=40, steps_per_epoch=10, native_bf16=False
@@ -39,7 +40,7 @@ def build(make_context):
         torch.manual_seed(seed)
         config = config_class(**{**small, **options}).resolve(FACTS)
         model = backbone or TinyTokens()
-        return method_class(config, model, make_context(**(changes or {})))
+        return build_method(method_class, config, model, make_context(**(changes or {})))
 
     return make
 
@@ -57,7 +58,8 @@ def make_batch():
         if draw is not None:
             drawn = [draw(np.random.default_rng([seed, index])) for index in range(num_images)]
             extras = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
-        return Batch(views=views, indices=torch.arange(num_images), extras=extras)
+        indices = torch.arange(num_images)
+        return Batch(views=views, indices=indices, extras=extras, num_global=2)
 
     return make
 

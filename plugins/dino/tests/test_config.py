@@ -3,8 +3,9 @@
 import pytest
 
 from lightly_core.config.method import RunFacts
-from lightly_dino.config import DINOConfig
-from lightly_dino.config_tokens import DINOv2Config, DINOv3Config
+from lightly_dino.dino_config import DINOConfig
+from lightly_dino.dinov2_config import DINOv2Config
+from lightly_dino.dinov3_config import DINOv3Config
 
 
 def facts(dataset_size=1_281_167, total_steps=125_000, steps_per_epoch=1251):

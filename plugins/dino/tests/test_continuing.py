@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from lightly_core.testing import TinyConv, TinyTokens
-from lightly_dino.config import DINOConfig
-from lightly_dino.config_tokens import DINOv2Config
 from lightly_dino.dino import DINO
+from lightly_dino.dino_config import DINOConfig
 from lightly_dino.dinov2 import DINOv2
+from lightly_dino.dinov2_config import DINOv2Config
 
 CLASSES = [
     pytest.param(DINO, DINOConfig, TinyConv, id="dino"),

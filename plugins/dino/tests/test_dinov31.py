@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_dino.config_tokens import DINOv31Config, MaskArgs
+from lightly_dino.base_config import MaskArgs
 from lightly_dino.dinov31 import DINOv31
+from lightly_dino.dinov31_config import DINOv31Config
 from lightly_dino.masks import BlockMasks
 from lightly_dino.patch_kernels import MasksAndBoxes, cut, kernel_distance
 

@@ -4,8 +4,11 @@ import math
 import pytest
 import torch
 
+from lightly_dino.base import anchor_loss
 from lightly_dino.features import Features
-from lightly_dino.loss import anchor_loss, entropy, patch_distance, view_agreement
+from lightly_dino.simdino import view_cosine
+from lightly_dino.simdinov2 import patch_distance
+from lightly_dino.targets import entropy
 
 
 def draw(*shape, seed=0):
@@ -21,7 +24,7 @@ GRID = list(itertools.product([1, 2, 3], [0, 1, 4], [1, 3], [2, 5]))
 
 
 @pytest.mark.parametrize(("num_global", "num_local", "batch_size", "dim"), GRID)
-def test_view_agreement_is_the_mean_over_pairs_of_different_views(
+def test_view_cosine_is_the_mean_over_pairs_of_different_views(
     num_global, num_local, batch_size, dim
 ):
     if num_global == 1 and num_local == 0:
@@ -35,18 +38,18 @@ def test_view_agreement_is_the_mean_over_pairs_of_different_views(
         if s != t
         for b in range(batch_size)
     ]
-    result = view_agreement(teacher, student)
+    result = view_cosine(teacher, student)
     assert result.item() == pytest.approx(sum(cosines) / len(cosines), rel=1e-9)
 
 
-def test_view_agreement_of_equal_views_is_one():
+def test_view_cosine_of_equal_views_is_one():
     x = draw(2, 3, 4)[:1].expand(2, 3, 4)
-    assert view_agreement(x, 5 * x).item() == pytest.approx(1.0)
+    assert view_cosine(x, 5 * x).item() == pytest.approx(1.0)
 
 
 def test_the_teacher_of_an_agreement_gets_no_gradient():
     teacher, student = draw(2, 3, 4).requires_grad_(), draw(2, 3, 4, seed=1).requires_grad_()
-    view_agreement(teacher, student).backward()
+    view_cosine(teacher, student).backward()
     assert teacher.grad is None
     assert student.grad is not None
 

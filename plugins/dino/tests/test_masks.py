@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_dino.config_tokens import DINOv2Config, DINOv3Config, IBOTConfig, MaskArgs
-from lightly_dino.masks import BlockMasks, budget, pick
+from lightly_dino.base_config import MaskArgs
+from lightly_dino.dinov2_config import DINOv2Config
+from lightly_dino.dinov3_config import DINOv3Config
+from lightly_dino.ibot_config import IBOTConfig
+from lightly_dino.masks import BlockMasks, find_masked_patches, max_masked_patches
 
 
 def masks_of(args, grid=(8, 8), num_views=2, num_images=200):
@@ -37,31 +40,30 @@ def test_the_generator_decides_all_and_it_may_go_to_workers():
 
 
 @pytest.mark.parametrize("size", [1, 7, 12, 40])
-def test_pick_finds_the_hidden_patches_in_order(size):
+def test_the_masked_patches_come_first_and_in_order(size):
     mask = torch.rand(5, 8, generator=torch.Generator().manual_seed(0)) < 0.3
-    hidden = mask.flatten().nonzero().flatten()[:size]
-    picked = pick(mask, size)
-    assert picked.num_images == 5
-    assert len(picked.index) == size
-    assert torch.equal(picked.index[: len(hidden)], hidden)
-    assert picked.counted.tolist() == [True] * len(hidden) + [False] * (size - len(hidden))
-    expected = [1 / int(mask[i // 8].sum()) for i in hidden.tolist()]
-    assert picked.weights[: len(hidden)].tolist() == pytest.approx(expected)
-    assert picked.weights[len(hidden) :].sum() == 0
+    found = mask.flatten().nonzero().flatten()[:size]
+    masked = find_masked_patches(mask, size)
+    assert len(masked.index) == size
+    assert torch.equal(masked.index[: len(found)], found)
+    assert masked.is_masked.tolist() == [True] * len(found) + [False] * (size - len(found))
+    weights = [1 / int(mask[i // 8].sum()) for i in found.tolist()]
+    assert masked.weights[: len(found)].tolist() == pytest.approx(weights)
+    assert masked.weights[len(found) :].sum() == 0
 
 
 def test_every_masked_image_weighs_one():
     mask = torch.zeros(4, 6, dtype=torch.bool)
     mask[0, :2] = mask[2, 1] = mask[3, :] = True
-    picked = pick(mask, 24)
+    masked = find_masked_patches(mask, 24)
     for row, weight in enumerate((1, 0, 1, 1)):
-        assert picked.weights[picked.index // 6 == row].sum() == pytest.approx(weight)
+        assert masked.weights[masked.index // 6 == row].sum() == pytest.approx(weight)
 
 
-def test_picked_rows_are_those_of_the_patches():
+def test_selected_rows_are_those_of_the_patches():
     mask = torch.tensor([[False, True], [True, False]])
     patches = torch.arange(8.0).view(2, 2, 2)
-    assert pick(mask, 2).of(patches).tolist() == [[2, 3], [4, 5]]
+    assert find_masked_patches(mask, 2).select(patches).tolist() == [[2, 3], [4, 5]]
 
 
 @pytest.mark.parametrize(
@@ -75,16 +77,16 @@ def test_picked_rows_are_those_of_the_patches():
     ],
 )
 @pytest.mark.parametrize("images_per_batch", [1, 8, 64])
-def test_the_budget_suffices(args, images_per_batch):
+def test_there_are_enough_rows(args, images_per_batch):
     masks = masks_of(args, num_images=10 * images_per_batch if images_per_batch < 64 else 128)
     batches = masks.flatten(1).sum(dim=1).view(-1, images_per_batch).sum(dim=1)
-    room = budget(2 * images_per_batch, 64, args)
-    assert batches.max() <= room
-    assert 1 <= room <= 2 * images_per_batch * 64
+    num_rows = max_masked_patches(2 * images_per_batch, 64, args)
+    assert batches.max() <= num_rows
+    assert 1 <= num_rows <= 2 * images_per_batch * 64
 
 
-def test_the_budget_is_far_below_what_could_be_hidden():
-    assert budget(256, 256, MaskArgs()) < 0.45 * 256 * 128
+def test_there_are_far_fewer_rows_than_patches_that_could_be_masked():
+    assert max_masked_patches(256, 256, MaskArgs()) < 0.45 * 256 * 128
 
 
 def test_a_range_that_is_turned_around_is_refused():

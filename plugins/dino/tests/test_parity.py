@@ -7,16 +7,20 @@ import torch.distributed as dist
 
 from lightly_core.contracts import Batch, RunContext
 from lightly_core.testing import TinyTokens, shared_pair
-from lightly_dino.config import DINOConfig
-from lightly_dino.config_sim import SimDINOConfig, SimDINOv2Config
-from lightly_dino.config_tokens import DINOv2Config, DINOv3Config, DINOv31Config, IBOTConfig
 from lightly_dino.dino import DINO
+from lightly_dino.dino_config import DINOConfig
 from lightly_dino.dinov2 import DINOv2
+from lightly_dino.dinov2_config import DINOv2Config
 from lightly_dino.dinov3 import DINOv3
+from lightly_dino.dinov3_config import DINOv3Config
 from lightly_dino.dinov31 import DINOv31
+from lightly_dino.dinov31_config import DINOv31Config
 from lightly_dino.ibot import IBOT
+from lightly_dino.ibot_config import IBOTConfig
 from lightly_dino.simdino import SimDINO
+from lightly_dino.simdino_config import SimDINOConfig
 from lightly_dino.simdinov2 import SimDINOv2
+from lightly_dino.simdinov2_config import SimDINOv2Config
 
 CENTRES = {"centering": "softmax"}
 METHODS = {
@@ -73,7 +77,7 @@ def run(rank, name, data, world_size):
     views = [view.chunk(world_size)[rank] for view in data["views"]]
     extras = {"mask": data["mask"], "box": boxes_of(method, len(data["mask"]))}
     extras = {key: x.chunk(world_size)[rank] for key, x in extras.items()}
-    batch = Batch(views, torch.arange(len(views[0])), extras)
+    batch = Batch(views, torch.arange(len(views[0])), extras, num_global=2)
     losses = []
     for step in range(2):
         method.zero_grad()
@@ -96,7 +100,7 @@ def data():
         torch.randn(8, 3, size, size, generator=generator, dtype=torch.float64)
         for size in (32, 32, 16)
     ]
-    # As many hidden patches in both halves: both processes then have room for all of them.
+    # As many masked patches in both halves: both processes then have rows for all of them.
     mask = torch.zeros(8, 2, 16, dtype=torch.bool)
     for image, hidden in enumerate(
         [(2, 0), (0, 6), (4, 1), (0, 0), (5, 0), (0, 3), (1, 4), (0, 0)]

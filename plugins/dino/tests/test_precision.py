@@ -1,16 +1,20 @@
 import pytest
 import torch
 
-from lightly_dino.config import DINOConfig
-from lightly_dino.config_sim import SimDINOConfig, SimDINOv2Config
-from lightly_dino.config_tokens import DINOv2Config, DINOv3Config, DINOv31Config, IBOTConfig
 from lightly_dino.dino import DINO
+from lightly_dino.dino_config import DINOConfig
 from lightly_dino.dinov2 import DINOv2
+from lightly_dino.dinov2_config import DINOv2Config
 from lightly_dino.dinov3 import DINOv3
+from lightly_dino.dinov3_config import DINOv3Config
 from lightly_dino.dinov31 import DINOv31
+from lightly_dino.dinov31_config import DINOv31Config
 from lightly_dino.ibot import IBOT
+from lightly_dino.ibot_config import IBOTConfig
 from lightly_dino.simdino import SimDINO
+from lightly_dino.simdino_config import SimDINOConfig
 from lightly_dino.simdinov2 import SimDINOv2
+from lightly_dino.simdinov2_config import SimDINOv2Config
 
 CASES = {
     "dino": (DINO, DINOConfig, {"centering": "sinkhorn"}),

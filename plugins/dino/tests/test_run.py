@@ -122,7 +122,7 @@ def test_an_interrupted_run_goes_on_exactly(run, tmp_path, method, model, option
         (
             {"method": "dinov2", "model": TinyTokens, "transform_args": {"image_size": 30}},
             ConfigError,
-            "expected multiples of the model's patch of 8 pixels",
+            "patches of 8, expected sides that are multiples of 8",
         ),
         ({"transform_args": {"num_views": 1}}, ConfigError, "num_views"),
         ({"batch_size": 1}, ConfigError, "needs at least 2 images in a batch"),

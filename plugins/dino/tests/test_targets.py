@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from lightly_core.parts.multicrop import dino_loss
-from lightly_dino.config import DINOConfig
-from lightly_dino.targets import Targets, temperature_of
+from lightly_dino.dino_config import DINOConfig
+from lightly_dino.targets import Targets
 
 
 def make(centering="softmax", **options):
-    return Targets(DINOConfig(centering=centering, output_dim=5, **options), 5)
+    return Targets(DINOConfig(centering=centering, output_dim=5, **options))
 
 
 def draw(*shape, seed=0):
@@ -67,12 +67,12 @@ def test_the_centre_may_follow_other_logits():
 @pytest.mark.parametrize("total", [10, 100, 7800])
 def test_a_short_run_reaches_its_temperature(total):
     config = DINOConfig(teacher_temp=0.07, warmup_teacher_temp=0.04)
-    assert temperature_of(config, 0, total) == pytest.approx(0.04)
-    assert temperature_of(config, int(0.3 * total), total) == pytest.approx(0.07)
-    assert temperature_of(config, total - 1, total) == pytest.approx(0.07)
+    assert config.teacher_temperature(0, total) == pytest.approx(0.04)
+    assert config.teacher_temperature(int(0.3 * total), total) == pytest.approx(0.07)
+    assert config.teacher_temperature(total - 1, total) == pytest.approx(0.07)
 
 
 def test_a_long_run_warms_up_in_the_steps_of_the_paper():
     config = DINOConfig(teacher_temp=0.07, warmup_teacher_temp=0.04)
-    assert temperature_of(config, 37_499, 1_000_000) == pytest.approx(0.07)
-    assert temperature_of(config, 18_750, 1_000_000) == pytest.approx(0.055, abs=1e-4)
+    assert config.teacher_temperature(37_499, 1_000_000) == pytest.approx(0.07)
+    assert config.teacher_temperature(18_750, 1_000_000) == pytest.approx(0.055, abs=1e-4)

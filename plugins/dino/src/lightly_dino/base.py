@@ -1,83 +1,118 @@
-"""What the whole family shares: a teacher that follows, heads, and a start to keep to.
+"""Base of the DINO family: heads, a teacher, and what the shared options ask for.
 
-Shapes: B images, S views of which T are global, D features, N = h * w positions.
+Shapes: R global views of all images, C channels, D features, N patches of a view.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.contracts import StepResult
 from lightly_core.errors import ConfigError
-from lightly_core.methods.inputs import as_module
-from lightly_core.methods.teacher import Teacher, TeacherMethod
+from lightly_core.methods.teacher import BatchNorm, Teacher, TeacherMethod
 from lightly_core.optim.groups import (
     ParameterGroup,
     default_parameter_groups,
     split_by_factor,
 )
-from lightly_core.parts.ema import Buffers, EmaTeacher, Mode
 from lightly_core.parts.layer_decay import layer_decay_factors
-from lightly_core.parts.prototypes import freeze_gradients
-from lightly_dino.config import SelfDistillationConfig
+from lightly_core.parts.precision import no_autocast, single
+from lightly_core.parts.prototypes import DinoHead, freeze_gradients
+from lightly_dino.base_config import PrototypeConfig, SelfDistillationConfig
 from lightly_dino.features import Features, encode
-from lightly_dino.loss import anchor_loss
+
+S = TypeVar("S", bound=SelfDistillationConfig)
 
 
-class SelfDistillation(TeacherMethod[SelfDistillationConfig]):
-    """Base of the methods: student, heads, teacher.
+class SelfDistillation(TeacherMethod[S]):
+    """Base of the family. It does what the options say that all of its methods have.
 
-    Args:
-        config: Options of the method.
-        model: Student.
-        context: Facts of the run.
-        heads: What is put on top of the student, by name; they begin equal in the teacher.
+    A subclass calls `add_heads` in `build`, and adds `with_anchor` to the loss of its step.
 
-    Raises:
-        ConfigError: There is a single view, or a batch of one image.
+    - ``head_warmup_steps``: the backbone is frozen while the heads warm up.
+    - ``freeze_last_layer_steps``: prototypes are frozen in the first steps, see appendix A of DINO.
+    - ``teacher_temp``: its value in each step is logged.
+    - ``backbone_lr_factor``, ``layer_decay``, ``patch_embed_lr_factor``: learning rates.
+    - ``anchor_weight``: features stay near those of the untouched backbone.
     """
 
-    #: How the teacher runs while the student trains, see `EmaTeacher`. In DINO's code batch norms
-    #: of the teacher use its own batches.
-    teacher_mode: ClassVar[Mode] = "batch_norm"
-    teacher_buffers: ClassVar[Buffers] = "keep"
+    heads: nn.ModuleDict
+    start: Teacher | None
 
-    def __init__(
-        self,
-        config: SelfDistillationConfig,
-        model: ModelWrapper,
-        context: RunContext,
-        heads: Mapping[str, nn.Module],
-    ) -> None:
-        super().__init__(config, model, context)
-        _check_context(context)
+    def add_heads(self, heads: Mapping[str, nn.Module], *, batch_norm: BatchNorm) -> None:
+        """Create the student's heads, the teacher, and the copy for the anchor.
+
+        Args:
+            heads: By name; ``self.teacher`` has copies under the same names.
+            batch_norm: See `TeacherMethod.add_teacher`.
+        """
         self.heads = nn.ModuleDict(dict(heads))
-        self.teacher = Teacher(self.student(), mode=self.teacher_mode, buffers=self.teacher_buffers)
-        # In the checkpoint: a resumed run could else not know where the first one began.
-        self.start = EmaTeacher({"backbone": self._backbone()}) if config.anchor_weight else None
+        self.add_teacher(batch_norm=batch_norm)
+        # In the checkpoint: otherwise a resumed run could not know where the first one began.
+        self.start = Teacher({"backbone": self.model}) if self.config.anchor_weight else None
 
     def student(self) -> dict[str, nn.Module]:
         """Return the modules that the teacher is a copy of."""
-        return {"backbone": self._backbone(), **dict(self.heads.items())}
+        return {"backbone": self.model, **dict(self.heads.items())}
+
+    def with_anchor(
+        self,
+        result: StepResult,
+        features: Sequence[Features],
+        images: Sequence[Tensor],
+        *,
+        visible: Tensor | None = None,
+    ) -> StepResult:
+        """Add `anchor_loss` to the loss of a step, if ``anchor_weight`` is not 0.
+
+        Args:
+            result: The method's own loss and metrics.
+            features: The student's features of the global views, together R rows.
+            images: These views, together (R, C, H, W).
+            visible: Patches that are not masked, (R, N) bool; None: all.
+        """
+        if self.start is None:
+            return result
+        own = Features(*(torch.cat(parts) for parts in zip(*features, strict=True)))
+        with torch.no_grad():
+            start = encode(self.start.backbone, torch.cat(list(images)))
+        anchor = anchor_loss(own, start, visible)
+        return StepResult(
+            result.loss + self.config.anchor_weight * anchor,
+            {**result.metrics, "train_loss/anchor": anchor.detach()},
+        )
+
+    def scheduled_values(self, step: int) -> Mapping[str, float]:
+        """Return the momentum and, where there are prototypes, the teacher's temperature."""
+        values = dict(super().scheduled_values(step))
+        config: SelfDistillationConfig = self.config
+        if isinstance(config, PrototypeConfig):
+            values["teacher_temp"] = config.teacher_temperature(step, self.context.total_steps)
+        return values
 
     def before_step(self, step: int) -> None:
-        """Leave the backbone alone while the heads warm up."""
-        freeze_gradients(self._backbone(), step=step, num_steps=self.config.head_warmup_steps)
+        """Freeze the backbone while the heads warm up, and the prototypes at the beginning."""
+        config: SelfDistillationConfig = self.config
+        freeze_gradients(self.model, step=step, num_steps=config.head_warmup_steps)
+        if isinstance(config, PrototypeConfig):
+            for head in self.heads.values():
+                if isinstance(head, DinoHead):
+                    steps = int(config.freeze_last_layer_steps)
+                    freeze_gradients(head.prototypes, step=step, num_steps=steps)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Split parameters by decay and learning rate: that of the backbone may be lower."""
+        """Split the parameters by weight decay and by learning rate."""
         config = self.config
         factors = {id(p): config.backbone_lr_factor for p in self.model.parameters()}
         if config.layer_decay < 1 or config.patch_embed_lr_factor != 1:
             try:
                 by_name = layer_decay_factors(
-                    self._backbone(),
-                    config.layer_decay,
-                    embedding_factor=config.patch_embed_lr_factor,
+                    self.model, config.layer_decay, embedding_factor=config.patch_embed_lr_factor
                 )
             except ValueError as error:
                 raise ConfigError(
@@ -85,75 +120,37 @@ class SelfDistillation(TeacherMethod[SelfDistillationConfig]):
                     f"{config.patch_embed_lr_factor} do not fit the model: {error}\n  set both to "
                     "1 in method_args"
                 ) from error
-            for name, parameter in self._backbone().named_parameters():
+            for name, parameter in self.model.named_parameters():
                 factors[id(parameter)] *= by_name[name]
         return split_by_factor(default_parameter_groups(self), factors)
 
-    def views(self, batch: Batch) -> list[Tensor]:
-        """Return all views, the T = `RunContext.num_views` global ones first.
 
-        Raises:
-            ConfigError: There are fewer than the global ones.
-        """
-        if len(batch.views) < self.context.num_views:
-            raise ConfigError(
-                f"the transform made {len(batch.views)} views of an image, expected at least the "
-                f"{self.context.num_views} global ones of transform_args.num_views"
-            )
-        return batch.views
-
-    def result(
-        self,
-        step: int,
-        terms: Sequence[tuple[str, float, Tensor]],
-        metrics: Mapping[str, Tensor | float],
-        *,
-        student: Sequence[Features],
-        images: Sequence[Tensor],
-        visible: Tensor | None = None,
-    ) -> StepResult:
-        """Add up the loss, with the anchor if there is one.
-
-        Args:
-            step: Optimizer steps taken so far.
-            terms: Name, weight and value of the parts.
-            metrics: What else is recorded.
-            student: The student's features of the global views, together R = T * B rows.
-            images: These views, together (R, C, H, W).
-            visible: Positions that the student has seen, (R, N) bool; None: all.
-        """
-        terms = list(terms)
-        if self.start is not None:
-            own = Features(*(torch.cat(parts) for parts in zip(*student, strict=True)))
-            with torch.no_grad():
-                before = encode(self.start["backbone"], torch.cat(list(images)))
-            anchor = anchor_loss(own, before, visible)
-            terms.append(("anchor", self.config.anchor_weight, anchor))
-        loss = terms[0][1] * terms[0][2]
-        for _, weight, value in terms[1:]:
-            loss = loss + weight * value
-        return StepResult(
-            loss,
-            {
-                **{f"train_loss/{name}": value.detach() for name, _, value in terms},
-                **metrics,
-                "schedule/teacher_momentum": self.momentum(step),
-            },
-        )
-
-    def _backbone(self) -> nn.Module:
-        return as_module(self.model)
+def loss_parts(**parts: Tensor) -> dict[str, Tensor]:
+    """Return the parts of a loss as metrics, ``train_loss/<name>``, without gradient."""
+    return {f"train_loss/{name}": part.detach() for name, part in parts.items()}
 
 
-def _check_context(context: RunContext) -> None:
-    if context.num_views < 2:
-        raise ConfigError(
-            f"got transform_args.num_views={context.num_views}, expected at least 2 global views: "
-            "the student predicts what the teacher sees in another view"
-        )
-    if context.global_batch_size < 2:
-        raise ConfigError(
-            f"got batch_size={context.global_batch_size}, expected at least 2 (256 and more work "
-            "well): what keeps all images from looking alike is taken over the batch; set a larger "
-            "batch_size, or add images if the data has only one"
-        )
+def anchor_loss(student: Features, start: Features, visible: Tensor | None = None) -> Tensor:
+    """Measure how far features have moved from those of the untouched backbone.
+
+    The mean of ``1 - cos`` of the pooled features, plus that of all patches.
+
+    Args:
+        student: Features (R, D) and (R, N, D).
+        start: The same of the untouched backbone, no gradient.
+        visible: Patches that count, (R, N) bool; None: all.
+
+    Returns:
+        Scalar in [0, 4], at least float32; 0 where all directions are the same.
+    """
+    with no_autocast(student.pooled.device):
+        pooled = 1 - _cosine(student.pooled, start.pooled).mean()
+        patches = 1 - _cosine(student.patches, start.patches)  # (R, N)
+        if visible is None:
+            return pooled + patches.mean()
+        counted = visible.to(patches)
+        return pooled + (patches * counted).sum() / counted.sum().clamp(min=1)
+
+
+def _cosine(student: Tensor, fixed: Tensor) -> Tensor:
+    return F.cosine_similarity(single(student), single(fixed.detach()), dim=-1)

@@ -1,143 +1,95 @@
-"""DINOv2 (Oquab et al. 2023, https://arxiv.org/abs/2304.07193).
+"""DINOv2: DINO for views, iBOT for patches, and KoLeo (Oquab et al. 2023, arXiv:2304.07193).
 
-Shapes: B images, S views of which T are global, R = T * B, M hidden patches, K prototypes.
+Shapes: B images, S views of which T are global, R = T * B, N patches of a view, M rows for masked
+patches, D features, K prototypes.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
-from lightly_core.errors import ConfigError
+from lightly_core.contracts import Batch, StepResult
 from lightly_core.parts.cross_entropy import masked_patch_loss
 from lightly_core.parts.koleo import koleo
 from lightly_core.parts.multicrop import dino_loss
-from lightly_core.parts.prototypes import DinoHead, freeze_gradients
-from lightly_dino.config_tokens import DINOv2Config
-from lightly_dino.features import apply_head
-from lightly_dino.loss import entropy
-from lightly_dino.masked import MaskedSelfDistillation, Seen
-from lightly_dino.targets import Targets, dino_head, temperature_of
+from lightly_dino.base import SelfDistillation, loss_parts
+from lightly_dino.dinov2_config import DINOv2Config
+from lightly_dino.features import encode, encode_views, pooled_by_view
+from lightly_dino.heads import apply_head, dino_head
+from lightly_dino.masks import BlockMasks, find_masked_patches, max_masked_patches, new_mask_token
+from lightly_dino.targets import Targets, teacher_metrics
 
 
-class DINOv2(MaskedSelfDistillation):
-    """DINO for views, iBOT for hidden patches, and embeddings that keep away from each other.
+class DINOv2(SelfDistillation[DINOv2Config]):
+    """DINO for views, iBOT for masked patches, and KoLeo against equal features.
 
-    Also for going on from released weights, see ``head_warmup_steps``, ``backbone_lr_factor`` and
-    ``anchor_weight``. Needs a vision transformer.
+    For large sets, and to continue from released weights, see ``head_warmup_steps``,
+    ``backbone_lr_factor`` and ``anchor_weight``. Needs a vision transformer.
+    https://arxiv.org/abs/2304.07193
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain, a `TokenModel`.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: The model has no tokens, its patch does not divide the image, there is a
-            single view, or a process gets one image at a time.
+    Differs from the paper: masks are sampled for each image alone, see `BlockMasks`.
     """
 
-    config: DINOv2Config
-
-    name: ClassVar[str] = "dinov2"
-    #: Whether KoLeo looks for neighbours among the images of all processes.
-    koleo_among_all: ClassVar[bool] = False
-
-    def __init__(self, config: DINOv2Config, model: ModelWrapper, context: RunContext) -> None:
-        heads = self.build_heads(config, model.feature_dim())
-        super().__init__(config, model, context, heads, name=self.name, mask=config.mask)
-        if config.koleo_loss_weight and context.global_batch_size < 2 * context.world_size:
-            raise ConfigError(
-                f"method '{self.name}' got batch_size={context.global_batch_size} for "
-                f"{context.world_size} processes, expected at least two images for each: an image "
-                "needs a nearest neighbour; set a larger batch_size, use fewer devices, or set "
-                "method_args.koleo_loss_weight=0"
-            )
-        self.class_targets = Targets(config, int(config.output_dim))
-        self.patch_targets = Targets(config, int(config.output_dim))
-
-    def build_heads(self, config: DINOv2Config, dim: int) -> dict[str, nn.Module]:
-        """Return the heads by name; called before anything else is there."""
+    def build(self) -> None:
+        """Create the heads, the teacher, the mask token, and the targets."""
+        config, dim = self.config, self.model.feature_dim()
         heads: dict[str, nn.Module] = {"dino": dino_head(config, dim)}
         if config.ibot_separate_head:
             heads["ibot"] = dino_head(config, dim, config.ibot_bottleneck_dim)
-        return heads
+        self.add_heads(heads, batch_norm="student_statistics")
+        self.mask_token = new_mask_token(self.token_model.token_dim())
+        self.class_targets = Targets(config)
+        self.patch_targets = Targets(config)
+
+    def sample_extras(self) -> BlockMasks:
+        """Return the sampler of ``mask``, (T, N) bool for each image."""
+        grid = self.token_model.token_grid(*self.context.image_size)
+        return BlockMasks(grid, self.context.num_views, self.config.mask)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the three losses.
+        """Compute the losses of views and of masked patches, and KoLeo.
 
         Args:
-            batch: See `MaskedSelfDistillation.look`.
+            batch: S views (B, C, H, W), the T global ones first; extra ``mask`` (B, T, N) bool.
             step: Optimizer steps taken so far.
         """
-        config = self.config
-        seen = self.look(batch)
-        temperature = temperature_of(config, step, self.context.total_steps)
+        config, num_global = self.config, len(batch.global_views)
+        temperature = config.teacher_temperature(step, self.context.total_steps)
+        patch_head = "ibot" if config.ibot_separate_head else "dino"
+        images = torch.cat(batch.global_views)  # (R, C, H, W), view by view
+        mask = batch.extra("mask").transpose(0, 1).flatten(0, 1)  # (R, N)
+        num_rows = max_masked_patches(len(images), mask.shape[1], config.mask)  # M
+        masked = find_masked_patches(mask, num_rows)
+
         with torch.no_grad():
-            logits = apply_head(self.teacher["dino"], seen.teacher_class_features)  # (T, B, K)
-            targets = self.class_targets(logits, temperature)
-        views = self.view_loss(targets, apply_head(self.heads["dino"], seen.class_features))
-        uncertainty = entropy(targets)
-        return self.result(
-            step,
-            [
-                ("dino", config.dino_loss_weight, views),
-                ("ibot", config.ibot_loss_weight, self.patch_loss(seen, temperature)),
-                ("koleo", config.koleo_loss_weight, self.spread(seen)),
-                *self.further_terms(seen, step),
-            ],
-            {
-                "teacher/entropy": uncertainty,
-                "teacher/kl": views.detach() - uncertainty,
-                "schedule/teacher_temp": temperature,
-            },
-            student=[seen.student],
-            images=[seen.images],
-            visible=~seen.mask,
+            teacher = encode(self.teacher.backbone, images)  # nothing is masked
+            class_features = pooled_by_view([teacher], num_global)  # (T, B, D)
+            class_logits = apply_head(self.teacher["dino"], class_features)  # (T, B, K)
+            class_targets = self.class_targets(class_logits, temperature)
+            patch_logits = apply_head(self.teacher[patch_head], masked.select(teacher.patches))
+            patch_targets = self.patch_targets(patch_logits, temperature, rows=masked.is_masked)
+
+        student = encode(self.model, images, mask, self.mask_token)
+        local = encode_views(self.model, batch.local_views)
+        class_features = pooled_by_view([student, *local], len(batch.views))  # (S, B, D)
+        class_logits = apply_head(self.heads["dino"], class_features)  # (S, B, K)
+        dino = dino_loss(class_targets, class_logits, config.student_temp)
+        patch_logits = apply_head(self.heads[patch_head], masked.select(student.patches))  # (M, K)
+        ibot = masked_patch_loss(
+            patch_targets, patch_logits, masked.weights, len(images), config.student_temp
         )
+        koleo_loss = class_features.new_zeros(())
+        if config.koleo_loss_weight:
+            koleo_loss = torch.stack([koleo(view) for view in class_features[:num_global]]).sum()
 
-    def view_loss(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """Return the cross-entropy of all pairs of different views, in nats.
-
-        Args:
-            targets: The teacher's probabilities, (T, B, K).
-            logits: The student's, (S, B, K).
-        """
-        return dino_loss(targets, logits, self.config.student_temp)
-
-    def patch_loss(self, seen: Seen, temperature: float) -> Tensor:
-        """Return what hidden patches cost, in nats."""
-        name = "ibot" if self.config.ibot_separate_head else "dino"
-        picked = seen.picked
-        with torch.no_grad():
-            logits = apply_head(self.teacher[name], picked.of(seen.teacher.patches))  # (M, K)
-            targets = self.patch_targets(logits, temperature, rows=picked.counted)
-        return masked_patch_loss(
-            targets,
-            apply_head(self.heads[name], picked.of(seen.student.patches)),
-            picked.weights,
-            picked.num_images,
-            self.config.student_temp,
+        loss = (
+            config.dino_loss_weight * dino
+            + config.ibot_loss_weight * ibot
+            + config.koleo_loss_weight * koleo_loss
         )
-
-    def spread(self, seen: Seen) -> Tensor:
-        """Return KoLeo of the pooled features, added up over the global views."""
-        views = seen.class_features[: self.context.num_views]  # (T, B, D)
-        if not self.config.koleo_loss_weight:
-            return views.new_zeros(())
-        each = [koleo(view, all_processes=self.koleo_among_all) for view in views]
-        return torch.stack(each).sum()
-
-    def further_terms(self, seen: Seen, step: int) -> list[tuple[str, float, Tensor]]:
-        """Return name, weight and value of what a method adds to DINOv2."""
-        return []
-
-    def before_step(self, step: int) -> None:
-        """Keep the prototypes as they are in the beginning."""
-        super().before_step(step)
-        steps = int(self.config.freeze_last_layer_steps)
-        for head in self.heads.values():
-            if isinstance(head, DinoHead):
-                freeze_gradients(head.prototypes, step=step, num_steps=steps)
+        metrics = {
+            **loss_parts(dino=dino, ibot=ibot, koleo=koleo_loss),
+            **teacher_metrics(class_targets, dino),
+        }
+        return self.with_anchor(StepResult(loss, metrics), [student], [images], visible=~mask)

@@ -1,96 +1,84 @@
-"""iBOT (Zhou et al. 2021, https://arxiv.org/abs/2111.07832).
+"""iBOT: DINO, and predict the teacher's patches (Zhou et al. 2021, arXiv:2111.07832).
 
-Shapes: B images, S views of which T are global, R = T * B, N patches, M hidden ones, K prototypes.
+Shapes: B images, S views of which T are global, R = T * B, N patches of a view, M rows for masked
+patches, D features, K prototypes.
 """
 
 from __future__ import annotations
 
 import torch
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.contracts import Batch, StepResult
 from lightly_core.parts.cross_entropy import masked_patch_loss
 from lightly_core.parts.multicrop import dino_loss
-from lightly_core.parts.prototypes import DinoHead, freeze_gradients
-from lightly_dino.config_tokens import IBOTConfig
-from lightly_dino.features import apply_head
-from lightly_dino.loss import entropy
-from lightly_dino.masked import MaskedSelfDistillation
-from lightly_dino.targets import Targets, dino_head, temperature_of
+from lightly_dino.base import SelfDistillation, loss_parts
+from lightly_dino.features import encode, encode_views, pooled_by_view
+from lightly_dino.heads import apply_head, dino_head
+from lightly_dino.ibot_config import IBOTConfig
+from lightly_dino.masks import BlockMasks, find_masked_patches, max_masked_patches, new_mask_token
+from lightly_dino.targets import Targets, teacher_metrics
 
 
-class IBOT(MaskedSelfDistillation):
-    """DINO, and predict what the teacher sees in patches that are hidden from the student.
+class IBOT(SelfDistillation[IBOTConfig]):
+    """DINO, and predict what the teacher makes of patches that are masked for the student.
 
-    One head serves class tokens and patches; their centres are apart. Needs a vision transformer.
+    For features of whole images and of patches. Needs a vision transformer.
+    https://arxiv.org/abs/2111.07832
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain, a `TokenModel`.
-        context: Facts of the run.
+    One head serves class tokens and patches. Each of the two has its own centre.
 
-    Raises:
-        ConfigError: The model has no tokens, its patch does not divide the image, there is a
-            single view, or a batch of one image.
+    Differs from the paper: masks are sampled for each image alone, see `BlockMasks`.
     """
 
-    config: IBOTConfig
+    def build(self) -> None:
+        """Create the head, the teacher, the mask token, and the centres."""
+        head = dino_head(self.config, self.model.feature_dim())
+        self.add_heads({"head": head}, batch_norm="student_statistics")
+        self.mask_token = new_mask_token(self.token_model.token_dim())
+        self.class_targets = Targets(self.config)
+        self.patch_targets = Targets(self.config)
 
-    def __init__(self, config: IBOTConfig, model: ModelWrapper, context: RunContext) -> None:
-        heads = {"head": dino_head(config, model.feature_dim())}
-        super().__init__(config, model, context, heads, name="ibot", mask=config.mask)
-        self.class_targets = Targets(config, int(config.output_dim))
-        self.patch_targets = Targets(config, int(config.output_dim))
+    def sample_extras(self) -> BlockMasks:
+        """Return the sampler of ``mask``, (T, N) bool for each image."""
+        grid = self.token_model.token_grid(*self.context.image_size)
+        return BlockMasks(grid, self.context.num_views, self.config.mask)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute what views predict of each other, and hidden patches of themselves; in nats.
+        """Compute the losses of views and of masked patches, in nats.
 
         Args:
-            batch: See `MaskedSelfDistillation.look`.
+            batch: S views (B, C, H, W), the T global ones first; extra ``mask`` (B, T, N) bool.
             step: Optimizer steps taken so far.
         """
-        config = self.config
-        seen = self.look(batch)
-        picked = seen.picked
-        temperature = temperature_of(config, step, self.context.total_steps)
+        config, num_global = self.config, len(batch.global_views)
+        temperature = config.teacher_temperature(step, self.context.total_steps)
+        images = torch.cat(batch.global_views)  # (R, C, H, W), view by view
+        mask = batch.extra("mask").transpose(0, 1).flatten(0, 1)  # (R, N)
+        num_rows = max_masked_patches(len(images), mask.shape[1], config.mask)  # M
+        masked = find_masked_patches(mask, num_rows)
+
         with torch.no_grad():
             head = self.teacher["head"]
-            logits = apply_head(head, seen.teacher_class_features)  # (T, B, K)
-            class_targets = self.class_targets(logits, temperature)
-            # The centre follows all patches, not only those that happen to be hidden.
-            all_patches = apply_head(head, seen.teacher.patches)  # (R, N, K)
+            teacher = encode(self.teacher.backbone, images)  # nothing is masked
+            class_logits = apply_head(head, pooled_by_view([teacher], num_global))  # (T, B, K)
+            class_targets = self.class_targets(class_logits, temperature)
+            # The centre is that of all patches, not only of those that happen to be masked.
+            all_logits = apply_head(head, teacher.patches)  # (R, N, K)
             patch_targets = self.patch_targets(
-                picked.of(all_patches), temperature, rows=picked.counted, center_on=all_patches
+                masked.select(all_logits), temperature, rows=masked.is_masked, center_on=all_logits
             )
+
         head = self.heads["head"]
-        views = dino_loss(class_targets, apply_head(head, seen.class_features), config.student_temp)
-        patches = masked_patch_loss(
-            patch_targets,
-            apply_head(head, picked.of(seen.student.patches)),  # (M, K)
-            picked.weights,
-            picked.num_images,
-            config.student_temp,
-        )
-        uncertainty = entropy(class_targets)
-        return self.result(
-            step,
-            [
-                ("dino", config.dino_loss_weight, views),
-                ("ibot", config.ibot_loss_weight, patches),
-            ],
-            {
-                "teacher/entropy": uncertainty,
-                "teacher/kl": views.detach() - uncertainty,
-                "schedule/teacher_temp": temperature,
-            },
-            student=[seen.student],
-            images=[seen.images],
-            visible=~seen.mask,
+        student = encode(self.model, images, mask, self.mask_token)
+        local = encode_views(self.model, batch.local_views)
+        class_features = pooled_by_view([student, *local], len(batch.views))  # (S, B, D)
+        class_logits = apply_head(head, class_features)  # (S, B, K)
+        dino = dino_loss(class_targets, class_logits, config.student_temp)
+        patch_logits = apply_head(head, masked.select(student.patches))  # (M, K)
+        ibot = masked_patch_loss(
+            patch_targets, patch_logits, masked.weights, len(images), config.student_temp
         )
 
-    def before_step(self, step: int) -> None:
-        """Keep the prototypes as they are in the beginning."""
-        super().before_step(step)
-        head = self.heads["head"]
-        assert isinstance(head, DinoHead)
-        steps = int(self.config.freeze_last_layer_steps)
-        freeze_gradients(head.prototypes, step=step, num_steps=steps)
+        loss = config.dino_loss_weight * dino + config.ibot_loss_weight * ibot
+        metrics = {**loss_parts(dino=dino, ibot=ibot), **teacher_metrics(class_targets, dino)}
+        return self.with_anchor(StepResult(loss, metrics), [student], [images], visible=~mask)

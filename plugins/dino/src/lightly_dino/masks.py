@@ -1,6 +1,6 @@
-"""Hidden patches: drawn in the loader's workers, picked out on the device without waiting.
+"""Masks of patches: sampled in the loader's workers, turned into rows on the device.
 
-Shapes: B images, T global views, R = T * B, N patches, M rows that are picked out.
+Shapes: B images, T global views, R = T * B, N patches of a view, M rows for masked patches.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightly_core.parts.masking import block_mask, draw_count
-from lightly_dino.config_tokens import MaskArgs
+from lightly_dino.base_config import MaskArgs
 
-#: So many standard deviations above the mean there is room for, see `budget`.
+#: Standard deviations above the mean that there are rows for, see `max_masked_patches`.
 _DEVIATIONS = 4.0
 
 
 @dataclass(frozen=True)
 class BlockMasks:
-    """Draws the masks of an image's global views, as `Method.sample_extras` wants it.
+    """Samples the masks of an image's global views; what `Method.sample_extras` returns.
 
     Attributes:
         grid: Rows and columns of patches.
         num_views: T.
-        args: How much is hidden.
+        args: How much is masked.
     """
 
     grid: tuple[int, int]
@@ -34,7 +34,7 @@ class BlockMasks:
     args: MaskArgs
 
     def __call__(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Return ``mask`` (T, N) bool, true where a patch is hidden."""
+        """Return ``mask`` (T, N) bool, true where a patch is masked."""
         args = self.args
         smallest = args.smallest_block or max(1, (min(self.grid) // 3) ** 2)
         masks = []
@@ -50,60 +50,65 @@ class BlockMasks:
         return {"mask": torch.from_numpy(np.stack(masks))}
 
 
+def new_mask_token(dim: int) -> nn.Parameter:
+    """Return the token (dim,) that stands in the places of masked patches."""
+    token = nn.Parameter(torch.empty(dim))
+    nn.init.trunc_normal_(token, std=0.02, a=-0.04, b=0.04)
+    return token
+
+
 @dataclass(frozen=True)
-class Picked:
-    """The hidden patches of a batch, in tensors whose shapes do not depend on the masks.
+class MaskedPatches:
+    """The masked patches of a batch, in tensors whose shapes do not depend on the masks.
 
     Attributes:
-        index: Places among all R * N patches, (M,) int64; at the end some that are not hidden.
-        counted: Which of them are hidden, (M,) bool.
-        weights: 1 / (hidden patches of the image) where counted, else 0; (M,).
-        num_images: R.
+        index: Patch of each row among all R * N, (M,) int64; the last ones may not be masked.
+        is_masked: Which rows are masked patches, (M,) bool.
+        weights: 1 / (masked patches of the image) for these, 0 for the others; (M,).
     """
 
     index: Tensor
-    counted: Tensor
+    is_masked: Tensor
     weights: Tensor
-    num_images: int
 
-    def of(self, patches: Tensor) -> Tensor:
+    def select(self, patches: Tensor) -> Tensor:
         """Return the rows (M, D) of patches (R, N, D)."""
         return patches.flatten(0, 1).index_select(0, self.index)
 
 
-def pick(mask: Tensor, size: int) -> Picked:
-    """Find the hidden patches on the device.
+def find_masked_patches(mask: Tensor, num_rows: int) -> MaskedPatches:
+    """List the masked patches without waiting for the device.
 
-    Their number is not known on the host, and asking for it would wait for the device. So a fixed
-    number is taken, the hidden ones first.
+    The host does not know how many there are. So the number of rows is fixed, and the masked
+    patches come first.
 
     Args:
         mask: (R, N) bool.
-        size: M, in [1, R * N]; from `budget`.
+        num_rows: M, in [1, R * N]; from `max_masked_patches`.
     """
     flat = mask.flatten().to(torch.uint8)  # (R * N,)
-    index = flat.argsort(descending=True, stable=True)[:size]  # (M,)
-    counted = mask.flatten().index_select(0, index)
+    index = flat.argsort(descending=True, stable=True)[:num_rows]  # (M,)
+    is_masked = mask.flatten().index_select(0, index)
     per_image = mask.sum(dim=1).clamp(min=1)  # (R,)
-    weights = counted / per_image.index_select(0, index // mask.shape[1])
-    return Picked(index, counted, weights, len(mask))
+    weights = is_masked / per_image.index_select(0, index // mask.shape[1])
+    return MaskedPatches(index, is_masked, weights)
 
 
-def budget(num_images: int, num_patches: int, args: MaskArgs) -> int:
-    """Return how many rows suffice for the hidden patches of a batch.
+def max_masked_patches(num_images: int, num_patches: int, args: MaskArgs) -> int:
+    """Return how many rows are enough for the masked patches of a batch.
 
-    The mean and four standard deviations: a batch in 30,000 has more, and the loss then leaves its
-    last ones out. All that could be hidden would be three times the mean.
+    The mean and four standard deviations. One batch in 30,000 has more masked patches, and the last
+    of them then have no loss. Rows for all that could be masked would be three times the mean.
 
     Args:
         num_images: R.
         num_patches: N.
-        args: How masks are drawn.
+        args: How masks are sampled.
     """
     low, high, chance = args.min_ratio, args.max_ratio, args.probability
     mean = chance * (low + high) / 2
     variance = chance * (low**2 + low * high + high**2) / 3 - mean**2
-    share = num_images * mean + _DEVIATIONS * math.sqrt(num_images * max(variance, 0.0))
+    views = num_images * mean + _DEVIATIONS * math.sqrt(num_images * max(variance, 0.0))
     # Numbers of patches are rounded one image at a time.
     most = num_images * math.ceil(high * num_patches)
-    return max(1, min(most, math.ceil(share * num_patches) + num_images, num_images * num_patches))
+    return max(1, min(most, math.ceil(views * num_patches) + num_images, num_images * num_patches))

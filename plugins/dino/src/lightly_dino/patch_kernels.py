@@ -1,6 +1,6 @@
-"""Patch-kernel alignment: crops of a view compare their patches as the teacher does.
+"""Patch-kernel alignment: crops, and the distance of their kernels (PaKA, arXiv:2509.05606).
 
-PaKA, https://arxiv.org/abs/2509.05606. Shapes: R views, n crops of each, N patches of a crop.
+Shapes: R views, T of them of one image, n crops of each, N patches of a crop.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 from lightly_core.parts.precision import no_autocast, single
 from lightly_dino.masks import BlockMasks
 
-#: Area of a crop as a share of its view, and its width / height.
+#: Area of a crop as a fraction of its view, and its width / height.
 _AREA = (0.05, 0.4)
 _ASPECT = (3 / 4, 4 / 3)
 
 
 @dataclass(frozen=True)
 class MasksAndBoxes:
-    """Draws masks, and places of crops within the global views.
+    """Samples masks, and places of crops within the global views.
 
     Attributes:
-        masks: Draws the masks.
+        masks: Samples the masks.
         boxes_per_view: n.
     """
 
@@ -36,7 +36,7 @@ class MasksAndBoxes:
     def __call__(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``mask`` as `BlockMasks` does, and ``box`` (T, n, 4) float32.
 
-        A box is top, left, height and width, as shares of the view.
+        A box is top, left, height and width, as fractions of the view.
         """
         extras = self.masks(rng)
         shape = (self.masks.num_views, self.boxes_per_view)
@@ -49,7 +49,7 @@ class MasksAndBoxes:
 
 
 def cut(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Cut boxes out of maps and bring them to one size, bilinearly.
+    """Cut boxes out of maps and resize them, bilinearly.
 
     Args:
         maps: Images or features, (R, C, H, W).
@@ -57,11 +57,11 @@ def cut(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
         size: Side of the result.
 
     Returns:
-        (R * n, C, size, size), the crops of a map one after the other.
+        (R * n, C, size, size), crops of one map in a row.
     """
     top, left, height, width = boxes.to(maps).unbind(dim=-1)  # (R, n) each
     centres = (torch.arange(size, device=maps.device, dtype=maps.dtype) + 0.5) / size
-    # From shares of the map to the [-1, 1] of grid_sample, whose ends are the map's borders.
+    # From fractions of the map to the [-1, 1] of grid_sample, whose ends are the map's borders.
     rows = 2 * (top[..., None] + height[..., None] * centres) - 1  # (R, n, size)
     columns = 2 * (left[..., None] + width[..., None] * centres) - 1
     y = rows[..., :, None].expand(-1, -1, -1, size)
@@ -74,7 +74,7 @@ def cut(maps: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 
 def kernel_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return ``1 - CKA`` of how patches resemble each other, the mean over crops.
+    """Return ``1 - CKA`` of the similarities of patches, the mean over crops.
 
     With features less their mean over the patches, and ``S = s @ s.T`` and ``T = t @ t.T`` of a
     crop, CKA is the cosine of the two matrices (Kornblith et al. 2019,

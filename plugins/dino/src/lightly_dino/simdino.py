@@ -1,4 +1,4 @@
-"""SimDINO (Wu et al. 2025, https://arxiv.org/abs/2502.10385).
+"""SimDINO: cosine distance and coding rate (Wu et al. 2025, arXiv:2502.10385).
 
 Shapes: B images, S views of which T are global, D features, P = ``output_dim``.
 """
@@ -9,67 +9,66 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.contracts import Batch, StepResult
 from lightly_core.parts.coding_rate import coding_rate, coding_rate_weight
 from lightly_core.parts.heads import mlp
-from lightly_core.parts.precision import single
-from lightly_dino.base import SelfDistillation
-from lightly_dino.config_sim import SimDINOConfig
-from lightly_dino.features import apply_head, encode_views, stack_pooled
-from lightly_dino.loss import view_agreement
+from lightly_core.parts.precision import no_autocast, single
+from lightly_dino.base import SelfDistillation, loss_parts
+from lightly_dino.features import encode_views, pooled_by_view
+from lightly_dino.heads import apply_head
+from lightly_dino.simdino_config import SimDINOConfig
 
 
-class SimDINO(SelfDistillation):
-    """Agree with the teacher's view of other crops, while the images of a batch take up room.
+class SimDINO(SelfDistillation[SimDINOConfig]):
+    """Agree with the teacher's embedding of other views, while the coding rate is kept high.
 
-    The coding rate keeps embeddings from falling together, so there are no prototypes, centre or
-    temperatures. Works with every backbone.
+    The coding rate keeps embeddings from collapsing, so there are no prototypes, centre or
+    temperatures. Works with every backbone, and has little to set.
+    https://arxiv.org/abs/2502.10385
 
     Differs from the paper: the coding rate is that of the mean of the student's and the teacher's
     embeddings, as in the released code (``expa_type=1``). ``coding_rate_of="student"`` is the
     paper's form. The covariance is that of all processes, which the released code takes with
     ``reduce_cov=1`` only.
-
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: There is a single view, or a batch of one image.
     """
 
-    config: SimDINOConfig
-
-    def __init__(self, config: SimDINOConfig, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context, {"head": sim_head(config, model.feature_dim())})
+    def build(self) -> None:
+        """Create the head and the teacher."""
+        head = sim_head(self.config, self.model.feature_dim())
+        self.add_heads({"head": head}, batch_norm="own_statistics")
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the distance of all pairs of different views, less the room they take.
+        """Compute the distance of all pairs of different views, less the coding rate.
 
         Args:
-            batch: ``views`` holds S tensors (B, C, H, W), the T global ones first.
-            step: Optimizer steps taken so far.
+            batch: S views (B, C, H, W), the T global ones first.
+            step: Not used.
         """
-        views, num_global = self.views(batch), self.context.num_views
+        config, num_global = self.config, len(batch.global_views)
+
         with torch.no_grad():
-            seen = encode_views(self.teacher["backbone"], views[:num_global])
-            targets = apply_head(self.teacher["head"], stack_pooled(seen))  # (T, B, P)
-        outputs = encode_views(self._backbone(), views)
-        embeddings = apply_head(self.heads["head"], stack_pooled(outputs))  # (S, B, P)
-        agreement = view_agreement(targets, embeddings)
-        rate, weight = room(embeddings[:num_global], targets, self.config, self.context)
-        return self.result(
-            step,
-            [("distance", 1.0, 1 - agreement), ("coding_rate", -weight, rate)],
-            {"teacher/cosine": agreement.detach()},
-            student=outputs[:num_global],
-            images=views[:num_global],
-        )
+            teacher = encode_views(self.teacher.backbone, batch.global_views)
+            features = pooled_by_view(teacher, num_global)  # (T, B, D)
+            targets = apply_head(self.teacher["head"], features)  # (T, B, P)
+
+        student = encode_views(self.model, batch.views)
+        features = pooled_by_view(student, len(batch.views))  # (S, B, D)
+        embeddings = apply_head(self.heads["head"], features)  # (S, B, P)
+        cosine = view_cosine(targets, embeddings)
+        distance = 1 - cosine
+        rate = mean_coding_rate(embeddings[:num_global], targets, config)
+        balance = coding_rate_weight(config.output_dim, self.context.global_batch_size)
+
+        loss = distance - config.coding_rate_weight * balance * rate
+        metrics = {
+            **loss_parts(distance=distance, coding_rate=rate),
+            "teacher/cosine": cosine.detach(),
+        }
+        return self.with_anchor(StepResult(loss, metrics), student[:num_global], batch.global_views)
 
 
 def sim_head(config: SimDINOConfig, dim: int) -> nn.Sequential:
-    """Build the head of DINO without its last layer, from (..., D) to (..., P)."""
+    """Create the head of DINO without its prototypes, from (..., D) to (..., P)."""
     return mlp(
         [dim, *[config.hidden_dim] * (config.num_layers - 1), config.output_dim],
         norm="batch" if config.batch_norm else None,
@@ -78,21 +77,39 @@ def sim_head(config: SimDINOConfig, dim: int) -> nn.Sequential:
     )
 
 
-def room(
-    embeddings: Tensor, targets: Tensor, config: SimDINOConfig, context: RunContext
-) -> tuple[Tensor, float]:
-    """Return the mean coding rate of the global views, in nats, and its weight.
+def view_cosine(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return the mean cosine of each view of the student with every other view of the teacher.
+
+    Views t and t are the same picture and left out::
+
+        mean over t, s != t, b of cos(teacher[t, b], student[s, b])
 
     Args:
-        embeddings: The student's, (T, B, P), of any length.
-        targets: The teacher's, (T, B, P), of any length, no gradient.
-        config: Says of which embeddings, how precise, and how much it counts.
-        context: Says how many images there are on all processes.
+        teacher: (T, B, P), any length, no gradient.
+        student: (S, B, P); the first T views are those of the teacher.
+
+    Returns:
+        Scalar in [-1, 1], at least float32.
     """
-    views = F.normalize(single(embeddings), dim=2)
+    with no_autocast(student.device):
+        own = F.normalize(single(student), dim=-1)
+        wanted = F.normalize(single(teacher.detach()), dim=-1)
+        table = torch.einsum("tbp,sbp->ts", wanted, own) / student.shape[1]
+    num_pairs = table.numel() - min(table.shape)
+    return (table.sum() - table.diagonal().sum()) / num_pairs
+
+
+def mean_coding_rate(student: Tensor, teacher: Tensor, config: SimDINOConfig) -> Tensor:
+    """Return the mean coding rate of the global views, in nats.
+
+    Args:
+        student: Embeddings (T, B, P), any length.
+        teacher: The teacher's of the same views, (T, B, P), any length, no gradient.
+        config: Says of which embeddings, and how precise.
+    """
+    views = F.normalize(single(student), dim=2)
     if config.coding_rate_of == "mean":
-        # Not of length 1: where student and teacher disagree, a row is short and takes less room.
-        views = (views + F.normalize(single(targets), dim=2)) / 2
+        # Not of length 1: where student and teacher disagree, a row is short and its rate lower.
+        views = (views + F.normalize(single(teacher), dim=2)) / 2
     rates = [coding_rate(view, eps=config.coding_rate_eps, normalize=False) for view in views]
-    balance = coding_rate_weight(embeddings.shape[2], context.global_batch_size)
-    return torch.stack(rates).mean(), config.coding_rate_weight * balance
+    return torch.stack(rates).mean()

@@ -1,31 +1,32 @@
-"""How the teacher's outputs become targets: temperature, and a centre or Sinkhorn.
+"""The teacher's outputs become targets, with a centre or with Sinkhorn-Knopp.
 
-K prototypes.
+Shapes: K prototypes.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lightly_core.parts.centering import Center
-from lightly_core.parts.prototypes import DinoHead
-from lightly_core.parts.schedules import teacher_temperature
 from lightly_core.parts.sinkhorn import sinkhorn
-from lightly_dino.config import PrototypeConfig
+from lightly_dino.base_config import PrototypeConfig
 
 
 class Targets(nn.Module):
     """Turn logits of the teacher into probabilities that do not collapse.
 
+    ``centering="softmax"`` subtracts a moving centre, which is updated afterwards. ``"sinkhorn"``
+    balances the prototypes over the rows of a call.
+
     Args:
-        config: Says how.
-        num_prototypes: K.
+        config: Options of the method, without "auto".
     """
 
-    def __init__(self, config: PrototypeConfig, num_prototypes: int) -> None:
+    def __init__(self, config: PrototypeConfig) -> None:
         super().__init__()
         centred = config.centering == "softmax"
-        self.center = Center(num_prototypes, config.center_momentum) if centred else None
+        self.center = Center(int(config.output_dim), config.center_momentum) if centred else None
 
     def forward(
         self,
@@ -40,8 +41,8 @@ class Targets(nn.Module):
         Args:
             logits: (..., K).
             temperature: > 0.
-            rows: Which rows count, (...) bool; the others say nothing to centre and Sinkhorn.
-            center_on: Other logits (..., K) that the centre is to follow.
+            rows: Which rows count, (...) bool; the others are left out of centre and Sinkhorn.
+            center_on: Other logits (..., K) that the centre is updated with.
         """
         flat = logits.flatten(0, -2)
         counted = None if rows is None else rows.flatten()
@@ -55,31 +56,22 @@ class Targets(nn.Module):
         return probabilities
 
 
-def temperature_of(config: PrototypeConfig, step: int, total_steps: int) -> float:
-    """Return the teacher's temperature in a step."""
-    return teacher_temperature(
-        step,
-        total=total_steps,
-        start=float(config.warmup_teacher_temp),
-        end=float(config.teacher_temp),
-        warmup_steps=config.warmup_teacher_temp_steps,
-        max_share=config.warmup_teacher_temp_max_fraction,
-    )
-
-
-def dino_head(config: PrototypeConfig, dim: int, bottleneck_dim: int | None = None) -> DinoHead:
-    """Build a head.
+def teacher_metrics(targets: Tensor, cross_entropy: Tensor) -> dict[str, Tensor]:
+    """Return what says whether the teacher collapses and how much the student has yet to learn.
 
     Args:
-        config: Its widths and depth; without "auto".
-        dim: Width of the features.
-        bottleneck_dim: In place of the config's.
+        targets: The teacher's probabilities, (..., K).
+        cross_entropy: The student's mean cross-entropy with them, a scalar in nats.
+
+    Returns:
+        ``teacher/entropy``, the mean entropy of the targets in [0, log(K)] nats, and
+        ``teacher/kl``, what the cross-entropy is above it.
     """
-    return DinoHead(
-        dim,
-        int(config.output_dim),
-        hidden_dim=config.hidden_dim,
-        bottleneck_dim=bottleneck_dim or config.bottleneck_dim,
-        num_layers=config.num_layers,
-        batch_norm=config.batch_norm,
-    )
+    uncertainty = entropy(targets)
+    return {"teacher/entropy": uncertainty, "teacher/kl": cross_entropy.detach() - uncertainty}
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Return the mean entropy in nats of rows (..., K), without gradient."""
+    rows: Tensor = torch.special.entr(probabilities.detach()).sum(dim=-1)
+    return rows.mean()

@@ -1,8 +1,8 @@
-"""Options of DINO (https://arxiv.org/abs/2104.14294), and those that the whole family shares."""
+"""Options that the methods of the DINO family share. No torch here."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge, optional
@@ -16,12 +16,13 @@ from lightly_core.config.augmentations import (
     SolarizeArgs,
 )
 from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
-from lightly_core.config.method import MethodCard, RunFacts
-from lightly_core.config.optim import AdamWArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.method import RunFacts
+from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers
+from lightly_core.config.optim import AdamWArgs, SGDArgs
 from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.teacher import TeacherConfig
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
-from lightly_core.parts.schedules import capped_warmup
+from lightly_core.config.transform import MultiCropTransformArgs
+from lightly_core.parts.schedules import capped_warmup, teacher_temperature
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11
@@ -31,15 +32,51 @@ _OUTPUT_DIMS = {20_000: 1024, 50_000: 2048, 100_000: 4096, 200_000: 16384, 500_0
 _LARGEST_OUTPUT_DIM = 65536
 #: Between these sizes of a dataset, values go from those for small sets to the paper's.
 _SMALL, _LARGE = 20_000, 1_000_000
-#: The last layer is not frozen for more of a run than this: one epoch may be much of a short one.
-_LAST_LAYER_SHARE = 0.05
+#: The prototypes are frozen for at most this fraction of a run: one epoch may be much of it.
+_FROZEN_FRACTION = 0.05
+
+Centering = Literal["softmax", "sinkhorn", "sinkhorn_knopp"]
 
 
-# Fields whose default changes within the family are made by functions, since attrs wants whole
-# fields. As attrs' own `field` they say to return what will stand there in an instance.
+def multi_crop(
+    *, scale: float, num_local: int, local_size: int, size: int = 224
+) -> MultiCropTransformArgs:
+    """Return the augmentation of the family: two global views, and local views below `scale`.
+
+    Args:
+        scale: Smallest global and largest local crop, as a fraction of the image.
+        num_local: Number of local views.
+        local_size: Their side in pixels.
+        size: Side of the global views in pixels.
+    """
+    return MultiCropTransformArgs(
+        image_size=(size, size),
+        num_views=2,
+        random_resize=RandomResizeArgs(min_scale=scale, max_scale=1.0),
+        color_jitter=ColorJitterArgs(
+            prob=0.8, strength=0.5, brightness=0.8, contrast=0.8, saturation=0.4, hue=0.2
+        ),
+        random_gray_scale=0.2,
+        gaussian_blur=GaussianBlurArgs(prob=1.0),
+        solarize=None,
+        global_view_1=GlobalView1Args(
+            gaussian_blur=GaussianBlurArgs(prob=0.1),
+            solarize=SolarizeArgs(prob=0.2, threshold=0.5),
+        ),
+        local_view=LocalViewArgs(
+            num_views=num_local,
+            view_size=local_size,
+            random_resize=RandomResizeArgs(min_scale=0.05, max_scale=scale),
+            gaussian_blur=GaussianBlurArgs(prob=0.5),
+        ),
+    )
 
 
-def momentum_at_start(default: float | Literal["auto"], note: str = "") -> float | Literal["auto"]:
+# Fields whose default differs within the family. As attrs' own `field`, these functions are
+# annotated with the type that an instance holds.
+
+
+def momentum_start(default: float | Literal["auto"], note: str = "") -> float | Literal["auto"]:
     """Return the field ``momentum_start``; `note` is added to its help."""
     made: float | Literal["auto"] = field(
         default=default,
@@ -52,7 +89,7 @@ def momentum_at_start(default: float | Literal["auto"], note: str = "") -> float
     return made
 
 
-def ratio_of_blocks(default: float) -> float:
+def layer_decay(default: float) -> float:
     """Return the field ``layer_decay``."""
     return field(
         default=default,
@@ -64,38 +101,62 @@ def ratio_of_blocks(default: float) -> float:
     )
 
 
-def head_layers() -> int:
-    """Return the field ``num_layers``."""
-    return field(
-        default=3,
-        validator=ge(1),
-        metadata={"help": "linear layers of the heads up to the width in which views are compared"},
-    )
-
-
-def factor_of_embedding(default: float) -> float:
+def patch_embed_lr_factor(default: float) -> float:
     """Return the field ``patch_embed_lr_factor``."""
     return field(
         default=default,
         validator=positive,
         metadata={
-            "help": "further factor on the learning rate of what is in front of the blocks",
+            "help": "further factor on the learning rate of the patch embedding",
             "aliases": ("patch_embed_lr_multiplier",),
         },
     )
 
 
+def num_prototypes(default: int | Literal["auto"] = "auto") -> int | Literal["auto"]:
+    """Return the field ``output_dim`` of heads with prototypes."""
+    made: int | Literal["auto"] = field(
+        default=default,
+        validator=auto_or(ge(1)),
+        metadata={
+            "help": "number of prototypes; auto: from 1024 for 20,000 images to 65536 for more "
+            "than 500,000"
+        },
+    )
+    return made
+
+
+def centering(default: Centering) -> Centering:
+    """Return the field ``centering``."""
+    made: Centering = field(
+        default=default,
+        metadata={
+            "help": "what keeps the teacher from giving all images one class: softmax subtracts a "
+            "moving centre, sinkhorn (or sinkhorn_knopp) balances the classes of the batch",
+            "aliases": ("center_method",),
+        },
+    )
+    return made
+
+
 @define(frozen=True, kw_only=True)
 class SelfDistillationConfig(TeacherConfig):
-    """What all methods here have: a teacher that follows the student, and a start to keep to."""
+    """Options of all methods: teacher, learning rates, and continuing from trained weights."""
 
-    optimizer: ClassVar[str] = "adamw"
-    # 100 epochs of ImageNet at batch 1024.
-    target_steps: ClassVar[int] = 125_000
-    requires: ClassVar[Requires] = Requires(global_views=at_least(2), local_views=True, images=2)
-    gradient_clip_val: ClassVar[float | None] = 3.0
+    requires = Requires(global_views=at_least(2), local_views=True, images=2)
+    views = multi_crop(scale=0.14, num_local=6, local_size=96)  # DINO's for ResNet-50
+    optimizers = {
+        # DINO's for transformers.
+        "adamw": AdamWArgs(
+            lr=5e-4, weight_decay=0.04, weight_decay_end=0.4, final_lr_fraction=0.002
+        ),
+        # DINO's for ResNet-50.
+        "sgd": SGDArgs(lr=0.03, weight_decay=1e-4, momentum=0.9),
+    }
+    target_steps = 125_000  # 100 epochs of ImageNet at batch 1024
+    gradient_clip_val = 3.0
 
-    momentum_start: float | Literal["auto"] = momentum_at_start(
+    momentum_start: float | Literal["auto"] = momentum_start(
         "auto",
         "; auto: 0.99 for up to 20,000 images, 0.996 from a million on, in between in proportion",
     )
@@ -117,15 +178,12 @@ class SelfDistillationConfig(TeacherConfig):
         validator=positive,
         metadata={"help": "factor on the learning rate of the backbone"},
     )
-    layer_decay: float = ratio_of_blocks(1.0)
-    patch_embed_lr_factor: float = factor_of_embedding(1.0)
-    anchor_weight: float = field(
-        default=0.0,
-        validator=not_negative,
-        metadata={
-            "help": "weight of staying near the features of the untouched start, against "
-            "forgetting; 0: no anchor, and no memory for it"
-        },
+    layer_decay: float = layer_decay(1.0)
+    patch_embed_lr_factor: float = patch_embed_lr_factor(1.0)
+    anchor_weight: float = loss_weight(
+        0.0,
+        "the distance to the features of the untouched backbone, against forgetting; 0 saves the "
+        "memory of a second backbone",
     )
 
     def __attrs_post_init__(self) -> None:
@@ -148,49 +206,24 @@ class SelfDistillationConfig(TeacherConfig):
         """Return 0.99 for small sets, the paper's momentum for large ones."""
         return _between(facts.dataset_size, 0.99, 0.996)
 
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return two global views and six local ones, as for the paper's ResNet-50."""
-        return multi_crop(scale=0.14, num_local=6, local_size=96)
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "adamw":  # the paper's, for transformers
-            return AdamWArgs(
-                lr=5e-4,
-                weight_decay=0.04,
-                weight_decay_end=0.4,
-                final_lr_fraction=0.002,
-            )
-        if name == "sgd":  # the paper's, for ResNet-50
-            return SGDArgs(lr=0.03, weight_decay=1e-4, momentum=0.9)
-        return super().default_optimizer(name)
-
 
 @define(frozen=True, kw_only=True)
 class PrototypeConfig(SelfDistillationConfig):
-    """Adds heads with prototypes, and how the teacher's outputs become targets."""
+    """Options of the methods whose heads end in prototypes."""
 
-    hidden_dim: int = field(
-        default=2048, validator=ge(1), metadata={"help": "width of the heads' hidden layers"}
-    )
-    num_layers: int = head_layers()
+    schedules = ("teacher_momentum", "teacher_temp")
+
+    hidden_dim: int = hidden_dim(2048, "head")
+    num_layers: int = num_layers(3, "head", ", without the prototypes")
     bottleneck_dim: int = field(
         default=256,
         validator=ge(1),
         metadata={
-            "help": "width in which features and prototypes are compared",
+            "help": "dimension in which features and prototypes are compared",
             "aliases": ("dino_bottleneck_dim",),
         },
     )
-    output_dim: int | Literal["auto"] = field(
-        default="auto",
-        validator=auto_or(ge(1)),
-        metadata={
-            "help": "number of prototypes; auto: from 1024 for 20,000 images to 65536 for 500,000"
-        },
-    )
+    output_dim: int | Literal["auto"] = num_prototypes()
     batch_norm: bool = field(
         default=False, metadata={"help": "batch norms in the heads; the papers have none"}
     )
@@ -198,8 +231,8 @@ class PrototypeConfig(SelfDistillationConfig):
         default="auto",
         validator=auto_or(ge(0)),
         metadata={
-            "help": "steps in which the prototypes stay as they are; auto: those of an epoch, at "
-            "most 1250 and 5 % of the run",
+            "help": "steps in which the prototypes are frozen; auto: those of an epoch, at most "
+            "1250 and 5 % of the run",
             "aliases": ("student_freeze_last_layer_steps",),
         },
     )
@@ -231,21 +264,25 @@ class PrototypeConfig(SelfDistillationConfig):
         default=0.3,
         validator=share,
         metadata={
-            "help": "share of the run that this takes at most",
+            "help": "largest fraction of the run that this takes",
             "aliases": ("warmup_teacher_temp_max_steps_fraction",),
         },
     )
-    centering: Literal["softmax", "sinkhorn", "sinkhorn_knopp"] = field(
-        default="softmax",
-        metadata={
-            "help": "what keeps the teacher from one class for all: softmax with a moving centre, "
-            "or sinkhorn(_knopp) within the batch",
-            "aliases": ("center_method",),
-        },
-    )
+    centering: Literal["softmax", "sinkhorn", "sinkhorn_knopp"] = centering("softmax")
     center_momentum: float = field(
         default=0.9, validator=share, metadata={"help": "momentum of the centre"}
     )
+
+    def teacher_temperature(self, step: int, total_steps: int) -> float:
+        """Return the temperature of the teacher's softmax in a step."""
+        return teacher_temperature(
+            step,
+            total=total_steps,
+            start=float(self.warmup_teacher_temp),
+            end=float(self.teacher_temp),
+            warmup_steps=self.warmup_teacher_temp_steps,
+            max_share=self.warmup_teacher_temp_max_fraction,
+        )
 
     def resolve(self, facts: RunFacts) -> Self:
         """Replace what depends on the number of images and on the length of the run."""
@@ -256,7 +293,7 @@ class PrototypeConfig(SelfDistillationConfig):
             output_dim = fitting[0] if fitting else _LARGEST_OUTPUT_DIM
         if freeze == "auto":
             epoch = min(facts.steps_per_epoch, 1250)
-            freeze = capped_warmup(epoch, facts.total_steps, _LAST_LAYER_SHARE)
+            freeze = capped_warmup(epoch, facts.total_steps, _FROZEN_FRACTION)
         if temperature == "auto":
             temperature = _between(facts.dataset_size, 0.02, 0.07)
         if first == "auto":
@@ -271,58 +308,41 @@ class PrototypeConfig(SelfDistillationConfig):
 
 
 @define(frozen=True, kw_only=True)
-class DINOConfig(PrototypeConfig):
-    """Options of DINO; the defaults are the paper's for a million images, smaller sets get less."""
+class MaskArgs:
+    """Which patches of the student's global views are masked, in blocks."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = (
-        "train_loss/dino",
-        "train_loss/anchor",
-        "teacher/entropy",
-        "teacher/kl",
-        "schedule/teacher_temp",
-        "schedule/teacher_momentum",
+    probability: float = field(
+        default=0.5, validator=share, metadata={"help": "probability that a view is masked at all"}
     )
-    card: ClassVar[MethodCard | None] = MethodCard(
-        paper="Caron et al. 2021",
-        arxiv="2104.14294",
-        teacher="average",
-        memory="centre",
-        use="frozen features without labels; a safe choice on transformers",
+    min_ratio: float = field(
+        default=0.1,
+        validator=share,
+        metadata={"help": "smallest fraction of masked patches in a masked view"},
+    )
+    max_ratio: float = field(
+        default=0.5,
+        validator=above_zero_to_one,
+        metadata={"help": "largest fraction of masked patches in a masked view"},
+    )
+    smallest_block: int | None = field(
+        default=4,
+        metadata={
+            "help": "least area of a block in patches; None: (shorter side // 3) ** 2, which is 16 "
+            "for 14 x 14 patches"
+        },
     )
 
+    @smallest_block.validator
+    def _not_empty(self, attribute: object, value: int | None) -> None:
+        if value is not None and value < 1:
+            raise ValueError(f"'smallest_block' must be >= 1 or None, got {value}")
 
-def multi_crop(
-    *, scale: float, num_local: int, local_size: int, size: int = 224
-) -> MultiCropTransformArgs:
-    """Return the augmentation of the family: two global views, and small crops below `scale`.
-
-    Args:
-        scale: Smallest global and largest local crop, as a share of the image.
-        num_local: Number of local crops.
-        local_size: Their side in pixels.
-        size: Side of the global views in pixels.
-    """
-    return MultiCropTransformArgs(
-        image_size=(size, size),
-        num_views=2,
-        random_resize=RandomResizeArgs(min_scale=scale, max_scale=1.0),
-        color_jitter=ColorJitterArgs(
-            prob=0.8, strength=0.5, brightness=0.8, contrast=0.8, saturation=0.4, hue=0.2
-        ),
-        random_gray_scale=0.2,
-        gaussian_blur=GaussianBlurArgs(prob=1.0),
-        solarize=None,
-        global_view_1=GlobalView1Args(
-            gaussian_blur=GaussianBlurArgs(prob=0.1),
-            solarize=SolarizeArgs(prob=0.2, threshold=0.5),
-        ),
-        local_view=LocalViewArgs(
-            num_views=num_local,
-            view_size=local_size,
-            random_resize=RandomResizeArgs(min_scale=0.05, max_scale=scale),
-            gaussian_blur=GaussianBlurArgs(prob=0.5),
-        ),
-    )
+    def __attrs_post_init__(self) -> None:
+        """Refuse a range whose ends are swapped."""
+        if self.min_ratio > self.max_ratio:
+            raise ValueError(
+                f"expected min_ratio <= max_ratio, got {self.min_ratio} and {self.max_ratio}"
+            )
 
 
 def _between(dataset_size: int, small: float, large: float) -> float:

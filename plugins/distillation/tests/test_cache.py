@@ -200,7 +200,7 @@ def test_damaged_files_are_told_with_a_remedy(plan, compute, images, damage):
         file.write_bytes(file.read_bytes()[:200])
     else:
         np.save(file, np.zeros((12, 3), np.float16))
-    with pytest.raises(ConfigError, match="remove this folder, then it is made anew"):
+    with pytest.raises(ConfigError, match="remove this folder, which is then created again"):
         FeatureCache(plan).features(ids(0), images[:1], compute)
 
 
@@ -309,7 +309,7 @@ def test_what_is_there_already_needs_no_space(planned, tmp_path, monkeypatch):
 
 def test_a_file_in_place_of_the_folder_is_refused(planned, tmp_path):
     (tmp_path / "c").write_text("")
-    with pytest.raises(ConfigError, match="is no folder that can be written to"):
+    with pytest.raises(ConfigError, match="is not a folder that can be written to"):
         planned()
 
 

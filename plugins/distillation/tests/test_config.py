@@ -9,7 +9,7 @@ from lightly_distillation.config import (
     DistillationV1Config,
     DistillationV2Config,
     DistillationV3Config,
-    resolve_queue_size,
+    queue_rows,
 )
 
 ALL = [DistillationV1Config, DistillationV2Config, DistillationV3Config]
@@ -24,7 +24,8 @@ ALL = [DistillationV1Config, DistillationV2Config, DistillationV3Config]
     ],
 )  # fmt: skip
 def test_the_queue_grows_with_the_dataset_and_stays_below_it(images, size):
-    assert resolve_queue_size("auto", images) == size
+    facts = RunFacts(dataset_size=images, effective_batch_size=8, total_steps=10, steps_per_epoch=5)
+    assert queue_rows("auto", facts) == size
 
 
 @pytest.mark.parametrize("config", ALL)

@@ -1,18 +1,19 @@
-"""What the three distillations share: a teacher, mixup, and how the student's map meets its own.
+"""What the three distillations share: teacher, mixup, cache, and projected feature maps.
 
 Shapes: B images, C channels, D features of the student, K of the teacher, h and w positions of
-the teacher's map, N = h * w.
+the teacher's feature map, N = h * w.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext
+from lightly_core.contracts import Batch, Method
 from lightly_core.parts.mixup import mixup
 from lightly_distillation.cache import FeatureCache
 from lightly_distillation.cache_plan import plan_cache
@@ -20,48 +21,42 @@ from lightly_distillation.config import DistillationConfig
 from lightly_distillation.loading import build_teacher
 from lightly_distillation.teacher import resize
 
+D = TypeVar("D", bound=DistillationConfig)
 
-class Distillation(Method[DistillationConfig]):
-    """Base of the distillations.
 
-    Args:
-        config: Options of the method.
-        model: Student; what is put on top of it is dropped after training.
-        context: Facts of the run.
+class Distillation(Method[D]):
+    """Base of the distillations. The student is the backbone; its heads are dropped afterwards.
 
-    Raises:
-        ConfigError: The teacher cannot be had, or does not suit.
+    A subclass says what the teacher computes, `target_shapes` and `compute_targets`, and calls
+    this `build` before it creates its heads.
     """
 
-    def __init__(
-        self, config: DistillationConfig, model: ModelWrapper, context: RunContext
-    ) -> None:
-        super().__init__(config, model, context)
-        self.teacher = build_teacher(config, context)
+    def build(self) -> None:
+        """Load the teacher, and plan the cache of its features."""
+        self.teacher = build_teacher(self.config, self.context)
         self._cache: FeatureCache | None = None
-        if config.cache is not None:
-            self._cache = FeatureCache(
-                plan_cache(config, context, self.teacher.facts(), self.target_shapes())
-            )
+        if self.config.cache is not None:
+            facts, shapes = self.teacher.facts(), self.target_shapes()
+            self._cache = FeatureCache(plan_cache(self.config, self.context, facts, shapes))
 
     @abstractmethod
     def target_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return a name and the shape, without B, of everything that `compute_targets` returns."""
+        """Return name and shape, without B, of each tensor that `compute_targets` returns."""
 
     @abstractmethod
     def compute_targets(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Ask the teacher for the features of images (B, C, H, W)."""
+        """Compute the teacher's features of images (B, C, H, W)."""
 
     def images(self, batch: Batch) -> Tensor:
-        """Return what both networks see: the view, blended if wanted, (B, C, H, W)."""
-        views = mixup(batch.views).views if self.config.blends() else batch.views
-        return views[0]
+        """Return the images that both networks see (B, C, H, W), blended by mixup if wanted."""
+        (images,) = mixup(batch.views).views if self.config.blends() else batch.views
+        return images
 
     def targets(self, batch: Batch, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the teacher's features, read from the cache where they are there.
+        """Return the teacher's features. Those that the cache holds are not computed again.
 
         Args:
-            batch: Says which views these are.
+            batch: Its `view_ids` name the views.
             images: What `images` returned.
         """
         if self._cache is None:
@@ -69,12 +64,12 @@ class Distillation(Method[DistillationConfig]):
         return self._cache.features(batch.view_ids, images, self.compute_targets)
 
     def pooled(self, features: dict[str, Tensor]) -> Tensor:
-        """Return the student's pooled features (B, D) of what its ``forward_features`` gave."""
+        """Return pooled features (B, D) of what the student's ``forward_features`` returned."""
         return self.model.forward_pool(features)["pooled_features"].flatten(1)
 
 
 def project_map(features: Tensor, head: nn.Module, size: Sequence[int]) -> Tensor:
-    """Apply a head at every position of a map, and bring the result to another grid.
+    """Apply a head at every position of a feature map, and resize the result to another grid.
 
     Args:
         features: (B, D, height, width).
@@ -94,5 +89,5 @@ def tokens(features: Tensor) -> Tensor:
 
 
 def agreement(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the mean cosine of rows (..., K) of student and teacher, in [-1, 1], detached."""
+    """Return the mean cosine of the rows (..., K) of student and teacher, in [-1, 1], detached."""
     return F.cosine_similarity(student.detach().float(), teacher.float(), dim=-1).mean()

@@ -1,11 +1,11 @@
-"""Keeps a teacher's features on disk, for views that are seen again and again.
+"""Keeps a teacher's features on disk, for views that repeat.
 
-A row is what the teacher says of one view: its number is the view's, `Batch.view_ids`. Rows are
-written when they are first computed, and a checksum behind each. A row counts as written when its
-checksum is that of its contents, which is looked at on every reading. So nothing has to be locked
-or flushed: a row that a crash has cut off, that another process is just writing, or that a network
-disk has not brought yet, has another checksum and is computed again. Any number of processes and
-runs can use one cache at the same time, and each finds what the others have written.
+A row holds the teacher's features of one view. Its number is that of the view, `Batch.view_ids`.
+Rows are written when they are first computed, each followed by its checksum. Every read compares
+the checksum with the contents, so nothing has to be locked or flushed: a row that was cut off by a
+crash, that another process is writing, or that a network disk has not delivered yet, has another
+checksum and is computed again. Any number of processes and runs can use one cache at the same
+time, and each finds what the others have written.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ Rows = npt.NDArray[np.int64]
 
 
 class FeatureCache:
-    """Gives a teacher's features, computed only for views that were not seen before.
+    """Returns a teacher's features, and computes them only for views that it does not hold.
 
-    What it gives is always rounded to half precision, also where it was just computed: a run that
+    Features are always rounded to half precision, also where they were just computed: a run that
     finds everything in the cache has the same losses, bit for bit, as the run that filled it.
 
     Args:
-        plan: Where the files are; they are opened, or made, when first needed.
+        plan: The files. They are opened or created when first needed.
     """
 
     def __init__(self, plan: CachePlan) -> None:
@@ -108,24 +108,24 @@ class FeatureCache:
         return self._files
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open files can neither be copied nor pickled; they are opened again.
+        # Open files can neither be copied nor pickled. They are opened again.
         return {**self.__dict__, "_files": None}
 
 
 class CacheFiles:
-    """The open files of a cache, which are made if they are not there.
+    """The open files of a cache. They are created if they do not exist.
 
     Args:
         plan: Where they are, and their shapes.
 
     Raises:
-        ConfigError: They are damaged, or cannot be made.
+        ConfigError: They are damaged, or cannot be created.
     """
 
     def __init__(self, plan: CachePlan) -> None:
         self._plan = plan
         try:
-            _make_once(plan)
+            _create_once(plan)
             self._parts = [_load(plan.part(name)) for name in plan.parts]
             self._checksums = _load(plan.checksums)
             # In the order in which a row is written: the checksum comes last.
@@ -136,24 +136,25 @@ class CacheFiles:
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"config.method_args.cache: cannot use '{plan.folder}': {error}\n  remove this "
-                "folder, then it is made anew, or take another one (method_args.cache_dir)"
+                "folder, which is then created again, or use another one (method_args.cache_dir)"
             ) from error
         shapes = [(plan.num_rows, *shape) for shape in (*plan.parts.values(), ())]
         if [array.shape for array in (*self._parts, self._checksums)] != shapes:
             raise ConfigError(
                 f"config.method_args.cache: the files in '{plan.folder}' have other shapes than "
-                "cache.json says; remove this folder, then it is made anew"
+                "cache.json says; remove this folder, which is then created again"
             )
 
     def read(self, rows: Rows, pinned: bool = False) -> tuple[Rows, list[Tensor]]:
-        """Read the rows that are there.
+        """Read the rows that are written.
 
         Args:
-            rows: (B,); -1 is never there.
-            pinned: Whether a GPU is to fetch them without waiting.
+            rows: (B,); -1 is never written.
+            pinned: Whether the tensors are in pinned memory, for copies to a GPU without waiting.
 
         Returns:
-            Positions in `rows` (b,) of those that are there, in order, and their parts (b, *shape).
+            Positions in `rows` (b,) of those that are written, ascending, and their parts
+            (b, *shape).
         """
         expected = self._checksums[rows]
         found = np.flatnonzero((rows >= 0) & (expected != 0))
@@ -171,7 +172,7 @@ class CacheFiles:
         return found[right], [part[torch.from_numpy(right)] for part in parts]
 
     def write(self, rows: Rows, parts: Sequence[Halves]) -> None:
-        """Write rows, each before its checksum; where the disk is full, say so and stop writing.
+        """Write rows, each before its checksum. When the disk is full, warn and stop writing.
 
         Args:
             rows: (b,), all >= 0.
@@ -197,7 +198,7 @@ class CacheFiles:
 def checksums(parts: Sequence[Halves]) -> npt.NDArray[np.uint64]:
     """Return one number >= 1 for each row, the sum of its words over all parts, (b,).
 
-    It tells a row from one that is cut off, or overwritten in part by another.
+    It differs for a row that is cut off, or overwritten in part by another.
 
     Args:
         parts: (b, *shape) each, contiguous.
@@ -213,7 +214,7 @@ def checksums(parts: Sequence[Halves]) -> npt.NDArray[np.uint64]:
 def _write_rows(
     file: FileIO, array: np.memmap[Any, Any], rows: Rows, values: npt.NDArray[Any]
 ) -> None:
-    # Not through the mapping: there, a full disk would end the program without a word.
+    # Not through the mapping, where a full disk would end the program without an error.
     size = array.dtype.itemsize * prod(array.shape[1:])
     for row, value in zip(rows.tolist(), values, strict=True):
         file.seek(array.offset + row * size)
@@ -221,8 +222,8 @@ def _write_rows(
             raise OSError(errno.ENOSPC, "the disk is full")
 
 
-def _make_once(plan: CachePlan) -> None:
-    """Make the files, unless they are there; of several processes one does it."""
+def _create_once(plan: CachePlan) -> None:
+    """Create the files, unless they exist. Of several processes one does it."""
     if plan.description.is_file():
         return
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -230,14 +231,14 @@ def _make_once(plan: CachePlan) -> None:
         if plan.description.is_file():
             return
         for name, shape in plan.parts.items():
-            _make(plan.part(name), (plan.num_rows, *shape), np.float16)
-        _make(plan.checksums, (plan.num_rows,), np.uint64)
+            _create(plan.part(name), (plan.num_rows, *shape), np.float16)
+        _create(plan.checksums, (plan.num_rows,), np.uint64)
         with atomic_path(plan.description) as temporary:
             temporary.write_text(json.dumps(plan.facts, indent=2) + "\n", encoding="utf-8")
 
 
-def _make(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    # Full of zeros, without taking the space yet where the file system can do that.
+def _create(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    # Zeros, which take no space yet where the file system supports sparse files.
     np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
 
@@ -246,7 +247,7 @@ def _load(path: Path) -> np.memmap[Any, Any]:
 
 
 def _halves(parts: Sequence[Tensor]) -> list[Tensor]:
-    # One layout for all: sums come out the same whether a tensor was computed or read.
+    # One memory format, so that sums are equal whether a tensor was computed or read.
     return [part.to(torch.float16, memory_format=torch.contiguous_format) for part in parts]
 
 

@@ -1,4 +1,4 @@
-"""Where the teacher's features are kept, how much space they need, and whether there is as much."""
+"""The files of a cache of teacher features: where they are and how much space they need."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from lightly_distillation.config import DistillationConfig
 
 log = logging.getLogger(__name__)
 
-#: Counted up when files are written differently, so that old ones are not read.
+#: Raised when the layout of the files changes, so that old ones are not read.
 _LAYOUT = 1
-#: Of the free space, so much may be used: a disk that is full to the brim stops other programs.
-_USABLE_SHARE = 0.95
+#: Fraction of the free space that may be used. A full disk stops other programs.
+_USABLE_FRACTION = 0.95
 _HALF_BYTES, _CHECKSUM_BYTES = 2, 8
 
 
 @dataclass(frozen=True)
 class CachePlan:
-    """The files of a cache; making a plan touches none.
+    """The files of a cache. A plan neither creates nor opens them.
 
     Attributes:
         folder: Holds ``cache.json``, which says what the features depend on and is written when
@@ -51,22 +51,22 @@ class CachePlan:
 
     @property
     def row_bytes(self) -> int:
-        """Space of one view's features, and of what belongs to them."""
+        """Bytes of one view's features and of their checksum."""
         return _HALF_BYTES * sum(map(prod, self.parts.values())) + _CHECKSUM_BYTES
 
     @property
     def num_bytes(self) -> int:
-        """Space of everything."""
+        """Bytes of all rows."""
         return self.num_rows * self.row_bytes
 
     @property
     def description(self) -> Path:
-        """The file that is there where all others are."""
+        """The file that is written when all others are complete."""
         return self.folder / "cache.json"
 
     @property
     def checksums(self) -> Path:
-        """One number for each row; 0 where it is not written."""
+        """The file of checksums, (N * K,) uint64; 0 for a row that is not written."""
         return self.folder / "checksums.npy"
 
     def part(self, name: str) -> Path:
@@ -74,13 +74,13 @@ class CachePlan:
         return self.folder / f"{name}.npy"
 
     def rows_written(self) -> int:
-        """Count the rows that are there already."""
+        """Return the number of rows that are written already."""
         if not self.description.is_file():
             return 0
         try:
             return int(np.count_nonzero(np.load(self.checksums, mmap_mode="r")))
         except (OSError, ValueError):
-            return 0  # opening it will say what is wrong
+            return 0  # opening the cache raises the error
 
 
 def plan_cache(
@@ -89,7 +89,7 @@ def plan_cache(
     teacher: Mapping[str, object],
     parts: Mapping[str, tuple[int, ...]],
 ) -> CachePlan:
-    """Decide where the features go, and refuse what does not fit there.
+    """Return the plan of a cache that fits on its disk.
 
     Args:
         config: Options of the method, with a cache.
@@ -121,7 +121,7 @@ def plan_cache(
 
 
 def _check(plan: CachePlan, config: DistillationConfig, num_images: int) -> None:
-    """Say how much space is needed, and refuse where there is less."""
+    """Log how much space is needed, and raise an error if there is less."""
     views = "1 view" if config.cache == 1 else f"{config.cache} views"
     what = f"teacher features of {num_images} images x {views}"
     needed, written = plan.num_bytes, plan.rows_written()
@@ -135,11 +135,11 @@ def _check(plan: CachePlan, config: DistillationConfig, num_images: int) -> None
     existing = next(path for path in (plan.folder, *plan.folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise ConfigError(
-            f"config.method_args.cache: '{existing}' is no folder that can be written to; set "
-            "method_args.cache_dir, or LIGHTLY_CACHE_DIR, to one that can"
+            f"config.method_args.cache: '{existing}' is not a folder that can be written to; "
+            "set method_args.cache_dir, or LIGHTLY_CACHE_DIR, to one that can"
         )
     free = shutil.disk_usage(existing).free
-    usable = int(free * _USABLE_SHARE)
+    usable = int(free * _USABLE_FRACTION)
     missing = needed - written * plan.row_bytes
     if missing > usable:
         raise ConfigError(

@@ -1,11 +1,11 @@
-"""Options of the three distillations; what they share stands in the first class."""
+"""Options of the three distillations. What they share is in `DistillationConfig`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import Attribute, define, evolve, field
-from attrs.validators import and_, ge, gt, optional
+from attrs.validators import and_, ge, optional
 
 from lightly_core.config.augmentations import (
     ColorJitterArgs,
@@ -13,9 +13,11 @@ from lightly_core.config.augmentations import (
     RandomFlipArgs,
     RandomResizeArgs,
 )
-from lightly_core.config.checks import finite, not_empty
+from lightly_core.config.checks import not_empty, not_negative, positive
 from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
-from lightly_core.config.optim import AdamWArgs, LARSArgs, OptimizerArgs
+from lightly_core.config.method_fields import hidden_dim, num_layers, queue_size, temperature
+from lightly_core.config.optim import LARSArgs
+from lightly_core.config.recipes import fit_queue, paper_adamw
 from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.settings import PythonObject
 from lightly_core.config.transform import TransformArgs
@@ -25,7 +27,7 @@ from lightly_core.errors import ConfigError
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11
 
-#: Largest dataset for which a queue size is used; the sizes are those of LightlyTrain.
+#: Rows of the queue by the largest dataset that has them, as in LightlyTrain.
 _QUEUE_SIZES = {
     50: 16,
     100: 32,
@@ -38,15 +40,37 @@ _QUEUE_SIZES = {
     20_000: 4096,
 }
 _LARGEST_QUEUE = 8192
-#: Batch size for which all learning rates below are meant.
-_REFERENCE_BATCH_SIZE = 1536
+#: Batch size at which the learning rates of all versions hold.
+_BATCH_SIZE = 1536
 
 _TEACHER_HELP = (
     "model to learn from: 'library/name', or (Python) a module or wrapper, which is copied and "
     "never changed"
 )
 
-_positive = and_(finite, gt(0))
+# As in LightlyTrain, without its blur of sigma <= 0.1, which changes no pixel.
+_VIEWS = TransformArgs(
+    num_views=1,
+    random_resize=RandomResizeArgs(min_scale=0.14, max_scale=1.0),
+    random_flip=RandomFlipArgs(horizontal_prob=0.5, vertical_prob=0.0),
+    color_jitter=ColorJitterArgs(
+        prob=0.8, strength=0.5, brightness=0.8, contrast=0.8, saturation=0.4, hue=0.2
+    ),
+    random_gray_scale=0.2,
+    gaussian_blur=None,
+    solarize=None,
+)
+
+
+def _lars(lr: float) -> LARSArgs:
+    """Return LARS whose learning rate is `lr` at `_BATCH_SIZE`."""
+    return LARSArgs(
+        lr=lr,
+        momentum=0.9,
+        weight_decay=1e-6,
+        lr_scale_method="sqrt",
+        reference_batch_size=_BATCH_SIZE,
+    )
 
 
 def _address(instance: object, attribute: Attribute[Any], value: str) -> None:
@@ -64,11 +88,12 @@ def _address(instance: object, attribute: Attribute[Any], value: str) -> None:
 
 @define(frozen=True, kw_only=True)
 class DistillationConfig(MethodConfig):
-    """The teacher and what it sees."""
+    """Options of all three distillations: the teacher, mixup and the cache."""
 
+    requires = Requires(global_views=exactly(1))
     metrics: ClassVar[tuple[str, ...] | None] = ("teacher/cosine",)
-    requires: ClassVar[Requires] = Requires(global_views=exactly(1))
-    gradient_clip_val: ClassVar[float | None] = 1.0
+    views = _VIEWS
+    gradient_clip_val = 1.0
 
     teacher: str | PythonObject = field(
         default="dinov2/vitb14-noreg",
@@ -84,8 +109,8 @@ class DistillationConfig(MethodConfig):
         default=None,
         validator=optional(and_(not_empty, _address)),
         metadata={
-            "help": "address of such a file, downloaded once; it may be a signed one, whose key is "
-            "written nowhere"
+            "help": "URL of such a file, which is downloaded once; it may be a signed one, whose "
+            "key is never written to disk"
         },
     )
     teacher_args: dict[str, Any] | None = field(
@@ -125,21 +150,21 @@ class DistillationConfig(MethodConfig):
         default=None,
         validator=optional(ge(1)),
         metadata={
-            "help": "so many different views of each image are used, over and over, and the "
-            "teacher's features of them kept on disk; None: new views each epoch, nothing kept"
+            "help": "number of different views of an image, which repeat; the teacher's features "
+            "of them are kept on disk; None: new views in each epoch, nothing is kept"
         },
     )
     cache_dir: str | None = field(
         default=None,
         validator=optional(not_empty),
         metadata={
-            "help": "folder of the kept features; None: 'features' in that of LIGHTLY_CACHE_DIR",
+            "help": "folder of the kept features; None: 'features' in LIGHTLY_CACHE_DIR",
             "folder": True,
         },
     )
     cache_max_gb: float = field(
         default=50.0,
-        validator=_positive,
+        validator=positive,
         metadata={"help": "most space that the kept features may take, in 10^9 bytes"},
     )
 
@@ -157,7 +182,7 @@ class DistillationConfig(MethodConfig):
             )
 
     def resolve(self, facts: RunFacts) -> Self:
-        """Replace the precision of the teacher, and say whether images are blended."""
+        """Replace the precision of the teacher, and "auto" of mixup."""
         precision = self.teacher_precision
         if precision == "auto":
             precision = "bf16" if facts.native_bf16 else "fp32"
@@ -165,95 +190,64 @@ class DistillationConfig(MethodConfig):
         return evolve(resolved, teacher_precision=precision, mixup=self.blends())
 
     def blends(self) -> bool:
-        """Tell whether images are blended, also where "auto" was not replaced."""
+        """Return whether images are blended by mixup, also where "auto" was not replaced."""
         return self.cache is None if self.mixup == "auto" else self.mixup
 
     def view_period(self) -> int | None:
-        """Return the number of different views of each image; None: no end of them."""
+        """Return the number of different views of an image; None: they never repeat."""
         return self.cache
-
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return one strongly augmented view, which both networks see.
-
-        As LightlyTrain's, without its blur of sigma <= 0.1, which changes no pixel.
-        """
-        return TransformArgs(
-            num_views=1,
-            random_resize=RandomResizeArgs(min_scale=0.14, max_scale=1.0),
-            random_flip=RandomFlipArgs(horizontal_prob=0.5, vertical_prob=0.0),
-            color_jitter=ColorJitterArgs(
-                prob=0.8, strength=0.5, brightness=0.8, contrast=0.8, saturation=0.4, hue=0.2
-            ),
-            random_gray_scale=0.2,
-            gaussian_blur=None,
-            solarize=None,
-        )
 
 
 @define(frozen=True, kw_only=True)
 class QueueConfig(DistillationConfig):
-    """Adds the queue of the teacher's features that the first and third version have."""
+    """Options of the first and the third version, which have a queue of teacher features."""
 
-    queue_size: int | Literal["auto"] = field(
-        default="auto",
-        metadata={"help": "earlier images that each one is compared with; auto: from the dataset"},
+    queue_size: int | Literal["auto"] = queue_size(
+        "earlier images that each one is compared with; auto: from the dataset"
     )
-
-    @queue_size.validator
-    def _queue_size_positive(self, attribute: object, value: int | str) -> None:
-        if isinstance(value, int) and value < 1:
-            raise ValueError(f"'queue_size' must be >= 1 or 'auto', got {value}")
 
     def resolve(self, facts: RunFacts) -> Self:
         """Replace the size of the queue, and what all versions replace."""
-        size = resolve_queue_size(self.queue_size, facts.dataset_size)
-        return evolve(super().resolve(facts), queue_size=size)
+        return evolve(super().resolve(facts), queue_size=queue_rows(self.queue_size, facts))
 
 
 @define(frozen=True, kw_only=True)
 class DistillationV1Config(QueueConfig):
     """Options of distillationv1."""
 
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="LightlyTrain",
         url="https://docs.lightly.ai/train",
         teacher="frozen",
         memory="queue",
         use="a trained teacher, and only features of whole images matter",
     )
+    optimizer = "lars"
+    optimizers = {
+        "lars": _lars(1.8),
+        "adamw": paper_adamw(5e-4, _BATCH_SIZE, weight_decay=0.0, warmup_epochs=10.0),
+    }
 
-    optimizer: ClassVar[str] = "lars"
-
-    temperature: float = field(
-        default=0.07,
-        validator=_positive,
-        metadata={"help": "softmax temperature; smaller looks at the most similar images only"},
-    )
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "lars":
-            return _lars(1.8)
-        if name == "adamw":
-            return _adamw(5e-4, 0.0)
-        return super().default_optimizer(name)
+    temperature: float = temperature(0.07, "smaller looks at the most similar images only")
 
 
 @define(frozen=True, kw_only=True)
 class DistillationV2Config(DistillationConfig):
     """Options of distillationv2."""
 
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="LightlyTrain",
         url="https://docs.lightly.ai/train",
         needs="feature maps of the teacher",
         teacher="frozen",
         use="first choice where a trained teacher is at hand",
     )
-
-    optimizer: ClassVar[str] = "lars"
+    optimizer = "lars"
+    optimizers = {
+        "lars": _lars(9.0),
+        # LARS is five times as fast here as in the first version. AdamW is four times as fast.
+        "adamw": paper_adamw(2e-3, _BATCH_SIZE, weight_decay=0.01, warmup_epochs=10.0),
+    }
 
     loss: Literal["mse", "normalized_mse", "cosine"] = field(
         default="mse",
@@ -267,38 +261,16 @@ class DistillationV2Config(DistillationConfig):
         validator=ge(1),
         metadata={"help": "how many of the teacher's last blocks are predicted"},
     )
-    n_projection_layers: int = field(
-        default=1,
-        validator=ge(1),
-        metadata={"help": "linear layers of the head that predicts the teacher's features"},
-    )
-    projection_hidden_dim: int = field(
-        default=2048,
-        validator=ge(1),
-        metadata={"help": "width of the head's hidden layers, where it has any"},
-    )
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "lars":
-            return _lars(9.0)
-        if name == "adamw":
-            # LARS is five times as fast here as in the first version; AdamW likewise, rounded.
-            return _adamw(2e-3, 0.01)
-        return super().default_optimizer(name)
+    n_projection_layers: int = num_layers(1, of="head that predicts the teacher's features")
+    projection_hidden_dim: int = hidden_dim(2048, of="head")
 
 
 @define(frozen=True, kw_only=True)
 class DistillationV3Config(QueueConfig):
     """Options of distillationv3."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = (
-        "train_loss/global",
-        "train_loss/local",
-        "teacher/cosine",
-    )
-    card: ClassVar[MethodCard | None] = MethodCard(
+    metrics = ("train_loss/global", "train_loss/local", "teacher/cosine")
+    card = MethodCard(
         paper="LightlyTrain",
         url="https://docs.lightly.ai/train",
         needs="feature maps of both",
@@ -306,8 +278,11 @@ class DistillationV3Config(QueueConfig):
         memory="queue",
         use="a trained teacher, and images large enough for parts to matter",
     )
-
-    optimizer: ClassVar[str] = "adamw"
+    optimizer = "adamw"
+    optimizers = {
+        "lars": _lars(1.8),
+        "adamw": paper_adamw(5e-4, _BATCH_SIZE, weight_decay=0.04, warmup_epochs=10.0),
+    }
 
     teacher: str | PythonObject = field(
         default="dinov3/vitb16",
@@ -316,17 +291,17 @@ class DistillationV3Config(QueueConfig):
     )
     temperature_global: float = field(
         default=0.07,
-        validator=_positive,
-        metadata={"help": "softmax temperature of the comparison of images"},
+        validator=positive,
+        metadata={"help": "temperature of the softmax in the comparison of images"},
     )
     temperature_local: float = field(
         default=0.07,
-        validator=_positive,
-        metadata={"help": "softmax temperature of the comparison of parts of an image"},
+        validator=positive,
+        metadata={"help": "temperature of the softmax in the comparison of parts of an image"},
     )
     loss_local_weight: float = field(
         default=1.0,
-        validator=and_(finite, ge(0)),
+        validator=not_negative,
         metadata={"help": "weight of the comparison of parts of an image"},
     )
     local_chunk_size: int = field(
@@ -334,65 +309,31 @@ class DistillationV3Config(QueueConfig):
         validator=ge(1),
         metadata={
             "help": "positions whose similarities are held in memory at once; fewer need less "
-            "memory, the numbers stay the same"
+            "memory and give the same numbers"
         },
     )
     conv_decay_factor: float = field(
         default=2.5e-5,
-        validator=_positive,
+        validator=positive,
         metadata={
-            "help": "factor on optim_args.weight_decay for students of convolutions and batch "
-            "norm, which want 1e-6 where transformers want 0.04; 1: the same for all"
+            "help": "factor on optim_args.weight_decay for students made of convolutions and batch "
+            "norm, for which 1e-6 is usual where transformers have 0.04; 1: the same for all"
         },
     )
 
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "lars":
-            return _lars(1.8)
-        if name == "adamw":
-            return _adamw(5e-4, 0.04)
-        return super().default_optimizer(name)
 
-
-def resolve_queue_size(wanted: int | Literal["auto"], dataset_size: int) -> int:
-    """Return the number of rows of the queue, below the number of images.
+def queue_rows(wanted: int | Literal["auto"], facts: RunFacts) -> int:
+    """Return the number of rows of the queue, fewer than there are images.
 
     Args:
         wanted: As the user set it.
-        dataset_size: Number of images.
+        facts: Facts of the run.
 
     Raises:
         ConfigError: As many rows are wanted as there are images, or more.
     """
-    if wanted == "auto":
-        fitting = [rows for images, rows in _QUEUE_SIZES.items() if dataset_size <= images]
-        size = fitting[0] if fitting else _LARGEST_QUEUE
-        return max(1, min(size, dataset_size - 1))
-    if wanted >= dataset_size:
-        raise ConfigError(
-            f"config.method_args.queue_size: {wanted} is too large for {dataset_size} images, "
-            "expected fewer rows than images: it would hold some images more than once"
-            "\n  use queue_size=auto, or a smaller one"
-        )
-    return wanted
-
-
-def _lars(lr: float) -> LARSArgs:
-    return LARSArgs(
-        lr=lr,
-        momentum=0.9,
-        weight_decay=1e-6,
-        lr_scale_method="sqrt",
-        reference_batch_size=_REFERENCE_BATCH_SIZE,
-    )
-
-
-def _adamw(lr: float, weight_decay: float) -> AdamWArgs:
-    return AdamWArgs(
-        lr=lr,
-        weight_decay=weight_decay,
-        lr_scale_method="sqrt",
-        reference_batch_size=_REFERENCE_BATCH_SIZE,
-    )
+    if wanted != "auto":
+        return fit_queue(wanted, facts, largest=wanted)
+    images = facts.dataset_size
+    rows = next((rows for most, rows in _QUEUE_SIZES.items() if images <= most), _LARGEST_QUEUE)
+    return max(1, min(rows, images - 1))

@@ -1,4 +1,4 @@
-"""From the options of a teacher to a `Teacher`, its weights loaded completely."""
+"""Builds the `Teacher` that the options name, and loads its weights completely."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def build_teacher(config: DistillationConfig, context: RunContext) -> Teacher:
         )
     size = sum(parameter.numel() for parameter in built.wrapper.parameters())
     log.info(
-        "Teacher %s: %.1f million parameters, %d x %d features of width %d",
+        "Teacher %s: %.1f million parameters, %d x %d features of dimension %d",
         name,
         size / 1e6,
         *teacher.grid,
@@ -114,7 +114,7 @@ def _build(
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Say in errors about a model that the teacher is meant."""
+    """Add to errors about a model that the model is the teacher."""
     try:
         yield
     except ConfigError as error:
@@ -128,13 +128,13 @@ def _explained() -> Iterator[None]:
 
 
 def _loads_weights(name: str) -> bool:
-    """Tell whether the library loads a file itself, in place of a download of its own."""
+    """Return whether the library loads a weights file itself, instead of its own download."""
     record, _ = get_plugins().catalog.model(name)
     return bool(getattr(load_target(record), "loads_weights", False))
 
 
 def _fill(built: BuiltModel, name: str, source: str, context: RunContext) -> None:
-    """Load a file, unless the library has done so, and say what became of it."""
+    """Load a weights file, unless the library has done so, and log how many tensors matched."""
     file = fetch(source, what=f"weights of teacher {name}")
     total = len(built.wrapper.get_model().state_dict())
     loaded = total
@@ -159,11 +159,10 @@ def _require_all_but_classifier(
     """Refuse weights that leave a part of the features random, or are those of a larger model."""
     if report.complete:
         return
-    module = cast(nn.Module, wrapper)
-    module.requires_grad_(True)
+    wrapper.requires_grad_(True)
     unused = freeze_unused(wrapper, context.input_channels, context.image_size)
     allowed = {
-        name for part in (module, wrapper.get_model()) for name in _names_without_gradient(part)
+        name for part in (wrapper, wrapper.get_model()) for name in _names_without_gradient(part)
     }
     unfreeze(wrapper, unused)
     roots = {name.partition(".")[0] for name in (*report.matched, *report.missing)}
@@ -187,7 +186,7 @@ def _names_without_gradient(module: nn.Module) -> Iterator[str]:
 
 
 def _warn_if_untrained(wrapper: ModelWrapper, name: str) -> None:
-    if looks_untrained(cast(nn.Module, wrapper)):
+    if looks_untrained(wrapper):
         log.warning(
             "Teacher %s seems to have random weights, and random weights teach nothing: all its "
             "norms are as they are before training. Give trained ones with "
@@ -197,10 +196,10 @@ def _warn_if_untrained(wrapper: ModelWrapper, name: str) -> None:
 
 
 def looks_untrained(module: nn.Module) -> bool:
-    """Tell whether all norms have the constant values that they start from.
+    """Return whether all norms have the constant values of their initialisation.
 
-    Training moves every one of them. A network without norms counts as trained, and one without
-    numbers (on the meta device).
+    Training changes all of them. A network without norms counts as trained, and so does one on the
+    meta device.
     """
     scales = [
         tensor

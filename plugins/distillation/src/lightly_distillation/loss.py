@@ -19,16 +19,16 @@ _LEAST_NORM = 1e-6
 
 
 def queue_kl(student: Tensor, teacher: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Compare how similar an image is to those of a queue, for the student and for the teacher.
+    """Compare the similarities of an image to the rows of a queue, for student and teacher.
 
-    Both see the queue's images as the teacher does::
+    The rows are the teacher's features for both::
 
         t[i] = softmax over q of cos(teacher[i], queue[q]) / temperature
         s[i] = softmax over q of cos(student[i], queue[q]) / temperature
         loss = mean over i of sum over q of t[i, q] * log(t[i, q] / s[i, q])
 
     Args:
-        student: Projected to the teacher's width, (B, D). Any length, normalised here.
+        student: Projected to the teacher's dimension, (B, D). Any length, normalised here.
         teacher: (B, D), no gradient. Any length, normalised here.
         queue: The teacher's normalised features of other images, (Q, D), no gradient.
         temperature: Divisor of the similarities, > 0. The loss is not multiplied by its square.
@@ -57,9 +57,9 @@ def feature_regression(
     Args:
         student: (B, N, D).
         teacher: (B, N, D), no gradient.
-        kind: ``mse``: mean squared difference. ``normalized_mse``: the same, after the teacher's
-            channels at each position were brought to mean 0 and variance 1, as in
-            https://arxiv.org/abs/2205.14141. ``cosine``: one minus the cosine, mean over positions.
+        kind: ``mse``: mean squared error. ``normalized_mse``: the same, with the teacher's features
+            standardised over the channels at each position (https://arxiv.org/abs/2205.14141).
+            ``cosine``: one minus the cosine, mean over positions.
 
     Returns:
         Scalar, >= 0, at least float32.
@@ -76,7 +76,7 @@ def feature_regression(
 def relational_kl(
     student: Tensor, teacher: Tensor, temperature: float, chunk_size: int = 4096
 ) -> Tensor:
-    """Compare how similar the positions of an image are to each other, for student and teacher.
+    """Compare the similarities of an image's positions to each other, for student and teacher.
 
     For position n of image b, in either network::
 
@@ -159,14 +159,14 @@ def _images_kl(
         rows = slice(start, start + num_rows)
         log_target = _log_similarities(target, rows, temperature)  # (b, r, N)
         log_student = _log_similarities(unit, rows, temperature)  # (b, r, N)
-        share = log_target.exp()
-        total += (share * log_target.sub_(log_student)).sum()
+        probability = log_target.exp()
+        total += (probability * log_target.sub_(log_student)).sum()
         if wants_gradient:
-            change = log_student.exp_().sub_(share).div_(temperature)  # d loss / d cosine
-            # A row meets the others as the one that looks and as one that is looked at.
+            change = log_student.exp_().sub_(probability).div_(temperature)  # d loss / d cosine
+            # Each position is a query and a candidate of all others.
             gradient[:, rows] += change @ unit
             gradient += change.mT @ unit[:, rows]
-    # Back through the normalisation: what lies along a vector does not change its direction.
+    # Backward through the normalisation: the part along a vector does not change its direction.
     along = (gradient * unit).sum(dim=2, keepdim=True)
     return total, (gradient - unit * along) / lengths
 

@@ -1,12 +1,16 @@
-"""The three distillations; what they share is in `lightly_distillation.base`."""
+"""The three distillations: learn to compute what a large trained network computes.
+
+Shapes: B images, C channels, K features of the teacher, h and w positions of its feature map,
+N = h * w, Q rows of the queue.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.contracts import Batch, StepResult
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.queue import FeatureQueue
@@ -19,34 +23,24 @@ from lightly_distillation.config import (
 from lightly_distillation.loss import feature_regression, queue_kl, relational_kl
 from lightly_distillation.students import is_conv_with_batch_norm
 
-#: Of the normal distribution from which the weights of heads are drawn.
+#: Standard deviation of the normal distribution from which the weights of heads are drawn.
 _INIT_STD = 0.02
 
 
-class DistillationV1(Distillation):
-    """Place each image among earlier ones as the teacher does.
+class DistillationV1(Distillation[DistillationV1Config]):
+    """Reproduce how similar the teacher finds an image to earlier ones.
 
-    The teacher's features of earlier images wait in a queue. How similar an image is to each of
-    them is, after a softmax, what the student has to reproduce. The batch itself is in the queue
-    already, so each image finds itself there.
-
-    Args:
-        config: Options of the method.
-        model: Student.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: The teacher cannot be had, or does not suit.
+    A queue holds the teacher's features of earlier images. The softmax of the similarities of an
+    image to its rows is the target of the student. The batch is pushed before the similarities are
+    computed, so each image finds itself in the queue. Only pooled features are trained.
     """
 
-    config: DistillationV1Config
-
-    def __init__(
-        self, config: DistillationV1Config, model: ModelWrapper, context: RunContext
-    ) -> None:
-        super().__init__(config, model, context)
-        self.head = mlp([model.feature_dim(), self.teacher.dim], init_std=_INIT_STD)
-        self.queue = FeatureQueue(int(config.queue_size), self.teacher.dim)
+    def build(self) -> None:
+        """Create the teacher, the student's head and the queue."""
+        super().build()
+        dim = self.teacher.dim
+        self.head = mlp([self.model.feature_dim(), dim], init_std=_INIT_STD)
+        self.queue = FeatureQueue(int(self.config.queue_size), dim)
 
     def target_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return (K,)."""
@@ -57,42 +51,34 @@ class DistillationV1(Distillation):
         return (self.teacher.pooled(images),)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the KL of the similarities to the queue, in nats.
+        """Compute `queue_kl`, in nats.
 
         Args:
-            batch: ``views`` holds one tensor (B, C, H, W).
+            batch: One view (B, C, H, W).
             step: Not used.
         """
         images = self.images(batch)
         (target,) = self.targets(batch, images)  # (B, K)
-        predicted = self.head(self.pooled(self.model.forward_features(images)))  # (B, K)
+        predicted = self.head(self.pool(images))  # (B, K)
         self.queue.push(target)
         loss = queue_kl(predicted, target, self.queue.rows(), self.config.temperature)
         return StepResult(loss, {"teacher/cosine": agreement(predicted, target)})
 
 
-class DistillationV2(Distillation):
+class DistillationV2(Distillation[DistillationV2Config]):
     """Predict the teacher's features at every position of the image.
 
-    Args:
-        config: Options of the method.
-        model: Student.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: The teacher cannot be had, or has a single position.
+    The first choice where a trained teacher is at hand. The teacher needs a feature map.
     """
 
-    config: DistillationV2Config
-
-    def __init__(
-        self, config: DistillationV2Config, model: ModelWrapper, context: RunContext
-    ) -> None:
-        super().__init__(config, model, context)
+    def build(self) -> None:
+        """Create the teacher and the student's head."""
+        super().build()
+        config = self.config
         hidden = [config.projection_hidden_dim] * (config.n_projection_layers - 1)
-        width = self.teacher.map_shape(config.n_teacher_blocks)[0]
+        teacher_dim, _, _ = self.teacher.map_shape(config.n_teacher_blocks)
         self.head = mlp(
-            [model.feature_dim(), *hidden, width],
+            [self.model.feature_dim(), *hidden, teacher_dim],
             norm="layer",
             activation="gelu",
             init_std=_INIT_STD,
@@ -108,10 +94,10 @@ class DistillationV2(Distillation):
         return (self.teacher.feature_map(images, self.config.n_teacher_blocks),)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the distance of the features, by default their mean squared difference.
+        """Compute `feature_regression`, by default the mean squared error.
 
         Args:
-            batch: ``views`` holds one tensor (B, C, H, W).
+            batch: One view (B, C, H, W).
             step: Not used.
         """
         images = self.images(batch)
@@ -119,36 +105,26 @@ class DistillationV2(Distillation):
         features = self.model.forward_features(images)
         predicted = project_map(features["features"], self.head, target.shape[2:])  # (B, N, K)
         loss = feature_regression(predicted, tokens(target), self.config.loss)
-        # Weights that only the pooling has get a gradient of 0: several processes wait for one.
+        # DDP expects a gradient for all weights, also for those that only the pooling uses.
         loss = loss + 0 * self.pooled(features).float().sum()
         return StepResult(loss, {"teacher/cosine": agreement(predicted, tokens(target))})
 
 
-class DistillationV3(Distillation):
-    """Compare images with each other, and the parts of each image, as the teacher does.
+class DistillationV3(Distillation[DistillationV3Config]):
+    """Reproduce how similar the teacher finds images to each other, and parts of an image.
 
-    The first is `DistillationV1`. The second asks for every position of an image how similar it is
-    to each other position of it.
-
-    Args:
-        config: Options of the method.
-        model: Student.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: The teacher cannot be had, or has a single position.
+    The global loss is that of `DistillationV1`. The local loss compares every position of an image
+    with all positions of the same image. Student and teacher need feature maps, and images must be
+    large enough for parts to matter.
     """
 
-    config: DistillationV3Config
-
-    def __init__(
-        self, config: DistillationV3Config, model: ModelWrapper, context: RunContext
-    ) -> None:
-        super().__init__(config, model, context)
-        dim = model.feature_dim()
-        self.global_head = mlp([dim, self.teacher.dim], init_std=_INIT_STD)
+    def build(self) -> None:
+        """Create the teacher, two heads of the student and the queue."""
+        super().build()
+        dim, teacher_dim = self.model.feature_dim(), self.teacher.dim
+        self.global_head = mlp([dim, teacher_dim], init_std=_INIT_STD)
         self.local_head = mlp([dim, self.teacher.map_shape(1)[0]], init_std=_INIT_STD)
-        self.queue = FeatureQueue(int(config.queue_size), self.teacher.dim)
+        self.queue = FeatureQueue(int(self.config.queue_size), teacher_dim)
 
     def target_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return (K,) and (K, h, w)."""
@@ -159,10 +135,10 @@ class DistillationV3(Distillation):
         return self.teacher.pooled_and_map(images)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute both comparisons, each a KL in nats.
+        """Compute the global loss `queue_kl` and the local loss `relational_kl`, in nats.
 
         Args:
-            batch: ``views`` holds one tensor (B, C, H, W).
+            batch: One view (B, C, H, W).
             step: Not used.
         """
         config = self.config
@@ -170,11 +146,12 @@ class DistillationV3(Distillation):
         target, target_map = self.targets(batch, images)  # (B, K), (B, K, h, w)
         features = self.model.forward_features(images)
         predicted = self.global_head(self.pooled(features))  # (B, K)
-        parts = project_map(features["features"], self.local_head, target_map.shape[2:])
+        grid = target_map.shape[2:]
+        local = project_map(features["features"], self.local_head, grid)  # (B, N, K)
         self.queue.push(target)
         global_loss = queue_kl(predicted, target, self.queue.rows(), config.temperature_global)
         local_loss = relational_kl(
-            parts, tokens(target_map), config.temperature_local, config.local_chunk_size
+            local, tokens(target_map), config.temperature_local, config.local_chunk_size
         )
         return StepResult(
             global_loss + config.loss_local_weight * local_loss,
@@ -186,10 +163,9 @@ class DistillationV3(Distillation):
         )
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Weaken the decay where the student is made of convolutions and batch norm."""
+        """Reduce the decay where the student is made of convolutions and batch norm."""
         groups = super().parameter_groups()
-        model: nn.Module = self.model.get_model()
-        if not is_conv_with_batch_norm(model):
+        if not is_conv_with_batch_norm(self.model.get_model()):
             return groups
         return [
             replace(group, weight_decay=group.weight_decay * self.config.conv_decay_factor)

@@ -1,4 +1,4 @@
-"""What kind of network a student is."""
+"""The kind of network that a student is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ATTENTION = re.compile(r"attention|transformer", re.IGNORECASE)
 
 
 def is_conv_with_batch_norm(model: nn.Module) -> bool:
-    """Tell whether a network is made of convolutions and batch norm, without attention.
+    """Return whether a network is made of convolutions and batch norm, without attention.
 
     Transformers, hybrids and ConvNeXt (convolutions and layer norm) are not.
 
@@ -27,5 +27,5 @@ def is_conv_with_batch_norm(model: nn.Module) -> bool:
         elif _ATTENTION.search(name):
             return False
         elif _NORM.search(name) and next(module.children(), None) is None:
-            return False  # a container may be called anything
+            return False  # containers may have any name
     return has_batch_norm

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightly_core.contracts import ModelWrapper, RunContext
 from lightly_core.contracts.capabilities import InputNormalization, MultiScaleFeatures, TokenModel
@@ -31,28 +31,28 @@ _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Teacher:
-    """Gives features of a trained network, which it keeps in evaluation mode and never changes.
+    """A trained network in evaluation mode that is never changed.
 
     Not a `torch.nn.Module`: a method that has one as an attribute neither trains nor saves it, and
-    `train()` does not reach it. It follows its images to their device.
+    `train()` does not reach it. It moves to the device of its images.
 
     Its input is what the student sees. Where the network was trained with another normalisation,
-    the images are brought to that one first.
+    the images are converted to that one first.
 
     Shapes: B images, C channels, D = `dim`, h and w positions of the feature map.
 
     Args:
-        wrapper: The network; it becomes frozen, so pass a copy of what others use.
+        wrapper: The network. It is frozen in place, so pass a copy of a network in use.
         context: Facts of the run: channels, size and normalisation of the images.
         name: For messages.
-        normalization: What the network was trained with; None: what it says itself
-            (`lightly_core.contracts.capabilities.InputNormalization`), else that of the images.
+        normalization: That of the network's training; None: its `input_normalization`, see
+            `lightly_core.contracts.capabilities.InputNormalization`, else that of the images.
         precision: Number format of its products.
         chunk_size: Images in one forward pass; None: all that are given.
         compiled: Whether the forward pass is compiled.
 
     Raises:
-        ConfigError: The network does not take such images, or the normalisation not its channels.
+        ConfigError: The network does not accept such images.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Teacher:
         self._affine = _affine(wrapper, context, normalization)
         self._device: torch.device | None = None
         self._map_shapes: dict[int, tuple[int, int, int]] = {}
-        cast(nn.Module, wrapper).eval().requires_grad_(False)
+        wrapper.eval().requires_grad_(False)
         self._follow(torch.device("cpu"))
         found = probe(wrapper, self._channels, self._image_size)
         self.dim, self.grid = found.feature_dim, found.feature_size
 
     def map_shape(self, num_blocks: int) -> tuple[int, int, int]:
-        """Return (K, h, w) of `feature_map`, found by trying.
+        """Return (K, h, w) of `feature_map`, from one forward pass.
 
         Raises:
             ConfigError: There is only one position, or there are fewer blocks.
@@ -117,15 +117,14 @@ class Teacher:
         return self._map_shapes[num_blocks]
 
     def facts(self) -> dict[str, object]:
-        """Return all that its features depend on beside the images; JSON can hold it."""
-        module = cast(nn.Module, self.wrapper)
-        # Where something lies in memory is another place each time.
-        structure = re.sub(r"0x[0-9a-fA-F]+", "", repr(module))
+        """Return all that its features depend on except the images, as data that JSON can hold."""
+        # Addresses in memory differ from run to run.
+        structure = re.sub(r"0x[0-9a-fA-F]+", "", repr(self.wrapper))
         affine = None if self._affine is None else [v.flatten().tolist() for v in self._affine]
         return {
             "name": self.name,
             "structure": hashlib.sha256(structure.encode()).hexdigest()[:16],
-            "weights": state_digest(module.state_dict())[:16],
+            "weights": state_digest(self.wrapper.state_dict())[:16],
             "precision": str(self._autocast or "as the weights").removeprefix("torch."),
             "images_times_and_plus": affine,
         }
@@ -142,11 +141,11 @@ class Teacher:
         return F.normalize(pooled, dim=1)
 
     def feature_map(self, images: Tensor, num_blocks: int) -> Tensor:
-        """Return the features of the last blocks next to each other, (B, K, h, w).
+        """Return the concatenated features of the last blocks, (B, K, h, w).
 
-        Of a vision transformer these are the patch tokens behind each of its last blocks and its
-        last norm, K = D * `num_blocks`. Of a network with maps of several strides, its last maps,
-        resized to the grid of the very last. Of others, and for one block, what
+        For a vision transformer these are the patch tokens after each of its last blocks and the
+        last norm, K = D * `num_blocks`. For a network with maps of several strides these are its
+        last maps, resized to the grid of the very last. For others, and for one block, it is what
         ``forward_features`` returns, K = D.
 
         Args:
@@ -189,12 +188,12 @@ class Teacher:
             return (torch.cat([resize(one, maps[-1].shape[2:]) for one in maps], dim=1),)
         return (wrapper.forward_features(images)["features"],)
 
-    # `no_grad` and not `inference_mode`: what comes out takes part in a backward pass.
+    # `no_grad` and not `inference_mode`: the results take part in a backward pass.
     @torch.no_grad()
     def _run(
         self, key: str, compute: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor
     ) -> tuple[Tensor, ...]:
-        """Compute on chunks of the images; what comes out is float32."""
+        """Compute on chunks of the images. The results are float32."""
         self._follow(images.device)
         if self._compiled:
             if key not in self._computations:
@@ -211,9 +210,9 @@ class Teacher:
     def _follow(self, device: torch.device) -> None:
         if device == self._device:
             return
-        module = cast(nn.Module, self.wrapper).to(device)
+        self.wrapper.to(device)
         if device.type != "mps":
-            module.to(memory_format=torch.channels_last)
+            self.wrapper.to(memory_format=torch.channels_last)
         self._device = device
 
     def _precision_context(self, device: torch.device) -> AbstractContextManager[object]:
@@ -230,12 +229,12 @@ class Teacher:
         return images * scale + shift
 
     def __getstate__(self) -> dict[str, Any]:
-        # Compiled code can neither be copied nor pickled; it is made again.
+        # Compiled code can neither be copied nor pickled. It is compiled again.
         return {**self.__dict__, "_computations": {}}
 
 
 def resize(features: Tensor, size: Sequence[int]) -> Tensor:
-    """Bring a map (B, D, h, w) to another grid, bilinearly.
+    """Resize a feature map (B, D, h, w) to another grid, bilinearly.
 
     Args:
         features: Any float type.
@@ -257,7 +256,7 @@ def _affine(
         return None
     channels = context.input_channels
     mean, std, own_mean, own_std = (
-        # Numbers for fewer channels are repeated in turn, as for the images themselves.
+        # Values for fewer channels are repeated in turn, as for the images.
         torch.tensor(list(islice(cycle(values), channels)), dtype=torch.float64)
         for values in (context.mean, context.std, *own)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -100,12 +101,8 @@ class DigitsSource(ImageSource):
     """
 
     def __init__(self, *, num_channels: int = 3) -> None:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-
-        digits = load_digits()
         self.num_channels = num_channels
-        self._images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
-        self._targets = digits.target.astype(np.int64)
+        self._images, self._targets = _digits()
 
     def __len__(self) -> int:
         return len(self._images)
@@ -121,6 +118,15 @@ class DigitsSource(ImageSource):
     def labels(self) -> Labels:
         """Return the digits' values."""
         return Labels(self._targets, tuple("0123456789"), "the digits' values")
+
+
+@functools.cache  # scikit-learn reads them out of a text, 30 ms
+def _digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Return images (1797, 8, 8) and the digits that they show; nobody changes them."""
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+
+    digits = load_digits()
+    return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target.astype(np.int64)
 
 
 def _first(item: object) -> object:

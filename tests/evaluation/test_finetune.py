@@ -94,7 +94,7 @@ def test_the_given_network_stays_as_it_is():
     next(model.parameters()).requires_grad_(False)
     state = copy.deepcopy(model.state_dict())
     trainable = [parameter.requires_grad for parameter in model.parameters()]
-    evaluate(model, finetune={**FINETUNE, "epochs": 1})
+    evaluate(model, Stripes(32), finetune={**FINETUNE, "epochs": 1})
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert [parameter.requires_grad for parameter in model.parameters()] == trainable
     assert all(module.training for module in model.modules())
@@ -104,11 +104,11 @@ def test_results_depend_on_the_seed_only():
     torch.manual_seed(7)
     model = TinyConv()
     finetune = {**FINETUNE, "epochs": 2}
-    first = evaluate(model, finetune=finetune).of("finetune")
+    first = evaluate(model, Stripes(48), finetune=finetune).of("finetune")
     state = torch.get_rng_state()
-    second = evaluate(model, finetune=finetune).of("finetune")
+    second = evaluate(model, Stripes(48), finetune=finetune).of("finetune")
     assert torch.equal(torch.get_rng_state(), state)
-    third = evaluate(model, finetune=finetune, seed=1).of("finetune")
+    third = evaluate(model, Stripes(48), finetune=finetune, seed=1).of("finetune")
     assert first["train_loss"] == second["train_loss"] != third["train_loss"]
 
 

@@ -67,7 +67,7 @@ def run(tmp_path, image_folder, monkeypatch):
     with these weights was shown."""
     monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "default"))
 
-    def do(out, teacher, epochs=4, method="distillationv2", cache=2, **changes):
+    def do(out, teacher, epochs=3, method="distillationv2", cache=2, **changes):
         shown = []
         forward = Teacher._prepared
         monkeypatch.setattr(
@@ -106,7 +106,7 @@ def test_the_teacher_works_in_the_first_epochs_only(run, tmp_path, conv_teacher,
     cold, shown = run("cold", conv_teacher, method=method)
     tried = 0 if method == "distillationv1" else 1  # for the shape of its map
     assert shown == 2 * 24 + tried
-    assert len(cold) == 4 * 3
+    assert len(cold) == 3 * 3
     warm, shown = run("warm", conv_teacher, method=method)
     assert shown == tried
     assert warm == cold
@@ -131,8 +131,8 @@ def test_other_data_seeds_and_transforms_do_not_meet(run, tmp_path, conv_teacher
 
 def test_an_unreadable_image_is_not_kept_for_another(run, tmp_path, conv_teacher):
     (tmp_path / "images/05.png").write_bytes(b"no picture")
-    _, shown = run("out", conv_teacher, epochs=6, cache=2, max_skipped=0.5)
-    assert shown == 2 * 23 + 6 + 1
+    _, shown = run("out", conv_teacher, epochs=3, cache=2, max_skipped=0.5)
+    assert shown == 2 * 23 + 3 + 1
     # Its place is taken by another image, for which the teacher is asked each time.
 
 

@@ -19,6 +19,7 @@ from torch.nn.parameter import is_lazy
 
 from lightly_core.download.rehearsal import NotFetchedError, rehearsing
 from lightly_core.errors import LightlyError
+from lightly_core.parts.known_shapes import KnownShapes
 
 _ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 
@@ -38,6 +39,7 @@ def without_numbers() -> Iterator[None]:
             (register_module_buffer_registration_hook, _buffer_to_meta),
         ):
             stack.callback(register(cast(Callable[..., None], hook)).remove)
+        stack.enter_context(KnownShapes())
         stack.enter_context(rehearsing())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # of numbers that are copied to where there are none

@@ -20,6 +20,7 @@ from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.contracts import Batch, Method, ModelWrapper, StepResult
 from lightly_core.errors import LightlyError, MissingCapabilityError
 from lightly_core.optim.build import build_optimizer
+from lightly_core.parts.known_shapes import KnownShapes
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
 from lightly_core.testing.checks import Check, require
@@ -341,10 +342,11 @@ def _devices(case: MethodCase) -> None:
         views = [view.to(device) for view in batch.views]
         crops = [crop.to(device) for crop in batch.crops]
         moved = replace(batch, views=views, indices=batch.indices.to(device), crops=crops)
-        with _OneDevice():
+        with KnownShapes(), _OneDevice():
             loss = method.training_step(moved, 0).loss
         require(loss.device.type == device, f"a step on '{device}' gave a loss on '{loss.device}'")
-        loss.backward()  # type: ignore[no-untyped-call]
+        with KnownShapes():
+            loss.backward()  # type: ignore[no-untyped-call]
 
 
 _CHECKS: dict[str, tuple[str, Callable[[MethodCase], None]]] = {

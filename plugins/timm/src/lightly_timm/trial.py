@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._ops import OpOverload
 
+from lightly_core.parts.known_shapes import KnownShapes
 from lightly_timm.shapes import BATCH, Size
 from lightly_timm.twin import twin_of
 
@@ -92,7 +93,7 @@ class Trial:
         return trial.takes(size)
 
 
-class _Lookups(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Lookups(KnownShapes):  # type: ignore[no-untyped-call]
     """Notices operations that look something up in a table.
 
     Attributes:
@@ -100,16 +101,16 @@ class _Lookups(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seen = False
 
     def __torch_dispatch__(
         self,
-        func: Callable[..., object],
+        func: OpOverload,
         types: Sequence[type],
-        args: Sequence[object] = (),
-        kwargs: Mapping[str, object] | None = None,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> object:
         """Run one operation."""
         self.seen = self.seen or func in _LOOKUPS
-        return func(*args, **(kwargs or {}))
+        return super().__torch_dispatch__(func, types, args, kwargs)

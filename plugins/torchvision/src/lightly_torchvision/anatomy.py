@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from lightly_core.errors import ConfigError
+from lightly_core.parts.known_shapes import KnownShapes
 from lightly_torchvision.tracing import (
     WRAP_BY_HAND,
     TracedFunction,
@@ -154,7 +155,7 @@ def _run(model: nn.Module, graph: fx.Graph, channels: int, size: int) -> Shapes:
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     image = torch.empty(_BATCH, channels, size, size, device="meta", dtype=dtype)
     recorder = _Recorder(model, graph)
-    with torch.no_grad():
+    with torch.no_grad(), KnownShapes():
         recorder.run(image)
     return recorder.shapes
 

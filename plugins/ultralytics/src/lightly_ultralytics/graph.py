@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
+from lightly_core.parts.known_shapes import KnownShapes
 
 #: In place of a layer's index: the image.
 IMAGE = -1
@@ -209,7 +210,7 @@ def _shapes(
     dtype = next((p.dtype for p in layers.parameters() if p.is_floating_point()), None)
     image = torch.empty(1, channels, _PROBE_SIZE, _PROBE_SIZE, device="meta", dtype=dtype)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), KnownShapes():
             found = everything.run(twin, image)
     except Exception as error:  # Layers raise anything when their input is not what they expect.
         first_line = str(error).partition("\n")[0]

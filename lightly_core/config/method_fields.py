@@ -73,6 +73,18 @@ def num_prototypes(default: int) -> int:
     )
 
 
+def sinkhorn_iterations(default: int = 3) -> int:
+    """Return the field ``sinkhorn_iterations``."""
+    return field(
+        default=default,
+        validator=ge(1),
+        metadata={
+            "help": "iterations of the Sinkhorn algorithm, which balances the assignment; more of "
+            "them balance it better"
+        },
+    )
+
+
 def queue_size(note: str) -> int | Literal["auto"]:
     """Return the field ``queue_size`` with the default ``auto``, which `note` explains."""
     made: int | Literal["auto"] = field(

@@ -42,6 +42,24 @@ def simclr_views(*, num_views: int = 2, min_scale: float = 0.08) -> TransformArg
     )
 
 
+def swav_views() -> MultiCropTransformArgs:
+    """Return two global and six local views in the colours of SimCLR.
+
+    SwAV, https://arxiv.org/abs/2006.09882; DeepCluster-v2 takes them too.
+    """
+    global_views = simclr_views(min_scale=0.14)
+    return MultiCropTransformArgs(
+        num_views=2,
+        random_resize=global_views.random_resize,
+        random_flip=global_views.random_flip,
+        color_jitter=global_views.color_jitter,
+        random_gray_scale=global_views.random_gray_scale,
+        gaussian_blur=global_views.gaussian_blur,
+        solarize=None,
+        local_view=LocalViewArgs(),
+    )
+
+
 def moco_views(*, num_views: int = 2) -> TransformArgs:
     """Return equal views of half the colour (MoCo v2, https://arxiv.org/abs/2003.04297).
 

@@ -8,6 +8,7 @@ from lightly_core.contracts.data import Batch, Sample, SampleExtras, Transform
 from lightly_core.contracts.logger import Logger
 from lightly_core.contracts.method import Method, RunContext, StepResult
 from lightly_core.contracts.model import ModelLibrary, ModelWrapper, WrapperLike
+from lightly_core.optim.groups import ParameterGroup
 
 __all__ = [
     "Batch",
@@ -15,6 +16,7 @@ __all__ = [
     "Method",
     "ModelLibrary",
     "ModelWrapper",
+    "ParameterGroup",
     "RunContext",
     "Sample",
     "SampleExtras",

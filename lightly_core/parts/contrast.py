@@ -12,17 +12,12 @@ the averaged gradients are those of one process with all images.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from lightly_core.parts.cosine import unit as unit
 from lightly_core.parts.distributed import gather, gather_with_gradient, rank
-from lightly_core.parts.precision import no_autocast, single
+from lightly_core.parts.precision import no_autocast
 from lightly_core.parts.queue import FeatureQueue
-
-
-def unit(x: Tensor) -> Tensor:
-    """Return x (..., P) with vectors of length 1, at least float32; zeros stay zeros."""
-    return F.normalize(single(x), dim=-1)
 
 
 def contrast_views(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

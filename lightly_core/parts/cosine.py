@@ -1,4 +1,4 @@
-"""Comparing directions: the regression loss of BYOL and SimSiam."""
+"""Comparing directions: unit vectors, cosines, and the regression loss of BYOL and SimSiam."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.parts.precision import no_autocast, single
+
+
+def unit(x: Tensor) -> Tensor:
+    """Return x (..., D) with vectors of length 1, at least float32; zeros stay zeros."""
+    return F.normalize(single(x), dim=-1)
+
+
+def cosines(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the cosines (B, N) of rows (B, D) and columns (N, D), at least float32."""
+    with no_autocast(rows.device):
+        return unit(rows) @ unit(columns).T
 
 
 def cosine_distance(prediction: Tensor, target: Tensor) -> Tensor:
@@ -22,6 +33,4 @@ def cosine_distance(prediction: Tensor, target: Tensor) -> Tensor:
         Scalar in [0, 2], at least float32.
     """
     with no_autocast(prediction.device):
-        first = F.normalize(single(prediction), dim=-1)
-        second = F.normalize(single(target.detach()), dim=-1)
-        return 1 - (first * second).sum(dim=-1).mean()
+        return 1 - (unit(prediction) * unit(target.detach())).sum(dim=-1).mean()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 from attrs.validators import ge
 
 from lightly_core.config.checks import positive
 from lightly_core.config.method import MethodCard, RunFacts
-from lightly_methods.clustering.options import ClusteringConfig, auto_clusters
+from lightly_methods.clustering.clustering_config import ClusteringConfig, auto_clusters
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @define(frozen=True, kw_only=True)
 class DeepClusterV2Config(ClusteringConfig):
-    """Options of DeepCluster-v2; the defaults are the paper's."""
+    """Options of DeepCluster-v2. The defaults are the paper's."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/cross_entropy", "clusters/labelled")
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",
         memory="features of all images",
         use="clusters of the whole data set, for sets that are seen many times",
     )
+    metrics = ("train_loss/cross_entropy", "clusters/labelled")
 
     num_heads: int = field(
         default=3,

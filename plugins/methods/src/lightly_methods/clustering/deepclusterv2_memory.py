@@ -1,6 +1,7 @@
-"""What DeepCluster-v2 remembers of every image of the data set.
+"""The features and clusters of every image that DeepCluster-v2 keeps.
 
-N images, V views, D width of a feature, H clusterings, B images on this process.
+Shapes: N images of the data set, V views, D channels of a feature, H clusterings, B images on this
+process.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ _STATE = ("features", "known", "labels")
 
 
 class FeatureMemory(nn.Module):
-    """The latest features of each image, and the cluster that it was last found in.
+    """The latest features of each image, and its clusters of the last clustering.
 
-    Equal on all processes. Saved in checkpoints as extra state and no buffer, as that of
-    `lightly_core.parts.queue.FeatureQueue`: it would else be sent from the first process to the
-    others in every step. It moves to the device where it is used.
+    It is equal on all processes. Like `lightly_core.parts.queue.FeatureQueue` it is saved in
+    checkpoints as extra state and is no buffer. DistributedDataParallel would send a buffer from
+    the first process to the others in every step. It moves to the device where it is used.
 
     Args:
         num_images: N.
@@ -45,29 +46,29 @@ class FeatureMemory(nn.Module):
             indices: Positions of the images in the data set, (B,) int64.
             features: (V, B, D).
         """
-        self._follow(features.device)
+        self._move_to(features.device)
         every_index = gather(indices.to(features.device, non_blocking=True))  # (all B,)
         rows = gather(features.transpose(0, 1)).transpose(0, 1)  # (V, all B, D)
         self.features[:, every_index] = rows.to(self.features.dtype)
         self.known.index_fill_(0, every_index, True)
 
     def rows(self, view: int) -> Tensor:
-        """Return the features of one view of all images that have been written, (M, D)."""
+        """Return the features of one view of the M images written so far, (M, D)."""
         return self.features[view][self.known]
 
     def set_labels(self, head: int, labels: Tensor) -> None:
-        """Say in which cluster each row of `rows` is, (M,) int64."""
+        """Set the cluster of each row of `rows`, (M,) int64."""
         self.labels[head, self.known] = labels
         self.clustered = True
 
     def labels_of(self, indices: Tensor, device: torch.device) -> Tensor:
-        """Return the clusters of images (B,), (H, B) int64; -1 for those that have none.
+        """Return the clusters of images, (H, B) int64; -1 for those that have none.
 
         Args:
-            indices: Positions in the data set.
-            device: Where the memory is moved before: a loaded one may be elsewhere.
+            indices: Positions of the images in the data set, (B,) int64.
+            device: Where the memory is moved first. A loaded one may be on another device.
         """
-        self._follow(device)
+        self._move_to(device)
         return self.labels[:, indices.to(device, non_blocking=True)]
 
     def get_extra_state(self) -> dict[str, Tensor | bool]:
@@ -76,7 +77,7 @@ class FeatureMemory(nn.Module):
         return {**tensors, "clustered": self.clustered}
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `get_extra_state` returned.
+        """Load what `get_extra_state` returned.
 
         Raises:
             ValueError: It belongs to another data set or to other options.
@@ -92,6 +93,6 @@ class FeatureMemory(nn.Module):
             setattr(self, name, saved.to(own, copy=True))
         self.clustered = state["clustered"]
 
-    def _follow(self, device: torch.device) -> None:
+    def _move_to(self, device: torch.device) -> None:
         for name in _STATE:
             setattr(self, name, getattr(self, name).to(device))

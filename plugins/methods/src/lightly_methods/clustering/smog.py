@@ -1,115 +1,95 @@
-"""SMoG as a method of lightly-core.
+"""SMoG: contrast images with groups that move in each step (Pang et al. 2022, arXiv:2207.06167).
 
-Shapes: B images on this process, V views of which G are global, D width of the projections,
-K groups.
+Shapes: B images on this process, V views of which G are global, P = ``output_dim``, K groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
-from lightly_core.errors import ConfigError
-from lightly_core.methods.inputs import as_module, check_batch, global_views, pooled_features
-from lightly_core.methods.teacher import Teacher, TeacherMethod
+from lightly_core.contracts import Batch, StepResult
+from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.parts.cosine import unit
+from lightly_core.parts.distributed import reduce_sum_with_gradient
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.kmeans import draw_rows, nearest_centroids, spherical_kmeans
 from lightly_core.parts.multicrop import dino_loss, forward_by_size
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.queue import FeatureQueue
 from lightly_methods.clustering.smog_config import SMoGConfig
-from lightly_methods.clustering.smog_loss import updated_groups
 
 
 class SMoG(TeacherMethod[SMoGConfig]):
-    """Contrast images with groups of images, which follow the features in every step.
+    """Predict to which group of images the teacher assigns another view.
 
-    A teacher says to which group a view belongs; the student predicts this from the other views.
-    The groups move to the student's features of the same step before they are compared with, so
-    that the loss trains features also through the groups. Now and then k-means finds the groups
-    anew among the latest features, lest some of them stay empty. https://arxiv.org/abs/2207.06167
+    The groups are moving averages of the student's projections. They are updated before the loss
+    is computed, so that the loss trains the projections also through the groups. K-means replaces
+    them every ``reset_interval`` steps, so that no group stays empty. Use it instead of contrast
+    with single images. https://arxiv.org/abs/2207.06167
 
-    What differs from other code: every pair of a teacher's view and another view of the student
-    counts in each step, instead of one view for each that are swapped every other step. Groups are
-    averages of vectors of length 1 and are brought back to it. The teacher is not set to the
-    student when groups are found anew.
+    The student is backbone, projector and predictor. The teacher is an EMA of backbone and
+    projector. ``groups/used`` is the fraction of groups that the batch is assigned to.
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; heads and groups are dropped in the end.
-        context: Facts of the run.
+    Differs from other code:
 
-    Raises:
-        ConfigError: There is a single view, the batch is too small, or the bank of features has
-            fewer rows than there are groups.
+    - All pairs of a teacher's view and another view of the student count in each step. Elsewhere
+      it is one pair, and the views are swapped every other step.
+    - Groups are averages of vectors of length 1, and are normalised to length 1.
+    - The teacher is not set to the student when k-means replaces the groups.
     """
 
-    def __init__(self, config: SMoGConfig, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context)
-        check_batch(context, "smog", per_process=2)
-        dim, hidden_dim = config.output_dim, config.hidden_dim
-        num_groups, bank_size = int(config.num_groups), int(config.bank_size)
-        if bank_size < num_groups:
-            raise ConfigError(
-                f"method 'smog' got bank_size={bank_size} and num_groups={num_groups}, expected a "
-                "bank with at least as many features as there are groups; set a larger "
-                "method_args.bank_size, or a smaller method_args.num_groups"
-            )
+    def build(self) -> None:
+        """Create heads, bank and groups, which are dropped after training, and the teacher."""
+        config, dim = self.config, self.config.output_dim
         self.projector = mlp(
-            [model.feature_dim(), hidden_dim, dim], norm="batch", last_norm="no_affine"
+            [self.model.feature_dim(), config.hidden_dim, dim], norm="batch", last_norm="no_affine"
         )
-        self.predictor = mlp([dim, hidden_dim, dim], norm="batch")
-        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
-        self.bank = FeatureQueue(bank_size, dim)
+        self.predictor = mlp([dim, config.hidden_dim, dim], norm="batch")
+        self.add_teacher("projector", batch_norm="own_statistics")
+        self.bank = FeatureQueue(int(config.bank_size), dim)
         self.groups: Tensor
-        self.register_buffer("groups", F.normalize(torch.randn(num_groups, dim), dim=1))
-
-    def student(self) -> Mapping[str, nn.Module]:
-        """Return what the teacher is a copy of; the predictor is the student's alone."""
-        return {"backbone": as_module(self.model), "projector": self.projector}
+        groups = torch.randn(int(config.num_groups), dim)
+        self.register_buffer("groups", F.normalize(groups, dim=1))  # (K, P)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute the mean cross-entropy of all pairs of different views, in nats.
 
         Args:
             batch: V views (B, C, H, W), the G global ones first.
-            step: Optimizer steps taken so far.
+            step: Not used.
         """
-        config, views = self.config, batch.views
-        seen = global_views(batch, self.context, "smog")
-        num_global = len(seen)
+        num_views, num_global = len(batch.views), len(batch.global_views)
+        num_groups, dim = self.groups.shape
         with torch.no_grad():
-            targets = _unit(_project(self.teacher, seen))  # (G * B, D)
+            pooled = torch.cat(forward_by_size(self.teacher.pool, batch.global_views))
+            targets = unit(self.teacher["projector"](pooled))  # (G * B, P)
             assigned = nearest_centroids(targets, self.groups)  # (G * B,)
-        projections = _project(self.student(), views)  # (V * B, D)
-        own = _unit(projections)[: len(targets)]  # (G * B, D)
-        groups = updated_groups(self.groups, own, config.group_momentum)  # (K, D)
-        self._remember(groups, own.reshape(num_global, -1, config.output_dim))
-        predictions = _unit(self.predictor(projections))  # (V * B, D)
+        pooled = torch.cat(forward_by_size(self.pool, batch.views))
+        projections = self.projector(pooled)  # (V * B, P)
+        vectors = unit(projections)[: len(targets)]  # (G * B, P), of the global views
+        groups = updated_groups(self.groups, vectors, self.config.group_momentum)  # (K, P)
+        self._keep(groups, vectors.reshape(num_global, -1, dim))
+        predictions = unit(self.predictor(projections))  # (V * B, P)
         with no_autocast(predictions.device):
             cosines = predictions @ groups.T  # (V * B, K)
-        one_hot = F.one_hot(assigned, len(groups)).to(cosines.dtype)  # (G * B, K)
+        one_hot = F.one_hot(assigned, num_groups).to(cosines.dtype)  # (G * B, K)
         loss = dino_loss(
-            one_hot.reshape(num_global, -1, len(groups)),  # (G, B, K)
-            cosines.reshape(len(views), -1, len(groups)),  # (V, B, K)
-            config.temperature,
+            one_hot.reshape(num_global, -1, num_groups),  # (G, B, K)
+            cosines.reshape(num_views, -1, num_groups),  # (V, B, K)
+            self.config.temperature,
         )
         return StepResult(
             loss,
             {
                 "train_loss/cross_entropy": loss.detach(),
                 "groups/used": one_hot.amax(dim=0).mean(),
-                "schedule/teacher_momentum": self.momentum(step),
             },
         )
 
     def after_step(self, step: int) -> None:
-        """Let the teacher follow, and now and then find the groups anew."""
+        """Update the teacher, and replace the groups every ``reset_interval`` steps."""
         super().after_step(step)
         interval = self.config.reset_interval
         if interval and step % interval == 0 and len(self.bank) >= len(self.groups):
@@ -121,22 +101,41 @@ class SMoG(TeacherMethod[SMoGConfig]):
             self.groups.copy_(spherical_kmeans(rows, start, num_iterations=iterations))
 
     @torch.no_grad()
-    def _remember(self, groups: Tensor, projections: Tensor) -> None:
-        """Keep groups (K, D), and projections (G, B, D) for k-means."""
+    def _keep(self, groups: Tensor, projections: Tensor) -> None:
+        """Store groups (K, P), and projections (G, B, P) for k-means."""
         self.groups.copy_(groups)
         # View by view: the bank has then the same order for any number of processes.
         for rows in projections:
             self.bank.push(rows)
 
 
-def _project(network: Mapping[str, nn.Module] | nn.ModuleDict, views: list[Tensor]) -> Tensor:
-    """Return projections of all views one after another, (V * B, D)."""
-    pooled = torch.cat(forward_by_size(partial(pooled_features, network["backbone"]), views))
-    result: Tensor = network["projector"](pooled)
-    return result
+def updated_groups(groups: Tensor, vectors: Tensor, momentum: float) -> Tensor:
+    """Move each group towards the mean of the vectors that are nearest to it.
 
+    The plain form::
 
-def _unit(x: Tensor) -> Tensor:
-    """Bring rows to length 1, in at least float32."""
-    with no_autocast(x.device):
-        return F.normalize(single(x), dim=-1)
+        for k in range(K):
+            own = [v for v in vectors of all processes if argmax(groups @ v) == k]
+            if own:
+                groups[k] = normalize(momentum * groups[k] + (1 - momentum) * mean(own))
+
+    A gradient flows into the vectors of this step, through the new part, and not into those of
+    earlier steps. This makes the grouping synchronous, https://arxiv.org/abs/2207.06167.
+
+    Args:
+        groups: (K, P) of length 1, no gradient; not changed.
+        vectors: Of this process, (R, P), of length 1.
+        momentum: In [0, 1]; 1 changes nothing.
+
+    Returns:
+        (K, P), at least float32, equal on all processes.
+    """
+    groups = groups.detach()
+    with no_autocast(vectors.device):
+        vectors = single(vectors)
+        nearest = nearest_centroids(vectors, groups)  # (R,)
+        members = F.one_hot(nearest, len(groups)).to(vectors.dtype)  # (R, K)
+        counts = reduce_sum_with_gradient(members.sum(dim=0))[:, None]  # (K, 1)
+        means = reduce_sum_with_gradient(members.T @ vectors) / counts.clamp(min=1)  # (K, P)
+        moved = F.normalize(momentum * groups + (1 - momentum) * means, dim=1)
+        return torch.where(counts > 0, moved, groups.to(moved.dtype))

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import define, evolve, field
 from attrs.validators import ge
 
 from lightly_core.config.checks import auto_or, positive
 from lightly_core.config.method import MethodCard, RunFacts
+from lightly_core.config.method_fields import sinkhorn_iterations
 from lightly_core.parts.schedules import capped_warmup
-from lightly_methods.clustering.options import ClusteringConfig, auto_clusters
+from lightly_methods.clustering.clustering_config import ClusteringConfig, auto_clusters
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11
 
-# Most of a run in which prototypes stand still, and in which a queue is not used yet.
-_FREEZE_SHARE, _QUEUE_SHARE = 0.05, 0.1
-# One epoch of ImageNet at the paper's batch of 256.
-_FREEZE_STEPS = 5005
+# Largest fractions of a run in which prototypes are frozen, and in which the queue is not used.
+_FREEZE_FRACTION, _QUEUE_FRACTION = 0.05, 0.1
+_FREEZE_STEPS = 5005  # one epoch of ImageNet at the paper's batch of 256
 _QUEUE_EPOCHS = 15
 _QUEUE_SIZE = 3840
 
 
 @define(frozen=True, kw_only=True)
 class SwAVConfig(ClusteringConfig):
-    """Options of SwAV; the defaults are the paper's."""
+    """Options of SwAV. The defaults are the paper's."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/cross_entropy", "codes/entropy")
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",
         use="convolutional networks and small crops; balanced classes",
     )
+    metrics = ("train_loss/cross_entropy", "codes/entropy")
 
     epsilon: float = field(
         default=0.05,
@@ -42,11 +42,7 @@ class SwAVConfig(ClusteringConfig):
             "loss stays at the logarithm of num_prototypes"
         },
     )
-    sinkhorn_iterations: int = field(
-        default=3,
-        validator=ge(1),
-        metadata={"help": "iterations that spread the views evenly over the prototypes"},
-    )
+    sinkhorn_iterations: int = sinkhorn_iterations(3)
     # The authors' forward concatenates crops of one size, and all crops in front of the projector.
     views_together: bool = field(
         default=True,
@@ -60,7 +56,7 @@ class SwAVConfig(ClusteringConfig):
         default="auto",
         validator=auto_or(ge(0)),
         metadata={
-            "help": "steps in which the prototypes stay as they are; auto: those of an epoch, at "
+            "help": "first steps in which the prototypes are frozen; auto: those of an epoch, at "
             "most 5005 and 5 % of the run"
         },
     )
@@ -90,11 +86,11 @@ class SwAVConfig(ClusteringConfig):
         if prototypes == "auto":
             prototypes = auto_clusters(facts.dataset_size, 10)
         if freeze == "auto":
-            freeze = capped_warmup(min(epoch, _FREEZE_STEPS), total, _FREEZE_SHARE)
+            freeze = capped_warmup(min(epoch, _FREEZE_STEPS), total, _FREEZE_FRACTION)
         if size == "auto":
             size = max(min(_QUEUE_SIZE, facts.dataset_size // 10), facts.effective_batch_size)
         if start == "auto":
-            start = capped_warmup(_QUEUE_EPOCHS * epoch, total, _QUEUE_SHARE)
+            start = capped_warmup(_QUEUE_EPOCHS * epoch, total, _QUEUE_FRACTION)
         return evolve(
             super().resolve(facts),
             num_prototypes=prototypes,
@@ -108,7 +104,7 @@ class SwAVConfig(ClusteringConfig):
 class SwAVQueueConfig(SwAVConfig):
     """Options of SwAV with the queue that the paper uses for batches of 256."""
 
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",
         memory="queue",

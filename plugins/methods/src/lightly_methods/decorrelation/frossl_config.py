@@ -12,7 +12,7 @@ from lightly_core.config.method import MethodCard
 from lightly_core.config.optim import LARSArgs, OptimizerArgs
 from lightly_core.config.requires import Requires, at_least
 from lightly_core.config.transform import TransformArgs
-from lightly_methods.clustering.options import swav_views
+from lightly_core.config.view_presets import swav_views
 from lightly_methods.decorrelation.joint_config import (
     JointConfig,
     hidden_width,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from attrs import define
 
 from lightly_core.config.method import MethodCard
 from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import moco_views
 from lightly_methods.siamese.simsiam_config import SimSiamConfig
 
@@ -17,14 +14,10 @@ from lightly_methods.siamese.simsiam_config import SimSiamConfig
 class FastSiamConfig(SimSiamConfig):
     """Options of SimSiam, for four views."""
 
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Pototzky et al. 2022",
         url="https://doi.org/10.1007/978-3-031-16788-1_4",
         use="SimSiam for few epochs and batches of some dozen images",
     )
-    requires: ClassVar[Requires] = Requires(global_views=at_least(2), images_per_process=2)
-
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return four views like those of SimSiam."""
-        return moco_views(num_views=4)
+    requires = Requires(global_views=at_least(2), images_per_process=2)
+    views = moco_views(num_views=4)

@@ -1,99 +1,133 @@
-"""ReSA as a method of lightly-core."""
+"""ReSA: learn the similarities of the backbone's features (Weng et al. 2025, arXiv:2501.18452).
+
+Shapes: B images on this process, N on all processes, V views of which G are global, D features,
+P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
+from lightly_core.contracts import Batch, ParameterGroup, StepResult
 from lightly_core.methods.groups import all_decayed
-from lightly_core.methods.inputs import as_module, check_batch, global_views, pooled_features
-from lightly_core.methods.teacher import Teacher, TeacherMethod
-from lightly_core.optim.groups import ParameterGroup
+from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.parts.cosine import cosines
+from lightly_core.parts.cross_entropy import soft_cross_entropy
 from lightly_core.parts.distributed import gather, rank
 from lightly_core.parts.heads import mlp
+from lightly_core.parts.sinkhorn import sinkhorn
 from lightly_core.parts.spread import direction_std
 from lightly_methods.siamese.resa_config import ReSAConfig
-from lightly_methods.siamese.resa_loss import assignment_loss, self_assignment
 
 
 class ReSA(TeacherMethod[ReSAConfig]):
-    """Take from the backbone which images are alike, and teach it to the projections.
+    """Teach the projections which images are similar in the features of the backbone.
 
-    The backbone's features form better groups than the projections do. How alike they are in a
-    weakly changed first view, made even and sharp, is what the projections of all views are to
-    reproduce. Good neighbours after few epochs, on one GPU. Watch ``assignment/own``, the share
-    that an image keeps for itself: at 1 it is told from all others, at 1 / N all are alike.
+    The backbone's features form better clusters than the projections. Their cosines in a weakly
+    augmented first view are balanced and sharpened to an assignment of images to images. The
+    projections of all views learn to reproduce it. Good neighbours after few epochs, on one GPU.
     https://arxiv.org/abs/2501.18452
 
-    As in the paper's code, weight decay applies to biases and norms too. Small local views are the
-    student's only; they are made like the first view, where the paper changes their colours.
+    ``assignment/own`` is the fraction of its assignment that an image gives to itself. It is 1
+    where each image is unlike all others, and 1 / N where all are alike.
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; projector and predictor are dropped in the end.
-        context: Facts of the run.
+    The student is backbone, projector and predictor. The teacher is an EMA of backbone and
+    projector. As in the paper's code, weight decay applies to biases and norms too.
 
-    Raises:
-        ConfigError: There are fewer than two views of an image or two images on a process.
+    Differs from the paper: local views are augmented like the first view. The paper changes their
+    colours. Local views go through the student only.
     """
 
-    def __init__(self, config: ReSAConfig, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context)
-        check_batch(context, "resa", per_process=2)
-        width, hidden = config.output_dim, config.hidden_dim
+    def build(self) -> None:
+        """Create projector and predictor, and the teacher."""
+        config, dim, hidden_dim = self.config, self.config.output_dim, self.config.hidden_dim
+        hidden = [hidden_dim] * (config.num_layers - 1)
         self.projector = mlp(
-            [model.feature_dim(), *[hidden] * (config.num_layers - 1), width],
-            norm="batch",
-            last_norm="no_affine",
+            [self.model.feature_dim(), *hidden, dim], norm="batch", last_norm="no_affine"
         )
-        self.predictor: nn.Module = nn.Identity()
-        if config.predictor:
-            self.predictor = mlp([width, hidden, width], norm="batch")
-        # As in the paper's code the teacher's batch norms use the batches that it sees.
-        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
-
-    def student(self) -> Mapping[str, nn.Module]:
-        """Return what the teacher is a copy of; it has no predictor."""
-        return {"backbone": as_module(self.model), "projector": self.projector}
+        self.predictor = (
+            mlp([dim, hidden_dim, dim], norm="batch") if config.predictor else nn.Identity()
+        )
+        self.add_teacher("projector", batch_norm="own_statistics")
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Decay everything."""
         return all_decayed(self)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the loss of one step; each view goes through the networks alone.
+        """Compute `assignment_loss`. Each view goes through the networks alone.
 
         Args:
-            batch: The weak view (B, C, H, W), the strong one, then local ones.
-            step: Optimizer steps taken so far.
-
-        Returns:
-            Cross-entropy in nats.
+            batch: V views (B, C, H, W): the weak global view, the strong one, then local ones.
+            step: Not used.
         """
         config = self.config
-        keys, targets = self._teach(global_views(batch, self.context, "resa"))
-        features = [pooled_features(self.model, view) for view in batch.views]
-        projections = [self.projector(x) for x in features]
-        embeddings = [self.predictor(z) for z in projections]  # S times (B, P)
+        with torch.no_grad():
+            keys = [self.teacher.pool(view) for view in batch.global_views]  # (B, D) each
+            targets = [gather(self.teacher["projector"](x)) for x in keys]  # (N, P) each
+        features = [self.pool(view) for view in batch.views]  # (B, D) each
+        projections = [self.projector(x) for x in features]  # (B, P) each
+        embeddings = [self.predictor(projection) for projection in projections]
         assignment = self_assignment(
-            features[0], keys, config.sinkhorn_temperature, config.sinkhorn_iterations
+            features[0], gather(keys[0]), config.sinkhorn_temperature, config.sinkhorn_iterations
         )  # (B, N)
-        own = assignment.narrow(1, rank() * len(assignment), len(assignment)).diagonal().mean()
+        own = assignment.narrow(1, rank() * len(assignment), len(assignment))  # (B, B)
         return StepResult(
             assignment_loss(assignment, embeddings, targets, config.temperature),
             {
-                "assignment/own": own,
+                "assignment/own": own.diagonal().mean(),
                 "projection/std": direction_std(projections[0]),
-                "schedule/teacher_momentum": self.momentum(step),
             },
         )
 
-    @torch.no_grad()
-    def _teach(self, views: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Return the teacher's features of the first view (N, D), projections of all (N, P)."""
-        features = [pooled_features(self.teacher["backbone"], view) for view in views]
-        projections = [gather(self.teacher["projector"](x)) for x in features]
-        return gather(features[0]), projections
+
+def self_assignment(
+    features: Tensor, keys: Tensor, temperature: float, num_iterations: int
+) -> Tensor:
+    """Assign images to the images that they resemble in features of the backbone.
+
+    Args:
+        features: The student's, (B, D), any length; no gradient flows into them.
+        keys: The teacher's of the images of all processes, (N, D), any length.
+        temperature: Divisor of the cosines, > 0.
+        num_iterations: See `sinkhorn`.
+
+    Returns:
+        Probabilities (B, N), at least float32: rows sum to 1, columns over all processes to
+        about 1.
+    """
+    return sinkhorn(cosines(features.detach(), keys), temperature, num_iterations=num_iterations)
+
+
+def assignment_loss(
+    assignment: Tensor,
+    embeddings: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    temperature: float,
+) -> Tensor:
+    """Compare the similarities of embeddings with those of the features.
+
+    The mean over pairs of different views v, g and over images b of::
+
+        -sum over n of assignment[b, n]
+            * log_softmax over n of cosine(embeddings[v][b], targets[g][n]) / temperature
+
+    Args:
+        assignment: Of `self_assignment`, (B, N); the same for all pairs.
+        embeddings: V tensors (B, P), any length; the first G belong to the views of `targets`.
+        targets: G tensors (N, P), any length; no gradient flows into them.
+        temperature: Divisor of the cosines, > 0.
+
+    Returns:
+        Scalar in nats, at least float32; log(N) for equal embeddings.
+    """
+    losses = [
+        soft_cross_entropy(assignment, cosines(embedding, target.detach()), temperature).mean()
+        for v, embedding in enumerate(embeddings)
+        for g, target in enumerate(targets)
+        if v != g
+    ]
+    return torch.stack(losses).mean()

@@ -1,71 +1,87 @@
-"""SimSiam as a method of lightly-core."""
+"""SimSiam: predict another view through one network (Chen and He 2021, arXiv:2011.10566).
+
+Shapes: B images on this process, V views, P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
-from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext, StepResult
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lightly_core.contracts import Batch, Method, ParameterGroup, StepResult
 from lightly_core.methods.groups import all_decayed, apart
-from lightly_core.methods.inputs import check_batch, global_views, pooled_features
-from lightly_core.optim.groups import ParameterGroup
+from lightly_core.parts.cosine import cosine_distance
 from lightly_core.parts.heads import mlp
+from lightly_core.parts.precision import single
 from lightly_core.parts.spread import direction_std
 from lightly_methods.siamese.simsiam_config import SimSiamConfig
-from lightly_methods.siamese.simsiam_loss import siamese_loss
 
 
 class SimSiam(Method[SimSiamConfig]):
-    """Let two views of an image predict each other through one network.
+    """Predict the projection of one view from the other view with a single network.
 
-    What is predicted gets no gradient; without this all images would soon look alike. Batches of
-    256 to 512 images are enough, more than 1024 make it worse. Watch ``projection/std``: it stays
-    near 1 and falls to 0 in a collapse. https://arxiv.org/abs/2011.10566
+    There are no negatives, no teacher and no queue. Batches of 256 to 512 images are enough. More
+    than 1024 give worse results. ``projection/std`` is near 1 and falls to 0 in a collapse.
+    https://arxiv.org/abs/2011.10566
 
-    As in the paper's code, weight decay applies to biases and norms too, and by default the
-    predictor keeps its learning rate: no warm-up and no decay.
+    The targets get no gradient. With a gradient the network would collapse.
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; projector and predictor are dropped in the end.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: There are fewer than two views of an image or two images on a process.
+    As in the paper's code, weight decay applies to biases and norms too. By default the
+    predictor's learning rate is constant, without warm-up and decay.
     """
 
-    def __init__(self, config: SimSiamConfig, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context)
-        check_batch(context, self.name, per_process=2)
+    def build(self) -> None:
+        """Create projector and predictor, which are dropped after training."""
+        config, dim = self.config, self.config.output_dim
         hidden = [config.hidden_dim] * (config.num_layers - 1)
         self.projector = mlp(
-            [model.feature_dim(), *hidden, config.output_dim], norm="batch", last_norm="no_affine"
+            [self.model.feature_dim(), *hidden, dim], norm="batch", last_norm="no_affine"
         )
-        self.predictor = mlp(
-            [config.output_dim, config.predictor_hidden_dim, config.output_dim], norm="batch"
-        )
-
-    @property
-    def name(self) -> str:
-        """As users type the method."""
-        return type(self).__name__.lower()
+        self.predictor = mlp([dim, config.predictor_hidden_dim, dim], norm="batch")
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Decay everything, and keep the predictor's learning rate constant, if so wanted."""
+        """Decay everything. The predictor has a group of its own, see ``predictor_lr``."""
         constant = self.config.predictor_lr == "constant"
         return apart(all_decayed(self), "predictor", self.predictor, constant_lr=constant)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the loss of one step; each view goes through the network alone.
+        """Compute `siamese_loss`. Each view goes through the network alone.
 
         Args:
             batch: V views (B, C, H, W).
             step: Not used.
-
-        Returns:
-            The negative mean cosine, in [-1, 1].
         """
-        views = global_views(batch, self.context, self.name)
-        projections = [self.projector(pooled_features(self.model, view)) for view in views]
-        predictions = [self.predictor(z) for z in projections]  # V times (B, P)
+        projections = [self.projector(self.pool(view)) for view in batch.views]  # (B, P) each
+        predictions = [self.predictor(projection) for projection in projections]
         return StepResult(
             siamese_loss(predictions, projections),
             {"projection/std": direction_std(projections[0])},
         )
+
+
+def siamese_loss(predictions: Sequence[Tensor], projections: Sequence[Tensor]) -> Tensor:
+    """Compare each view's prediction with the mean projection of all other views.
+
+    The plain form::
+
+        loss = mean over v and b of
+            -cosine(predictions[v][b], mean over w != v of projections[w][b])
+
+    The projections are averaged as they are, not at length 1. With two views the mean is the other
+    view's projection: SimSiam, https://arxiv.org/abs/2011.10566. With more views it is FastSiam,
+    https://doi.org/10.1007/978-3-031-16788-1_4.
+
+    Args:
+        predictions: V tensors (B, P), any length.
+        projections: V tensors (B, P), any length; no gradient flows into them.
+
+    Returns:
+        Scalar in [-1, 1], at least float32.
+    """
+    targets = [single(projection.detach()) for projection in projections]
+    others = [
+        torch.stack([*targets[:v], *targets[v + 1 :]]).mean(dim=0) for v in range(len(targets))
+    ]
+    return cosine_distance(torch.stack(list(predictions)), torch.stack(others)) - 1

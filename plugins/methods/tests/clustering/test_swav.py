@@ -2,21 +2,19 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from lightly_core.config.method import RunFacts
-from lightly_core.contracts import Batch
-from lightly_core.errors import ConfigError
-from lightly_core.methods.inputs import pooled_features
 from lightly_core.testing.models import TinyConv
 from lightly_methods.clustering.swav_config import SwAVConfig, SwAVQueueConfig
 
 
 def double(batch):
-    return Batch([view.double() for view in batch.views], batch.indices)
+    return replace(batch, views=[view.double() for view in batch.views])
 
 
 @pytest.fixture
@@ -31,11 +29,11 @@ def built(make_case):
 
 
 def projections_of(method, views):
-    """Return a (B, D) list: large views in one pass, small ones in one, all through the head."""
+    """Return (B, P) of each view: global views in one pass, local ones in one, all in the head."""
     if not method.config.views_together:
-        alone = [method.projector(pooled_features(method.model, view)) for view in views]
+        alone = [method.projector(method.pool(view)) for view in views]
         return [F.normalize(rows, dim=1) for rows in alone]
-    pooled = [pooled_features(method.model, torch.cat(group)) for group in (views[:2], views[2:])]
+    pooled = [method.pool(torch.cat(group)) for group in (views[:2], views[2:])]
     return list(F.normalize(method.projector(torch.cat(pooled)), dim=1).chunk(len(views)))
 
 
@@ -83,15 +81,16 @@ def test_loss_and_gradient_match_the_plain_form(
 
 def test_views_pass_one_by_one_where_they_are_asked_to(built, plain_sinkhorn):
     method, batch = built("swav", views_together=False)
-    small = [view[:, :, :16, :16] + i for i, view in enumerate(batch.views)]
-    views = [*batch.views, *small]
-    result = method.training_step(Batch(views, batch.indices), 0)
+    local = [view[:, :, :16, :16] + i for i, view in enumerate(batch.views)]
+    views = [*batch.views, *local]
+    result = method.training_step(replace(batch, views=views), 0)
     dim = method.config.output_dim
     none = [torch.empty(0, dim, dtype=torch.float64)] * 2
     expected = plain_loss(method, views, none, plain_sinkhorn)
     torch.testing.assert_close(result.loss, expected)
     other, _ = built("swav")
-    assert not torch.allclose(other.training_step(Batch(views, batch.indices), 0).loss, expected)
+    loss = other.training_step(replace(batch, views=views), 0).loss
+    assert not torch.allclose(loss, expected)
 
 
 @pytest.mark.parametrize("num_prototypes", [4, 12])
@@ -103,9 +102,9 @@ def test_equal_cosines_give_the_chance_level(built, num_prototypes):
     assert result.metrics["codes/entropy"].item() == pytest.approx(math.log(num_prototypes))
 
 
-def test_each_large_view_has_a_queue_of_its_own_projections(built):
+def test_each_global_view_has_a_queue_of_its_own_projections(built):
     method, batch = built("swavqueue", queue_size=16)
-    other = Batch([view.flip(0) + 0.1 for view in batch.views], batch.indices)
+    other = replace(batch, views=[view.flip(0) + 0.1 for view in batch.views])
     expected = [[], []]
     for one in (batch, other):
         for rows, projections in zip(expected, projections_of(method, one.views)[:2], strict=True):
@@ -124,7 +123,7 @@ def test_the_queue_is_used_from_its_start_on_and_only_when_it_is_full(built, pla
         return method.training_step(batch, step).loss.item() == pytest.approx(expected, rel=1e-9)
 
     # Other images: those of the batch once more would not change its share.
-    other = Batch([view.flip(0) ** 2 for view in batch.views], batch.indices)
+    other = replace(batch, views=[view.flip(0) ** 2 for view in batch.views])
     assert without_queue(9)  # empty
     method.training_step(other, 0)
     assert len(method.queues[0]) == 16
@@ -176,16 +175,6 @@ def test_short_runs_are_not_all_freezing_and_waiting():
     config = SwAVQueueConfig().resolve(facts)
     assert config.freeze_prototypes_steps == 15
     assert config.queue_start == 30
-
-
-@pytest.mark.parametrize("name", ["swav", "swavqueue", "smog", "deepclusterv2"])
-def test_batches_of_one_image_and_missing_views_are_refused(make_case, name):
-    with pytest.raises(ConfigError, match=f"'{name}' got batch_size=1 .*, expected at least 2"):
-        make_case(name, batch_size=1).build()
-    case = make_case(name)
-    batch = case.batch()
-    with pytest.raises(ConfigError, match=f"'{name}' got 1 views of an image.*num_views=2"):
-        case.build().training_step(Batch(batch.views[:1], batch.indices), 0)
 
 
 @pytest.mark.parametrize("name", ["swav", "swavqueue", "smog", "deepclusterv2"])

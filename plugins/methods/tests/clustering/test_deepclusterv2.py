@@ -2,16 +2,16 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
 from lightly_core.parts.kmeans import nearest_centroids
 from lightly_core.testing.models import TinyConv
-from lightly_methods.clustering.deepclusterv2_loss import cluster_cross_entropy
+from lightly_methods.clustering.deepclusterv2 import cluster_cross_entropy
 from lightly_methods.clustering.deepclusterv2_memory import FeatureMemory
 
 EPOCH = 10  # steps, of `MethodCase`
@@ -27,7 +27,7 @@ def built(make_case):
 
 
 def at(batch, *indices):
-    return Batch(batch.views, torch.tensor(indices))
+    return replace(batch, indices=torch.tensor(indices))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_clusters_are_found_at_the_end_of_each_epoch_only(built):
     method.after_step(EPOCH)
     assert not method.centroids.equal(before)
     before = method.centroids.clone()
-    other = Batch([view.flip(0) ** 2 for view in batch.views], batch.indices)
+    other = replace(batch, views=[view.flip(0) ** 2 for view in batch.views])
     method.training_step(other, EPOCH)
     method.after_step(method.context.total_steps)  # nothing would come of it
     assert method.centroids.equal(before)
@@ -135,7 +135,7 @@ def test_labels_and_centroids_stay_within_an_epoch_also_after_a_resume(built):
     method.training_step(batch, 0)
     method.after_step(EPOCH)
     labels, centroids = method.memory.labels.clone(), method.centroids.clone()
-    other = Batch([view.flip(0) for view in batch.views], batch.indices)
+    other = replace(batch, views=[view.flip(0) for view in batch.views])
     method.training_step(other, EPOCH)
     method.after_step(EPOCH + 1)
     fresh, _ = built()

@@ -8,8 +8,8 @@ import torch
 
 from lightly_core.contracts import Batch
 from lightly_core.testing.models import TinyConv
+from lightly_methods.siamese.resa import assignment_loss, self_assignment
 from lightly_methods.siamese.resa_config import ReSAConfig
-from lightly_methods.siamese.resa_loss import assignment_loss, self_assignment
 
 
 def normal(*shape, seed=0):
@@ -152,13 +152,13 @@ def test_everything_is_decayed(case):
     assert group.weight_decay is True
 
 
-def test_small_views_are_the_students_only(case):
+def test_local_views_go_through_the_student_only(case):
     method = case().build()
     seen = []
     backbone = method.teacher["backbone"]
     backbone.get_model().register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-1]))
     views = [*torch.randn(2, 8, 3, 32, 32), *torch.randn(2, 8, 3, 16, 16)]
-    loss = method.training_step(Batch(views, torch.arange(8)), 0).loss
+    loss = method.training_step(Batch(views, torch.arange(8), num_global=2), 0).loss
     assert seen == [32, 32]
     views[-1] = torch.randn(8, 3, 16, 16)
-    assert method.training_step(Batch(views, torch.arange(8)), 0).loss != loss
+    assert method.training_step(Batch(views, torch.arange(8), num_global=2), 0).loss != loss

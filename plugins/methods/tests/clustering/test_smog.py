@@ -1,16 +1,15 @@
-"""SMoG: groups that follow, and are found anew."""
+"""SMoG: groups that move in each step and are replaced by k-means."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
-from lightly_core.methods.inputs import pooled_features
 from lightly_core.testing.models import TinyConv
-from lightly_methods.clustering.smog_loss import updated_groups
+from lightly_methods.clustering.smog import updated_groups
 
 
 def directions(*shape, seed=0):
@@ -36,7 +35,7 @@ def built(make_case):
         case = make_case("smog", wrapper=TinyConv, **changes)
         batch = case.batch()
         views = [view.double() for view in batch.views]
-        return case.build().double(), Batch(views, batch.indices)
+        return case.build().double(), replace(batch, views=views)
 
     return build
 
@@ -68,11 +67,9 @@ def plain_loss(method, views):
     config, groups = method.config, method.groups.clone()
     images = torch.cat(views)
 
-    def project(network):
-        return network["projector"](pooled_features(network["backbone"], images))
-
-    own = project(method.student())
-    seen = F.normalize(project(method.teacher), dim=1).chunk(2)
+    teacher = method.teacher
+    own = method.projector(method.pool(images))
+    seen = F.normalize(teacher["projector"](teacher.pool(images)), dim=1).chunk(2)
     groups_now = plain_groups(groups, F.normalize(own, dim=1), config.group_momentum)
     predictions = F.normalize(method.predictor(own), dim=1).chunk(2)
     total = 0.0

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightly_core.parts.cosine import unit as unit
+from lightly_core.parts.cosine import unit
 from lightly_core.parts.distributed import gather, gather_with_gradient, rank
 from lightly_core.parts.precision import no_autocast
 from lightly_core.parts.queue import FeatureQueue

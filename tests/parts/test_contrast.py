@@ -10,8 +10,8 @@ from lightly_core.parts.contrast import (
     contrast_views,
     negatives_from,
     top1,
-    unit,
 )
+from lightly_core.parts.cosine import unit
 from lightly_core.parts.queue import FeatureQueue
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from lightly_core.contracts import Batch, ModelWrapper, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.methods.teacher import TeacherMethod
-from lightly_core.parts.contrast import contrast_negatives, negatives_from, top1, unit
+from lightly_core.parts.contrast import contrast_negatives, negatives_from, top1
+from lightly_core.parts.cosine import unit
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.precision import no_autocast
 from lightly_core.parts.queue import FeatureQueue

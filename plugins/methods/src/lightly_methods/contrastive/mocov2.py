@@ -14,7 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
 from lightly_core.methods.teacher import TeacherMethod
-from lightly_core.parts.contrast import contrast_negatives, negatives_from, top1, unit
+from lightly_core.parts.contrast import contrast_negatives, negatives_from, top1
+from lightly_core.parts.cosine import unit
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.queue import FeatureQueue
 from lightly_core.parts.shuffle import forward_in_groups

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 
 from lightly_core.contracts import Batch, Method, StepResult
-from lightly_core.parts.contrast import contrast_keys, contrast_views, top1, unit
+from lightly_core.parts.contrast import contrast_keys, contrast_views, top1
+from lightly_core.parts.cosine import unit
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.queue import FeatureQueue
 from lightly_methods.contrastive.nnclr_config import NNCLRConfig

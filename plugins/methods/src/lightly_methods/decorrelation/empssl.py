@@ -1,42 +1,79 @@
-"""EMP-SSL as a method of lightly-core."""
+"""EMP-SSL: many crops of an image in a step, few epochs (Tong et al. 2023, arXiv:2304.03977).
+
+Shapes: V crops, B images on this process, P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.contracts import StepResult
+from lightly_core.contracts import Batch, Method, StepResult
+from lightly_core.parts.coding_rate import coding_rate
+from lightly_core.parts.heads import mlp
+from lightly_core.parts.multicrop import forward_by_size
+from lightly_core.parts.precision import no_autocast, single
 from lightly_methods.decorrelation.empssl_config import EMPSSLConfig
-from lightly_methods.decorrelation.empssl_loss import emp_terms
-from lightly_methods.decorrelation.joint import JointMethod
 
 
-class EMPSSL(JointMethod):
-    """Bring many crops of an image to their mean, and let images take as much room as they can.
+class EMPSSL(Method[EMPSSLConfig]):
+    """Pull many crops of an image to their mean, and maximise the coding rate of the images.
 
-    Each step looks at an image in many pieces, so few epochs are enough.
+    Each step sees an image in many crops, so few epochs are enough.
     https://arxiv.org/abs/2304.03977
 
-    The paper evaluates the mean of the features of 128 crops of an image, hidden layers of the
-    projector included; here the backbone is exported and sees the whole image.
-
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; the projector is trained with it, then dropped.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: There are fewer than two images on a process, or fewer than two crops.
+    Differs from the paper: it evaluates the mean of the features of 128 crops of an image, hidden
+    layers of the projector included. Here the backbone is exported and sees the whole image.
     """
 
-    name = "emp-ssl"
-    last_bias = True
-    views_together = True
-    config: EMPSSLConfig
+    def build(self) -> None:
+        """Create the projector, which is dropped after training."""
+        config = self.config
+        hidden = [config.hidden_dim] * (config.num_layers - 1)
+        self.projector = mlp([self.model.feature_dim(), *hidden, config.output_dim], norm="batch")
 
-    def compare(self, projections: Tensor, step: int) -> StepResult:
-        """Return the loss of projections (V, B, P), and its two terms without weights."""
-        distance, rate = emp_terms(projections, eps=self.config.coding_rate_eps)
+    def training_step(self, batch: Batch, step: int) -> StepResult:
+        """Compute the two terms of `emp_terms` and their weighted sum.
+
+        Args:
+            batch: V crops (B, C, H, W). Those of one size are one batch for batch norms.
+            step: Not used.
+        """
+
+        def embed(images: Tensor) -> Tensor:
+            embedding: Tensor = self.projector(self.pool(images))
+            return embedding
+
+        embeddings = torch.stack(forward_by_size(embed, batch.views))  # (V, B, P)
+        distance, rate = emp_terms(embeddings, eps=self.config.coding_rate_eps)
         return StepResult(
             self.config.invariance_weight * distance - rate,
             {"train_loss/distance": distance.detach(), "train_loss/coding_rate": rate.detach()},
         )
+
+
+def emp_terms(embeddings: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+    """Return the distance of crops from their image's mean, and the coding rate of the images.
+
+    With z of length 1::
+
+        distance = 1 - mean over v, i of cos(z[v, i], mean over v of z[v, i])
+        rate     = mean over v of the coding rate of z[v]
+
+    The loss is ``weight * distance - rate``: the rate is maximised.
+
+    Args:
+        embeddings: (V, B, P).
+        eps: See `coding_rate`.
+
+    Returns:
+        Both, at least float32: the distance of this process's images, in [0, 2], and the rate over
+        all processes, in nats.
+    """
+    rate = torch.stack([coding_rate(view, eps=eps) for view in embeddings]).mean()
+    with no_autocast(embeddings.device):
+        z = F.normalize(single(embeddings), dim=2)
+        mean = F.normalize(z.mean(dim=0), dim=1)  # (B, P)
+        distance = 1 - (z * mean).sum(dim=2).mean()
+    return distance, rate

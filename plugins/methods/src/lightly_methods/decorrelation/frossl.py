@@ -1,39 +1,51 @@
-"""FroSSL as a method of lightly-core."""
+"""FroSSL: invariance and an even spectrum by the Frobenius norm (Skean et al. 2024).
+
+arXiv:2310.02903. Shapes: V views, B images on this process, N on all processes, P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
-from lightly_core.contracts import StepResult
+from lightly_core.contracts import Batch, Method, StepResult
+from lightly_core.parts.covariance import num_rows, second_moment, standardized
+from lightly_core.parts.distributed import gather_with_gradient, reduce_sum_with_gradient
+from lightly_core.parts.heads import mlp
+from lightly_core.parts.precision import no_autocast
 from lightly_methods.decorrelation.frossl_config import FroSSLConfig
-from lightly_methods.decorrelation.frossl_loss import frossl_terms
-from lightly_methods.decorrelation.joint import JointMethod
 
 
-class FroSSL(JointMethod):
-    """Bring views to their mean, while the covariance of each has an even spectrum.
+class FroSSL(Method[FroSSLConfig]):
+    """Pull views to their mean, and keep the spectrum of each view's covariance even.
 
-    One norm, without decomposition, keeps all directions in use. It learns fast in short runs, and
-    takes any number of views. https://arxiv.org/abs/2310.02903
+    The Frobenius norm keeps all directions in use without a decomposition. It learns fast in short
+    runs, and takes any number of views. https://arxiv.org/abs/2310.02903
 
-    What differs from the authors' code: with more than two views, too, columns are normalised and
-    not rows, as in the paper; and statistics are those of all processes.
+    Differs from the authors' code:
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; the projector is trained with it, then dropped.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: There are fewer than two images on a process, or fewer than two views.
+    - With more than two views, too, columns are normalised and not rows, as in the paper.
+    - Statistics are those of all processes.
     """
 
-    name = "frossl"
-    config: FroSSLConfig
+    def build(self) -> None:
+        """Create the projector, which is dropped after training."""
+        config = self.config
+        hidden = [config.hidden_dim] * (config.num_layers - 1)
+        dims = [self.model.feature_dim(), *hidden, config.output_dim]
+        self.projector = mlp(dims, norm="batch", last_bias=False)
 
-    def compare(self, projections: Tensor, step: int) -> StepResult:
-        """Return the loss of projections (V, B, P), and its two terms without weights."""
-        spectrum, invariance = frossl_terms(projections)
+    def training_step(self, batch: Batch, step: int) -> StepResult:
+        """Compute the two terms of `frossl_terms` and their weighted sum.
+
+        Args:
+            batch: V views (B, C, H, W).
+            step: Not used.
+        """
+        embeddings = torch.stack([self.projector(self.pool(view)) for view in batch.views])
+        spectrum, invariance = frossl_terms(embeddings)
         return StepResult(
             spectrum + self.config.invariance_weight * invariance,
             {
@@ -41,3 +53,47 @@ class FroSSL(JointMethod):
                 "train_loss/invariance": invariance.detach(),
             },
         )
+
+
+def frossl_terms(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how uneven the spectra of the views are, and how far the views are from their mean.
+
+    With Z[v] (N, P) the embeddings of all images, each column normalised to mean 0 and length 1::
+
+        C[v]       = Z[v]^T Z[v] / P, a matrix of trace 1
+        spectrum   = sum over v of 2 * log ||C[v]||, the Frobenius norm
+        invariance = V / N * sum over v, i, d of (Z[v, i, d] - mean over v of Z[v, i, d]) ** 2
+
+    The loss is ``spectrum + weight * invariance``. For two views `invariance` is the mean squared
+    difference of columns of length sqrt(P), as in the authors' code.
+
+    Args:
+        embeddings: (V, B, P).
+
+    Returns:
+        Both terms, at least float32; averaged over processes they are those of all images.
+        `spectrum` is between ``-2 V log(sqrt(P))`` for columns that do not correlate, and 0 where
+        all are equal.
+    """
+    views = torch.stack([standardized(view) for view in embeddings])  # (V, B, P)
+    num_views, _, dim = views.shape
+    squares = torch.stack([_squared_norm(view) for view in views])  # (V,)
+    # The logarithm of the square is twice that of the norm.
+    spectrum = squares.log().sum() - 2 * num_views * math.log(dim)
+    deviations = (views - views.mean(dim=0)).square().sum(dim=(0, 2)).mean()
+    # Standardised columns have length sqrt(N); this process's mean is one over its own rows.
+    return spectrum, num_views * deviations / num_rows(views[0])
+
+
+def _squared_norm(view: Tensor) -> Tensor:
+    """Return the squared Frobenius norm of a view's correlations; view (B, P) is standardised.
+
+    Correlations of columns and products of images have the same eigenvalues, so the smaller of
+    the two matrices is taken.
+    """
+    total, dim = num_rows(view), view.shape[1]
+    if dim <= total:
+        return second_moment(view, view).square().sum()
+    with no_autocast(view.device):
+        products = view @ gather_with_gradient(view).T / total  # (B, N)
+    return reduce_sum_with_gradient(products.square().sum())

@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from attrs import define, field
 from attrs.validators import ge, optional
 
 from lightly_core.config.checks import not_negative
-from lightly_core.config.method import MethodCard
-from lightly_core.config.optim import OptimizerArgs, SGDArgs
+from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.method_fields import hidden_dim, num_layers, output_dim
+from lightly_core.config.optim import SGDArgs
+from lightly_core.config.recipes import transformer_adamw
 from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.transform import TransformArgs
 from lightly_core.config.view_presets import byol_views
-from lightly_methods.decorrelation.joint_config import JointConfig, hidden_width, output_width
+
+Whitening = Literal["images", "channels"]
 
 
 @define(frozen=True, kw_only=True)
-class INTLConfig(JointConfig):
-    """Options of INTL; the defaults are the authors' for ResNet-50."""
+class INTLConfig(MethodConfig):
+    """Options of INTL. The defaults are the authors' for ResNet-50."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/distance", "train_loss/trace")
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Weng et al. 2024",
         arxiv="2305.16789",
         use="batches of 256 and less, with one network and plain SGD",
     )
-    optimizer: ClassVar[str] = "sgd"
+    requires = Requires(global_views=at_least(2), local_views=True, images_per_process=2)
+    metrics = ("train_loss/distance", "train_loss/trace")
+    views = byol_views()
+    optimizer = "sgd"
+    optimizers = {
+        "sgd": SGDArgs(
+            lr=0.5,
+            momentum=0.9,
+            weight_decay=1e-5,
+            lr_scale_method="linear",
+            reference_batch_size=256,
+            warmup_epochs=2,
+        ),
+        "adamw": transformer_adamw(),
+    }
     # 25 epochs of ImageNet at the authors' batch of 256; they train for 100 and more.
-    target_steps: ClassVar[int] = 125_000
-    requires: ClassVar[Requires] = Requires(
-        global_views=at_least(2), local_views=True, images_per_process=2
-    )
+    target_steps = 125_000
 
-    hidden_dim: int = hidden_width(8192)
-    output_dim: int = output_width(8192)
-    whitening: Literal["images", "channels"] = field(
+    num_layers: int = num_layers(3)
+    hidden_dim: int = hidden_dim(8192)
+    output_dim: int = output_dim(8192)
+    whitening: Whitening = field(
         default="images",
         metadata={
             "help": "what is made uncorrelated: the images of a batch, for which output_dim is to "
@@ -56,21 +69,9 @@ class INTLConfig(JointConfig):
         },
     )
 
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return the views of BYOL."""
-        return byol_views()
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "sgd":
-            return SGDArgs(
-                lr=0.5,
-                momentum=0.9,
-                weight_decay=1e-5,
-                lr_scale_method="linear",
-                reference_batch_size=256,
-                warmup_epochs=2,
+    def __attrs_post_init__(self) -> None:
+        """Refuse an embedding of one dimension."""
+        if self.output_dim < 2:
+            raise ValueError(
+                f"'output_dim' must be >= 2, got {self.output_dim}: one channel has no variance"
             )
-        return super().default_optimizer(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from attrs import define, field
 from attrs.validators import ge
@@ -17,70 +17,17 @@ from lightly_core.config.augmentations import (
 )
 from lightly_core.config.checks import share
 from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.optim import OptimizerArgs
+from lightly_core.config.method_fields import hidden_dim, output_dim
 from lightly_core.config.recipes import paper_adamw
 from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
-
-
-@define(frozen=True, kw_only=True)
-class LeJEPAConfig(MethodConfig):
-    """Options of LeJEPA; the defaults are meant for ImageNet and vision transformers."""
-
-    metrics: ClassVar[tuple[str, ...] | None] = ("train_loss/prediction", "train_loss/sigreg")
-    card: ClassVar[MethodCard | None] = MethodCard(
-        paper="Balestriero and LeCun 2025",
-        arxiv="2511.08544",
-        use="one number to tune: no teacher, no queue, no predictor",
-    )
-    # 20 epochs of ImageNet at the batch of 256 for which the learning rate is meant.
-    target_steps: ClassVar[int] = 100_000
-    requires: ClassVar[Requires] = Requires(global_views=at_least(2), local_views=True, images=2)
-
-    regularization_weight: float = field(
-        default=0.05,
-        validator=share,
-        metadata={
-            "help": "weight of SIGReg, which spreads the images; the rest to 1 is the weight of "
-            "views of an image being alike; the authors use 0.02 to 0.05",
-            "aliases": ("lambda_param",),
-        },
-    )
-    num_slices: int = field(
-        default=1024,
-        validator=ge(1),
-        metadata={"help": "random directions that are tested in a step; 256 are enough for less"},
-    )
-    hidden_dim: int = field(
-        default=2048, validator=ge(1), metadata={"help": "width of the projector's hidden layers"}
-    )
-    output_dim: int = field(
-        default=64,
-        validator=ge(1),
-        metadata={"help": "width of the space in which views are compared; 16 to 64"},
-    )
-    activation: Literal["relu", "gelu"] = field(
-        default="relu", metadata={"help": "what follows the projector's batch norms"}
-    )
-
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return two large and six small views."""
-        return equal_views(num_global=2)
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return the values for transformers; the paper's weight decay of ResNets is 5e-4."""
-        if name == "adamw":
-            return paper_adamw(5e-4, 256, weight_decay=0.05, warmup_epochs=1)
-        return super().default_optimizer(name)
+from lightly_core.config.transform import MultiCropTransformArgs
 
 
 def equal_views(*, num_global: int) -> MultiCropTransformArgs:
-    """Return large and six small views, all with the same changes of colour.
+    """Return global and six local views, all with the same changes of colour.
 
     Args:
-        num_global: Large views.
+        num_global: Number of global views.
     """
     blur = GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0))
     return MultiCropTransformArgs(
@@ -99,4 +46,44 @@ def equal_views(*, num_global: int) -> MultiCropTransformArgs:
             random_resize=RandomResizeArgs(min_scale=0.05, max_scale=0.3),
             gaussian_blur=blur,
         ),
+    )
+
+
+@define(frozen=True, kw_only=True)
+class LeJEPAConfig(MethodConfig):
+    """Options of LeJEPA. The defaults are meant for ImageNet and vision transformers."""
+
+    card = MethodCard(
+        paper="Balestriero and LeCun 2025",
+        arxiv="2511.08544",
+        use="one number to tune: no teacher, no queue, no predictor",
+    )
+    requires = Requires(global_views=at_least(2), local_views=True, images=2)
+    metrics = ("train_loss/prediction", "train_loss/sigreg")
+    views = equal_views(num_global=2)
+    optimizers = {
+        # For transformers; the paper's weight decay of ResNets is 5e-4.
+        "adamw": paper_adamw(5e-4, 256, weight_decay=0.05, warmup_epochs=1),
+    }
+    # 20 epochs of ImageNet at the batch of 256 for which the learning rate is meant.
+    target_steps = 100_000
+
+    regularization_weight: float = field(
+        default=0.05,
+        validator=share,
+        metadata={
+            "help": "weight of SIGReg, which prevents a collapse; the rest to 1 is the weight of "
+            "views of an image being alike; the authors use 0.02 to 0.05",
+            "aliases": ("lambda_param",),
+        },
+    )
+    num_slices: int = field(
+        default=1024,
+        validator=ge(1),
+        metadata={"help": "random directions that are tested in a step; 256 are enough for less"},
+    )
+    hidden_dim: int = hidden_dim(2048)
+    output_dim: int = output_dim(64, note="; 16 to 64")
+    activation: Literal["relu", "gelu"] = field(
+        default="relu", metadata={"help": "what follows the projector's batch norms"}
     )

@@ -1,69 +1,88 @@
-"""MMCR as a method of lightly-core."""
+"""MMCR: maximum manifold capacity representations (Yerxa et al. 2023, arXiv:2303.03307).
+
+Shapes: V views, B images on this process, N on all processes, P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
-from lightly_core.methods.inputs import as_module, check_batch
-from lightly_core.methods.teacher import Teacher, TeacherMethod
-from lightly_methods.decorrelation.joint import all_views, project, projector
+from lightly_core.contracts import Batch, StepResult
+from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.parts.distributed import gather_with_gradient
+from lightly_core.parts.heads import mlp
+from lightly_core.parts.precision import no_autocast, single
 from lightly_methods.decorrelation.mmcr_config import MMCRConfig
-from lightly_methods.decorrelation.mmcr_loss import mmcr_terms
 
 
 class MMCR(TeacherMethod[MMCRConfig]):
-    """Let the means of the images' views point everywhere: maximum manifold capacity.
+    """Maximise the nuclear norm of the means over the views of each image.
 
-    Wants several views of each image, and batches above the width of the projection. The teacher
-    sees the same views. https://arxiv.org/abs/2303.03307
+    Needs several views of each image, and batches above ``output_dim``. The teacher sees the same
+    views as the student. https://arxiv.org/abs/2303.03307
 
-    What differs from the authors' code: images of other processes get their gradients too, as with
-    one process; each view is a batch of its own for batch norms.
+    Differs from the authors' code:
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; all else is dropped in the end.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: There are fewer than two images on a process, or fewer than two views.
+    - Images of other processes get their gradients too, as with one process.
+    - Batch norms see each view as a batch of its own.
     """
 
-    def __init__(self, config: MMCRConfig, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context)
-        check_batch(context, "mmcr", per_process=2)
-        self.projector = projector(model, config, last_bias=False)
-        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
-
-    def student(self) -> Mapping[str, nn.Module]:
-        """Return what the teacher is a copy of."""
-        return {"backbone": as_module(self.model), "projector": self.projector}
+    def build(self) -> None:
+        """Create the projector and the teacher."""
+        config = self.config
+        hidden = [config.hidden_dim] * (config.num_layers - 1)
+        dims = [self.model.feature_dim(), *hidden, config.output_dim]
+        self.projector = mlp(dims, norm="batch", last_bias=False)
+        self.add_teacher("projector", batch_norm="own_statistics")
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the loss of one step.
+        """Compute the two terms of `mmcr_terms` and their weighted sum.
 
         Args:
-            batch: ``views`` holds V tensors (B, C, H, W).
-            step: Optimizer steps taken so far.
-
-        Returns:
-            The loss, and its two terms without weights.
+            batch: V views (B, C, H, W).
+            step: Not used.
         """
-        views = all_views(batch, self.context, "mmcr", None)
-        projections = project(self.model, self.projector, views)  # (V, B, P)
+        embeddings = torch.stack([self.projector(self.pool(view)) for view in batch.views])
         with torch.no_grad():
-            targets = project(self.teacher["backbone"], self.teacher["projector"], views)
-        extent, manifold = mmcr_terms(projections, targets)
+            project = self.teacher["projector"]
+            targets = torch.stack([project(self.teacher.pool(view)) for view in batch.views])
+        extent, manifold = mmcr_terms(embeddings, targets)  # of (V, B, P) each
         weight = self.config.compression_weight
         return StepResult(
             weight * manifold - extent if weight else -extent,
-            {
-                "train_loss/extent": extent.detach(),
-                "train_loss/manifold": manifold.detach(),
-                "schedule/teacher_momentum": self.momentum(step),
-            },
+            {"train_loss/extent": extent.detach(), "train_loss/manifold": manifold.detach()},
         )
+
+
+def mmcr_terms(embeddings: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the nuclear norm of the images' means, and that of the views of one image.
+
+    With z of length 1, z' the teacher's, and the nuclear norm, the sum of singular values::
+
+        mean[i]  = (mean over v of z[v, i] + mean over v of z'[v, i]) / 2
+        extent   = nuclear norm of the matrix of all N rows mean[i]
+        manifold = mean over i of the nuclear norm of the matrix of rows z[v, i]
+
+    Means are long where the views of an image agree. The nuclear norm of their matrix is large
+    where they are long and use all directions. The loss is ``weight * manifold - extent``.
+
+    On GPUs torch waits for the device in each decomposition.
+
+    Args:
+        embeddings: (V, B, P).
+        targets: Those of the teacher, (V, B, P); no gradient flows into them.
+
+    Returns:
+        Both, at least float32. `extent` is equal on all processes, in
+        ``[0, N * min(1, sqrt(P / N))]``; `manifold` is that of this process's images, in
+        ``[sqrt(V), V]``.
+    """
+    with no_autocast(embeddings.device):
+        z = F.normalize(single(embeddings), dim=2)
+        fixed = F.normalize(single(targets.detach()), dim=2)
+        means = gather_with_gradient((z.mean(dim=0) + fixed.mean(dim=0)) / 2)  # (N, P)
+        extent = torch.linalg.svdvals(means).sum()
+        manifold = torch.linalg.svdvals(z.transpose(0, 1)).sum(dim=1).mean()
+    return extent, manifold

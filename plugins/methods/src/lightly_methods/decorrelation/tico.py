@@ -1,87 +1,105 @@
-"""TiCo as a method of lightly-core."""
+"""TiCo: invariance to a teacher and contrast with past covariance (Zhu et al. 2022).
+
+arXiv:2206.10698. Shapes: B images on this process, P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from lightly_core.contracts import Batch, ModelWrapper, RunContext, StepResult
-from lightly_core.methods.inputs import as_module, check_batch
-from lightly_core.methods.teacher import Teacher, TeacherMethod
+from lightly_core.contracts import Batch, StepResult
+from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.parts.cosine import cosine_distance
-from lightly_methods.decorrelation.joint import all_views, project, projector
+from lightly_core.parts.covariance import second_moment
+from lightly_core.parts.heads import mlp
+from lightly_core.parts.precision import no_autocast, single
 from lightly_methods.decorrelation.tico_config import TiCoConfig
-from lightly_methods.decorrelation.tico_loss import batch_moment, covariance_contrast
 
 
 class TiCo(TeacherMethod[TiCoConfig]):
-    """Follow a teacher, and keep away from the directions that past projections took.
+    """Predict the teacher's embedding, and avoid the directions that past embeddings took.
 
-    The second moments of past projections are an unlimited queue in little room.
-    https://arxiv.org/abs/2206.10698
-
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; all else is dropped in the end.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: There are fewer than two images on a process, or other than two views.
+    The moving average of the embeddings' second moments does what an unlimited queue of negatives
+    would do, in little memory. Batches may be small. https://arxiv.org/abs/2206.10698
     """
 
     moment: Tensor
 
-    def __init__(self, config: TiCoConfig, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context)
-        check_batch(context, "tico", per_process=2)
-        self.projector = projector(model, config, last_bias=True)
-        # As BYOL's: batch norms use the batches that the teacher sees.
-        self.teacher = Teacher(self.student(), mode="batch_norm", buffers="keep")
+    def build(self) -> None:
+        """Create projector, teacher and the second moments of past embeddings."""
+        config = self.config
+        hidden = [config.hidden_dim] * (config.num_layers - 1)
+        self.projector = mlp([self.model.feature_dim(), *hidden, config.output_dim], norm="batch")
+        self.add_teacher("projector", batch_norm="own_statistics")
         self.register_buffer("moment", torch.zeros(config.output_dim, config.output_dim))
-        self._pending: list[Tensor] = []
-
-    def student(self) -> Mapping[str, nn.Module]:
-        """Return what the teacher is a copy of."""
-        return {"backbone": as_module(self.model), "projector": self.projector}
+        self._batch_moments: list[Tensor] = []  # of this step
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the loss of one step.
+        """Compute the invariance and the contrast term.
 
         Args:
             batch: The student's view and the teacher's, (B, C, H, W) each.
-            step: Optimizer steps taken so far.
-
-        Returns:
-            The loss, and its two terms without weights.
+            step: Not used.
         """
-        first, second = all_views(batch, self.context, "tico", 2)
-        (projections,) = project(self.model, self.projector, [first])  # (B, P)
+        first, second = batch.views
+        embeddings = self.projector(self.pool(first))  # (B, P)
         with torch.no_grad():
-            (targets,) = project(self.teacher["backbone"], self.teacher["projector"], [second])
-        moment = batch_moment(projections)  # (P, P)
-        self._pending.append(moment)
-        invariance = cosine_distance(projections, targets)
-        contrast = covariance_contrast(projections, self._remembered(moment))
+            targets = self.teacher["projector"](self.teacher.pool(second))  # (B, P)
+        moment = batch_moment(embeddings)  # (P, P)
+        self._batch_moments.append(moment)
+        invariance = cosine_distance(embeddings, targets)
+        contrast = covariance_contrast(embeddings, self._averaged(moment))
         return StepResult(
             invariance + self.config.contrast_weight * contrast,
             {
                 "train_loss/invariance": invariance.detach(),
                 "train_loss/contrast": contrast.detach(),
-                "schedule/teacher_momentum": self.momentum(step),
             },
         )
 
     def after_step(self, step: int) -> None:
-        """Let the teacher follow, and remember the step's projections.
+        """Update the teacher and the second moments.
 
-        Once a step, not once a batch: several batches may add up to one step.
+        Once a step, not once a batch: gradients of several batches may add up to one step.
         """
         super().after_step(step)
-        self.moment.copy_(self._remembered(torch.stack(self._pending).mean(dim=0)))
-        self._pending.clear()
+        self.moment.copy_(self._averaged(torch.stack(self._batch_moments).mean(dim=0)))
+        self._batch_moments.clear()
 
-    def _remembered(self, moment: Tensor) -> Tensor:
-        """Return the second moments (P, P) of the past and of this step."""
+    def _averaged(self, moment: Tensor) -> Tensor:
+        """Return the moving average of second moments, (P, P), with that of this step."""
         return torch.lerp(moment, self.moment.to(moment.dtype), self.config.memory_momentum)
+
+
+def batch_moment(embeddings: Tensor) -> Tensor:
+    """Return the second moments of directions over all processes, without gradient.
+
+    Args:
+        embeddings: (B, P), any length.
+
+    Returns:
+        (P, P), at least float32: the mean of ``z z^T`` with z of length 1, trace 1.
+    """
+    with torch.no_grad():
+        z = F.normalize(single(embeddings), dim=1)
+        return second_moment(z, z)
+
+
+def covariance_contrast(embeddings: Tensor, moment: Tensor) -> Tensor:
+    """Return how much embeddings lie in the directions that are used most.
+
+    The mean over images of ``z^T moment z`` with z of length 1.
+
+    Args:
+        embeddings: (B, P), any length.
+        moment: (P, P), no gradient flows into it.
+
+    Returns:
+        Scalar in [0, 1], at least float32: 1 where all embeddings, past and present, are equal,
+        1 / P where all directions are used evenly.
+    """
+    with no_autocast(embeddings.device):
+        z = F.normalize(single(embeddings), dim=1)
+        return (z @ moment.detach().to(z.dtype) * z).sum(dim=1).mean()

@@ -2,83 +2,55 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from lightly_core.config.augmentations import GaussianBlurArgs, SolarizeArgs
-from lightly_core.config.checks import not_negative
-from lightly_core.config.method import MethodCard
-from lightly_core.config.optim import LARSArgs, OptimizerArgs
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.method import MethodCard, MethodConfig
+from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers, output_dim
+from lightly_core.config.optim import LARSArgs
+from lightly_core.config.recipes import transformer_adamw
+from lightly_core.config.requires import Requires, exactly
 from lightly_core.config.view_presets import byol_views
-from lightly_methods.decorrelation.joint_config import JointConfig, hidden_width, output_width
 
 
 @define(frozen=True, kw_only=True)
-class VICRegConfig(JointConfig):
-    """Options of VICReg; the defaults are the paper's for ResNet-50."""
+class VICRegConfig(MethodConfig):
+    """Options of VICReg. The defaults are the paper's for ResNet-50."""
 
-    metrics: ClassVar[tuple[str, ...] | None] = (
-        "train_loss/invariance",
-        "train_loss/variance",
-        "train_loss/covariance",
-    )
-    card: ClassVar[MethodCard | None] = MethodCard(
+    card = MethodCard(
         paper="Bardes et al. 2022",
         arxiv="2105.04906",
         use="no teacher and no negatives; each view is kept from collapse on its own",
     )
-    # 100 epochs of ImageNet at the paper's batch of 2048.
-    target_steps: ClassVar[int] = 62_500
-
-    hidden_dim: int = hidden_width(8192)
-    output_dim: int = output_width(8192, "; memory grows with its square")
-    invariance_weight: float = field(
-        default=25.0,
-        validator=not_negative,
-        metadata={
-            "help": "weight of the squared difference of the views",
-            "aliases": ("lambda_param",),
-        },
+    requires = Requires(global_views=exactly(2), images_per_process=2)
+    metrics = ("train_loss/invariance", "train_loss/variance", "train_loss/covariance")
+    # BYOL's views made equal: blur and solarisation have the same probability in both.
+    views = evolve(
+        byol_views(),
+        gaussian_blur=GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0)),
+        solarize=SolarizeArgs(prob=0.1, threshold=0.5),
+        global_view_1=None,
     )
-    variance_weight: float = field(
-        default=25.0,
-        validator=not_negative,
-        metadata={
-            "help": "weight of the term that keeps each channel's deviation above 1",
-            "aliases": ("mu_param",),
-        },
-    )
-    covariance_weight: float = field(
-        default=1.0,
-        validator=not_negative,
-        metadata={
-            "help": "weight of the term against correlated channels",
-            "aliases": ("nu_param",),
-        },
-    )
+    optimizer = "lars"
+    optimizers = {
+        # The authors' 0.3 * 512 / 256 for 100 epochs. From there down to 128 images a rate in
+        # proportion to the batch is known to be too small; the root is near what worked.
+        "lars": LARSArgs(
+            lr=0.6, weight_decay=1e-6, lr_scale_method="sqrt", reference_batch_size=512
+        ),
+        "adamw": transformer_adamw(),
+    }
+    target_steps = 62_500  # 100 epochs of ImageNet at the paper's batch of 2048
 
-    @classmethod
-    def default_transform(cls) -> TransformArgs:
-        """Return BYOL's views made equal: blur and solarisation happen to both alike."""
-        return evolve(
-            byol_views(),
-            gaussian_blur=GaussianBlurArgs(prob=0.5, sigmas=(0.1, 2.0)),
-            solarize=SolarizeArgs(prob=0.1, threshold=0.5),
-            global_view_1=None,
-        )
-
-    @classmethod
-    def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return learning rate and decay for the optimizer called `name`."""
-        if name == "lars":
-            # The authors' 0.3 * 512 / 256 for 100 epochs. From there down to 128 images a rate in
-            # proportion to the batch is known to be too small; the root is near what worked.
-            return LARSArgs(
-                lr=0.6,
-                weight_decay=1e-6,
-                lr_scale_method="sqrt",
-                reference_batch_size=512,
-            )
-        return super().default_optimizer(name)
+    num_layers: int = num_layers(3)
+    hidden_dim: int = hidden_dim(8192)
+    output_dim: int = output_dim(8192, note="; memory grows with its square")
+    invariance_weight: float = loss_weight(
+        25.0, "the squared difference of the views", "lambda_param"
+    )
+    variance_weight: float = loss_weight(
+        25.0, "the term that keeps each dimension's standard deviation above 1", "mu_param"
+    )
+    covariance_weight: float = loss_weight(
+        1.0, "the term against correlated dimensions", "nu_param"
+    )

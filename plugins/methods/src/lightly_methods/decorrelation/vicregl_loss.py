@@ -1,7 +1,7 @@
 """Which positions of two views belong together, and the loss of VICReg on them.
 
-B images on this process, N = h * w positions of the first view, M of the second, K matches,
-P channels of the projection.
+Shapes: B images on this process, N = h * w positions of the first view, M of the second, K matches,
+P dimensions of the embedding.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from torch import Tensor
 from lightly_core.parts.covariance import centered, num_rows, off_diagonal
 from lightly_core.parts.distributed import reduce_sum_with_gradient
 from lightly_core.parts.precision import no_autocast, single
-from lightly_methods.decorrelation.vicreg_loss import EPS, VICRegTerms, spread_terms
-from lightly_methods.masked.patches import Grid, take
+from lightly_methods.decorrelation.vicreg import EPS, VICRegTerms, variance_covariance
+
+Pairs = Sequence[tuple[int, int]]
 
 
-def cell_centres(crops: Tensor, grid: Grid) -> Tensor:
+def locations(crops: Tensor, grid: tuple[int, int]) -> Tensor:
     """Return where the positions of a view lie in the image that it was cut out of.
 
-    Along an axis of S positions the i-th is at ``start + (i + 0.5) * length / S``; in a mirrored
+    Along an axis of S positions the i-th is at ``start + (i + 0.5) * length / S``. In a mirrored
     view they are counted from the other end.
 
     Args:
@@ -30,7 +31,7 @@ def cell_centres(crops: Tensor, grid: Grid) -> Tensor:
         grid: (h, w).
 
     Returns:
-        (B, h * w, 2), row by row: x and y as shares of the image's width and height.
+        (B, h * w, 2), row by row: x and y as fractions of the image's width and height.
     """
     left, top, width, height, mirror, upside_down = crops.T[..., None]  # (B, 1) each
     rows, columns = (
@@ -38,17 +39,15 @@ def cell_centres(crops: Tensor, grid: Grid) -> Tensor:
     )
     x = left + width * torch.where(mirror > 0, 1 - columns, columns)  # (B, w)
     y = top + height * torch.where(upside_down > 0, 1 - rows, rows)  # (B, h)
-    places = torch.stack(
-        [x[:, None, :].expand(-1, grid[0], -1), y[:, :, None].expand(-1, -1, grid[1])], dim=3
-    )  # (B, h, w, 2)
-    return places.flatten(1, 2)
+    x, y = x[:, None, :].expand(-1, grid[0], -1), y[:, :, None].expand(-1, -1, grid[1])
+    return torch.stack([x, y], dim=3).flatten(1, 2)
 
 
 def nearest(first: Tensor, second: Tensor, num_matches: int) -> tuple[Tensor, Tensor]:
     """Find the positions of the first view that have the nearest neighbours in the second.
 
     Args:
-        first: Places or features of positions, (B, N, C).
+        first: Locations or embeddings of positions, (B, N, C).
         second: The same of the other view, (B, M, C).
         num_matches: Matches wanted; there are K, at most N.
 
@@ -64,23 +63,60 @@ def nearest(first: Tensor, second: Tensor, num_matches: int) -> tuple[Tensor, Te
         return own, neighbours.gather(1, own)
 
 
-def image_terms(projections: Sequence[Tensor], pairs: Sequence[tuple[int, int]]) -> VICRegTerms:
+def global_terms(embeddings: Sequence[Tensor], pairs: Pairs) -> VICRegTerms:
     """Return VICReg's terms for whole views.
 
     The invariance is the mean over pairs. Variance and covariance are means over views, so a view
-    counts once, however many pairs it is in, and the covariance term of two views is half of
-    VICReg's.
+    counts once, however many pairs it is in. The covariance term of two views is half of VICReg's.
 
     Args:
-        projections: One (B, P) for each view.
+        embeddings: One (B, P) for each view.
         pairs: Numbers of the views that are compared.
 
     Returns:
         The terms over the images of all processes, at least float32.
     """
-    variances, covariances = zip(*map(spread_terms, projections), strict=True)
-    distances = [F.mse_loss(single(projections[i]), single(projections[j])) for i, j in pairs]
+    variances, covariances = zip(*map(variance_covariance, embeddings), strict=True)
+    distances = [F.mse_loss(single(embeddings[i]), single(embeddings[j])) for i, j in pairs]
     return VICRegTerms(*(torch.stack(term).mean() for term in (distances, variances, covariances)))
+
+
+def local_terms(
+    embeddings: Sequence[Tensor], keys: Sequence[Tensor], pairs: Pairs, num_matches: tuple[int, int]
+) -> VICRegTerms:
+    """Return VICReg's terms for matched positions, the mean over pairs of views.
+
+    Args:
+        embeddings: Those of the positions of each view, (B, N, P).
+        keys: What neighbours are found by: locations (B, N, 2) of each view, or the embeddings.
+        pairs: Numbers of the views that are compared.
+        num_matches: Matches from the first view of a pair to the second, and back.
+    """
+    return mean_terms(
+        [
+            match_terms((embeddings[i], embeddings[j]), (keys[i], keys[j]), num_matches)
+            for i, j in pairs
+        ]
+    )
+
+
+def match_terms(
+    embeddings: tuple[Tensor, Tensor], keys: tuple[Tensor, Tensor], num_matches: tuple[int, int]
+) -> VICRegTerms:
+    """Match two views in both directions, and return the mean of `matched_terms`.
+
+    Args:
+        embeddings: Those of the positions of both views, (B, N, P) and (B, M, P).
+        keys: What neighbours are found by: locations (B, N, 2) and (B, M, 2), or the embeddings.
+        num_matches: Matches from the first view to the second, and back.
+    """
+    found = []
+    for one, other, count in ((0, 1, num_matches[0]), (1, 0, num_matches[1])):
+        own, neighbours = nearest(keys[one], keys[other], count)
+        found.append(
+            matched_terms(_take(embeddings[one], own), _take(embeddings[other], neighbours))
+        )
+    return mean_terms(found)
 
 
 def matched_terms(first: Tensor, second: Tensor) -> VICRegTerms:
@@ -91,13 +127,15 @@ def matched_terms(first: Tensor, second: Tensor) -> VICRegTerms:
     others. The covariance term is the mean of the two views, half of VICReg's.
 
     Args:
-        first: Projections of one view's positions, (B, K, P).
+        first: Embeddings of one view's positions, (B, K, P).
         second: Those of the positions that they are matched with, (B, K, P).
 
     Returns:
         The terms over the images of all processes, at least float32.
     """
-    (variance, covariance), (other_variance, other_covariance) = map(slot_spread, (first, second))
+    (variance, covariance), (other_variance, other_covariance) = map(
+        match_variance_covariance, (first, second)
+    )
     return VICRegTerms(
         invariance=F.mse_loss(single(first), single(second)),
         variance=(variance + other_variance) / 2,
@@ -105,37 +143,22 @@ def matched_terms(first: Tensor, second: Tensor) -> VICRegTerms:
     )
 
 
-def slot_spread(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of `spread_terms` over the K matches of x (B, K, P)."""
-    rows = centered(x)
-    with no_autocast(x.device):
+def match_variance_covariance(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of `variance_covariance` over the K matches of z (B, K, P)."""
+    rows = centered(z)
+    with no_autocast(z.device):
         moments = reduce_sum_with_gradient(torch.einsum("bkp,bkq->kpq", rows, rows))  # (K, P, P)
-    moments = moments / (num_rows(x) - 1)
+    moments = moments / (num_rows(z) - 1)
     std = (moments.diagonal(dim1=1, dim2=2) + EPS).sqrt()  # (K, P)
-    covariances = off_diagonal(moments).square().sum(dim=(1, 2)) / x.shape[2]  # (K,)
+    covariances = off_diagonal(moments).square().sum(dim=(1, 2)) / z.shape[2]  # (K,)
     return (1 - std).relu().mean(), covariances.mean()
-
-
-def match_terms(
-    maps: tuple[Tensor, Tensor], keys: tuple[Tensor, Tensor], num_matches: tuple[int, int]
-) -> VICRegTerms:
-    """Match two views in both directions, and return the mean of `matched_terms`.
-
-    Args:
-        maps: Projections of the positions of both views, (B, N, P) and (B, M, P).
-        keys: By what neighbours are found: places (B, N, 2) and (B, M, 2), or the maps.
-        num_matches: Matches from the first view to the second, and back.
-    """
-    found = []
-    for one, other, count in ((0, 1, num_matches[0]), (1, 0, num_matches[1])):
-        own, neighbours = nearest(keys[one], keys[other], count)
-        found.append(matched_terms(take(maps[one], own), take(maps[other], neighbours)))
-    return mean_terms(found)
 
 
 def mean_terms(terms: Sequence[VICRegTerms]) -> VICRegTerms:
     """Return the mean of each term."""
-    names = ("invariance", "variance", "covariance")
-    return VICRegTerms(
-        *(torch.stack([getattr(one, name) for one in terms]).mean() for name in names)
-    )
+    return VICRegTerms(*(torch.stack(term).mean() for term in zip(*terms, strict=True)))
+
+
+def _take(z: Tensor, index: Tensor) -> Tensor:
+    """Return the positions `index` (B, K) of z (B, N, P), as (B, K, P)."""
+    return z.take_along_dim(index[..., None], dim=1)

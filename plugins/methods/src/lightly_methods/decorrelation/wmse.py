@@ -1,51 +1,100 @@
-"""W-MSE as a method of lightly-core."""
+"""W-MSE: mean squared error of whitened embeddings (Ermolov et al. 2021, arXiv:2007.06346).
+
+Shapes: V views, B images on this process, N on all processes, P = ``output_dim``.
+"""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.contracts import ModelWrapper, RunContext, StepResult
+from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.errors import ConfigError
-from lightly_methods.decorrelation.joint import JointMethod
+from lightly_core.parts.distributed import gather_with_gradient
+from lightly_core.parts.heads import mlp
+from lightly_core.parts.precision import no_autocast, single
+from lightly_core.parts.whitening import cholesky_whitened
 from lightly_methods.decorrelation.wmse_config import WMSEConfig
-from lightly_methods.decorrelation.wmse_loss import whitened_distance
 
 
-class WMSE(JointMethod):
-    """Bring views together after whitening each, which leaves no room to collapse.
+class WMSE(Method[WMSEConfig]):
+    """Compare views after whitening each, so that embeddings cannot collapse.
 
-    The projection must be narrower than the sub-batches are large.
+    ``output_dim`` must be below the number of images that are whitened together.
     https://arxiv.org/abs/2007.06346
 
-    What differs from the authors' code: sub-batches are drawn from the images of all processes,
-    once a step, so that a run does not depend on how many there are; the default mixes a little of
-    the identity into covariances.
+    Differs from the authors' code:
 
-    Args:
-        config: Options of the method.
-        model: Backbone to pretrain; the projector is trained with it, then dropped.
-        context: Facts of the run.
-
-    Raises:
-        ConfigError: There are fewer than two images on a process or fewer than two views, the
-            batch is too small for the width of the projection, or no whole number of sub-batches.
+    - Sub-batches are sampled from the images of all processes, once a step, so that a run does not
+      depend on the number of processes.
+    - By default a little of the identity is mixed into the covariances.
     """
 
-    name = "wmse"
-    config: WMSEConfig
+    def build(self) -> None:
+        """Create the projector, which is dropped after training."""
+        config = self.config
+        self.size = whitening_size(config, self.context.global_batch_size)
+        hidden = [config.hidden_dim] * (config.num_layers - 1)
+        dims = [self.model.feature_dim(), *hidden, config.output_dim]
+        self.projector = mlp(dims, norm="batch", last_bias=False)
 
-    def __init__(self, config: WMSEConfig, model: ModelWrapper, context: RunContext) -> None:
-        super().__init__(config, model, context)
-        self.size = _whitening_size(config, context.global_batch_size)
+    def training_step(self, batch: Batch, step: int) -> StepResult:
+        """Compute `whitened_distance`. Each view goes through the networks alone.
 
-    def compare(self, projections: Tensor, step: int) -> StepResult:
-        """Return the loss of projections (V, B, P)."""
-        loss = whitened_distance(projections, step, size=self.size, eps=self.config.whitening_eps)
-        return StepResult(loss)
+        Args:
+            batch: V views (B, C, H, W).
+            step: Decides which images are whitened together.
+        """
+        embeddings = torch.stack([self.projector(self.pool(view)) for view in batch.views])
+        return StepResult(
+            whitened_distance(embeddings, step, size=self.size, eps=self.config.whitening_eps)
+        )
 
 
-def _whitening_size(config: WMSEConfig, batch_size: int) -> int:
-    """Return how many images are whitened together."""
+def whitened_distance(embeddings: Tensor, step: int, *, size: int, eps: float) -> Tensor:
+    """Return the mean squared distance of whitened views at length 1.
+
+    The images of all processes are shuffled and cut into sub-batches. In each, every view is
+    whitened on its own. The plain form::
+
+        for group in shuffled(range(N)), cut into pieces of size:
+            for v in range(V):
+                w[v, group] = normalize(whitened(embeddings[v, group]))
+        loss = mean over i and pairs u < v of |w[u, i] - w[v, i]| ** 2
+
+    The order follows from the step alone, so it is the same for all views and on all processes.
+
+    Args:
+        embeddings: (V, B, P).
+        step: Optimizer steps taken so far.
+        size: Images in a sub-batch, > P unless `eps` > 0; a divisor of N.
+        eps: See `cholesky_whitened`.
+
+    Returns:
+        Scalar in [0, 4], at least float32, equal on all processes.
+    """
+    num_views, _, dim = embeddings.shape
+    with no_autocast(embeddings.device):
+        rows = gather_with_gradient(single(embeddings).transpose(0, 1))  # (N, V, P)
+        generator = torch.Generator().manual_seed(step)
+        order = torch.randperm(len(rows), generator=generator)
+        order = order.to(rows.device, non_blocking=True)
+        # The views of each sub-batch, (N / size, V, size, P).
+        groups = rows[order].view(-1, size, num_views, dim).transpose(1, 2)
+        white = F.normalize(cholesky_whitened(groups, eps=eps), dim=-1)
+        # The squared length of the sum holds all cosines, that of each view with itself included.
+        cosines = white.sum(dim=1).square().sum(dim=-1) - num_views  # (N / size, size)
+        return 2 - 2 * cosines.mean() / (num_views * (num_views - 1))
+
+
+def whitening_size(config: WMSEConfig, batch_size: int) -> int:
+    """Return how many images are whitened together.
+
+    Raises:
+        ConfigError: The batch is too small for the dimension of the embedding, or is no whole
+            number of sub-batches.
+    """
     dim, size = config.output_dim, config.whitening_size
     if size is None:
         sizes = (n for n in range(2 * dim, batch_size + 1) if batch_size % n == 0)
@@ -60,7 +109,7 @@ def _whitening_size(config: WMSEConfig, batch_size: int) -> int:
     if size <= dim:
         raise ConfigError(
             f"method 'wmse' got whitening_size={size} and output_dim={dim}, expected more images "
-            f"than channels: the covariance of fewer has no inverse; set "
+            f"than dimensions: the covariance of fewer has no inverse; set "
             f"method_args.whitening_size={2 * dim}, or method_args.output_dim={size // 2} or less"
         )
     if batch_size % size:

@@ -1,4 +1,4 @@
-"""VICRegL: places of positions, matches, the loss on them."""
+"""VICRegL: locations of positions, matches, the loss on them."""
 
 import itertools
 import math
@@ -10,11 +10,11 @@ import torch
 from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
 from lightly_core.testing.models import TinyConv
-from lightly_methods.decorrelation.vicreg_loss import vicreg_terms
+from lightly_methods.decorrelation.vicreg import vicreg_terms
 from lightly_methods.decorrelation.vicregl_config import VICRegLConfig
 from lightly_methods.decorrelation.vicregl_loss import (
-    cell_centres,
-    image_terms,
+    global_terms,
+    locations,
     match_terms,
     matched_terms,
     mean_terms,
@@ -33,22 +33,22 @@ def values(terms):
     return [getattr(terms, name).item() for name in TERMS]
 
 
-# --------------------------------------------------------------------------- places
+# --------------------------------------------------------------------------- locations
 
 
-def test_known_places():
+def test_known_locations():
     crops = torch.tensor([[0.2, 0.1, 0.6, 0.4, 0, 0], [0.2, 0.1, 0.6, 0.4, 1, 0]])
-    plain, mirrored = cell_centres(crops, (2, 3)).unflatten(1, (2, 3))  # (h, w, 2) each
+    plain, mirrored = locations(crops, (2, 3)).unflatten(1, (2, 3))  # (h, w, 2) each
     x, y = [0.3, 0.5, 0.7], [0.2, 0.4]
     for row, column in itertools.product(range(2), range(3)):
         assert plain[row, column].tolist() == pytest.approx([x[column], y[row]])
         assert mirrored[row, column].tolist() == pytest.approx([x[2 - column], y[row]])
-    upside_down = cell_centres(torch.tensor([[0.2, 0.1, 0.6, 0.4, 0, 1]]), (2, 3))[0]
+    upside_down = locations(torch.tensor([[0.2, 0.1, 0.6, 0.4, 0, 1]]), (2, 3))[0]
     assert upside_down[:, 1].tolist() == pytest.approx([0.4] * 3 + [0.2] * 3)
 
 
-def test_places_are_those_that_the_pixels_of_real_views_come_from(make_case):
-    """The views of a picture of its own places show in each cell about the cell's centre."""
+def test_locations_are_those_that_the_pixels_of_real_views_come_from(make_case):
+    """A picture of its own coordinates shows in each position about the location of it."""
     from lightly_core.data.views.two_stage import TwoStageTransform
 
     args = VICRegLConfig.default_transform()
@@ -61,8 +61,8 @@ def test_places_are_those_that_the_pixels_of_real_views_come_from(make_case):
         sample = transform.sample(picture, np.random.default_rng(index), index)
         for view, crop in zip(sample.views, sample.crops, strict=True):
             shown = torch.nn.functional.adaptive_avg_pool2d(view[:2], 7).flatten(1).T  # (49, 2)
-            places = cell_centres(crop[None], (7, 7))[0]
-            torch.testing.assert_close(places, shown, rtol=0, atol=0.01)
+            found = locations(crop[None], (7, 7))[0]
+            torch.testing.assert_close(found, shown, rtol=0, atol=0.01)
             mirrored.add(crop[4].item())
     assert mirrored == {0, 1}
 
@@ -87,17 +87,17 @@ def test_nearest_matches_the_plain_loop(num_first, num_second, wanted):
 
 def test_a_mirrored_view_is_matched_with_its_mirror_image():
     crops = torch.tensor([[0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 1, 0]], dtype=torch.float64)
-    plain, mirrored = cell_centres(crops, (3, 3)).chunk(2)
+    plain, mirrored = locations(crops, (3, 3)).chunk(2)
     own, neighbours = nearest(plain, mirrored, 9)
-    places = dict(zip(own[0].tolist(), neighbours[0].tolist(), strict=True))
-    assert places == {
+    matches = dict(zip(own[0].tolist(), neighbours[0].tolist(), strict=True))
+    assert matches == {
         3 * row + column: 3 * row + 2 - column for row in range(3) for column in (0, 1, 2)
     }
 
 
 def test_views_that_do_not_overlap_are_matched_at_their_borders():
     crops = torch.tensor([[0, 0, 0.5, 1, 0, 0], [0.5, 0, 0.5, 1, 0, 0]])
-    left, right = cell_centres(crops, (1, 4)).chunk(2)
+    left, right = locations(crops, (1, 4)).chunk(2)
     own, neighbours = nearest(left, right, 1)
     assert (own.item(), neighbours.item()) == (3, 0)
 
@@ -143,23 +143,23 @@ def test_with_one_match_it_is_vicreg_with_half_of_the_covariance():
     assert values(matched_terms(first[:, None], second[:, None])) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("num_small", [0, 1, 3])
-def test_views_count_once_however_many_pairs_they_are_in(num_small):
-    views = [(0.4 + 0.1 * i) * draw(6, 3, seed=i) for i in range(2 + num_small)]
+@pytest.mark.parametrize("num_local", [0, 1, 3])
+def test_views_count_once_however_many_pairs_they_are_in(num_local):
+    views = [(0.4 + 0.1 * i) * draw(6, 3, seed=i) for i in range(2 + num_local)]
     pairs = [(i, j) for i in range(2) for j in range(len(views)) if i != j]
     spreads = [plain_spread(view.tolist()) for view in views]
     distances = [(views[i] - views[j]).square().mean().item() for i, j in pairs]
     parts = zip(*spreads, strict=True)
     expected = [sum(distances) / len(pairs), *(sum(part) / len(views) for part in parts)]
-    assert values(image_terms(views, pairs)) == pytest.approx(expected)
+    assert values(global_terms(views, pairs)) == pytest.approx(expected)
 
 
 def test_both_directions_count_the_same_with_matches_of_their_own():
-    maps, places = (draw(3, 6, 2), draw(3, 4, 2, seed=1)), (draw(3, 6, 2, seed=2), draw(3, 4, 2))
-    both = match_terms(maps, places, (5, 2))
+    maps, keys = (draw(3, 6, 2), draw(3, 4, 2, seed=1)), (draw(3, 6, 2, seed=2), draw(3, 4, 2))
+    both = match_terms(maps, keys, (5, 2))
     terms = []
     for one, other, count in ((0, 1, 5), (1, 0, 2)):
-        own, neighbours = nearest(places[one], places[other], count)
+        own, neighbours = nearest(keys[one], keys[other], count)
         rows = torch.arange(3)[:, None]
         terms.append(matched_terms(maps[one][rows, own], maps[other][rows, neighbours]))
     assert values(both) == pytest.approx(values(mean_terms(terms)))
@@ -205,17 +205,20 @@ def test_two_whole_views_have_the_loss_of_vicreg_with_half_of_the_covariance(cas
     torch.testing.assert_close(result.loss, terms.weighted(25, 25, 0.5))
 
 
-def test_small_views_are_compared_with_large_ones_only(case_of):
-    case = case_of()
+def test_local_views_are_compared_with_global_ones_only(case_of):
+    case = case_of(alpha=1.0)
     method, batch = case.build(), case.batch()
     small = batch.views[0][:, :, :16, :16]
     crop = torch.tensor([[0, 0, 0.5, 0.5, 0, 0]] * len(small))
     views, crops = [*batch.views, small, small + 1], [*batch.crops, crop, crop]
-    result = method.training_step(Batch(views, batch.indices, crops=crops), 0)
-    assert result.loss.isfinite()
+    result = method.training_step(Batch(views, batch.indices, crops=crops, num_global=2), 0)
+    embeddings = [method.projector(method.pool(view)) for view in views]
+    pairs = [(0, 1), (0, 2), (0, 3), (1, 0), (1, 2), (1, 3)]
+    expected = global_terms(embeddings, pairs).weighted(25, 25, 1)
+    torch.testing.assert_close(result.loss, expected)
 
 
-def test_the_places_decide_what_is_matched_by_location_only(case_of):
+def test_the_crops_decide_what_is_matched_by_location_only(case_of):
     case = case_of(num_matches=[2, 2])
     method, batch = case.build(), case.batch()
     moved = batch.crops[1].clone()
@@ -246,13 +249,6 @@ def test_features_match_all_positions_unless_told_otherwise(case_of, match_all):
     torch.testing.assert_close(result.metrics["train_loss/feature_match"], expected)
 
 
-def test_a_batch_without_places_is_refused(case_of):
-    case = case_of()
-    batch = case.batch()
-    with pytest.raises(ConfigError, match="got the places of 0 of 2 views"):
-        case.build().training_step(Batch(batch.views, batch.indices), 0)
-
-
 def test_a_single_position_is_refused(case_of):
     case = case_of(image_size=8)
     with pytest.raises(ConfigError, match="a feature map of 1 x 1 positions, expected more"):
@@ -265,7 +261,7 @@ def test_no_match_is_refused():
 
 
 @pytest.mark.families
-def test_a_run_gets_its_places_and_refuses_turned_images(image_folder, tmp_path):
+def test_a_run_gets_its_crops_and_refuses_turned_images(image_folder, tmp_path):
     import lightly_core
 
     settings = {
@@ -284,5 +280,7 @@ def test_a_run_gets_its_places_and_refuses_turned_images(image_folder, tmp_path)
     lightly_core.pretrain(**settings)
     settings["transform_args"] = {"image_size": 32, "random_rotation": {"degrees": 5.0}}
     settings["out"] = tmp_path / "turned"
-    with pytest.raises(ConfigError, match="random_rotation: the method needs to know where views"):
+    with pytest.raises(
+        ConfigError, match="random_rotation: the method needs the position of each view"
+    ):
         lightly_core.pretrain(**settings)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from lightly_core.parts.coding_rate import coding_rate
-from lightly_methods.decorrelation.empssl_loss import emp_terms
-from lightly_methods.decorrelation.intl_loss import intl_terms
-from lightly_methods.decorrelation.mmcr_loss import mmcr_terms
-from lightly_methods.decorrelation.wmse_loss import whitened_distance
+from lightly_methods.decorrelation.empssl import emp_terms
+from lightly_methods.decorrelation.intl import intl_terms
+from lightly_methods.decorrelation.mmcr import mmcr_terms
+from lightly_methods.decorrelation.wmse import whitened_distance
 
 
 def draw(*shape, seed=0, dtype=torch.float64):

@@ -93,57 +93,57 @@ METHODS = (
     _record(
         "barlowtwins",
         "decorrelation.barlowtwins:BarlowTwins",
-        "Make channels agree between views and not repeat each other; no negatives.",
+        "Make views agree in each dimension, and no two dimensions redundant; no negatives.",
     ),
     _record(
         "vicreg",
         "decorrelation.vicreg:VICReg",
-        "Bring views together, keep channels spread and uncorrelated; no negatives.",
+        "Make views equal, with variance in all dimensions and no correlation; no negatives.",
     ),
     _record(
         "vicregl",
         "decorrelation.vicregl:VICRegL",
-        "VICReg for whole views and for positions that show the same place.",
+        "VICReg for whole views and for matched positions of their feature maps.",
     ),
     _record(
         "tico",
         "decorrelation.tico:TiCo",
-        "Follow a teacher and keep away from the directions of past images.",
+        "Predict a teacher's embedding, and avoid the directions of past images.",
     ),
     _record(
         "wmse",
         "decorrelation.wmse:WMSE",
-        "Bring whitened views together, in which nothing can collapse.",
+        "Compare views after whitening them, so that they cannot collapse.",
     ),
     _record(
         "intl",
         "decorrelation.intl:INTL",
-        "Bring views together after an incomplete whitening; batches of 256.",
+        "Compare views after an incomplete whitening; batches of 256.",
     ),
     _record(
         "frossl",
         "decorrelation.frossl:FroSSL",
-        "Bring views to their mean and keep their spectrum even; short runs.",
+        "Pull views to their mean and keep their spectrum even; short runs.",
     ),
     _record(
         "mmcr",
         "decorrelation.mmcr:MMCR",
-        "Let the means of several views of an image point everywhere.",
+        "Let the means over several views of an image use all directions.",
     ),
     _record(
         "emp-ssl",
         "decorrelation.empssl:EMPSSL",
-        "Bring many crops of an image together; few epochs.",
+        "Pull many crops of an image to their mean; few epochs.",
     ),
     _record(
         "lejepa",
         "decorrelation.lejepa:LeJEPA",
-        "Bring views together while embeddings stay normally distributed; no teacher.",
+        "Pull views together while embeddings stay normally distributed; no teacher.",
     ),
     _record(
         "visreg",
         "decorrelation.visreg:VISReg",
-        "LeJEPA with terms of their own for scale, shape and centre of embeddings.",
+        "LeJEPA with a term each for scale, shape and centre of the embeddings.",
     ),
     # Hidden patches are predicted.
     _record(

@@ -112,6 +112,7 @@ def test_the_step_is_named_and_can_be_taken_again(
     assert f"of {kept.stem.replace('=', ' ')} " in str(error.value)
     again = lightly_core.replay(kept, **fragile_run(where, out=tmp_path / "unused"))
     assert WHITE in again.images
+    assert {batch.num_global for batch in again.batches} == {2}
     assert len(again.losses) == (accumulation if where == "gradient" else 1)
     assert torch.stack(again.losses).isfinite().all().item() == (where == "gradient")
     assert not again.method.model.body.scale.grad.isfinite()

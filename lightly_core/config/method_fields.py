@@ -98,7 +98,7 @@ def loss_weight(default: float, of: str, *aliases: str) -> float:
 
     Args:
         default: The paper's.
-        of: What the term is, as in "the term against correlated channels".
+        of: What the term is, as in "the term against correlated dimensions".
         *aliases: Other names of the field.
     """
     metadata: dict[str, object] = {"help": f"weight of {of}"}

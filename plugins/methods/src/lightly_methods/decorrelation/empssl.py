@@ -6,14 +6,14 @@ Shapes: V crops, B images on this process, P = ``output_dim``.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.parts.coding_rate import coding_rate
+from lightly_core.parts.cosine import unit
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.multicrop import forward_by_size
-from lightly_core.parts.precision import no_autocast, single
+from lightly_core.parts.precision import no_autocast
 from lightly_methods.decorrelation.empssl_config import EMPSSLConfig
 
 
@@ -73,7 +73,7 @@ def emp_terms(embeddings: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     """
     rate = torch.stack([coding_rate(view, eps=eps) for view in embeddings]).mean()
     with no_autocast(embeddings.device):
-        z = F.normalize(single(embeddings), dim=2)
-        mean = F.normalize(z.mean(dim=0), dim=1)  # (B, P)
+        z = unit(embeddings)
+        mean = unit(z.mean(dim=0))  # (B, P)
         distance = 1 - (z * mean).sum(dim=2).mean()
     return distance, rate

@@ -6,14 +6,14 @@ Shapes: V views, B images on this process, N on all processes, P = ``output_dim`
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.contracts import Batch, StepResult
 from lightly_core.methods.teacher import TeacherMethod
+from lightly_core.parts.cosine import unit
 from lightly_core.parts.distributed import gather_with_gradient
 from lightly_core.parts.heads import mlp
-from lightly_core.parts.precision import no_autocast, single
+from lightly_core.parts.precision import no_autocast
 from lightly_methods.decorrelation.mmcr_config import MMCRConfig
 
 
@@ -80,8 +80,8 @@ def mmcr_terms(embeddings: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         ``[sqrt(V), V]``.
     """
     with no_autocast(embeddings.device):
-        z = F.normalize(single(embeddings), dim=2)
-        fixed = F.normalize(single(targets.detach()), dim=2)
+        z = unit(embeddings)
+        fixed = unit(targets.detach())
         means = gather_with_gradient((z.mean(dim=0) + fixed.mean(dim=0)) / 2)  # (N, P)
         extent = torch.linalg.svdvals(means).sum()
         manifold = torch.linalg.svdvals(z.transpose(0, 1)).sum(dim=1).mean()

@@ -6,15 +6,14 @@ arXiv:2206.10698. Shapes: B images on this process, P = ``output_dim``.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.contracts import Batch, StepResult
 from lightly_core.methods.teacher import TeacherMethod
-from lightly_core.parts.cosine import cosine_distance
+from lightly_core.parts.cosine import cosine_distance, unit
 from lightly_core.parts.covariance import second_moment
 from lightly_core.parts.heads import mlp
-from lightly_core.parts.precision import no_autocast, single
+from lightly_core.parts.precision import no_autocast
 from lightly_methods.decorrelation.tico_config import TiCoConfig
 
 
@@ -83,7 +82,7 @@ def batch_moment(embeddings: Tensor) -> Tensor:
         (P, P), at least float32: the mean of ``z z^T`` with z of length 1, trace 1.
     """
     with torch.no_grad():
-        z = F.normalize(single(embeddings), dim=1)
+        z = unit(embeddings)
         return second_moment(z, z)
 
 
@@ -101,5 +100,5 @@ def covariance_contrast(embeddings: Tensor, moment: Tensor) -> Tensor:
         1 / P where all directions are used evenly.
     """
     with no_autocast(embeddings.device):
-        z = F.normalize(single(embeddings), dim=1)
+        z = unit(embeddings)
         return (z @ moment.detach().to(z.dtype) * z).sum(dim=1).mean()

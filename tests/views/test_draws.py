@@ -15,6 +15,7 @@ from lightly_core.config.augmentations import (
 )
 from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.data.dataset import sample_rng
+from lightly_core.data.views import draws as draws_module
 from lightly_core.data.views import parameters, worker
 from lightly_core.data.views.draws import BatchDraws, ViewDraws
 from lightly_core.data.views.streams import Streams, sample_words
@@ -140,6 +141,7 @@ def test_crops_whose_sides_might_be_rounded_either_way_are_left_to_the_worker():
 
 
 def test_another_numpy_that_draws_otherwise_is_noticed(monkeypatch):
+    monkeypatch.setattr(draws_module, "_vectorised", {})
     right = Streams.permutations
     monkeypatch.setattr(Streams, "permutations", lambda *args: right(*args)[:, ::-1])
     draws = batch_draws(SIMCLR, (32, 32), True)

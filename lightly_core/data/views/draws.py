@@ -7,7 +7,7 @@ which rounding or a rejected draw could make a difference are left to the worker
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,6 +26,8 @@ MakeGenerator: TypeAlias = Callable[[int, int, int], np.random.Generator]
 # Two libraries may compute exp and sqrt one unit in the last place apart: 1e-13 of the pixels here.
 _ROUNDING_DOUBT = 1e-9
 _CHECKED = 32
+# What the comparison came to; a run makes several loaders of the same views.
+_vectorised: dict[Hashable, bool] = {}
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ class BatchDraws:
         self.seed = seed
         self._make_generator = make_generator
         self._num_words = sum(_most_words(spec) for spec in self.specs)
-        self.vectorised = self._agrees()
+        key = (self.specs, image_size, rgb, seed, make_generator)
+        if key not in _vectorised:
+            _vectorised[key] = self._agrees()
+        self.vectorised = _vectorised[key]
 
     def draw(self, keys: Sequence[Key]) -> list[ViewDraws]:
         """Draw for samples ``(epoch, index)``; one entry a view."""

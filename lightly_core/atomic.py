@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+#: Numbers by which a system says that it could not keep what was written.
+_LOST = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+
 
 @contextmanager
 def atomic_path(path: Path, *, keep_old: Path | None = None) -> Iterator[Path]:
@@ -24,6 +27,7 @@ def atomic_path(path: Path, *, keep_old: Path | None = None) -> Iterator[Path]:
 
     Raises:
         FileExistsError: Something is at `path` that must not be replaced, such as ``/dev/null``.
+        OSError: The file cannot be made, or what was written did not reach the disk.
     """
     if not path.is_symlink() and path.exists() and not (path.is_file() or path.is_dir()):
         raise FileExistsError(errno.EEXIST, "A device, a pipe or a socket is there", str(path))
@@ -44,7 +48,8 @@ def atomic_path(path: Path, *, keep_old: Path | None = None) -> Iterator[Path]:
         if keep_old is not None and path.exists():
             _keep(path, keep_old)
         os.replace(temporary, path)
-        _flush(path.parent)
+        with suppress(OSError):  # the file is there already
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,11 +67,18 @@ def _keep(path: Path, kept: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    # Some file systems cannot, for folders above all; then nothing better can be done.
-    with suppress(OSError):
+    """Wait until the disk has a file, or the names in a folder.
+
+    Raises:
+        OSError: What was written is lost. Network shares tell only now that they are full.
+    """
+    try:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        # Some file systems cannot wait, for folders above all; then nothing better can be done.
+        if error.errno in _LOST:
+            raise

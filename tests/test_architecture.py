@@ -95,6 +95,15 @@ def test_plugins_import_only_plugins_that_they_require():
                 assert root in own | required or not root.startswith("lightly_"), f"{file}: {name}"
 
 
+def test_torch_writes_files_in_one_place_only():
+    # See lightly_core/parts/files.py; to memory it may write anywhere.
+    memory = {CORE / "testing/methods.py"}
+    for file in set(SOURCES) - memory:
+        saves = {"torch.save", "torch.jit.save", "torch.serialization.save"}
+        found = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)]
+        assert saves.isdisjoint(ast.unparse(node.func) for node in found), file
+
+
 def light_modules():
     rooms = {room: sorted((CORE / room).rglob("*.py")) for room in ("config", "plugins", "cli")}
     groups = {

@@ -1,5 +1,7 @@
+import errno
 import os
 import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -80,3 +82,37 @@ def test_devices_and_pipes_are_not_replaced_by_files(place, linked):
         temporary.write_text("x")
     assert stat.S_ISFIFO((place / "pipe").stat().st_mode)
     assert not list(place.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("number", "is_lost"),
+    [
+        *[(number, True) for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO)],
+        *[(number, False) for number in (errno.EINVAL, errno.EBADF, errno.ENOTSUP)],
+    ],
+)
+def test_a_file_that_did_not_reach_the_disk_takes_no_place(place, monkeypatch, number, is_lost):
+    # A network share says that it is full when it is asked for the rest, and not before.
+    def fail(handle):
+        raise OSError(number, "as the system says")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    expected = pytest.raises(OSError, match="as the system says") if is_lost else nullcontext()
+    with expected, atomic_path(place / "file") as temporary:
+        temporary.write_text("new")
+    assert (place / "file").read_text() == ("x" if is_lost else "new")
+    assert sorted(os.listdir(place)) == ["file", "nothing"]
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_failure(place, monkeypatch):
+    flush = os.fsync
+
+    def fail_for_folders(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, "as the system says")
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    with atomic_path(place / "file") as temporary:
+        temporary.write_text("new")
+    assert (place / "file").read_text() == "new"

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
+from lightly_core.parts.files import save_torch
 from lightly_core.parts.state import portable_state_dict
 
 
@@ -109,7 +109,7 @@ class ModelLibrary(ABC):
 
     def save(self, module: nn.Module, path: Path) -> None:
         """Write the file that the library itself loads; by default the plain state dict."""
-        torch.save(portable_state_dict(module), path)
+        save_torch(portable_state_dict(module), path)
 
     def translate_weights(
         self, tensors: Mapping[str, Tensor], module: nn.Module

@@ -26,6 +26,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lightly_core.parts.files import save_torch
+
 #: Key of the Parquet file's metadata under which the shape of one image's features is kept.
 SHAPE_KEY = "lightly.shape"
 
@@ -205,9 +207,7 @@ class TorchWriter(_ArrayWriter):
     def finish(self) -> None:
         """Write the file."""
         content = {"filenames": self._names, "embeddings": torch.from_numpy(self._array())}
-        # Given a path, torch would write its name, which is a temporary one, into the file.
-        with open(self._path, "wb") as file:
-            torch.save(content, file)
+        save_torch(content, self._path)
 
 
 class NpzWriter(_ArrayWriter):

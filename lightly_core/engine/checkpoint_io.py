@@ -13,6 +13,7 @@ from lightly_core.atomic import atomic_path
 from lightly_core.checksum import damage_of, seal
 from lightly_core.engine.folder import RunFolder
 from lightly_core.errors import ConfigError
+from lightly_core.parts.files import save_torch
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -33,7 +34,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         is_last = Path(path) == self._folder.last_checkpoint
         keep_old = self._folder.previous_checkpoint if is_last else None
         with atomic_path(Path(path), keep_old=keep_old) as temporary:
-            torch.save(checkpoint, temporary)
+            save_torch(checkpoint, temporary)
             seal(temporary)
 
     def load_checkpoint(

@@ -18,6 +18,7 @@ from lightly_core.contracts import Batch, Method
 from lightly_core.data.sampler import epoch_order
 from lightly_core.engine.checkpoint_io import read_checkpoint
 from lightly_core.engine.module import TrainingModule, seed_step
+from lightly_core.parts.files import save_torch
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -130,7 +131,7 @@ def write_replay(path: Path, module: TrainingModule, bad: BadStep) -> None:
         "config": json.dumps(bad.resolved.as_dict()),
     }
     with atomic_path(path) as temporary:
-        torch.save(kept, temporary)
+        save_torch(kept, temporary)
 
 
 @define(frozen=True)

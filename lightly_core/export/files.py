@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -16,6 +15,7 @@ from lightly_core.models.custom import CustomWrapper
 from lightly_core.models.embedding import EmbeddingWrapper
 from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel
+from lightly_core.parts.files import save_torch
 from lightly_core.parts.state import portable_state_dict
 from lightly_core.version import __version__
 
@@ -136,4 +136,4 @@ def _embedding_file(native: Path) -> Path:
 
 
 def _save_state_dict(module: nn.Module, path: Path) -> None:
-    torch.save(portable_state_dict(module), path)
+    save_torch(portable_state_dict(module), path)

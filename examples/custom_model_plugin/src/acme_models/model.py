@@ -48,7 +48,8 @@ class TinyNet(nn.Module):
     def save(self, path: Path) -> None:
         """Write settings and weights to one file."""
         state_dict = {name: value.detach().cpu() for name, value in self.state_dict().items()}
-        torch.save({"settings": self.settings, "state_dict": state_dict}, path)
+        with open(path, "wb") as file:  # given the path, older torch does not notice a full disk
+            torch.save({"settings": self.settings, "state_dict": state_dict}, file)
 
     @classmethod
     def load(cls, path: str | Path) -> TinyNet:

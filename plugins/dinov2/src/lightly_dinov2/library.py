@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from lightly_core.contracts import ModelLibrary
 from lightly_core.download import fetch
 from lightly_core.errors import UnknownModelError
 from lightly_core.export.weights import read_weights
+from lightly_core.parts.files import save_torch
 from lightly_dinov2.layout import from_meta, to_meta
 from lightly_dinov2.models import MODELS, SIZE_OF_WIDTH, Model
 from lightly_dinov2.positions import interpolate_positions
@@ -93,7 +93,7 @@ class DINOv2Library(ModelLibrary):
 
     def save(self, module: nn.Module, path: Path) -> None:
         """Write a file that Meta's own code loads strictly."""
-        torch.save(to_meta(module), path)
+        save_torch(to_meta(module), path)
 
     def translate_weights(
         self, tensors: Mapping[str, Tensor], module: nn.Module

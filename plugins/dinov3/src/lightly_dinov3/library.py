@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-import torch
 from timm.models.convnext import ConvNeXt
 from timm.models.eva import Eva
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from lightly_core.contracts import ModelLibrary
 from lightly_core.download import cache_folder, fetch
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.export.weights import read_weights
+from lightly_core.parts.files import save_torch
 from lightly_dinov3.convnext import DINOv3ConvNeXtWrapper
 from lightly_dinov3.layout import PERIODS, from_meta, round_periods, to_meta
 from lightly_dinov3.models import (
@@ -108,7 +108,7 @@ class DINOv3Library(ModelLibrary):
 
     def save(self, module: nn.Module, path: Path) -> None:
         """Write a file that Meta's own code loads strictly."""
-        torch.save(to_meta(module), path)
+        save_torch(to_meta(module), path)
 
     def translate_weights(
         self, tensors: Mapping[str, Tensor], module: nn.Module

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightly_core.parts.files import save_torch
 from lightly_ultralytics.description import input_channels, task_of
 from lightly_ultralytics.upstream import quietly, upstream
 
@@ -48,7 +49,7 @@ def save_checkpoint(module: nn.Module, path: Path) -> None:
         "docs": "https://docs.ultralytics.com",
     }
     with quietly():
-        torch.save(content, path)
+        save_torch(content, path)
 
 
 def _clean_copy(module: nn.Module) -> nn.Module:

@@ -26,6 +26,10 @@ from lightly_core.parts.schedules import cosine, warmup_cosine
 # Where every torch from 2.4 on has fused Adam, AdamW and SGD.
 _FUSED_DEVICES = ("cpu", "cuda")
 
+# Weights of these formats are not changed by fused SGD on CPUs before torch 2.15, but for up to 15
+# of each tensor: https://github.com/pytorch/pytorch/issues/191763
+_HALF = frozenset({torch.float16, torch.bfloat16})
+
 
 def build_optimizer(
     groups: Sequence[ParameterGroup],
@@ -65,7 +69,8 @@ def build_optimizer(
         )
     torch_groups = [_torch_group(group, args, peak_lr) for group in groups]
     # None lets torch choose; False would take its slowest form, a loop over the parameters.
-    use_fused = True if fused and can_be_fused(_all_parameters(groups), device) else None
+    parameters = _all_parameters(groups)
+    use_fused = True if fused and can_be_fused(parameters, device, name) else None
     if isinstance(args, AdamWArgs):
         return AdamW(torch_groups, lr=peak_lr, betas=args.betas, eps=args.eps, fused=use_fused)
     if isinstance(args, AdamArgs):
@@ -105,9 +110,18 @@ def _start_momentum(optimizer: SGD) -> None:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def can_be_fused(parameters: Iterable[Tensor], device: torch.device) -> bool:
-    """Tell whether torch has fused Adam, AdamW and SGD for these parameters on that device."""
-    return device.type in _FUSED_DEVICES and all(p.is_floating_point() for p in parameters)
+def can_be_fused(parameters: Iterable[Tensor], device: torch.device, name: str) -> bool:
+    """Tell whether torch has a fused form of an optimizer, and one that is right.
+
+    Args:
+        parameters: All that the optimizer is to change.
+        device: Where they are.
+        name: ``adamw``, ``adam`` or ``sgd``.
+    """
+    dtypes = {parameter.dtype for parameter in parameters}
+    if name == "sgd" and device.type == "cpu" and not dtypes.isdisjoint(_HALF):
+        return False
+    return device.type in _FUSED_DEVICES and all(dtype.is_floating_point for dtype in dtypes)
 
 
 def build_scheduler(

@@ -21,6 +21,9 @@ from lightly_core.download.rehearsal import NotFetchedError, rehearsing
 from lightly_core.errors import LightlyError
 from lightly_core.parts.known_shapes import KnownShapes
 
+# What torch says of tensors on the meta device, and of operations that it does not have there.
+_WITHOUT_NUMBERS = re.compile("(?<![A-Za-z])meta(?![A-Za-z])|Meta tensors|Meta kernel")
+
 _ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 
 
@@ -51,8 +54,8 @@ def is_for_want_of_numbers(error: BaseException) -> bool:
     link: BaseException | None = error
     while link is not None:
         # Errors for users have what torch said as their cause; they may name Meta themselves.
-        words = () if isinstance(link, LightlyError) else re.findall(r"[A-Za-z]+", str(link))
-        if isinstance(link, NotFetchedError) or "meta" in words:
+        text = "" if isinstance(link, LightlyError) else str(link)
+        if isinstance(link, NotFetchedError) or _WITHOUT_NUMBERS.search(text):
             return True
         link = link.__cause__ or link.__context__
     return False

@@ -3,7 +3,6 @@
 import gc
 import math
 import re
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +45,10 @@ def cover(name, side=64, on_meta=False):
     `on_meta` does it without numbers, for models too large for memory. Only shapes are checked
     then, and which parameters get a gradient.
     """
-    from lightly_timm.building import build, without_memory
+    from lightly_timm.building import build
     from lightly_timm.wrapper import wrap_timm
 
-    with without_memory() if on_meta else nullcontext():
-        model, _ = build(name, 3, {})
+    model, _ = build(name, 3, {}, without_memory=on_meta)
     wrapper = wrap_timm(model, 3)
     sizes = image_sizes(wrapper, side)
     batches = [torch.randn(2, 3, *size).to("meta" if on_meta else "cpu") for size in sizes]
@@ -133,14 +131,13 @@ def test_covering_a_model_tells_what_it_did(name):
 def test_the_smallest_model_of_every_family(family):
     import timm
 
-    from lightly_timm.building import without_memory
+    from lightly_timm.building import create_without_memory
 
     name, side = SMALLEST[family]
     if Version(timm.__version__) < TABLES_VERSION and name not in timm.list_models(module=family):
         pytest.skip(f"timm {timm.__version__} is older than that of the table, {TABLES_VERSION}")
     assert name in timm.list_models(module=family)
-    with without_memory():
-        parameters = sum(p.numel() for p in timm.create_model(name).parameters())
+    parameters = sum(p.numel() for p in create_without_memory(name).parameters())
     assert cover(name, side, parameters > MOST_PARAMETERS).parameters == parameters
     gc.collect()
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import timm
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from lightly_core.errors import ConfigError
+from lightly_core.models.without_numbers import is_for_want_of_numbers, without_numbers
 
 #: Keys of `model_args` that are ours, not timm's.
 OWN_ARGUMENTS = ("weights",)
@@ -29,7 +29,11 @@ _ANY_SIZE: tuple[tuple[str, object], ...] = (("dynamic_img_size", True), ("stric
 
 
 def build(
-    name: str, num_input_channels: int, arguments: Mapping[str, object]
+    name: str,
+    num_input_channels: int,
+    arguments: Mapping[str, object],
+    *,
+    without_memory: bool = False,
 ) -> tuple[nn.Module, dict[str, object]]:
     """Build a model that takes images of any size, where its constructor can do that.
 
@@ -37,6 +41,7 @@ def build(
         name: A name that timm knows.
         num_input_channels: Channels of the images.
         arguments: Arguments from the user.
+        without_memory: Build with `create_without_memory`.
 
     Returns:
         The model, and the arguments with which `timm.create_model` built it.
@@ -52,10 +57,11 @@ def build(
         )
     base = {"in_chans": num_input_channels, **arguments}
     attempts = [(key, {**base, key: value}) for key, value in _ANY_SIZE if key not in arguments]
+    create = create_without_memory if without_memory else timm.create_model
     for key, full in [*attempts, ("", base)]:
         state = torch.get_rng_state()
         try:
-            model = timm.create_model(name, **full)  # type: ignore[arg-type]
+            model = create(name, **full)  # type: ignore[arg-type]
         except Exception as error:  # Constructors raise anything when arguments do not suit them.
             if isinstance(error, TypeError) and key and f"'{key}'" in str(error):
                 torch.set_rng_state(state)  # So that a seed gives the same weights as timm alone.
@@ -70,17 +76,29 @@ def build(
     raise AssertionError("the last attempt either returns or raises")
 
 
-@contextmanager
-def without_memory() -> Iterator[None]:
-    """Build modules on the meta device, without drawing random numbers."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        yield
+def create_without_memory(name: str, **arguments: object) -> nn.Module:
+    """Call `timm.create_model` so that tensors are on the meta device; draw no random numbers.
+
+    Args:
+        name: A name that timm knows.
+        arguments: Those of `timm.create_model`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return timm.create_model(name, **arguments)  # type: ignore[arg-type]
+        except Exception as error:  # See `build`.
+            if not is_for_want_of_numbers(error):
+                raise
+        # Some constructors compute widths by tensors. Here only what they register has no numbers,
+        # but then those fail that run a part of the model.
+        with without_numbers():
+            return timm.create_model(name, **arguments)  # type: ignore[arg-type]
 
 
 def constructor_arguments(name: str) -> list[str]:
     """Return the names of the arguments that a model takes, beside those of `create_model`."""
-    with without_memory():
-        model = timm.create_model(name)
+    model = create_without_memory(name)
     parameters = inspect.signature(type(model)).parameters.values()
     return [
         parameter.name
@@ -110,9 +128,8 @@ def _parameters(model: nn.Module) -> set[str]:
 
 def _takes_anything(name: str, arguments: Mapping[str, object], key: str) -> bool:
     # What takes any object at all makes no use of it.
-    with without_memory(), contextlib.suppress(Exception):
-        given = {**arguments, "pretrained": False, key: object()}
-        timm.create_model(name, **given)  # type: ignore[arg-type]
+    with contextlib.suppress(Exception):
+        create_without_memory(name, **{**arguments, "pretrained": False, key: object()})
         return True
     return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import timm
 
-from lightly_timm.building import without_memory
+from lightly_timm.building import create_without_memory
 
 
 def families() -> list[str]:
@@ -20,8 +20,7 @@ def smallest_model(family: str) -> tuple[str, int]:
     """
     sizes: dict[str, int] = {}
     for name in timm.list_models(module=family):
-        with without_memory():
-            model = timm.create_model(name)
+        model = create_without_memory(name)
         sizes[name] = sum(parameter.numel() for parameter in model.parameters())
     name = min(sizes, key=lambda key: sizes[key])
     return name, sizes[name]

@@ -14,7 +14,7 @@ from lightly_core.contracts import ModelLibrary
 from lightly_core.download import fetch
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_timm.anatomy import takes_channels
-from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build, without_memory
+from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build
 from lightly_timm.names import model_names
 from lightly_timm.weights import load_file, translate
 from lightly_timm.wrapper import TimmWrapper, wrap_timm
@@ -114,8 +114,7 @@ class TimmLibrary(ModelLibrary):
             return "\n".join([*start, *load])
         own = (*OWN_ARGUMENTS, *SOURCES)
         arguments = {key: value for key, value in model_args.items() if key not in own}
-        with without_memory():
-            _, arguments = build(name, num_input_channels, arguments)
+        _, arguments = build(name, num_input_channels, arguments, without_memory=True)
         call = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in arguments.items())])
         return "\n".join(
             ["import timm", "import torch", "", f"model = timm.create_model({call})", *load]

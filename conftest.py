@@ -2,8 +2,14 @@
 
 import gc
 import os
+import sys
+import types
 
 import pytest
+
+# Some wheels bring a package of this name, ultralytics 8.4.0 for one. pytest would import it as
+# the parent of our test modules, and ultralytics with it before its folder is set.
+sys.modules.setdefault("tests", types.ModuleType("tests"))
 
 
 def pytest_collection_finish() -> None:

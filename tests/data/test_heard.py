@@ -26,7 +26,8 @@ def odd_tiff(path):
 def test_what_libtiff_says_is_kept_with_the_file_and_off_the_terminal(tmp_path, capfd):
     odd_tiff(tmp_path / "odd.tif")
     notes = []
-    assert load_or_reason(open_source(str(tmp_path)), 0, notes) == "OSError: decoder error -2"
+    reason = load_or_reason(open_source(str(tmp_path)), 0, notes)
+    assert reason in ("OSError: decoder error -2", "OSError: -2")  # the second before Pillow 11.2
     assert [name for name, _ in notes] == ["odd.tif"] * len(notes)
     (said,) = [text for _, text in notes if text.startswith("libtiff: ")]
     assert "PlanarConfiguration" in said
@@ -38,7 +39,7 @@ def test_outside_libtiff_speaks_as_before(tmp_path, capfd):
     odd_tiff(tmp_path / "odd.tif")
     with listening():
         pass
-    with pytest.raises(OSError, match="decoder error"), pytest.warns(UserWarning, match="284"):
+    with pytest.raises(OSError, match=r"-2$"), pytest.warns(UserWarning, match="284"):
         Image.open(tmp_path / "odd.tif").load()
     assert "PlanarConfiguration" in capfd.readouterr().err
 

@@ -108,7 +108,7 @@ def _plan(given: dict[str, Any], count: Callable[[RunConfig], int]) -> Plan:
         return Plan(problems=error.problems)
     except LightlyError as error:
         return Plan(problems=(str(error),))
-    run = resolved.settings.run
+    run = resolved.run
     return Plan(
         num_images=resolved.dataset_size,
         batch_size=resolved.effective_batch_size,

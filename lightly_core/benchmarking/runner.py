@@ -169,7 +169,7 @@ def _run_row(
     )
     _write_job(row, folder, blocked_plugins)
     folder.failure.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "lightly_core.benchmarking.worker", str(folder.job)]
+    command = [sys.executable, "-m", "lightly_core.cli.benchmark_row", str(folder.job)]
     worker = Worker(command, folder.log, _progress(folder, plan.steps))
     try:
         code = worker.run()

@@ -30,18 +30,18 @@ _MAX_LOG_INTERVAL = 50
 
 
 @define(frozen=True, kw_only=True)
-class Resolved:
-    """Settings without "auto", and the numbers that follow from them.
+class Resolved(Settings):
+    """Settings in which every "auto" is a value, and the numbers that follow from them.
+
+    ``run`` holds the real batch size, which is that of one forward over all processes, the number
+    of epochs, ``devices`` as an int or a list of ints, and the seed that is used.
 
     Attributes:
-        settings: Every "auto" is a value; `settings.run` holds the real batch size, `epochs`,
-            `devices` as an int or a list of ints, and the seed that is used.
         warnings: What the user should know; the caller logs it, once.
         seed_drawn: Whether ``seed=None`` was asked for, so that the seed is a drawn one.
         dataset_size: Number of images.
         world_size: Number of processes on all nodes.
         local_devices: Number of processes on one node.
-        batch_size: Images in one forward over all processes.
         per_device_batch_size: Images in one forward of one process.
         accumulation: Batches per optimizer step.
         effective_batch_size: Images per optimizer step.
@@ -55,13 +55,11 @@ class Resolved:
         memory: Whether images are kept in memory, and why.
     """
 
-    settings: Settings
     warnings: tuple[str, ...]
     seed_drawn: bool
     dataset_size: int
     world_size: int
     local_devices: int
-    batch_size: int
     per_device_batch_size: int
     accumulation: int
     effective_batch_size: int
@@ -79,21 +77,22 @@ class Resolved:
 
         It is what is logged and stored, so keys in addresses are left out.
         """
-        settings = self.settings
-        loggers = {**dict.fromkeys(DEFAULT_LOGGERS), **settings.loggers}
+        loggers = {**dict.fromkeys(DEFAULT_LOGGERS), **self.loggers}
         groups = {
-            "method_args": settings.method,
-            "transform_args": settings.transform,
-            "optim_args": settings.optimizer,
-            "callbacks": settings.callbacks,
+            "method_args": self.method,
+            "transform_args": self.transform,
+            "optim_args": self.optimizer,
+            "callbacks": self.callbacks,
             "loggers": loggers,
         }
+        given = {field.name for field in attrs.fields(Settings)}
         derived = {
             field.name: getattr(self, field.name)
             for field in attrs.fields(Resolved)
-            if field.name not in ("settings", "warnings")
+            if field.name not in {*given, "warnings"}
         }
-        data: dict[str, Any] = plain(settings.run)
+        derived["batch_size"] = self.run.batch_size
+        data: dict[str, Any] = plain(self.run)
         data.update({name: plain(group) for name, group in groups.items()})
         data["derived"] = plain(derived)
         return {name: without_secrets(value) for name, value in data.items()}
@@ -150,14 +149,14 @@ def resolve(
         strategy="ddp" if run.strategy == "auto" and world_size > 1 else run.strategy,
         seed=draw_seed() if run.seed is None else run.seed,
     )
+    filled = _settings(settings, run, facts, world_size, val_size)
     return Resolved(
-        settings=_settings(settings, run, facts, world_size, val_size),
+        **{field.name: getattr(filled, field.name) for field in attrs.fields(Settings)},
         warnings=tuple(warnings),
         seed_drawn=settings.run.seed is None,
         dataset_size=dataset_size,
         world_size=world_size,
         local_devices=local,
-        batch_size=batch_size,
         per_device_batch_size=batch_size // world_size,
         accumulation=accumulation,
         effective_batch_size=effective_batch_size,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -86,16 +87,6 @@ class Batch:
         """Return one of `extras` on the device of the views."""
         return self.extras[name].to(self.views[0].device, non_blocking=True)
 
-    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        """Return a copy with `function` applied to all tensors but `view_ids`, which stay."""
-        return replace(
-            self,
-            views=[function(view) for view in self.views],
-            indices=function(self.indices),
-            extras={name: function(extra) for name, extra in self.extras.items()},
-            crops=[function(crop) for crop in self.crops],
-        )
-
 
 class Transform(ABC):
     """Makes the views of an image in two stages.
@@ -107,7 +98,7 @@ class Transform(ABC):
             names, which is a subclass of `lightly_core.config.transform.TransformArgs`.
     """
 
-    def __init__(self, config: TransformArgs) -> None:
+    def __init__(self, config: TransformArgs | None = None) -> None:
         self.config = config
 
     @abstractmethod
@@ -135,6 +126,68 @@ class Transform(ABC):
         Returns:
             One normalised float32 tensor (B, C, H, W) a view.
         """
+
+
+class ViewTensors(NamedTuple):
+    """The views of a batch before the second stage, see `RawBatch` for the shapes.
+
+    Attributes:
+        pixels: One tensor (B, C, H, W) a view on the training device.
+        parameters: One float32 tensor (B, P) a view, on the CPU.
+        crops: One tensor (B, 6) a view as in `Batch.crops`; empty where they are not needed.
+    """
+
+    pixels: list[Tensor]
+    parameters: list[Tensor]
+    crops: list[Tensor]
+
+
+class MemoryViews(ABC):
+    """Makes the first stage's views of images in memory, many images at a time."""
+
+    @abstractmethod
+    def sample(self, keys: Sequence[tuple[int, int]]) -> Any:  # noqa: ANN401 - the maker's own
+        """Sample all that is random for images ``(epoch, index)``.
+
+        The numbers of an image follow from seed, epoch and index alone, as in `Transform.sample`.
+        """
+
+    @abstractmethod
+    def make(self, sampled: Any, rows: slice, indices: Tensor) -> ViewTensors:  # noqa: ANN401
+        """Make the views of some of the images.
+
+        Args:
+            sampled: What `sample` returned for M images.
+            rows: Which B of the M images, with a start and a stop.
+            indices: Positions of the images whose pixels are shown, (B,) int64.
+        """
+
+
+@runtime_checkable
+class InMemoryTransform(Protocol):
+    """A transform that can keep images in memory and make their views on the device.
+
+    A `Transform` with this method is used so where ``in_memory`` allows it.
+    """
+
+    def from_memory(
+        self,
+        images: Tensor,
+        *,
+        seed: int,
+        make_generator: Callable[[int, int, int], np.random.Generator],
+        device: torch.device,
+    ) -> MemoryViews:
+        """Return what makes the views.
+
+        Args:
+            images: All images, (N, H, C, W) uint8.
+            seed: Seed of the run.
+            make_generator: Returns the generator of ``(seed, epoch, index)`` that `sample` would
+                be given in a worker.
+            device: Where views are made.
+        """
+        ...
 
 
 class SampleExtras(Protocol):

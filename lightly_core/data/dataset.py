@@ -7,13 +7,13 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from attrs import define, field
+from attrs import define, evolve, field
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
@@ -60,34 +60,23 @@ class RawBatch:
     crops: list[Tensor] = field(factory=list)
     notes: list[Note] = field(factory=list)
 
-    def pin_memory(self) -> RawBatch:
-        """Return a copy whose pixels, indices, extras and crops can be moved without waiting."""
-        return RawBatch(
-            [view.pin_memory() for view in self.pixels],
-            self.parameters,
-            self.indices.pin_memory(),
-            {name: extra.pin_memory() for name, extra in self.extras.items()},
-            self.skipped,
-            self.view_ids,
-            [crop.pin_memory() for crop in self.crops],
-            self.notes,
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> RawBatch:
+        """Return a copy with `function` applied to all tensors but parameters and view ids."""
+        return evolve(
+            self,
+            pixels=[function(view) for view in self.pixels],
+            indices=function(self.indices),
+            extras={name: function(extra) for name, extra in self.extras.items()},
+            crops=[function(crop) for crop in self.crops],
         )
+
+    def pin_memory(self) -> RawBatch:
+        """Return a copy that can be moved to a GPU without waiting."""
+        return self.map_tensors(Tensor.pin_memory)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
         """Return a copy with everything but the parameters and view ids on a device."""
-        return RawBatch(
-            [view.to(device, non_blocking=non_blocking) for view in self.pixels],
-            self.parameters,
-            self.indices.to(device, non_blocking=non_blocking),
-            {
-                name: extra.to(device, non_blocking=non_blocking)
-                for name, extra in self.extras.items()
-            },
-            self.skipped,
-            self.view_ids,
-            [crop.to(device, non_blocking=non_blocking) for crop in self.crops],
-            self.notes,
-        )
+        return self.map_tensors(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
 
 class TrainingDataset(Dataset[Sample]):
@@ -294,12 +283,9 @@ def collate_readable(samples: Sequence[Sample]) -> RawBatch:
     kept = [sample for sample in samples if not sample.skipped]
     batch = collate(kept or samples[:1])
     if not kept:
-        batch = RawBatch(
-            [view[:0] for view in batch.pixels],
-            [vectors[:0] for vectors in batch.parameters],
-            batch.indices[:0],
-            {name: extra[:0] for name, extra in batch.extras.items()},
-        )
+        batch = batch.map_tensors(lambda tensor: tensor[:0])
+        batch.parameters = [vectors[:0] for vectors in batch.parameters]
+        batch.view_ids = None
     batch.skipped = [row for sample in samples for row in sample.skipped]
     batch.notes = [note for sample in samples for note in sample.notes]
     return batch

@@ -26,6 +26,7 @@ from lightly_core.data.heard import Note, NoteLog
 from lightly_core.data.names import shown
 from lightly_core.data.views import worker
 from lightly_core.errors import ConfigError
+from lightly_core.plugins.loading import load_target
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +96,9 @@ def choose_memory(settings: Settings, source: ImageSource) -> MemoryChoice:
     view_side = None if wanted is True else AUTO_SIDE
     limits = Limits(MOST_SIDE if wanted is True else AUTO_SIDE, view_side, most_bytes())
     try:
-        if settings.transform_record is not None:
-            raise NotPossible("the views are made by a transform of a plugin")
+        record = settings.transform_record
+        if record is not None and not hasattr(load_target(record), "from_memory"):
+            raise NotPossible(f"the {record.label} has no from_memory()")
         check_views(settings.transform, limits.view_side)
         reason = look(source, settings.transform.source_channels, limits)
     except NotPossible as found:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightly_core.contracts import Sample
+from lightly_core.contracts.data import InMemoryTransform
 from lightly_core.data.dataset import (
     RawBatch,
     TrainingDataset,
@@ -22,10 +21,6 @@ from lightly_core.data.dataset import (
 from lightly_core.data.memory import ImageMemory
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.skipped import Skipped
-from lightly_core.data.views import worker
-from lightly_core.data.views.draws import BatchDraws, ViewDraws
-from lightly_core.data.views.resample import Resampler
-from lightly_core.data.views.two_stage import TwoStageTransform
 
 Key: TypeAlias = tuple[int, int]
 
@@ -42,7 +37,7 @@ class MemoryLoader:
 
     Args:
         memory: All images.
-        transform: Makes the views; without rotation and dropped channels.
+        transform: Makes the views.
         loader: What `build_loader` returned: says order, seed and period.
         device: Where views are made.
     """
@@ -50,7 +45,7 @@ class MemoryLoader:
     def __init__(
         self,
         memory: ImageMemory,
-        transform: TwoStageTransform,
+        transform: InMemoryTransform,
         loader: DataLoader[Sample],
         device: torch.device,
     ) -> None:
@@ -59,15 +54,8 @@ class MemoryLoader:
         self.memory = memory
         self.dataset = loader.dataset
         self.batch_sampler = loader.batch_sampler
-        self._specs = transform.specs
-        self._crops = transform.crops
-        self._resampler = Resampler(memory.images, transform.args.interpolation, device)
-        self._draws = BatchDraws(
-            transform.specs,
-            memory.image_size,
-            rgb=transform.rgb,
-            seed=self.dataset.seed,
-            make_generator=sample_rng,
+        self._views = transform.from_memory(
+            memory.images, seed=self.dataset.seed, make_generator=sample_rng, device=device
         )
 
     def __len__(self) -> int:
@@ -85,36 +73,30 @@ class MemoryLoader:
                 for batch in group
                 for epoch, index in batch
             ]
-            views = self._draws.draw(keys)
+            sampled = self._views.sample(keys)
             start = 0
             for batch in group:
-                stop = start + len(batch)
-                yield self._batch(keys[start:stop], [view.part(start, stop) for view in views])
-                start = stop
+                rows = slice(start, start + len(batch))
+                yield self._batch(keys[rows], sampled, rows)
+                start = rows.stop
 
-    def _batch(self, keys: Sequence[Key], views: Sequence[ViewDraws]) -> RawBatch:
+    def _batch(self, keys: Sequence[Key], sampled: object, rows: slice) -> RawBatch:
         shown, skipped = self._readable([index for _, index in keys])
         indices = torch.tensor(shown, dtype=torch.int64)
         view_ids = [
             self.dataset.view_id(asked, epoch) if index == asked else -1
             for index, (epoch, asked) in zip(shown, keys, strict=True)
         ]
+        pixels, parameters, crops = self._views.make(sampled, rows, indices)
         return RawBatch(
-            pixels=[
-                self._resampler(indices, view, spec.size)
-                for view, spec in zip(views, self._specs, strict=True)
-            ],
-            parameters=[torch.from_numpy(np.ascontiguousarray(view.vectors)) for view in views],
+            pixels=pixels,
+            parameters=parameters,
             indices=indices,
             extras=self._extras(keys),
             skipped=skipped,
             view_ids=torch.tensor(view_ids, dtype=torch.int64),
-            crops=[torch.from_numpy(self._described(view)) for view in views if self._crops],
+            crops=crops,
         )
-
-    def _described(self, view: ViewDraws) -> npt.NDArray[np.float32]:
-        size = self.memory.image_size
-        return worker.describe_crops(view.boxes, view.mirror, view.upside_down, size)
 
     def _extras(self, keys: Sequence[Key]) -> dict[str, Tensor]:
         if self.dataset.make_extras is None:

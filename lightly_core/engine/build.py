@@ -68,18 +68,17 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         ConfigError: Model or method refuse their arguments, or do not fit together.
         PluginError: A plugin's code cannot be imported.
     """
-    settings = resolved.settings
-    run = settings.run
+    run = resolved.run
     built = build_model(
         plain(run.model),
         catalog=catalog,
-        num_input_channels=settings.transform.channels,
+        num_input_channels=resolved.transform.channels,
         model_args=run.model_args,
     )
     wrapper: ModelWrapper = built.wrapper
-    size = settings.transform.size
+    size = resolved.transform.size
     require_number_format(wrapper, str(run.precision))
-    probe(wrapper, settings.transform.channels, size)
+    probe(wrapper, resolved.transform.channels, size)
     checkpointing = run.activation_checkpoint_args
     if checkpointing is not None and checkpointing.enabled:
         able = require_capability(
@@ -92,7 +91,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     if run.checkpoint is not None:
         load_weights(wrapper, run.checkpoint, library=built.library)
     start_training(wrapper, by_name=built.name is not None)
-    unused = freeze_unused(wrapper, settings.transform.channels, size)
+    unused = freeze_unused(wrapper, resolved.transform.channels, size)
     if unused:
         logger.debug("Not reached by the features, hence not trained: %s", ", ".join(unused))
     if resolved.total_steps > 0:
@@ -102,8 +101,8 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         raise PluginError(
             f"method '{run.method}' is a {type(method).__name__}, expected a torch.nn.Module"
         )
-    transform = _build_transform(settings)
-    module = TrainingModule(method, transform, source, resolved, metadata(settings))
+    transform = _build_transform(resolved)
+    module = TrainingModule(method, transform, source, resolved, metadata(resolved))
     # Both may refuse, and are called again where the trainer has made its processes.
     method.parameter_groups()
     module.exported_prefix()
@@ -126,41 +125,39 @@ def _warn_about_random_weights(built: BuiltModel, checkpoint: object) -> None:
 
 
 def _build_method(resolved: Resolved, wrapper: ModelWrapper, source: ImageSource) -> Method[Any]:
-    settings = resolved.settings
-    method_class = cast("type[Method[Any]]", load_target(settings.method_record))
+    method_class = cast("type[Method[Any]]", load_target(resolved.method_record))
     context = RunContext(
         dataset_size=len(source),
-        global_batch_size=resolved.batch_size,
+        global_batch_size=resolved.run.batch_size,
         total_steps=resolved.total_steps,
         steps_per_epoch=resolved.steps_per_epoch,
         world_size=resolved.world_size,
-        input_channels=settings.transform.channels,
-        num_views=settings.transform.num_views,
-        image_size=settings.transform.size,
-        mean=tuple(settings.transform.normalize.mean),
-        std=tuple(settings.transform.normalize.std),
-        method_name=settings.method_record.name,
+        input_channels=resolved.transform.channels,
+        num_views=resolved.transform.num_views,
+        image_size=resolved.transform.size,
+        mean=tuple(resolved.transform.normalize.mean),
+        std=tuple(resolved.transform.normalize.std),
+        method_name=resolved.method_record.name,
         view_facts=_view_facts(resolved, source),
     )
-    return build_method(method_class, settings.method, wrapper, context)
+    return build_method(method_class, resolved.method, wrapper, context)
 
 
 def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
     """Return all that repeating views depend on; empty where none repeat, as it takes time."""
-    settings = resolved.settings
-    period = settings.method.view_period()
+    period = resolved.method.view_period()
     if period is None:
         return {}
-    transform = settings.transform_record
-    precision = str(settings.run.precision)
+    transform = resolved.transform_record
+    precision = str(resolved.run.precision)
     return {
         "lightly_core": __version__,
         "images": fingerprint(source),
-        "seed": settings.run.seed,
+        "seed": resolved.run.seed,
         "view_period": period,
         "transform": "" if transform is None else transform.target,
         "transform_args": resolved.as_dict()["transform_args"],
-        "in_memory": settings.run.in_memory,  # views are rounded a little differently
+        "in_memory": resolved.run.in_memory,  # views are rounded a little differently
         # Views have the type of the weights, which is float32 under mixed precision.
         "weights": precision if precision.endswith("-true") else "32-true",
     }
@@ -201,11 +198,10 @@ def _as_json(value: object) -> str:
 
 def run_info(resolved: Resolved, folder: RunFolder, *, resumed: bool) -> RunInfo:
     """Return what plugins are told at the start of a run."""
-    settings = resolved.settings
     return RunInfo(
         out=folder.root,
-        model=str(settings.run.model),
-        method=settings.method_record.name,
+        model=str(resolved.run.model),
+        method=resolved.method_record.name,
         config=resolved.as_dict(),
         rank=early_rank(),
         world_size=resolved.world_size,
@@ -255,10 +251,10 @@ def check_first_image(resolved: Resolved, source: ImageSource) -> None:
         ConfigError: `loader_args` are wrong, or the transform fails on the first image.
         DataError: No image can be read.
     """
-    run = resolved.settings.run
+    run = resolved.run
     loader = build_loader(
         source,
-        _build_transform(resolved.settings),
+        _build_transform(resolved),
         seed=0,
         per_device_batch_size=resolved.per_device_batch_size,
         rank=0,
@@ -282,18 +278,18 @@ def check_data(module: TrainingModule) -> None:
     if isinstance(loader, Loader):
         loader.check_start()
     sample = _first_sample(loader.dataset)
-    settings = module.resolved.settings
-    expected = len(settings.transform.view_specs())
+    resolved = module.resolved
+    expected = len(resolved.transform.view_specs())
     if len(sample.views) != expected:
         raise ConfigError(
-            f"the transform '{settings.transform.name}' made {len(sample.views)} views of an "
+            f"the transform '{resolved.transform.name}' made {len(sample.views)} views of an "
             f"image, expected {expected}, which its options declare; correct Transform.sample, "
             "or view_specs() of its options"
         )
-    if settings.method.requires.crops and len(sample.crops) != len(sample.views):
+    if resolved.method.requires.crops and len(sample.crops) != len(sample.views):
         raise ConfigError(
-            f"method '{settings.method_record.name}' needs to know where views were cut out, but "
-            f"the transform '{settings.transform.name}' told it of {len(sample.crops)} of "
+            f"method '{resolved.method_record.name}' needs to know where views were cut out, "
+            f"but the transform '{resolved.transform.name}' gave it for {len(sample.crops)} of "
             f"{len(sample.views)} views (Sample.crops); set transform_args.name=default, or take "
             "another method"
         )

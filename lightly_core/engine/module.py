@@ -19,11 +19,11 @@ from torch.utils.data import DataLoader
 
 from lightly_core.config.resolve import Resolved
 from lightly_core.contracts import Batch, Method, Transform
+from lightly_core.contracts.data import InMemoryTransform
 from lightly_core.data.dataset import RawBatch, build_loader
 from lightly_core.data.memory import ImageMemory, keep_images, place_images
 from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import ImageSource
-from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.engine.finite import FiniteWatch
 from lightly_core.engine.metrics import MetricBuffer
 from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
@@ -71,7 +71,7 @@ class TrainingModule(lightning.LightningModule):
         #: Looks at losses and gradients; None before training, or where it is switched off.
         self.finite: FiniteWatch | None = None
         self._modes = modes_of(method)
-        self.channels_last = resolved.settings.run.accelerator != "mps"
+        self.channels_last = resolved.run.accelerator != "mps"
         if self.channels_last:
             # Here and not later: once DDP has made its buckets, gradients keep the layout that
             # the weights had then, and a fused optimizer would pair them wrongly.
@@ -87,7 +87,7 @@ class TrainingModule(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Any] | MemoryLoader:
         """Build the loader; called by Lightning once process groups exist."""
         # Every process has drawn its own seed where None was asked for.
-        seed = self.trainer.strategy.broadcast(int(self.resolved.settings.run.seed or 0), src=0)
+        seed = self.trainer.strategy.broadcast(int(self.resolved.run.seed or 0), src=0)
         loader = self.make_loader(
             seed, self.trainer.global_rank, pin_memory=self.device.type == "cuda"
         )
@@ -110,7 +110,7 @@ class TrainingModule(lightning.LightningModule):
         Raises:
             ConfigError: `loader_args` are wrong, or ``in_memory=true`` turns out impossible.
         """
-        run = self.resolved.settings.run
+        run = self.resolved.run
         loader = build_loader(
             self.source,
             self.transform,
@@ -121,10 +121,10 @@ class TrainingModule(lightning.LightningModule):
             num_workers=0 if here else int(run.num_workers),
             pin_memory=pin_memory,
             loader_args={} if here else run.loader_args or {},
-            view_period=self.resolved.settings.method.view_period(),
+            view_period=self.resolved.method.view_period(),
             make_extras=self.method.sample_extras(),
         )
-        if not isinstance(self.transform, TwoStageTransform) or self._memory is None:
+        if not isinstance(self.transform, InMemoryTransform) or self._memory is None:
             return loader
         device = self.device if self.device.type == "cuda" else torch.device("cpu")
         self._memory = place_images(self._memory, device)
@@ -133,11 +133,11 @@ class TrainingModule(lightning.LightningModule):
     @functools.cached_property
     def _memory(self) -> ImageMemory | None:
         """All images, where they are kept in memory."""
-        run = self.resolved.settings.run
+        run = self.resolved.run
         if self.resolved.total_steps == 0:
             return None
         memory = keep_images(
-            self.source, self.resolved.settings.transform.source_channels, self.resolved.memory
+            self.source, self.resolved.transform.source_channels, self.resolved.memory
         )
         if memory is not None and run.loader_args:
             names = ", ".join(f"loader_args.{name}" for name in run.loader_args)
@@ -150,7 +150,7 @@ class TrainingModule(lightning.LightningModule):
 
     def make_batch(self, epoch: int, batch_index: int, rank: int) -> Batch:
         """Make a batch of the run again, with the same images and views, in this process."""
-        seed = int(self.resolved.settings.run.seed or 0)
+        seed = int(self.resolved.run.seed or 0)
         loader = self.make_loader(seed, rank, here=True)
         sampler = loader.batch_sampler
         sampler.set_epoch(epoch)  # type: ignore[union-attr]
@@ -186,18 +186,19 @@ class TrainingModule(lightning.LightningModule):
             batch.extras,
             batch.view_ids,
             batch.crops,
-            num_global=self.resolved.settings.transform.num_views,
+            num_global=self.resolved.transform.num_views,
         )
 
     # ------------------------------------------------------------------ training
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizer and schedule from the resolved settings."""
-        settings = self.resolved.settings
         optimizer = build_optimizer(
-            with_decay(self.method.parameter_groups(), self.method, settings.optimizer.decayed),
-            settings.optimizer_name,
-            settings.optimizer,
+            with_decay(
+                self.method.parameter_groups(), self.method, self.resolved.optimizer.decayed
+            ),
+            self.resolved.optimizer_name,
+            self.resolved.optimizer,
             peak_lr=self.resolved.peak_lr,
             device=self.device,
             fused=self._may_be_fused(),
@@ -206,7 +207,7 @@ class TrainingModule(lightning.LightningModule):
             optimizer,
             warmup_steps=self.resolved.warmup_steps,
             total_steps=self.resolved.total_steps,
-            final_fraction=settings.optimizer.final_lr_fraction,
+            final_fraction=self.resolved.optimizer.final_lr_fraction,
         )
         return {
             "optimizer": optimizer,
@@ -220,7 +221,7 @@ class TrainingModule(lightning.LightningModule):
         it refuses where the optimizer would do the unscaling itself.
         """
         clipped = bool(self.resolved.gradient_clip_val)
-        precision = str(self.resolved.settings.run.precision)
+        precision = str(self.resolved.run.precision)
         return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
 
     def on_fit_start(self) -> None:
@@ -237,7 +238,7 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the loss; all randomness in it depends on seed, step and process only."""
         number = self.current_epoch * self.resolved.batches_per_epoch + batch_index
-        seed_step(int(self.resolved.settings.run.seed or 0), number, self.global_rank)
+        seed_step(int(self.resolved.run.seed or 0), number, self.global_rank)
         self._batch_number = number
         if self.finite is not None:
             self.finite.start_batch()
@@ -255,7 +256,7 @@ class TrainingModule(lightning.LightningModule):
             self.method.before_step(self.global_step)
         set_weight_decay(
             optimizer,
-            self.resolved.settings.optimizer,
+            self.resolved.optimizer,
             step=self.global_step,
             total_steps=self.resolved.total_steps,
         )

@@ -52,13 +52,13 @@ def rehearse(
         except ConfigError as error:
             errors.append(error)
 
-    stopping = early_stopping(resolved.settings.callbacks.early_stopping)
+    stopping = early_stopping(resolved.callbacks.early_stopping)
     with _quiet():
         attempt(lambda: build_trainer(resolved, folder, Fanout({}), stopping))
         attempt(lambda: choose_images(resolved, source, val_source))
         attempt(lambda: build.check_first_image(resolved, source))
         attempt(lambda: _build_networks(resolved, source, catalog))
-        build.require_loggers(resolved.settings)
+        build.require_loggers(resolved)
     if len(errors) == 1:
         raise errors[0]
     if errors:

@@ -81,7 +81,7 @@ class BadStep:
     def indices(self) -> list[int]:
         """Return the positions of its images in the source, in the order of `parts`."""
         resolved = self.resolved
-        order = epoch_order(resolved.dataset_size, int(resolved.settings.run.seed or 0), self.epoch)
+        order = epoch_order(resolved.dataset_size, int(resolved.run.seed or 0), self.epoch)
         size, found = resolved.per_device_batch_size, []
         for batch, rank in self.parts():
             start = (batch * resolved.world_size + rank) * size
@@ -104,7 +104,7 @@ def write_replay(path: Path, module: TrainingModule, bad: BadStep) -> None:
         module: What is trained; its weights are those before the step.
         bad: The step.
     """
-    seed = int(bad.resolved.settings.run.seed or 0)
+    seed = int(bad.resolved.run.seed or 0)
     batches = []
     for batch_index, rank in bad.parts():
         batch = module.make_batch(bad.epoch, batch_index, rank)
@@ -127,7 +127,7 @@ def write_replay(path: Path, module: TrainingModule, bad: BadStep) -> None:
         "images": [module.source.name(index) for index in bad.indices()],
         "batches": batches,
         "state": module.method.state_dict(),
-        "precision": str(bad.resolved.settings.run.precision),
+        "precision": str(bad.resolved.run.precision),
         "config": json.dumps(bad.resolved.as_dict()),
     }
     with atomic_path(path) as temporary:

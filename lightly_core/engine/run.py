@@ -150,10 +150,10 @@ class Run:
         )
         for warning in self.resolved.warnings:
             logger.warning("%s", warning)
-        self.finite = FiniteCallback(self.resolved.settings.callbacks, self.folder)
+        self.finite = FiniteCallback(self.resolved.callbacks, self.folder)
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved, self.source)
-        refuse_resolved(self.resolved.settings.run)
+        refuse_resolved(self.resolved.run)
 
     def _find_resume_point(self, settings: Settings) -> ResumePoint | None:
         if not settings.run.resume_interrupted:
@@ -177,18 +177,18 @@ class Run:
 
     def execute(self) -> RunResult:
         """Build, train, export."""
-        run = self.resolved.settings.run
+        run = self.resolved.run
         with given_back(plain(run.model), converted=run.precision in CONVERTING):
             return self._execute()
 
     def _execute(self) -> RunResult:
-        run = self.resolved.settings.run
+        run = self.resolved.run
         torch.set_float32_matmul_precision(run.float32_matmul_precision)
         seed_everything(int(run.seed or 0))
         built = build.build_run(self.resolved, self.source, self.plugins.catalog)
         build.check_data(built.module)
         probes = choose_images(self.resolved, self.source, self.val_source)
-        build.require_loggers(self.resolved.settings)
+        build.require_loggers(self.resolved)
         loggers = Fanout({})
         training = self._set_up(built, loggers, probes.watchers(loggers))
         opened = self.folder.opened(
@@ -208,7 +208,7 @@ class Run:
         first = is_first_process()
         step = self.resume.step if self.resume is not None else None
         if first:
-            loggers.start(build.build_loggers(self.resolved.settings, self.folder, step))
+            loggers.start(build.build_loggers(self.resolved, self.folder, step))
         loggers.log_config(self.resolved.as_dict())
         if first:
             self.plugins.warn_about_problems()
@@ -244,12 +244,12 @@ class Run:
         self._announce()
 
     def _announce(self) -> None:
-        run, resolved = self.resolved.settings.run, self.resolved
+        run, resolved = self.resolved.run, self.resolved
         logger.info(
             "%s %s with %s on %d images: %d epochs, %d steps of %d images, %s, %s",
             "Resuming" if self.resume else "Pretraining",
             run.model,
-            resolved.settings.method_record.name,
+            resolved.method_record.name,
             len(self.source),
             run.epochs,
             resolved.total_steps,
@@ -263,7 +263,7 @@ class Run:
 
     def _set_up(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> Training:
         """Build what trains; nothing is written, and what does not work is refused."""
-        share = self.resolved.settings.run.max_skipped
+        share = self.resolved.run.max_skipped
         skips = SkipLog(self.folder.root, len(self.source), max_share=share)
         best = self._best_export(built, loggers)
         callbacks = self._callbacks(built, loggers, skips, watchers, best)
@@ -300,7 +300,7 @@ class Run:
         watchers: Watchers,
         best: BestExportCallback | None,
     ) -> list[lightning.Callback]:
-        args = self.resolved.settings.callbacks
+        args = self.resolved.callbacks
         interval = self.resolved.log_every_n_steps
         callbacks: list[lightning.Callback] = [
             ListenCallback(self.stops),
@@ -324,7 +324,7 @@ class Run:
         return callbacks
 
     def _best_export(self, built: build.BuiltRun, loggers: Fanout) -> BestExportCallback | None:
-        args = self.resolved.settings.callbacks.model_checkpoint
+        args = self.resolved.callbacks.model_checkpoint
         if args is None or args.monitor is None:
             return None
         return BestExportCallback(args, loggers, lambda: self._export(built, "exported_best"))
@@ -338,7 +338,7 @@ class Run:
             built.method.exported_wrapper(),
             self.folder.exported_models,
             stem,
-            build.metadata(self.resolved.settings),
+            build.metadata(self.resolved),
         )
 
     def _summarise(

@@ -43,7 +43,7 @@ def build_trainer(
     Raises:
         ConfigError: Lightning refuses an argument.
     """
-    run = resolved.settings.run
+    run = resolved.run
     extra = dict(run.trainer_args or {})
     _refuse_synchronised_norms(resolved)
     own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
@@ -86,7 +86,7 @@ def build_trainer(
 
 
 def _refuse_synchronised_norms(resolved: Resolved) -> None:
-    run = resolved.settings.run
+    run = resolved.run
     asked = (run.trainer_args or {}).get("sync_batchnorm")
     if asked and run.accelerator in ("cpu", "mps") and resolved.world_size > 1:
         raise ConfigError(

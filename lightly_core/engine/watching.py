@@ -99,10 +99,9 @@ def choose_images(
         ConfigError: Nothing would look at `val_data`, or a monitored metric will never exist.
         DataError: The labels of `val_data` cannot be used.
     """
-    settings = resolved.settings
-    args = settings.callbacks
-    seed = int(settings.run.seed or 0)
-    transform = _eval_transform(settings)
+    args = resolved.callbacks
+    seed = int(resolved.run.seed or 0)
+    transform = _eval_transform(resolved)
     signals = labelled = None
     if args.signals is not None:
         num_images = int(args.signals.num_images)
@@ -118,13 +117,13 @@ def choose_images(
             "the two"
         )
     linear = args.linear if labelled is not None and val_source is not None else None
-    probes = Probes(args, signals, labelled, linear, settings.method.spread_is_free)
+    probes = Probes(args, signals, labelled, linear, resolved.method.spread_is_free)
     if labelled is None:
         why_no_linear = why_not
     else:
         why_no_linear = "it needs val_data" if val_source is None else "callbacks.linear is off"
     refuse_impossible_monitors(
-        settings,
+        resolved,
         why_not={
             "signals": None if signals is not None else "callbacks.signals is off",
             "knn": None if labelled is not None else why_not,

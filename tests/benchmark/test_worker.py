@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import lightly_core
-from lightly_core.benchmarking import state, worker
+from lightly_core import api
+from lightly_core.benchmarking import state
+from lightly_core.cli import benchmark_row as worker
 from lightly_core.engine.lock import held
 from lightly_core.engine.result import RunResult
 from lightly_core.errors import RunError, RunInterrupted
@@ -65,8 +66,8 @@ def row(tmp_path, monkeypatch):
 
     # Collecting the garbage of all tests so far would take longer than the test.
     monkeypatch.setattr(worker, "gc", SimpleNamespace(collect=lambda: 0))
-    monkeypatch.setattr(lightly_core, "pretrain", pretrain)
-    monkeypatch.setattr(lightly_core, "evaluate", evaluate)
+    monkeypatch.setattr(api, "pretrain", pretrain)
+    monkeypatch.setattr(api, "evaluate", evaluate)
     return row
 
 
@@ -184,7 +185,7 @@ class Large:
 discovery.large = Large()
 discovery.configure = lambda block: atexit.register(print, "a logger has closed")
 sys.argv[1:] = [{job!r}]
-runpy.run_module("lightly_core.benchmarking.worker", run_name="__main__", alter_sys=True)
+runpy.run_module("lightly_core.cli.benchmark_row", run_name="__main__", alter_sys=True)
 """
 
 

@@ -33,13 +33,13 @@ MAC = Machine(cpus=8, mps=True)
     ],
 )
 def test_accelerator_and_devices(resolved, pairs, machine, accelerator, devices):
-    run = resolved(*pairs, machine=machine).settings.run
+    run = resolved(*pairs, machine=machine).run
     assert (run.accelerator, run.devices) == (accelerator, devices)
 
 
 def test_promise_15_a_comma_string_on_the_cpu_counts_processes_and_says_so(resolved):
     result = resolved("devices=0,1")
-    assert (result.settings.run.devices, result.world_size) == (2, 2)
+    assert (result.run.devices, result.world_size) == (2, 2)
     assert "CPUs cannot be chosen by number" in result.warnings[0]
 
 
@@ -77,7 +77,7 @@ def test_what_the_machine_lacks_is_an_error(resolved, pairs, machine, text):
     ],
 )
 def test_precision_auto_is_bf16_where_it_is_native(resolved, machine, pairs, precision):
-    assert resolved(*pairs, machine=machine).settings.run.precision == precision
+    assert resolved(*pairs, machine=machine).run.precision == precision
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_precision_auto_is_bf16_where_it_is_native(resolved, machine, pairs, pre
     ],
 )
 def test_float32_matmul_auto_is_high_on_cuda(resolved, machine, pairs, matmul):
-    assert resolved(*pairs, machine=machine).settings.run.float32_matmul_precision == matmul
+    assert resolved(*pairs, machine=machine).run.float32_matmul_precision == matmul
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_float32_matmul_auto_is_high_on_cuda(resolved, machine, pairs, matmul):
     ],
 )
 def test_strategy_auto(resolved, machine, pairs, strategy):
-    assert resolved(*pairs, machine=machine).settings.run.strategy == strategy
+    assert resolved(*pairs, machine=machine).run.strategy == strategy
 
 
 def test_objects_for_accelerator_and_strategy_are_kept(resolved):
     thing = object()
-    run = resolved(accelerator=thing, strategy=thing, devices=2, machine=GPUS).settings.run
+    run = resolved(accelerator=thing, strategy=thing, devices=2, machine=GPUS).run
     assert run.accelerator.value is thing
     assert run.strategy.value is thing
     assert (run.devices, run.precision) == (2, "32-true")
@@ -136,7 +136,7 @@ def test_objects_for_accelerator_and_strategy_are_kept(resolved):
     ],
 )
 def test_workers(resolved, machine, pairs, workers):
-    assert resolved(*pairs, machine=machine).settings.run.num_workers == workers
+    assert resolved(*pairs, machine=machine).run.num_workers == workers
 
 
 def launched(local_size, num_nodes=1, **machine):
@@ -161,8 +161,8 @@ def launched(local_size, num_nodes=1, **machine):
 )
 def test_a_launcher_says_how_many_devices_and_nodes_there_are(resolved, pairs, machine):
     run = resolved("batch_size=96", *pairs, machine=machine)
-    assert (run.world_size, run.local_devices, run.settings.run.num_nodes) == (6, 2, 3)
-    assert run.settings.run.strategy == "ddp"
+    assert (run.world_size, run.local_devices, run.run.num_nodes) == (6, 2, 3)
+    assert run.run.strategy == "ddp"
 
 
 @pytest.mark.parametrize(

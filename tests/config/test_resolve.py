@@ -20,7 +20,7 @@ MAC = Machine(cpus=8, mps=True)
 def test_keys_in_addresses_are_used_but_not_stored(resolved):
     result = resolved(model_args={"weights": "https://h/b.pth?Signature=SECRET"})
     assert result.as_dict()["model_args"] == {"weights": "https://h/b.pth?..."}
-    assert result.settings.run.model_args == {"weights": "https://h/b.pth?Signature=SECRET"}
+    assert result.run.model_args == {"weights": "https://h/b.pth?Signature=SECRET"}
 
 
 def derived(result):
@@ -82,7 +82,7 @@ def test_steps_match_a_walk_through_the_epoch(resolved, images, batch_size, accu
 def test_devices_and_nodes_share_the_batch(resolved):
     result = resolved("num_nodes=2", "batch_size=64", machine=GPUS)
     assert (result.world_size, result.local_devices) == (8, 4)
-    assert (result.batch_size, result.per_device_batch_size) == (64, 8)
+    assert (result.run.batch_size, result.per_device_batch_size) == (64, 8)
 
 
 def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(resolved):
@@ -94,7 +94,7 @@ def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(resolved):
 
 def test_a_small_dataset_reduces_the_batch_with_a_warning(resolved):
     result = resolved("batch_size=128", images=30, machine=GPUS)
-    assert (result.batch_size, result.settings.run.batch_size) == (28, 28)
+    assert result.run.batch_size == 28
     assert (result.per_device_batch_size, result.batches_per_epoch) == (7, 1)
     assert "batch_size=128 is more than the 30 images there are" in result.warnings[0]
 
@@ -129,7 +129,7 @@ def test_accumulation_beyond_an_epoch_warns_and_is_not_counted(resolved):
 def test_promise_09_epochs_auto_follow_dataset_batch_and_accumulation(
     resolved, images, pairs, epochs
 ):
-    assert resolved(*pairs, images=images).settings.run.epochs == epochs
+    assert resolved(*pairs, images=images).run.epochs == epochs
 
 
 def test_promise_09_epochs_auto_has_an_upper_limit(load, toy_config):
@@ -138,19 +138,19 @@ def test_promise_09_epochs_auto_has_an_upper_limit(load, toy_config):
         target_steps = 10**9
 
     settings = evolve(load(), method=Long())
-    assert resolve(settings, CPU, 1000).settings.run.epochs == 10_000
+    assert resolve(settings, CPU, 1000).run.epochs == 10_000
 
 
 def test_zero_epochs_make_no_step(resolved):
     result = resolved("epochs=0")
-    assert (result.settings.run.epochs, result.total_steps, result.warmup_steps) == (0, 0, 0)
+    assert (result.run.epochs, result.total_steps, result.warmup_steps) == (0, 0, 0)
 
 
 def test_max_steps_bounds_the_run(resolved):
     given = resolved("batch_size=100", "epochs=5", "trainer_args.max_steps=12")
-    assert (given.total_steps, given.settings.run.epochs) == (12, 5)
+    assert (given.total_steps, given.run.epochs) == (12, 5)
     auto = resolved("batch_size=100", "trainer_args.max_steps=12")
-    assert (auto.total_steps, auto.settings.run.epochs) == (12, 2)
+    assert (auto.total_steps, auto.run.epochs) == (12, 2)
     assert resolved("epochs=1", "trainer_args.max_steps=-1").total_steps == 7
 
 
@@ -225,19 +225,19 @@ def test_promise_02_seed_none_draws_a_new_one(load):
     settings = load("seed=none")
     first, second = (resolve(settings, CPU, 1000) for _ in range(2))
     assert first.seed_drawn
-    assert 0 <= first.settings.run.seed < 2**32
-    assert first.settings.run.seed != second.settings.run.seed
-    assert resolve(settings, CPU, 1000, draw_seed=lambda: 7).settings.run.seed == 7
+    assert 0 <= first.run.seed < 2**32
+    assert first.run.seed != second.run.seed
+    assert resolve(settings, CPU, 1000, draw_seed=lambda: 7).run.seed == 7
 
 
 def test_a_given_seed_is_kept(resolved):
     result = resolved("seed=5")
-    assert (result.settings.run.seed, result.seed_drawn) == (5, False)
+    assert (result.run.seed, result.seed_drawn) == (5, False)
 
 
 def test_the_method_resolves_its_own_options(resolved):
-    assert resolved().settings.method.momentum_start == 0.99
-    assert resolved("method_args.momentum_start=0.5").settings.method.momentum_start == 0.5
+    assert resolved().method.momentum_start == 0.99
+    assert resolved("method_args.momentum_start=0.5").method.momentum_start == 0.5
 
 
 def test_a_method_that_leaves_an_auto_is_named(load, toy_config):
@@ -256,13 +256,13 @@ def test_a_method_that_leaves_an_auto_is_named(load, toy_config):
 @pytest.mark.parametrize(("setting", "kept"), [("auto", False), ("true", True), ("false", False)])
 def test_in_memory_without_a_look_at_the_images(resolved, setting, kept):
     result = resolved(f"in_memory={setting}")
-    assert result.settings.run.in_memory is result.memory.use is result.memory.required is kept
+    assert result.run.in_memory is result.memory.use is result.memory.required is kept
 
 
 def test_in_memory_is_what_a_look_at_the_images_said(load):
     choice = MemoryChoice(use=True, reason="they are small")
     result = resolve(load(), CPU, 1000, memory=choice)
-    assert result.settings.run.in_memory is True
+    assert result.run.in_memory is True
     assert result.memory == choice
 
 

@@ -31,6 +31,7 @@ from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import open_source
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.errors import ConfigError, DataError
+from lightly_core.plugins.records import TransformRecord
 
 BAD = {3, 4, 9}
 NOISE = np.random.default_rng(0).integers(0, 256, (200, 20, 24, 4)).astype(np.uint8)
@@ -243,6 +244,17 @@ def choose(images, in_memory="auto", args=ARGS, record=None):
     return choose_memory(settings, images)
 
 
+def transform_of(target):
+    return TransformRecord(
+        name="acme", target=f"lightly_core.{target}", config="acme:Args", summary="Views."
+    )
+
+
+def test_a_plugins_transform_that_makes_views_from_memory_keeps_images():
+    record = transform_of("data.views.two_stage:TwoStageTransform")
+    assert choose(source(), record=record).use
+
+
 def large(side):
     return np.zeros((side, side, 3), np.uint8)
 
@@ -262,7 +274,7 @@ def test_nothing_is_looked_at_where_it_is_off():
 @pytest.mark.parametrize(
     ("images", "args", "record", "reason"),
     [
-        (source(), ARGS, object(), "the views are made by a transform of a plugin"),
+        (source(), ARGS, transform_of("contracts.data:Transform"), "has no from_memory()"),
         (
             source(),
             TransformArgs(image_size=16, random_rotation=RandomRotationArgs()),

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from lightly_core.data.views.resample import Resampler
 from lightly_core.errors import ConfigError
 from lightly_core.plugins import discovery
 from lightly_core.plugins.records import TransformRecord
@@ -71,3 +72,33 @@ def test_a_key_that_it_does_not_have_is_named(flat, pretrain, short_run):
 def test_an_unknown_transform_is_refused(pretrain, short_run):
     with pytest.raises(ConfigError, match="unknown transform 'flatt'"):
         pretrain(**short_run(transform_args={"name": "flatt"}))
+
+
+IN_MEMORY = """
+
+from lightly_core.data.views.two_stage import TwoStageTransform
+
+class Kept(TwoStageTransform):
+    def views(self, pixels, parameters):
+        return [2 * view for view in super().views(pixels, parameters)]
+"""
+
+
+def test_a_transform_that_makes_views_from_memory_is_used_so(
+    flat, tmp_path, monkeypatch, pretrain, short_run
+):
+    with (tmp_path / "flat_views.py").open("a") as file:
+        file.write(IN_MEMORY)
+    catalog = discovery.get_plugins().catalog
+    with catalog.registering(plugin="flat", distribution="lightly-flat", root="flat_views"):
+        record = TransformRecord(
+            name="kept", target="flat_views:Kept", config="flat_views:Args", summary="Doubled."
+        )
+        catalog.add(record)
+    settings = short_run(epochs=1, in_memory=True, transform_args={"name": "kept", "image_size": 8})
+    settings["callbacks"] = {"signals": None, "knn": None}
+    made = []
+    resample = Resampler.__call__
+    monkeypatch.setattr(Resampler, "__call__", lambda *a: made.append(a) or resample(*a))
+    pretrain(**settings)
+    assert made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 
 import numpy as np
@@ -14,7 +14,9 @@ from torch import Tensor
 from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs, pair
 from lightly_core.config.transform import TransformArgs
 from lightly_core.contracts import Sample, Transform
-from lightly_core.data.views import device, parameters, worker
+from lightly_core.data.views import device as device_stage
+from lightly_core.data.views import parameters, worker
+from lightly_core.data.views.from_memory import TwoStageMemoryViews
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -93,6 +95,19 @@ class TwoStageTransform(Transform):
                 sample.crops.append(torch.from_numpy(crop))
         return sample
 
+    def from_memory(
+        self,
+        images: Tensor,
+        *,
+        seed: int,
+        make_generator: Callable[[int, int, int], np.random.Generator],
+        device: torch.device,
+    ) -> TwoStageMemoryViews:
+        """Make the views of images in memory, see `InMemoryTransform.from_memory`."""
+        return TwoStageMemoryViews(
+            self, images, seed=seed, make_generator=make_generator, device=device
+        )
+
     @torch.no_grad()
     def views(self, pixels: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
         """Apply colour changes, blur and normalisation.
@@ -105,7 +120,7 @@ class TwoStageTransform(Transform):
             One normalised float32 tensor (B, C, H, W) a view.
         """
         return [
-            device.photometric(view, vectors, self.mean, self.std)
+            device_stage.photometric(view, vectors, self.mean, self.std)
             for view, vectors in zip(pixels, parameters, strict=True)
         ]
 
@@ -184,7 +199,7 @@ class EvalTransform(Transform):
     def views(self, pixels: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
         """Normalise, see `TwoStageTransform.views`."""
         return [
-            device.photometric(view, vectors, self.mean, self.std)
+            device_stage.photometric(view, vectors, self.mean, self.std)
             for view, vectors in zip(pixels, parameters, strict=True)
         ]
 

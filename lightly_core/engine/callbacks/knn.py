@@ -50,7 +50,7 @@ class KnnCallback(PeriodicMeasurement):
         features = self._probe.features(
             module.method.exported_wrapper(),
             module.device,
-            num_workers=int(module.resolved.settings.run.num_workers),
+            num_workers=int(module.resolved.run.num_workers),
             channels_last=module.channels_last,
         )
         result = self._probe.knn(features)

@@ -71,7 +71,7 @@ class MetricsCallback(lightning.Callback):
         self._waited += time.perf_counter() - self._batch_end
         if not self._grid_done:
             self._grid_done = True
-            normalize = module.resolved.settings.transform.normalize
+            normalize = module.resolved.transform.normalize
             if trainer.is_global_zero:
                 grid = augmentation_grid(batch.views, normalize.mean, normalize.std)
                 self._loggers.log_image("augmentations", grid, 0)

@@ -50,7 +50,7 @@ class SignalsCallback(PeriodicMeasurement):
 
     def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
         """Look at the features of the chosen images."""
-        run = module.resolved.settings.run
+        run = module.resolved.run
         signals = self._probe.run(
             module.method.exported_wrapper(),
             module.device,

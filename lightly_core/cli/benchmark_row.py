@@ -1,4 +1,4 @@
-"""One row in a process of its own: ``python -m lightly_core.benchmarking.worker JOB.json``.
+"""One row in a process of its own: ``python -m lightly_core.cli.benchmark_row JOB.json``.
 
 With several devices, Lightning starts the same command once more for each; all of them train, the
 first one evaluates and writes.
@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
-import lightly_core
+from lightly_core import api
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.measured import read_curves
 from lightly_core.config.launch import is_first_process
@@ -86,7 +86,7 @@ def _train(job: dict[str, Any], folder: state.RowFolder) -> None:
         return
     started = time.perf_counter()
     try:
-        result = lightly_core.pretrain(**job["run"])
+        result = api.pretrain(**job["run"])
     finally:
         if is_first_process():
             _note_session(folder, time.perf_counter() - started)
@@ -150,7 +150,7 @@ def _evaluate(job: dict[str, Any], folder: state.RowFolder) -> None:
     if job["evaluate"] is None or folder.evaluation.is_file():
         return
     _leave_process_group()
-    lightly_core.evaluate(
+    api.evaluate(
         **job["evaluate"], model=str(folder.run), out=str(folder.evaluation), overwrite=True
     )
 

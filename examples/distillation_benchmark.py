@@ -35,8 +35,8 @@ from frozen_features import accuracy
 from subset import make_subset
 
 import lightly_core
-from lightly_core.config.augmentations import NormalizeArgs
-from lightly_core.config.keyvalue import parse_pairs
+from lightly_core.config.options.augmentations import NormalizeArgs
+from lightly_core.config.reading.keyvalue import parse_pairs
 from lightly_core.contracts import ModelWrapper
 from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.data.views.two_stage import EvalTransform

@@ -59,7 +59,7 @@ def measure(folder: Path, ending: str) -> None:
     # Only here, so that --help answers at once.
     import torch
 
-    from lightly_core.config.transform import TransformArgs
+    from lightly_core.config.options.transform import TransformArgs
     from lightly_core.data.dataset import build_loader
     from lightly_core.data.memory import read_all
     from lightly_core.data.memory_loader import MemoryLoader

@@ -27,9 +27,9 @@ import torch
 from benchmark_timing import seconds_per_step
 from loading_speed import write_pictures
 
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.method_table import REFERENCE, read_costs
-from lightly_core.config.transform import MultiCropTransformArgs
+from lightly_core.config.docs.method_table import REFERENCE, read_costs
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.transform import MultiCropTransformArgs
 from lightly_core.errors import LightlyError
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config

@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lightly_core.config.child import refuse_in_child
-from lightly_core.config.docs import signature_of
-from lightly_core.config.embed import EmbedConfig
-from lightly_core.config.evaluate import EvaluateConfig
-from lightly_core.config.settings import RunConfig
+from lightly_core.config.docs.pages import signature_of
+from lightly_core.config.options.embed import EmbedConfig
+from lightly_core.config.options.evaluate import EvaluateConfig
+from lightly_core.config.options.settings import RunConfig
+from lightly_core.config.reading.child import refuse_in_child
 from lightly_core.errors import RunInterrupted
 from lightly_core.listing import list_methods, list_models, list_plugins
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from lightly_core.benchmarking.runner import RowResult
-    from lightly_core.config.signature import EmbedSettings, EvaluateSettings, RunSettings
+    from lightly_core.config.docs.signature import EmbedSettings, EvaluateSettings, RunSettings
     from lightly_core.embedding.result import EmbedResult
     from lightly_core.engine.result import RunResult
     from lightly_core.evaluation.results import EvaluationResult
@@ -96,7 +96,7 @@ def _pretrain(
     dry_run: bool = False,
 ) -> RunResult | None:
     refuse_in_child("pretrain")
-    from lightly_core.config.load import load_settings
+    from lightly_core.config.reading.load import load_settings
     from lightly_core.data.check import check_data
     from lightly_core.plugins.discovery import get_plugins
 
@@ -115,7 +115,7 @@ def _pretrain(
 
 
 def _out_problems(run: RunConfig) -> list[str]:
-    from lightly_core.config.launch import is_first_process
+    from lightly_core.config.reading.launch import is_first_process
     from lightly_core.engine.folder import RunFolder
 
     # Further processes start when the first has made the folder already.
@@ -156,7 +156,7 @@ def _embed(
     arguments: Mapping[str, object] | None = None,
 ) -> EmbedResult:
     refuse_in_child("embed")
-    from lightly_core.config.command import load_options
+    from lightly_core.config.reading.command import load_options
     from lightly_core.embedding.checks import embed_problems
     from lightly_core.plugins.discovery import get_plugins
 
@@ -210,7 +210,7 @@ def _evaluate(
     arguments: Mapping[str, object] | None = None,
 ) -> EvaluationResult:
     refuse_in_child("evaluate")
-    from lightly_core.config.command import load_options
+    from lightly_core.config.reading.command import load_options
     from lightly_core.evaluation.request import evaluate_problems
     from lightly_core.plugins.discovery import get_plugins
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lightly_core.config.method import RunFacts
-from lightly_core.config.structure import structure
+from lightly_core.config.options.method import RunFacts
+from lightly_core.config.reading.structure import structure
 from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target

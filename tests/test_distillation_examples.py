@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from lightly_core.cli.main import main
-from lightly_core.config.keyvalue import parse_pairs
+from lightly_core.config.reading.keyvalue import parse_pairs
 from lightly_core.errors import ConfigError
 from lightly_core.testing import wrapper_checks
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from lightly_core.cli.main import main
-from lightly_core.config.machine import Machine
+from lightly_core.config.auto.machine import Machine
 from lightly_core.plugins import discovery
 from lightly_core.version import __version__
 

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from lightly_core.config.keyvalue import read_toml
+from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.version import __version__
 
 ROOT = Path(__file__).parents[1]

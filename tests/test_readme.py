@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightly_core.config.load import load_settings
+from lightly_core.config.reading.load import load_settings
 from lightly_core.plugins.discovery import get_plugins
 
 ROOT = Path(__file__).parents[1]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from attrs import define
 
-from lightly_core.config.method import RunFacts
-from lightly_core.config.optim import OPTIMIZERS
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.method import RunFacts
+from lightly_core.config.options.optim import OPTIMIZERS
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
 

@@ -11,9 +11,9 @@ from lightly_core.benchmarking.plot import MISSING, Line, can_plot, write_plot
 from lightly_core.benchmarking.runner import RowResult, Say, refuse_impossible, run_suite
 from lightly_core.benchmarking.suite import Suite, load_suite
 from lightly_core.benchmarking.table import write_csv, write_markdown
-from lightly_core.config.child import refuse_in_child
-from lightly_core.config.launch import find_launch
-from lightly_core.config.secrets import without_secrets
+from lightly_core.config.auto.secrets import without_secrets
+from lightly_core.config.reading.child import refuse_in_child
+from lightly_core.config.reading.launch import find_launch
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import blocked_plugins, get_plugins
 

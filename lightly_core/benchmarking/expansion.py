@@ -8,10 +8,10 @@ from typing import Any
 
 from attrs import define
 
-from lightly_core.config.fields import settings_fields
-from lightly_core.config.merging import merge
-from lightly_core.config.settings import RunConfig
-from lightly_core.config.suite import RowConfig, SuiteConfig
+from lightly_core.config.options.fields import settings_fields
+from lightly_core.config.options.settings import RunConfig
+from lightly_core.config.options.suite import RowConfig, SuiteConfig
+from lightly_core.config.reading.merging import merge
 from lightly_core.plugins.catalog import Catalog
 
 _ROW_KEYS = frozenset(field.name for field in settings_fields(RowConfig))

@@ -19,7 +19,7 @@ from lightly_core.errors import ConfigError, LightlyError, RunError
 from lightly_core.plugins.discovery import configure, get_plugins
 
 if TYPE_CHECKING:
-    from lightly_core.config.settings import RunConfig
+    from lightly_core.config.options.settings import RunConfig
 
 
 @define(frozen=True, kw_only=True)
@@ -93,8 +93,8 @@ def _counter() -> Callable[[RunConfig], int]:
 
 
 def _plan(given: dict[str, Any], count: Callable[[RunConfig], int]) -> Plan:
-    from lightly_core.config.load import load_settings
-    from lightly_core.config.resolve import resolve
+    from lightly_core.config.auto.resolve import resolve
+    from lightly_core.config.reading.load import load_settings
     from lightly_core.engine.machine import inspect_machine
     from lightly_core.engine.trainer import trainer_args_problems
 

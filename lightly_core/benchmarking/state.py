@@ -24,8 +24,8 @@ from typing import Any
 
 from lightly_core.atomic import atomic_path
 from lightly_core.benchmarking.suite import Row
-from lightly_core.config.fields import Plain, plain
-from lightly_core.config.secrets import without_secrets
+from lightly_core.config.auto.secrets import without_secrets
+from lightly_core.config.options.fields import Plain, plain
 from lightly_core.errors import ConfigError
 
 #: Settings that change no number in the table.

@@ -10,14 +10,14 @@ import attrs
 from attrs import define, evolve
 
 from lightly_core.benchmarking.expansion import Draft, expand, unused
-from lightly_core.config.evaluate import EvaluateConfig
-from lightly_core.config.fields import Plain, plain
-from lightly_core.config.keyvalue import parse_pairs, read_toml
-from lightly_core.config.load import Settings, load_settings
-from lightly_core.config.merging import from_python, merge
-from lightly_core.config.settings import PythonObject
-from lightly_core.config.structure import structure
-from lightly_core.config.suite import Published, RowConfig, SuiteConfig
+from lightly_core.config.options.evaluate import EvaluateConfig
+from lightly_core.config.options.fields import Plain, plain
+from lightly_core.config.options.settings import PythonObject
+from lightly_core.config.options.suite import Published, RowConfig, SuiteConfig
+from lightly_core.config.reading.keyvalue import parse_pairs, read_toml
+from lightly_core.config.reading.load import Settings, load_settings
+from lightly_core.config.reading.merging import from_python, merge
+from lightly_core.config.reading.structure import structure
 from lightly_core.data.check import check_data, data_problems
 from lightly_core.errors import ConfigError, PluginError, did_you_mean
 from lightly_core.places import place_problem

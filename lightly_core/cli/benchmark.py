@@ -63,7 +63,7 @@ def _parser() -> Parser:
 
 def _split(words: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
     """Take the suite's file out of the words."""
-    from lightly_core.config.suite import SuiteConfig
+    from lightly_core.config.options.suite import SuiteConfig
 
     files = [word for word in words if "=" not in word and not word.startswith("-")]
     pairs = [word for word in words if word not in files[:1]]
@@ -76,8 +76,8 @@ def _split(words: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
 
 
 def _print_help(parser: Parser) -> None:
-    from lightly_core.config.suite import RowConfig, SuiteConfig
-    from lightly_core.config.tables import class_help
+    from lightly_core.config.docs.tables import class_help
+    from lightly_core.config.options.suite import RowConfig, SuiteConfig
 
     print(parser.format_help().rstrip())
     print(f"\nsettings of a suite:\n{class_help(SuiteConfig).rstrip()}")

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from lightly_core import api
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.measured import read_curves
-from lightly_core.config.launch import is_first_process
+from lightly_core.config.reading.launch import is_first_process
 from lightly_core.engine.lock import held
 from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.result import RunResult

@@ -15,7 +15,7 @@ _EPILOG = """\
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """Embed, or explain how to; returns the exit code."""
-    from lightly_core.config.embed import EmbedConfig
+    from lightly_core.config.options.embed import EmbedConfig
 
     parser = settings_parser(
         "embed",

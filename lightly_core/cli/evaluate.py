@@ -18,7 +18,7 @@ Protocols are switched on with true and off with false; their settings have dots
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """Evaluate, or explain how to; returns the exit code."""
     from lightly_core.api import evaluate_from_command_line
-    from lightly_core.config.evaluate import EvaluateConfig
+    from lightly_core.config.options.evaluate import EvaluateConfig
 
     parser = settings_parser(
         "evaluate",

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     if wants_help:
         _print_help(parser, words)
         return 0
-    from lightly_core.config.settings import RunConfig
+    from lightly_core.config.options.settings import RunConfig
 
     check_words(words, option_names(parser), RunConfig)
     from lightly_core.api import pretrain_from_command_line
@@ -53,7 +53,7 @@ def _parser() -> Parser:
 
 
 def _print_help(parser: Parser, words: Sequence[str]) -> None:
-    from lightly_core.config.tables import settings_help
+    from lightly_core.config.docs.tables import settings_help
 
     print(parser.format_help().rstrip())
     print(f"\nsettings:\n{settings_help().rstrip()}")
@@ -64,9 +64,9 @@ def _print_help(parser: Parser, words: Sequence[str]) -> None:
 
 def _method_help(name: str, optimizer: str) -> str:
     """Return the text on a method's options and on its defaults for optimizer and views."""
-    from lightly_core.config.method import MethodConfig
-    from lightly_core.config.optim import OPTIMIZERS
-    from lightly_core.config.tables import class_help
+    from lightly_core.config.docs.tables import class_help
+    from lightly_core.config.options.method import MethodConfig
+    from lightly_core.config.options.optim import OPTIMIZERS
     from lightly_core.errors import PluginError
     from lightly_core.plugins.discovery import get_plugins
     from lightly_core.plugins.loading import load_config

@@ -34,7 +34,7 @@ def run_settings_command(
     parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
     use_plugins(options)
     if wants_help:
-        from lightly_core.config.tables import class_help
+        from lightly_core.config.docs.tables import class_help
 
         print(parser.format_help().rstrip())
         print(f"\nsettings:\n{class_help(config_cls).rstrip()}")

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.transform import TransformArgs
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Transform(ABC):
 
     Args:
         config: Options of the transform, an instance of the class that its `TransformRecord`
-            names, which is a subclass of `lightly_core.config.transform.TransformArgs`.
+            names, which is a subclass of `lightly_core.config.options.transform.TransformArgs`.
     """
 
     def __init__(self, config: TransformArgs | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from torch import Tensor, nn
 
-from lightly_core.config.method import MethodConfig
+from lightly_core.config.options.method import MethodConfig
 from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.contracts.data import Batch, SampleExtras
 from lightly_core.contracts.model import ModelWrapper

@@ -8,8 +8,8 @@ import re
 import sys
 from pathlib import PurePath
 
-from lightly_core.config.fields import value_name
-from lightly_core.config.settings import PythonObject, RunConfig
+from lightly_core.config.options.fields import value_name
+from lightly_core.config.options.settings import PythonObject, RunConfig
 from lightly_core.data.endings import (
     LIST_SUFFIXES,
     SPECIAL,

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from lightly_core.config.transform import ViewSpec
+from lightly_core.config.options.transform import ViewSpec
 from lightly_core.data.formats import content, png
 from lightly_core.data.formats.dicom import read_dicom
 from lightly_core.data.formats.heif import read_heif

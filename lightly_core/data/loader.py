@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lightly_core.config.child import refuse_unguarded
+from lightly_core.config.reading.child import refuse_unguarded
 from lightly_core.data.signals import (
     end_at_exit,
     held_back,

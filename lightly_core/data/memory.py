@@ -17,9 +17,9 @@ import torch
 from attrs import define
 from torch import Tensor
 
-from lightly_core.config.load import Settings
-from lightly_core.config.memory import MemoryChoice, unseen
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.auto.memory import MemoryChoice, unseen
+from lightly_core.config.options.transform import TransformArgs
+from lightly_core.config.reading.load import Settings
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import load_or_reason
 from lightly_core.data.heard import Note, NoteLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.check import BUILTIN_PREFIX, check_data, data_problems
 from lightly_core.data.endings import counted, endings, left_out, what_to_install

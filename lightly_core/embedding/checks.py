@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from lightly_core.config.embed import EmbedConfig
-from lightly_core.config.references import misplaced_files
+from lightly_core.config.options.embed import EmbedConfig
+from lightly_core.config.reading.references import misplaced_files
 from lightly_core.data.check import data_problems
 from lightly_core.places import place_problem
 

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from lightly_core.atomic import atomic_path
-from lightly_core.config.embed import EmbedConfig
+from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import RawBatch, build_eval_loader
 from lightly_core.data.names import as_text, written

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from torch import nn
 
-from lightly_core.config.fields import plain as as_data
-from lightly_core.config.launch import early_rank
-from lightly_core.config.load import Settings
-from lightly_core.config.resolve import Resolved
-from lightly_core.config.secrets import without_secrets
+from lightly_core.config.auto.resolve import Resolved
+from lightly_core.config.auto.secrets import without_secrets
+from lightly_core.config.options.fields import plain as as_data
+from lightly_core.config.reading.launch import early_rank
+from lightly_core.config.reading.load import Settings
 from lightly_core.contracts import Logger, Method, ModelWrapper, RunContext, Sample, Transform
 from lightly_core.contracts.capabilities import ActivationCheckpointing
 from lightly_core.data.dataset import build_loader

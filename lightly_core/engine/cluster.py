@@ -11,7 +11,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-from lightly_core.config.launch import Launch, find_launch
+from lightly_core.config.reading.launch import Launch, find_launch
 from lightly_core.errors import ConfigError
 
 #: Lightning knows these launchers itself.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from lightly_core.config.launch import find_launch
-from lightly_core.config.machine import (
+from lightly_core.config.auto.machine import (
     Machine,
     cpu_has_native_bf16,
     cpus_are_per_process,
     usable_cpus,
 )
+from lightly_core.config.reading.launch import find_launch
 
 
 def inspect_machine() -> Machine:

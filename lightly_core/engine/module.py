@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightly_core.config.resolve import Resolved
+from lightly_core.config.auto.resolve import Resolved
 from lightly_core.contracts import Batch, Method, Transform
 from lightly_core.contracts.data import InMemoryTransform
 from lightly_core.data.dataset import RawBatch, build_loader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 
-from lightly_core.config.load import Settings
+from lightly_core.config.reading.load import Settings
 from lightly_core.errors import ConfigError, did_you_mean
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lightly_core.config.resolve import Resolved
+from lightly_core.config.auto.resolve import Resolved
 from lightly_core.data.base import ImageSource
 from lightly_core.engine import build
 from lightly_core.engine.folder import RunFolder

@@ -13,7 +13,7 @@ from attrs import define
 from torch import Tensor
 
 from lightly_core.atomic import atomic_path
-from lightly_core.config.resolve import Resolved
+from lightly_core.config.auto.resolve import Resolved
 from lightly_core.contracts import Batch, Method
 from lightly_core.data.sampler import epoch_order
 from lightly_core.engine.checkpoint_io import read_checkpoint
@@ -23,7 +23,7 @@ from lightly_core.parts.files import save_torch
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from lightly_core.config.signature import RunSettings
+    from lightly_core.config.docs.signature import RunSettings
 
 _SHOWN = 8
 
@@ -163,7 +163,7 @@ def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSet
     Raises:
         ConfigError: The file or the settings are wrong.
     """
-    from lightly_core.config.load import load_settings
+    from lightly_core.config.reading.load import load_settings
     from lightly_core.engine.build import build_run
     from lightly_core.engine.logs import RunLogs
     from lightly_core.engine.run import Run

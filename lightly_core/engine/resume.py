@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightly_core.config.resolve import Resolved, diff
+from lightly_core.config.auto.resolve import Resolved, diff
 from lightly_core.data.base import ImageSource
 from lightly_core.data.fingerprint import changes
 from lightly_core.engine.checkpoint_io import copy_checkpoint, read_checkpoint

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from attrs import evolve
 
-from lightly_core.config.launch import is_first_process
-from lightly_core.config.load import Settings
-from lightly_core.config.resolve import Resolved, draw_seed, resolve
-from lightly_core.config.secrets import without_secrets
+from lightly_core.config.auto.resolve import Resolved, draw_seed, resolve
+from lightly_core.config.auto.secrets import without_secrets
+from lightly_core.config.reading.launch import is_first_process
+from lightly_core.config.reading.load import Settings
 from lightly_core.data.decode import smallest_useful_side
 from lightly_core.data.fingerprint import contents
 from lightly_core.data.memory import choose_memory

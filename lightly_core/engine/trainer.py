@@ -10,11 +10,11 @@ from typing import Any
 import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import EarlyStopping
 
-from lightly_core.config.callbacks import EarlyStoppingArgs
-from lightly_core.config.foreign_args import loader_problems
-from lightly_core.config.launch import nodes_problem
-from lightly_core.config.resolve import Resolved
-from lightly_core.config.settings import PythonObject, RunConfig
+from lightly_core.config.auto.resolve import Resolved
+from lightly_core.config.options.callbacks import EarlyStoppingArgs
+from lightly_core.config.options.settings import PythonObject, RunConfig
+from lightly_core.config.reading.foreign_args import loader_problems
+from lightly_core.config.reading.launch import nodes_problem
 from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
 from lightly_core.engine.cluster import cluster_plugins
 from lightly_core.engine.folder import RunFolder

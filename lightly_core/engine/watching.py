@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from lightly_core.config.callbacks import CallbacksArgs, LinearArgs
-from lightly_core.config.load import Settings
-from lightly_core.config.resolve import Resolved
+from lightly_core.config.auto.resolve import Resolved
+from lightly_core.config.options.callbacks import CallbacksArgs, LinearArgs
+from lightly_core.config.reading.load import Settings
 from lightly_core.data.base import ImageSource
 from lightly_core.data.decode import smallest_useful_side
 from lightly_core.data.sources import open_source
@@ -45,7 +45,7 @@ class Probes:
         signals: Images without labels; None where the signals are off.
         labelled: Images with labels; None where there are none, or the kNN is off.
         linear: Options of the linear classifier; None where there is none.
-        spread_is_free: See `lightly_core.config.method.MethodConfig.spread_is_free`.
+        spread_is_free: See `lightly_core.config.options.method.MethodConfig.spread_is_free`.
     """
 
     args: CallbacksArgs

@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs, RandomResizeArgs
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.augmentations import (
+    ChannelDropArgs,
+    NormalizeArgs,
+    RandomResizeArgs,
+)
+from lightly_core.config.options.transform import TransformArgs
 from lightly_core.contracts import Sample, Transform
 from lightly_core.data.dataset import (
     RawBatch,

@@ -14,17 +14,17 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.auto.machine import usable_cpus
+from lightly_core.config.options.augmentations import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ChannelDropArgs,
     NormalizeArgs,
     pair,
 )
-from lightly_core.config.backbone import BackboneConfig
-from lightly_core.config.machine import usable_cpus
-from lightly_core.config.settings import PythonObject
-from lightly_core.config.structure import structure
+from lightly_core.config.options.backbone import BackboneConfig
+from lightly_core.config.options.settings import PythonObject
+from lightly_core.config.reading.structure import structure
 from lightly_core.contracts import ModelLibrary, ModelWrapper
 from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.data.base import ImageSource

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightly_core.config.evaluate import FinetuneProtocol
-from lightly_core.config.optim import AdamWArgs, OptimizerArgs, SGDArgs
+from lightly_core.config.options.evaluate import FinetuneProtocol
+from lightly_core.config.options.optim import AdamWArgs, OptimizerArgs, SGDArgs
 from lightly_core.errors import ConfigError, RunError
 from lightly_core.evaluation.augmented import LabelledBatches, crop_transform
 from lightly_core.evaluation.backbone import Backbone

@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from lightly_core.config.evaluate import LinearProtocol
+from lightly_core.config.options.evaluate import LinearProtocol
 from lightly_core.errors import RunError
 from lightly_core.evaluation.augmented import LabelledBatches, crop_transform
 from lightly_core.evaluation.backbone import Backbone

@@ -11,8 +11,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from lightly_core.config.evaluate import KnnProtocol, LinearProtocol, RetrievalProtocol
-from lightly_core.config.fields import plain
+from lightly_core.config.options.evaluate import KnnProtocol, LinearProtocol, RetrievalProtocol
+from lightly_core.config.options.fields import plain
 from lightly_core.data.labels import LabelledImages
 from lightly_core.errors import DataError, RunError
 from lightly_core.evaluation.backbone import Backbone

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lightly_core.config.callbacks import KnnArgs
+from lightly_core.config.options.callbacks import KnnArgs
 from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import build_eval_loader

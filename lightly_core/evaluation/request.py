@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightly_core.config.evaluate import EvaluateConfig
-from lightly_core.config.references import misplaced_files
+from lightly_core.config.options.evaluate import EvaluateConfig
+from lightly_core.config.reading.references import misplaced_files
 from lightly_core.data.check import data_problems
 from lightly_core.places import place_problem
 

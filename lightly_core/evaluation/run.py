@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lightly_core.config.evaluate import EvaluateConfig
+from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.evaluation.backbone import Backbone, open_backbone
 from lightly_core.evaluation.finetune import measure_finetuned
 from lightly_core.evaluation.linear_augmented import measure_augmented

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from lightly_core.config.evaluate import VAL_FRACTION, EvaluateConfig
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.evaluate import VAL_FRACTION, EvaluateConfig
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.base import ImageSource
 from lightly_core.data.check import place
 from lightly_core.data.fingerprint import fingerprint

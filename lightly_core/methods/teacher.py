@@ -7,7 +7,7 @@ from typing import Literal, TypeVar, cast
 
 from torch import Tensor, nn
 
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.options.teacher import TeacherConfig
 from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.contracts.method import Method
 from lightly_core.contracts.model import ModelWrapper

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lightly_core.config.optim import (
+from lightly_core.config.options.optim import (
     OPTIMIZERS,
     AdamArgs,
     AdamWArgs,

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from lightly_core.config.optim import Decayed
+from lightly_core.config.options.optim import Decayed
 from lightly_core.errors import ConfigError
 
 

@@ -16,7 +16,7 @@ def register_builtin(catalog: Catalog) -> None:
             LoggerRecord(
                 name="jsonl",
                 target="lightly_core.engine.loggers.jsonl:JsonlLogger",
-                config="lightly_core.config.settings:JsonlArgs",
+                config="lightly_core.config.options.settings:JsonlArgs",
                 summary="metrics.jsonl, one JSON object a line; always on.",
             )
         )
@@ -24,7 +24,7 @@ def register_builtin(catalog: Catalog) -> None:
             LoggerRecord(
                 name="tensorboard",
                 target="lightly_core.engine.loggers.tensorboard:TensorBoardLogger",
-                config="lightly_core.config.settings:TensorBoardArgs",
+                config="lightly_core.config.options.settings:TensorBoardArgs",
                 summary="TensorBoard event files; on unless switched off.",
                 requires=("tensorboard>=2.14",),
             )

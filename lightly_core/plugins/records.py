@@ -130,7 +130,7 @@ class TransformRecord(ConfiguredRecord):
     """A transform.
 
     `target` is a `lightly_core.contracts.Transform`, `config` a subclass of
-    `lightly_core.config.transform.TransformArgs`.
+    `lightly_core.config.method.TransformArgs`.
     """
 
     kind: ClassVar[Kind] = "transform"

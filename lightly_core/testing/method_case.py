@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightly_core.config.method import MethodConfig, RunFacts
-from lightly_core.config.structure import structure
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.method import MethodConfig, RunFacts
+from lightly_core.config.options.transform import TransformArgs
+from lightly_core.config.reading.structure import structure
 from lightly_core.contracts import Batch, Method, ModelWrapper, RunContext
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.methods.requirements import build_method

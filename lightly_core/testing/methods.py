@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from lightly_core.config.method import MethodConfig, unresolved
-from lightly_core.config.optim import AdamWArgs
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.method import MethodConfig, unresolved
+from lightly_core.config.options.optim import AdamWArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.contracts import Batch, Method, ModelWrapper, StepResult
 from lightly_core.errors import LightlyError, MissingCapabilityError
 from lightly_core.optim.build import build_optimizer

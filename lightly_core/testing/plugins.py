@@ -12,10 +12,10 @@ from functools import partial
 
 import attrs
 
-from lightly_core.config.fields import group_class, settings_fields
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.structure import structure, unstructure
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.fields import group_class, settings_fields
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.transform import TransformArgs
+from lightly_core.config.reading.structure import structure, unstructure
 from lightly_core.contracts import Logger, Method, ModelLibrary, Transform
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.catalog import Catalog, named

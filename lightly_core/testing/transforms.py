@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightly_core.config.transform import TransformArgs, ViewSpec
+from lightly_core.config.options.transform import TransformArgs, ViewSpec
 from lightly_core.contracts import Sample, Transform
 from lightly_core.data.decode import convert
 from lightly_core.errors import LightlyError

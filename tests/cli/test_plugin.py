@@ -51,9 +51,9 @@ PROVIDES = {
 CONFIG = """
 from typing import ClassVar
 from attrs import define, field
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.requires import Requires, exactly
+from lightly_core.config.options.transform import TransformArgs
 
 @define(frozen=True, kw_only=True)
 class NearConfig(MethodConfig):

@@ -98,9 +98,9 @@ def plugins(monkeypatch):
 def method_config():
     from attrs import define, field
 
-    from lightly_core.config.method import MethodConfig
-    from lightly_core.config.optim import OPTIMIZERS
-    from lightly_core.config.transform import TransformArgs
+    from lightly_core.config.options.method import MethodConfig
+    from lightly_core.config.options.optim import OPTIMIZERS
+    from lightly_core.config.options.transform import TransformArgs
 
     @define(frozen=True, kw_only=True)
     class AcmeConfig(MethodConfig):

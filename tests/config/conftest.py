@@ -8,15 +8,15 @@ import pytest
 from attrs import define, evolve, field
 from attrs.validators import gt
 
-from lightly_core.config.augmentations import RandomResizeArgs
-from lightly_core.config.load import load_settings
-from lightly_core.config.machine import Machine
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.optim import AdamWArgs
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.resolve import resolve
-from lightly_core.config.settings import PythonObject
-from lightly_core.config.transform import MultiCropTransformArgs
+from lightly_core.config.auto.machine import Machine
+from lightly_core.config.auto.resolve import resolve
+from lightly_core.config.options.augmentations import RandomResizeArgs
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.optim import AdamWArgs
+from lightly_core.config.options.requires import Requires, exactly
+from lightly_core.config.options.settings import PythonObject
+from lightly_core.config.options.transform import MultiCropTransformArgs
+from lightly_core.config.reading.load import load_settings
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.builtin import register_builtin
 from lightly_core.plugins.catalog import Catalog

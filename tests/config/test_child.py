@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import lightly_core
-from lightly_core.config.child import ALLOW_VARIABLE, refuse_in_child, refuse_unguarded
+from lightly_core.config.reading.child import ALLOW_VARIABLE, refuse_in_child, refuse_unguarded
 from lightly_core.errors import ConfigError
 
 ENTRIES = {
@@ -58,7 +58,7 @@ def test_a_child_that_is_meant_passes_if_the_environment_says_so(monkeypatch, da
 
 UNGUARDED = """
 import multiprocessing, sys
-from lightly_core.config.child import refuse_in_child
+from lightly_core.config.reading.child import refuse_in_child
 refuse_in_child("embed")
 print("first")
 child = multiprocessing.get_context(sys.argv[1]).Process(target=print, args=("never",))
@@ -91,7 +91,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 def test_a_script_is_refused_where_its_workers_would_run_it_again(tmp_path, call):
     script = tmp_path / "train.py"
-    script.write_text(f"from lightly_core.config.child import refuse_unguarded\n{call}\n")
+    script.write_text(f"from lightly_core.config.reading.child import refuse_unguarded\n{call}\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.returncode == CALLS[call], done.stderr
     if CALLS[call]:

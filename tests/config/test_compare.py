@@ -1,7 +1,7 @@
 import json
 
-from lightly_core.config.compare import diff
-from lightly_core.config.machine import Machine
+from lightly_core.config.auto.compare import diff
+from lightly_core.config.auto.machine import Machine
 
 GPUS = Machine(cpus=64, cuda_devices=4, cuda_bf16=True)
 

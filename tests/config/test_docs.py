@@ -3,12 +3,12 @@ import types
 from pathlib import Path
 
 import lightly_core.config
-from lightly_core.config import docs, method_settings, tables
-from lightly_core.config.augmentations import ColorJitterArgs, GlobalView1Args
-from lightly_core.config.fields import settings_fields
-from lightly_core.config.method_table import methods_page, read_costs
-from lightly_core.config.settings import RunConfig
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.docs import method_settings, pages, tables
+from lightly_core.config.docs.method_table import methods_page, read_costs
+from lightly_core.config.options.augmentations import ColorJitterArgs, GlobalView1Args
+from lightly_core.config.options.fields import settings_fields
+from lightly_core.config.options.settings import RunConfig
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.plugins.discovery import get_plugins
 
 CONFIG = Path(lightly_core.config.__file__).parent
@@ -70,7 +70,7 @@ def test_tables_have_a_row_for_every_setting():
 
 
 def test_the_signature_is_that_of_the_settings():
-    signature = docs.signature_of(RunConfig)
+    signature = pages.signature_of(RunConfig)
     assert list(signature.parameters) == [field.name for field in settings_fields(RunConfig)]
     parameters = signature.parameters.values()
     assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
@@ -80,21 +80,21 @@ def test_the_signature_is_that_of_the_settings():
 
 
 def test_the_generated_files_are_up_to_date(capsys):
-    code = docs.main(["--check"])
+    code = pages.main(["--check"])
     assert (code, capsys.readouterr().out) == (0, "")
 
 
 def test_stale_files_are_named_and_only_then_written(tmp_path, capsys):
     (tmp_path / "lightly_core/config").mkdir(parents=True)
-    assert docs.main([], tmp_path) == 0
+    assert pages.main([], tmp_path) == 0
     files = sorted(file for file in tmp_path.rglob("*") if file.is_file())
     names = [file.relative_to(tmp_path).as_posix() for file in files]
-    pages = ["docs/method-settings.md", "docs/methods.md", "docs/settings.md"]
-    assert names == [*pages, "lightly_core/config/signature.py"]
-    assert docs.main(["--check"], tmp_path) == 0
+    markdown = ["docs/method-settings.md", "docs/methods.md", "docs/settings.md"]
+    assert names == [*markdown, "lightly_core/config/docs/signature.py"]
+    assert pages.main(["--check"], tmp_path) == 0
     files[0].unlink()
     files[3].write_text("# old")
-    assert docs.main(["--check"], tmp_path) == 1
+    assert pages.main(["--check"], tmp_path) == 1
     out = capsys.readouterr().out
     assert [name for name in names if f"{name} is out of date" in out] == [names[0], names[3]]
     assert (files[0].exists(), files[3].read_text()) == (False, "# old")

@@ -2,12 +2,12 @@
 
 import math
 
-from lightly_core.config.callbacks import CallbacksArgs
-from lightly_core.config.fields import group_class, settings_fields
-from lightly_core.config.optim import AdamArgs, AdamWArgs, LARSArgs, SGDArgs
-from lightly_core.config.settings import JsonlArgs, RunConfig, TensorBoardArgs
-from lightly_core.config.structure import structure
-from lightly_core.config.transform import MultiCropTransformArgs
+from lightly_core.config.options.callbacks import CallbacksArgs
+from lightly_core.config.options.fields import group_class, settings_fields
+from lightly_core.config.options.optim import AdamArgs, AdamWArgs, LARSArgs, SGDArgs
+from lightly_core.config.options.settings import JsonlArgs, RunConfig, TensorBoardArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs
+from lightly_core.config.reading.structure import structure
 from lightly_core.errors import ConfigError
 
 

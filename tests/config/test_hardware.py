@@ -1,8 +1,8 @@
 import pytest
 from attrs import evolve
 
-from lightly_core.config.launch import Launch
-from lightly_core.config.machine import Machine
+from lightly_core.config.auto.machine import Machine
+from lightly_core.config.reading.launch import Launch
 from lightly_core.errors import ConfigError
 
 CPU = Machine(cpus=4)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from lightly_core.config.keyvalue import parse_pairs, parse_value, read_toml
+from lightly_core.config.reading.keyvalue import parse_pairs, parse_value, read_toml
 from lightly_core.errors import ConfigError
 
 

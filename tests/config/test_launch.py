@@ -3,7 +3,7 @@ import socket
 import pytest
 from attrs import evolve
 
-from lightly_core.config.launch import Launch, early_rank, find_launch, nodes_problem
+from lightly_core.config.reading.launch import Launch, early_rank, find_launch, nodes_problem
 from lightly_core.errors import ConfigError
 
 TORCHRUN = {

@@ -3,17 +3,17 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 
-from lightly_core.config.augmentations import GaussianBlurArgs, RandomResizeArgs
-from lightly_core.config.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs
-from lightly_core.config.load import Settings
-from lightly_core.config.merging import merge
-from lightly_core.config.optim import AdamWArgs
-from lightly_core.config.settings import (
+from lightly_core.config.options.augmentations import GaussianBlurArgs, RandomResizeArgs
+from lightly_core.config.options.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs
+from lightly_core.config.options.optim import AdamWArgs
+from lightly_core.config.options.settings import (
     JsonlArgs,
     PythonObject,
     RunConfig,
     TensorBoardArgs,
 )
+from lightly_core.config.reading.load import Settings
+from lightly_core.config.reading.merging import merge
 
 
 class Thing:

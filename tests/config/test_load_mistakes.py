@@ -2,15 +2,15 @@
 
 import pytest
 
-from lightly_core.config.checks import read_devices
-from lightly_core.config.command import load_options
-from lightly_core.config.embed import EmbedConfig
-from lightly_core.config.load import load_settings
-from lightly_core.config.optim import LARSArgs, SGDArgs
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.settings import (
+from lightly_core.config.options.checks import read_devices
+from lightly_core.config.options.embed import EmbedConfig
+from lightly_core.config.options.optim import LARSArgs, SGDArgs
+from lightly_core.config.options.requires import Requires, exactly
+from lightly_core.config.options.settings import (
     JsonlArgs,
 )
+from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.load import load_settings
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 
 
@@ -138,7 +138,7 @@ def test_a_plugin_that_cannot_be_used_keeps_its_class(load, monkeypatch):
             raise PluginError("broken")
         return JsonlArgs
 
-    monkeypatch.setattr("lightly_core.config.load.load_config", load_config)
+    monkeypatch.setattr("lightly_core.config.reading.load.load_config", load_config)
     with pytest.raises(PluginError, match="broken"):
         load()
 

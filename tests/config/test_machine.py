@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from lightly_core.config import machine
-from lightly_core.config.machine import cpu_has_native_bf16, cpus_are_per_process, usable_cpus
+from lightly_core.config.auto import machine
+from lightly_core.config.auto.machine import cpu_has_native_bf16, cpus_are_per_process, usable_cpus
 
 
 @pytest.fixture

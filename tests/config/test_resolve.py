@@ -4,12 +4,12 @@ import math
 import pytest
 from attrs import define, evolve
 
-from lightly_core.config.machine import Machine
-from lightly_core.config.memory import MemoryChoice
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.optim import OptimizerArgs
-from lightly_core.config.resolve import peak_lr, resolve, warmup_steps
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.auto.machine import Machine
+from lightly_core.config.auto.memory import MemoryChoice
+from lightly_core.config.auto.resolve import peak_lr, resolve, warmup_steps
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.optim import OptimizerArgs
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.errors import ConfigError, DataError, PluginError
 
 CPU = Machine(cpus=4)

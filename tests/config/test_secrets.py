@@ -1,6 +1,6 @@
 import pytest
 
-from lightly_core.config.secrets import without_secrets
+from lightly_core.config.auto.secrets import without_secrets
 
 
 @pytest.mark.parametrize(

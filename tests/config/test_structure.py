@@ -6,17 +6,17 @@ import pytest
 from attrs import define, field
 from attrs.validators import ge, gt
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.options.augmentations import (
     ColorJitterArgs,
     GaussianBlurArgs,
     GlobalView1Args,
     RandomResizeArgs,
 )
-from lightly_core.config.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs
-from lightly_core.config.optim import AdamWArgs
-from lightly_core.config.settings import PythonObject, RunConfig
-from lightly_core.config.structure import structure, unstructure
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.callbacks import CallbacksArgs, KnnArgs, ModelCheckpointArgs
+from lightly_core.config.options.optim import AdamWArgs
+from lightly_core.config.options.settings import PythonObject, RunConfig
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.reading.structure import structure, unstructure
 from lightly_core.errors import ConfigError, UnknownModelError
 
 REQUIRED = {"out": "o", "data": "d", "model": "m"}

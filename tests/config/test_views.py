@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.options.augmentations import (
     ColorJitterArgs,
     GaussianBlurArgs,
     GlobalView1Args,
@@ -11,9 +11,9 @@ from lightly_core.config.augmentations import (
     RandomResizeArgs,
     SolarizeArgs,
 )
-from lightly_core.config.keyvalue import parse_pairs
-from lightly_core.config.structure import structure
-from lightly_core.config.transform import MultiCropTransformArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs
+from lightly_core.config.reading.keyvalue import parse_pairs
+from lightly_core.config.reading.structure import structure
 
 JITTER = ColorJitterArgs(strength=0.25)
 CROP = RandomResizeArgs(min_scale=0.5)

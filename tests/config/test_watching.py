@@ -2,14 +2,14 @@ import itertools
 
 import pytest
 
-from lightly_core.config.callbacks import (
+from lightly_core.config.auto.watching import Work, larger_is_better, resolve_callbacks
+from lightly_core.config.options.callbacks import (
     CallbacksArgs,
     EarlyStoppingArgs,
     KnnArgs,
     ModelCheckpointArgs,
     SignalsArgs,
 )
-from lightly_core.config.watching import Work, larger_is_better, resolve_callbacks
 
 
 def work(epochs=100, dataset_size=10_000, views=2.0, batch_size=100, world_size=1):

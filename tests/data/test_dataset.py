@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.contracts import Sample
 from lightly_core.data.dataset import (
     RawBatch,

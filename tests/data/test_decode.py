@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageOps
 from tiffs import grey_tiff
 
-from lightly_core.config.augmentations import LocalViewArgs, RandomResizeArgs
-from lightly_core.config.transform import MultiCropTransformArgs, ViewSpec
+from lightly_core.config.options.augmentations import LocalViewArgs, RandomResizeArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs, ViewSpec
 from lightly_core.data.decode import decode, smallest_useful_side
 from lightly_core.data.pixels import UnreadableImage, fit_channels
 

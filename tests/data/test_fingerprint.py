@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.fingerprint import changes, contents, fingerprint
 from lightly_core.data.sources import open_source
 from lightly_core.errors import DataError

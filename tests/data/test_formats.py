@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tiffs import grey_tiff
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.decode import decode
 from lightly_core.data.formats.tiff_header import tiff_facts
 from lightly_core.data.pixels import UnreadableImage

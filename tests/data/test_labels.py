@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.labels import open_labelled, same_classes
 from lightly_core.data.sources import open_source
 from lightly_core.errors import DataError

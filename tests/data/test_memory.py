@@ -8,15 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.auto.memory import MemoryChoice
+from lightly_core.config.options.augmentations import (
     ChannelDropArgs,
     LocalViewArgs,
     NormalizeArgs,
     RandomRotationArgs,
 )
-from lightly_core.config.memory import MemoryChoice
-from lightly_core.config.settings import PythonObject
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.settings import PythonObject
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.data import memory as memory_module
 from lightly_core.data.dataset import build_loader
 from lightly_core.data.memory import (

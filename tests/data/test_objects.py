@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch.utils.data import IterableDataset
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.sources import open_source
 from lightly_core.errors import DataError
 

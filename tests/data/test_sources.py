@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightly_core.config.settings import RunConfig
+from lightly_core.config.options.settings import RunConfig
 from lightly_core.data import endings
 from lightly_core.data.check import check_data
 from lightly_core.data.endings import IMAGE_SUFFIXES

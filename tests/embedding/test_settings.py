@@ -9,7 +9,7 @@ import pytest
 
 import lightly_core
 from lightly_core.cli.main import main
-from lightly_core.config.embed import EmbedConfig
+from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.embedding import checks
 
 

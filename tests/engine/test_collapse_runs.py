@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from attrs import define, field
 
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.transform import TransformArgs
 from lightly_core.parts.heads import mlp
 from lightly_core.contracts import Method, StepResult
 

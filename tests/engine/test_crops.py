@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightly_core.config.requires import Requires
+from lightly_core.config.options.requires import Requires
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target

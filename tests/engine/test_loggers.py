@@ -3,7 +3,7 @@ import logging
 
 import numpy as np
 
-from lightly_core.config.settings import JsonlArgs, TensorBoardArgs
+from lightly_core.config.options.settings import JsonlArgs, TensorBoardArgs
 from lightly_core.contracts import Logger
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.loggers.jsonl import JsonlLogger

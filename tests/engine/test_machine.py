@@ -1,4 +1,4 @@
-from lightly_core.config.machine import usable_cpus
+from lightly_core.config.auto.machine import usable_cpus
 from lightly_core.engine.machine import inspect_machine
 
 

@@ -13,7 +13,7 @@ from lightly_core.plugins.records import TransformRecord
 MODULE = """
 import torch
 from attrs import define, field
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.transform import TransformArgs
 from lightly_core.contracts import Sample, Transform
 
 @define(frozen=True, kw_only=True)

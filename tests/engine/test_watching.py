@@ -158,7 +158,7 @@ def short_normalize(result):
     """Normalisation that the run recorded."""
     import json
 
-    from lightly_core.config.augmentations import NormalizeArgs
+    from lightly_core.config.options.augmentations import NormalizeArgs
 
     config = json.loads((result.folder / "config.json").read_text())
     return NormalizeArgs(**{k: tuple(v) for k, v in config["transform_args"]["normalize"].items()})

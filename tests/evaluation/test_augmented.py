@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.augmentations import ChannelDropArgs, NormalizeArgs
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.labels import open_labelled
 from lightly_core.data.sources import open_source
 from lightly_core.data.views.two_stage import EvalTransform

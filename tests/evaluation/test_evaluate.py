@@ -13,8 +13,8 @@ import lightly_core
 import lightly_core.api
 from lightly_core.cli import settings_words
 from lightly_core.cli.main import main
-from lightly_core.config.evaluate import EvaluateConfig
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.evaluate import EvaluateConfig
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.errors import ConfigError, DataError, RunError
 from lightly_core.evaluation.backbone import Backbone, open_backbone
 from lightly_core.evaluation.knn import split

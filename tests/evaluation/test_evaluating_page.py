@@ -7,14 +7,14 @@ from pathlib import Path
 import attrs
 import pytest
 
-from lightly_core.config.command import load_options
-from lightly_core.config.evaluate import (
+from lightly_core.config.options.evaluate import (
     EvaluateConfig,
     FinetuneProtocol,
     KnnProtocol,
     LinearProtocol,
     RetrievalProtocol,
 )
+from lightly_core.config.reading.command import load_options
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import lightly_core
-from lightly_core.config.evaluate import EvaluateConfig, FinetuneProtocol
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.evaluate import EvaluateConfig, FinetuneProtocol
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.errors import ConfigError, RunError
 from lightly_core.evaluation.backbone import open_backbone
 from lightly_core.evaluation.finetune import parameter_groups, resolved, trainable_copy

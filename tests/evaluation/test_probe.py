@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lightly_core.config.callbacks import KnnArgs
+from lightly_core.config.options.callbacks import KnnArgs
 from lightly_core.contracts import Sample, Transform
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.pixels import UnreadableImage

@@ -10,9 +10,9 @@ import torch
 import lightly_core
 from lightly_core.benchmarking.expansion import expand
 from lightly_core.benchmarking.suite import load_suite
-from lightly_core.config.keyvalue import read_toml
-from lightly_core.config.structure import structure
-from lightly_core.config.suite import SuiteConfig
+from lightly_core.config.options.suite import SuiteConfig
+from lightly_core.config.reading.keyvalue import read_toml
+from lightly_core.config.reading.structure import structure
 from lightly_core.plugins.discovery import get_plugins
 
 pytestmark = pytest.mark.gpu

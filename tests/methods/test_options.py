@@ -7,8 +7,8 @@ import typing
 import attrs
 import pytest
 
-from lightly_core.config.method import RunFacts, unresolved
-from lightly_core.config.optim import OPTIMIZERS
+from lightly_core.config.options.method import RunFacts, unresolved
+from lightly_core.config.options.optim import OPTIMIZERS
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config

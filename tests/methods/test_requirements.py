@@ -3,8 +3,8 @@
 import pytest
 from attrs import define
 
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.requires import Requires, at_least, bounds_text, exactly
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.requires import Requires, at_least, bounds_text, exactly
 from lightly_core.contracts import Method, RunContext
 from lightly_core.errors import ConfigError, MissingCapabilityError
 from lightly_core.methods.requirements import build_method

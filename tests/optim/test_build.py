@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_core.config.optim import OPTIMIZERS, AdamArgs, AdamWArgs, LARSArgs, SGDArgs
+from lightly_core.config.options.optim import OPTIMIZERS, AdamArgs, AdamWArgs, LARSArgs, SGDArgs
 from lightly_core.errors import ConfigError
 from lightly_core.optim.build import (
     build_optimizer,

@@ -1,7 +1,7 @@
 import pytest
 from chosen_checks import run_checks
 
-from lightly_core.config.settings import JsonlArgs, TensorBoardArgs
+from lightly_core.config.options.settings import JsonlArgs, TensorBoardArgs
 from lightly_core.contracts import Logger
 from lightly_core.engine.loggers.jsonl import JsonlLogger
 from lightly_core.engine.loggers.tensorboard import TensorBoardLogger

@@ -8,10 +8,10 @@ from attrs import define, field
 from chosen_checks import run_checks
 from torch import nn
 
-from lightly_core.config.augmentations import LocalViewArgs
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.requires import Requires, at_least, exactly
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.augmentations import LocalViewArgs
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.requires import Requires, at_least, exactly
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.contracts import Method, StepResult
 from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.errors import ConfigError

@@ -9,7 +9,7 @@ from lightly_core.testing import plugin_checks
 
 CONFIG = """
 from attrs import define, field
-from lightly_core.config.method import MethodConfig
+from lightly_core.config.options.method import MethodConfig
 
 @define(frozen=True, kw_only=True)
 class Config(MethodConfig):

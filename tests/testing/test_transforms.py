@@ -5,8 +5,8 @@ import pytest
 import torch
 from chosen_checks import run_checks
 
-from lightly_core.config.augmentations import ChannelDropArgs, LocalViewArgs
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.augmentations import ChannelDropArgs, LocalViewArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.contracts import Sample, Transform
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.testing import parametrize_checks, transform_checks

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.config.augmentations import LocalViewArgs, RandomFlipArgs, RandomResizeArgs
-from lightly_core.config.transform import MultiCropTransformArgs
+from lightly_core.config.options.augmentations import (
+    LocalViewArgs,
+    RandomFlipArgs,
+    RandomResizeArgs,
+)
+from lightly_core.config.options.transform import MultiCropTransformArgs
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.data.views.worker import describe_crops
 

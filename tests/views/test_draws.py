@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.options.augmentations import (
     ColorJitterArgs,
     GaussianBlurArgs,
     GlobalView1Args,
@@ -13,7 +13,7 @@ from lightly_core.config.augmentations import (
     RandomResizeArgs,
     SolarizeArgs,
 )
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.data.dataset import sample_rng
 from lightly_core.data.views import draws as draws_module
 from lightly_core.data.views import parameters, worker

@@ -7,7 +7,7 @@ from both_stages import run
 from PIL import Image
 from torchvision.transforms.v2 import functional as reference
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.options.augmentations import (
     ChannelDropArgs,
     NormalizeArgs,
 )

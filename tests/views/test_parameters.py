@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs, SolarizeArgs
-from lightly_core.config.transform import ViewSpec
+from lightly_core.config.options.augmentations import (
+    ColorJitterArgs,
+    GaussianBlurArgs,
+    SolarizeArgs,
+)
+from lightly_core.config.options.transform import ViewSpec
 from lightly_core.data.views.parameters import (
     NUM_SLOTS,
     Slot,

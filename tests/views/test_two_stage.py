@@ -9,7 +9,7 @@ from both_stages import run
 from PIL import Image
 from torchvision.transforms.v2 import functional as reference
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.options.augmentations import (
     ChannelDropArgs,
     ColorJitterArgs,
     GaussianBlurArgs,
@@ -21,7 +21,7 @@ from lightly_core.config.augmentations import (
     RandomRotationArgs,
     SolarizeArgs,
 )
-from lightly_core.config.transform import MultiCropTransformArgs, TransformArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.data.views.two_stage import (
     EvalTransform,
     TwoStageTransform,

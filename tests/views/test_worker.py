@@ -9,13 +9,13 @@ from torchvision import transforms
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.options.augmentations import (
     ChannelDropArgs,
     RandomFlipArgs,
     RandomResizeArgs,
     RandomRotationArgs,
 )
-from lightly_core.config.transform import ViewSpec
+from lightly_core.config.options.transform import ViewSpec
 from lightly_core.data.views.worker import (
     Box,
     Geometry,

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lightly_core.config.augmentations import RandomResizeArgs
-from lightly_core.config.transform import ViewSpec
+from lightly_core.config.options.augmentations import RandomResizeArgs
+from lightly_core.config.options.transform import ViewSpec
 from lightly_core.data.views import parameters, worker
 from lightly_core.data.views.parameters import NEUTRAL_FACTORS, NUM_SLOTS, Slot
 from lightly_core.data.views.streams import MOST_TRIES, Integers, Rows, Streams, sample_words

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from lightly_core.config.augmentations import ColorJitterArgs
-from lightly_core.config.transform import ViewSpec
+from lightly_core.config.options.augmentations import ColorJitterArgs
+from lightly_core.config.options.transform import ViewSpec
 
 
 class Slot(IntEnum):

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightly_core.config.augmentations import ChannelDropArgs, NormalizeArgs, pair
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.augmentations import ChannelDropArgs, NormalizeArgs, pair
+from lightly_core.config.options.transform import TransformArgs
 from lightly_core.contracts import Sample, Transform
 from lightly_core.data.views import device as device_stage
 from lightly_core.data.views import parameters, worker

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from lightly_core.config.augmentations import ChannelDropArgs, RandomResizeArgs
-from lightly_core.config.transform import ViewSpec
+from lightly_core.config.options.augmentations import ChannelDropArgs, RandomResizeArgs
+from lightly_core.config.options.transform import ViewSpec
 from lightly_core.data.views.parameters import happens, uniform
 
 RESAMPLING = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 
-from lightly_core.config.callbacks import ModelCheckpointArgs
+from lightly_core.config.options.callbacks import ModelCheckpointArgs
 from lightly_core.engine.checkpoint_io import copy_checkpoint
 from lightly_core.engine.folder import RunFolder
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 
-from lightly_core.config.callbacks import ModelCheckpointArgs, ModelExportArgs
+from lightly_core.config.options.callbacks import ModelCheckpointArgs, ModelExportArgs
 from lightly_core.engine.loggers.fanout import Fanout
 
 logger = logging.getLogger(__name__)

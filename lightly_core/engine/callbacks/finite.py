@@ -9,7 +9,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 
-from lightly_core.config.callbacks import CallbacksArgs
+from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.engine.finite import (
     FiniteWatch,
     non_finite,

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 
-from lightly_core.config.callbacks import LinearArgs
+from lightly_core.config.options.callbacks import LinearArgs
 from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.module import TrainingModule

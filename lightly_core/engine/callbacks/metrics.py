@@ -7,7 +7,7 @@ import time
 import lightning.pytorch as lightning
 import torch
 
-from lightly_core.config.callbacks import CallbacksArgs
+from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.contracts import Batch
 from lightly_core.data.views.two_stage import augmentation_grid
 from lightly_core.engine.callbacks.finite import FiniteCallback

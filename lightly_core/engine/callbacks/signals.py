@@ -28,7 +28,7 @@ class SignalsCallback(PeriodicMeasurement):
         loggers: Where the results go.
         every_n_epochs: Epochs between looks.
         spread_is_free: Whether the method's loss leaves the spread of pooled features free, see
-            `lightly_core.config.method.MethodConfig.spread_is_free`.
+            `lightly_core.config.options.method.MethodConfig.spread_is_free`.
 
     Attributes:
         collapse: What is wrong with the features at present; None where nothing is.

@@ -14,7 +14,7 @@ import numpy as np
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger as LightningLogger
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.contracts import Logger
 from lightly_core.engine.loggers.fanout import Fanout
 

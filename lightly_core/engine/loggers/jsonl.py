@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from lightly_core.config.settings import JsonlArgs
+from lightly_core.config.options.settings import JsonlArgs
 from lightly_core.contracts import Logger
 
 

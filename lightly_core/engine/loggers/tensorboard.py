@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from lightly_core.config.settings import TensorBoardArgs
+from lightly_core.config.options.settings import TensorBoardArgs
 from lightly_core.contracts import Logger
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.config.method import RunFacts
+from lightly_core.config.options.method import RunFacts
 from lightly_core.contracts import Batch, RunContext
 from lightly_core.methods.requirements import build_method
 from lightly_core.testing import TinyConv, TinyTokens

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightly_core.config.method import RunFacts
+from lightly_core.config.options.method import RunFacts
 from lightly_dino.dino_config import DINOConfig
 from lightly_dino.dinov2_config import DINOv2Config
 from lightly_dino.dinov3_config import DINOv3Config

@@ -4,7 +4,7 @@ import torch
 from short_run import write_images
 from torch import nn
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.contracts import Batch, RunContext
 from lightly_core.testing.models import TinyConv, TinyTokens
 

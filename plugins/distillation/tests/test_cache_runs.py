@@ -12,7 +12,7 @@ import torch
 from short_run import logged, run_settings, write_images
 
 import lightly_core
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.testing.models import TinyConv

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lightly_core.config.method import RunFacts
-from lightly_core.config.structure import structure
+from lightly_core.config.options.method import RunFacts
+from lightly_core.config.reading.structure import structure
 from lightly_core.errors import ConfigError
 from lightly_distillation.config import (
     DistillationV1Config,

@@ -1,6 +1,6 @@
 import pytest
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.testing import method_checks, parametrize_checks, plugin_checks
 from lightly_core.testing.models import TinyConv, TinyTokens
 

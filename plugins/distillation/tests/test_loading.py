@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_core.config.augmentations import NormalizeArgs
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.augmentations import NormalizeArgs
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.contracts import RunContext
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.models.wrapping import get_wrapped_model

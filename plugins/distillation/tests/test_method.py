@@ -4,7 +4,7 @@ import io
 import pytest
 import torch
 
-from lightly_core.config.optim import AdamWArgs
+from lightly_core.config.options.optim import AdamWArgs
 from lightly_core.models.embedding import embed
 from lightly_core.optim.build import build_optimizer
 from lightly_core.parts.mixup import mixup

@@ -8,7 +8,7 @@ import torch
 from short_run import TinyWrapper, logged, run_settings
 
 import lightly_core
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.testing import Training, shared_pair, train_alone_and_together
 from lightly_core.testing.models import TinyConv, TinyTokens
 

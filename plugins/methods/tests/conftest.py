@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightly_core.config.keyvalue import read_toml
+from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
 from lightly_core.testing.method_case import MethodCase

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lightly_core.config.keyvalue import read_toml
+from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.testing import method_checks, parametrize_checks, plugin_checks
 
 # One of each kind: embeddings, a teacher, prototypes, patches, negatives, a queue.

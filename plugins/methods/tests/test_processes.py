@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightly_core.config.keyvalue import read_toml
+from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.testing import Training, shared_pair, train_alone_and_together
 
 METHODS = read_toml(Path(__file__).with_name("methods.toml"))

@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge, optional
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.method import (
+    AdamWArgs,
     ColorJitterArgs,
     GaussianBlurArgs,
     GlobalView1Args,
     LocalViewArgs,
+    MultiCropTransformArgs,
     RandomResizeArgs,
+    Requires,
+    RunFacts,
+    SGDArgs,
     SolarizeArgs,
+    TeacherConfig,
+    above_zero_to_one,
+    at_least,
+    auto_or,
+    hidden_dim,
+    loss_weight,
+    not_negative,
+    num_layers,
+    positive,
+    zero_to_one,
 )
-from lightly_core.config.checks import above_zero_to_one, auto_or, not_negative, positive, share
-from lightly_core.config.method import RunFacts
-from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers
-from lightly_core.config.optim import AdamWArgs, SGDArgs
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.teacher import TeacherConfig
-from lightly_core.config.transform import MultiCropTransformArgs
 from lightly_core.parts.schedules import capped_warmup, teacher_temperature
 
 if TYPE_CHECKING:
@@ -80,7 +88,7 @@ def momentum_start(default: float | Literal["auto"], note: str = "") -> float | 
     """Return the field ``momentum_start``; `note` is added to its help."""
     made: float | Literal["auto"] = field(
         default=default,
-        validator=auto_or(share),
+        validator=auto_or(zero_to_one),
         metadata={
             "help": "momentum of the teacher's average in the first step" + note,
             "aliases": ("teacher_momentum",),
@@ -262,7 +270,7 @@ class PrototypeConfig(SelfDistillationConfig):
     )
     warmup_teacher_temp_max_fraction: float = field(
         default=0.3,
-        validator=share,
+        validator=zero_to_one,
         metadata={
             "help": "largest fraction of the run that this takes",
             "aliases": ("warmup_teacher_temp_max_steps_fraction",),
@@ -270,7 +278,7 @@ class PrototypeConfig(SelfDistillationConfig):
     )
     centering: Literal["softmax", "sinkhorn", "sinkhorn_knopp"] = centering("softmax")
     center_momentum: float = field(
-        default=0.9, validator=share, metadata={"help": "momentum of the centre"}
+        default=0.9, validator=zero_to_one, metadata={"help": "momentum of the centre"}
     )
 
     def teacher_temperature(self, step: int, total_steps: int) -> float:
@@ -312,11 +320,13 @@ class MaskArgs:
     """Which patches of the student's global views are masked, in blocks."""
 
     probability: float = field(
-        default=0.5, validator=share, metadata={"help": "probability that a view is masked at all"}
+        default=0.5,
+        validator=zero_to_one,
+        metadata={"help": "probability that a view is masked at all"},
     )
     min_ratio: float = field(
         default=0.1,
-        validator=share,
+        validator=zero_to_one,
         metadata={"help": "smallest fraction of masked patches in a masked view"},
     )
     max_ratio: float = field(

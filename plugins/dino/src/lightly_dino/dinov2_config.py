@@ -7,10 +7,7 @@ from typing import ClassVar, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import loss_weight
-from lightly_core.config.optim import AdamWArgs
-from lightly_core.config.requires import Requires
+from lightly_core.config.method import AdamWArgs, MethodCard, Requires, loss_weight
 from lightly_dino.base_config import (
     MaskArgs,
     layer_decay,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import loss_weight
+from lightly_core.config.method import MethodCard, loss_weight
 from lightly_dino.dinov2_config import DINOv2Config
 
 

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import auto_or
-from lightly_core.config.method import MethodCard, RunFacts
-from lightly_core.config.method_fields import loss_weight
-from lightly_core.config.optim import AdamWArgs
+from lightly_core.config.method import AdamWArgs, MethodCard, RunFacts, auto_or, loss_weight
 from lightly_dino.base_config import centering, multi_crop
 from lightly_dino.dinov2_config import DINOv2Config
 

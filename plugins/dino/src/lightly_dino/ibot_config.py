@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 
 from attrs import define, evolve, field
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import loss_weight
+from lightly_core.config.method import MethodCard, loss_weight
 from lightly_dino.base_config import MaskArgs, PrototypeConfig, multi_crop, num_prototypes
 
 

@@ -7,9 +7,7 @@ from typing import ClassVar, Literal
 from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers
+from lightly_core.config.method import MethodCard, hidden_dim, loss_weight, num_layers, positive
 from lightly_dino.base_config import SelfDistillationConfig, multi_crop
 
 

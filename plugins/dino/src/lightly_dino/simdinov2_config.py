@@ -6,8 +6,7 @@ from typing import Literal
 
 from attrs import define, evolve, field
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import loss_weight
+from lightly_core.config.method import MethodCard, loss_weight
 from lightly_dino.base_config import MaskArgs, layer_decay, momentum_start, patch_embed_lr_factor
 from lightly_dino.dinov2_config import DINOv2Config
 from lightly_dino.simdino_config import SimDINOConfig

@@ -7,20 +7,29 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from attrs import Attribute, define, evolve, field
 from attrs.validators import and_, ge, optional
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.method import (
     ColorJitterArgs,
+    LARSArgs,
+    MethodCard,
+    MethodConfig,
     NormalizeArgs,
     RandomFlipArgs,
     RandomResizeArgs,
+    Requires,
+    RunFacts,
+    TransformArgs,
+    exactly,
+    fit_queue,
+    hidden_dim,
+    not_empty,
+    not_negative,
+    num_layers,
+    paper_adamw,
+    positive,
+    queue_size,
+    temperature,
 )
-from lightly_core.config.checks import not_empty, not_negative, positive
-from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
-from lightly_core.config.method_fields import hidden_dim, num_layers, queue_size, temperature
-from lightly_core.config.optim import LARSArgs
-from lightly_core.config.recipes import fit_queue, paper_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.settings import PythonObject
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.download import is_url, parse_url
 from lightly_core.errors import ConfigError
 

@@ -12,7 +12,7 @@ from typing import cast
 
 from torch import nn
 
-from lightly_core.config.settings import PythonObject
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.contracts import ModelWrapper, RunContext
 from lightly_core.download import fetch
 from lightly_core.download.cache import digest_of

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.config.method import RunFacts
+from lightly_core.config.options.method import RunFacts
 from lightly_core.testing.models import TinyConv
 from lightly_methods.clustering.swav_config import SwAVConfig, SwAVQueueConfig
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightly_core.config.keyvalue import read_toml
+from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.contracts import Batch, RunContext
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target

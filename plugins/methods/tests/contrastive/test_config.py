@@ -2,9 +2,9 @@
 
 import pytest
 
-from lightly_core.config.method import RunFacts
-from lightly_core.config.recipes import fit_queue
-from lightly_core.config.structure import structure
+from lightly_core.config.options.method import RunFacts
+from lightly_core.config.options.recipes import fit_queue
+from lightly_core.config.reading.structure import structure
 from lightly_core.errors import ConfigError
 from lightly_methods.contrastive.densecl_config import DenseCLConfig
 from lightly_methods.contrastive.mocov2_config import MoCoV2Config

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from lightly_core.config.method import RunFacts
-from lightly_core.config.structure import structure
+from lightly_core.config.options.method import RunFacts
+from lightly_core.config.reading.structure import structure
 from lightly_core.contracts import RunContext
 from lightly_core.errors import ConfigError, MissingCapabilityError
 from lightly_core.methods.requirements import build_method

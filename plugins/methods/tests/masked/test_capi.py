@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.config.method import RunFacts
+from lightly_core.config.options.method import RunFacts
 from lightly_core.parts.cross_entropy import soft_cross_entropy
 from lightly_methods.masked.capi import ClusterHead, PredictionHead, assign
 from lightly_methods.masked.capi_config import CAPIConfig

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lightly_core
-from lightly_core.config.method import RunFacts
+from lightly_core.config.options.method import RunFacts
 from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.models.wrapping import get_wrapped_model
 from lightly_core.testing.models import TinyConv, TinyTokens

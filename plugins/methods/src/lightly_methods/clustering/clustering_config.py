@@ -7,13 +7,19 @@ from typing import Literal
 from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import auto_or
-from lightly_core.config.method import MethodConfig
-from lightly_core.config.method_fields import hidden_dim, output_dim, temperature
-from lightly_core.config.optim import LARSArgs
-from lightly_core.config.recipes import linear_sgd, transformer_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.view_presets import swav_views
+from lightly_core.config.method import (
+    LARSArgs,
+    MethodConfig,
+    Requires,
+    at_least,
+    auto_or,
+    hidden_dim,
+    linear_sgd,
+    output_dim,
+    swav_views,
+    temperature,
+    transformer_adamw,
+)
 
 _FEWEST, _MOST = 64, 3000
 

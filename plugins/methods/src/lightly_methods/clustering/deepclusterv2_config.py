@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard, RunFacts
+from lightly_core.config.method import MethodCard, RunFacts, positive
 from lightly_methods.clustering.clustering_config import ClusteringConfig, auto_clusters
 
 if TYPE_CHECKING:

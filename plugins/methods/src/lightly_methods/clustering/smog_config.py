@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.augmentations import ColorJitterArgs, GaussianBlurArgs
-from lightly_core.config.checks import auto_or, share
-from lightly_core.config.method import MethodCard, RunFacts
-from lightly_core.config.method_fields import hidden_dim, output_dim, temperature
-from lightly_core.config.recipes import linear_lars, linear_sgd, transformer_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.teacher import TeacherConfig, exported
-from lightly_core.config.view_presets import byol_views
+from lightly_core.config.method import (
+    ColorJitterArgs,
+    GaussianBlurArgs,
+    MethodCard,
+    Requires,
+    RunFacts,
+    TeacherConfig,
+    at_least,
+    auto_or,
+    byol_views,
+    exported,
+    hidden_dim,
+    linear_lars,
+    linear_sgd,
+    output_dim,
+    temperature,
+    transformer_adamw,
+    zero_to_one,
+)
 from lightly_core.errors import ConfigError
 from lightly_methods.clustering.clustering_config import auto_clusters
 
@@ -56,7 +67,7 @@ class SMoGConfig(TeacherConfig):
 
     momentum_end: float = field(
         default=0.999,
-        validator=share,
+        validator=zero_to_one,
         metadata={"help": "momentum towards which it goes until the end"},
     )
     export: Literal["teacher", "student"] = exported("student")
@@ -70,7 +81,7 @@ class SMoGConfig(TeacherConfig):
     )
     group_momentum: float = field(
         default=0.99,
-        validator=share,
+        validator=zero_to_one,
         metadata={"help": "momentum of the groups' average", "aliases": ("beta",)},
     )
     temperature: float = temperature(0.1, note="")

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import auto_or, positive
-from lightly_core.config.method import MethodCard, RunFacts
-from lightly_core.config.method_fields import sinkhorn_iterations
+from lightly_core.config.method import MethodCard, RunFacts, auto_or, positive, sinkhorn_iterations
 from lightly_core.parts.schedules import capped_warmup
 from lightly_methods.clustering.clustering_config import ClusteringConfig, auto_clusters
 

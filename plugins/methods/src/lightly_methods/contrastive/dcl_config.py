@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard
+from lightly_core.config.method import MethodCard, positive
 from lightly_methods.contrastive.simclr_config import SimCLRConfig
 
 

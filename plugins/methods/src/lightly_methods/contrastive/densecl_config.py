@@ -5,8 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import share
-from lightly_core.config.method import MethodCard
+from lightly_core.config.method import MethodCard, zero_to_one
 from lightly_methods.contrastive.mocov2_config import MoCoV2Config
 
 
@@ -31,7 +30,7 @@ class DenseCLConfig(MoCoV2Config):
 
     dense_weight: float = field(
         default=0.5,
-        validator=share,
+        validator=zero_to_one,
         metadata={
             "help": "weight of the loss of positions, in [0, 1]; the loss of whole images has the "
             "rest of 1"

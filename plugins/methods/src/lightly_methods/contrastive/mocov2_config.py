@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import auto_or, share
-from lightly_core.config.method import MethodCard, RunFacts
-from lightly_core.config.method_fields import (
+from lightly_core.config.method import (
+    MethodCard,
+    Requires,
+    RunFacts,
+    TeacherConfig,
+    auto_or,
+    exactly,
+    exported,
+    fit_queue,
     hidden_dim,
+    linear_lars,
+    linear_sgd,
+    moco_views,
     num_layers,
     output_dim,
     queue_size,
     temperature,
+    transformer_adamw,
+    zero_to_one,
 )
-from lightly_core.config.recipes import fit_queue, linear_lars, linear_sgd, transformer_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.teacher import TeacherConfig, exported
-from lightly_core.config.view_presets import moco_views
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11
@@ -81,7 +88,7 @@ class MoCoV2Config(TeacherConfig):
     num_layers: int = num_layers(2)
     momentum_end: float = field(
         default=0.999,
-        validator=share,
+        validator=zero_to_one,
         metadata={"help": "momentum towards which it goes until the end; the paper's is constant"},
     )
     export: Literal["teacher", "student"] = exported("student", ": the query encoder")

@@ -6,18 +6,22 @@ from typing import Literal
 
 from attrs import define, evolve, field
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import (
+from lightly_core.config.method import (
+    MethodCard,
+    Requires,
+    TeacherConfig,
+    byol_views,
+    exactly,
+    exported,
     hidden_dim,
+    linear_lars,
+    linear_sgd,
     num_layers,
     output_dim,
+    paper_adamw,
     predictor_hidden_dim,
     temperature,
 )
-from lightly_core.config.recipes import linear_lars, linear_sgd, paper_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.teacher import TeacherConfig, exported
-from lightly_core.config.view_presets import byol_views
 
 
 @define(frozen=True, kw_only=True)

@@ -6,18 +6,24 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import define, evolve, field
 
-from lightly_core.config.method import MethodCard, MethodConfig, RunFacts
-from lightly_core.config.method_fields import (
+from lightly_core.config.method import (
+    MethodCard,
+    MethodConfig,
+    Requires,
+    RunFacts,
+    byol_views,
+    exactly,
+    fit_queue,
     hidden_dim,
+    linear_lars,
+    linear_sgd,
     num_layers,
     output_dim,
     predictor_hidden_dim,
     queue_size,
     temperature,
+    transformer_adamw,
 )
-from lightly_core.config.recipes import fit_queue, linear_lars, linear_sgd, transformer_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.view_presets import byol_views
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11

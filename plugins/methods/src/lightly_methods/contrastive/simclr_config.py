@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from attrs import define, evolve, field
 
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, num_layers, output_dim, temperature
-from lightly_core.config.recipes import linear_lars, linear_sgd, transformer_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.view_presets import simclr_views
+from lightly_core.config.method import (
+    MethodCard,
+    MethodConfig,
+    Requires,
+    exactly,
+    hidden_dim,
+    linear_lars,
+    linear_sgd,
+    num_layers,
+    output_dim,
+    simclr_views,
+    temperature,
+    transformer_adamw,
+)
 
 
 @define(frozen=True, kw_only=True)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers, output_dim
-from lightly_core.config.recipes import linear_lars, transformer_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.view_presets import byol_views
+from lightly_core.config.method import (
+    MethodCard,
+    MethodConfig,
+    Requires,
+    byol_views,
+    exactly,
+    hidden_dim,
+    linear_lars,
+    loss_weight,
+    num_layers,
+    output_dim,
+    positive,
+    transformer_adamw,
+)
 
 
 @define(frozen=True, kw_only=True)

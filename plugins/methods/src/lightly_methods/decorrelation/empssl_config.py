@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.method import (
     ColorJitterArgs,
     GaussianBlurArgs,
+    LARSArgs,
+    MethodCard,
+    MethodConfig,
     RandomFlipArgs,
     RandomResizeArgs,
+    Requires,
     SolarizeArgs,
+    TransformArgs,
+    at_least,
+    hidden_dim,
+    loss_weight,
+    num_layers,
+    output_dim,
+    positive,
+    transformer_adamw,
 )
-from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers, output_dim
-from lightly_core.config.optim import LARSArgs
-from lightly_core.config.recipes import transformer_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.transform import TransformArgs
 
 
 @define(frozen=True, kw_only=True)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from attrs import define, evolve
 
-from lightly_core.config.augmentations import RandomResizeArgs
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers, output_dim
-from lightly_core.config.optim import LARSArgs
-from lightly_core.config.recipes import transformer_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.view_presets import swav_views
+from lightly_core.config.method import (
+    LARSArgs,
+    MethodCard,
+    MethodConfig,
+    RandomResizeArgs,
+    Requires,
+    at_least,
+    hidden_dim,
+    loss_weight,
+    num_layers,
+    output_dim,
+    swav_views,
+    transformer_adamw,
+)
 
 
 @define(frozen=True, kw_only=True)

@@ -7,13 +7,19 @@ from typing import Literal
 from attrs import define, field
 from attrs.validators import ge, optional
 
-from lightly_core.config.checks import not_negative
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, num_layers, output_dim
-from lightly_core.config.optim import SGDArgs
-from lightly_core.config.recipes import transformer_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.view_presets import byol_views
+from lightly_core.config.method import (
+    MethodCard,
+    MethodConfig,
+    Requires,
+    SGDArgs,
+    at_least,
+    byol_views,
+    hidden_dim,
+    not_negative,
+    num_layers,
+    output_dim,
+    transformer_adamw,
+)
 
 Whitening = Literal["images", "channels"]
 

@@ -7,20 +7,23 @@ from typing import Literal
 from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.method import (
     ColorJitterArgs,
     GaussianBlurArgs,
     LocalViewArgs,
+    MethodCard,
+    MethodConfig,
+    MultiCropTransformArgs,
     RandomFlipArgs,
     RandomResizeArgs,
+    Requires,
     SolarizeArgs,
+    at_least,
+    hidden_dim,
+    output_dim,
+    paper_adamw,
+    zero_to_one,
 )
-from lightly_core.config.checks import share
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, output_dim
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.transform import MultiCropTransformArgs
 
 
 def equal_views(*, num_global: int) -> MultiCropTransformArgs:
@@ -70,7 +73,7 @@ class LeJEPAConfig(MethodConfig):
 
     regularization_weight: float = field(
         default=0.05,
-        validator=share,
+        validator=zero_to_one,
         metadata={
             "help": "weight of SIGReg, which prevents a collapse; the rest to 1 is the weight of "
             "views of an image being alike; the authors use 0.02 to 0.05",

@@ -6,12 +6,20 @@ from typing import Literal
 
 from attrs import define, evolve
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers, output_dim
-from lightly_core.config.recipes import linear_lars, transformer_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.teacher import TeacherConfig, exported
-from lightly_core.config.view_presets import byol_views
+from lightly_core.config.method import (
+    MethodCard,
+    Requires,
+    TeacherConfig,
+    at_least,
+    byol_views,
+    exported,
+    hidden_dim,
+    linear_lars,
+    loss_weight,
+    num_layers,
+    output_dim,
+    transformer_adamw,
+)
 
 
 @define(frozen=True, kw_only=True)

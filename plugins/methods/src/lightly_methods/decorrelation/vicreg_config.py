@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from attrs import define, evolve
 
-from lightly_core.config.augmentations import GaussianBlurArgs, SolarizeArgs
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, loss_weight, num_layers, output_dim
-from lightly_core.config.optim import LARSArgs
-from lightly_core.config.recipes import transformer_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.view_presets import byol_views
+from lightly_core.config.method import (
+    GaussianBlurArgs,
+    LARSArgs,
+    MethodCard,
+    MethodConfig,
+    Requires,
+    SolarizeArgs,
+    byol_views,
+    exactly,
+    hidden_dim,
+    loss_weight,
+    num_layers,
+    output_dim,
+    transformer_adamw,
+)
 
 
 @define(frozen=True, kw_only=True)

@@ -7,10 +7,7 @@ from typing import Literal
 from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import share
-from lightly_core.config.method import MethodCard
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.view_presets import byol_views
+from lightly_core.config.method import MethodCard, Requires, at_least, byol_views, zero_to_one
 from lightly_methods.decorrelation.vicreg_config import VICRegConfig
 
 
@@ -34,7 +31,7 @@ class VICRegLConfig(VICRegConfig):
 
     alpha: float = field(
         default=0.75,
-        validator=share,
+        validator=zero_to_one,
         metadata={
             "help": "weight of whole views; the rest to 1 is the weight of positions; the paper "
             "has 0.9 for classification and 0.75 for segmentation"

@@ -7,11 +7,17 @@ from typing import Literal
 from attrs import define, field
 from attrs.validators import ge
 
-from lightly_core.config.checks import share
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, loss_weight, output_dim
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, at_least
+from lightly_core.config.method import (
+    MethodCard,
+    MethodConfig,
+    Requires,
+    at_least,
+    hidden_dim,
+    loss_weight,
+    output_dim,
+    paper_adamw,
+    zero_to_one,
+)
 from lightly_methods.decorrelation.lejepa_config import equal_views
 
 
@@ -37,7 +43,7 @@ class VISRegConfig(MethodConfig):
     hidden_dim: int = hidden_dim(2048)
     regularization_weight: float = field(
         default=0.9,
-        validator=share,
+        validator=zero_to_one,
         metadata={
             "help": "weight of the terms that prevent a collapse; the rest to 1 is the weight of "
             "views of an image being alike; the paper has 0.6 for small data",

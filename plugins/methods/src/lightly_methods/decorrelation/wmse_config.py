@@ -5,12 +5,18 @@ from __future__ import annotations
 from attrs import define, evolve, field
 from attrs.validators import ge, optional
 
-from lightly_core.config.checks import below_one
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import hidden_dim, num_layers, output_dim
-from lightly_core.config.optim import AdamWArgs
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.view_presets import moco_views
+from lightly_core.config.method import (
+    AdamWArgs,
+    MethodCard,
+    MethodConfig,
+    Requires,
+    at_least,
+    below_one,
+    hidden_dim,
+    moco_views,
+    num_layers,
+    output_dim,
+)
 
 
 @define(frozen=True, kw_only=True)

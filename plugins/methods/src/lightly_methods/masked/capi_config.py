@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, evolve, field
 from attrs.validators import ge, optional
 
-from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard, RunFacts
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.method import (
+    MethodCard,
+    Requires,
+    RunFacts,
+    TeacherConfig,
+    exactly,
+    paper_adamw,
+    positive,
+)
 from lightly_methods.masked.options import crop_and_flip, mask_ratio
 
 if TYPE_CHECKING:

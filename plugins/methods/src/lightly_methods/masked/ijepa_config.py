@@ -5,10 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 from attrs.validators import and_, ge, gt, lt
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.teacher import TeacherConfig
+from lightly_core.config.method import MethodCard, Requires, TeacherConfig, exactly, paper_adamw
 from lightly_methods.masked.options import check_heads, crop_and_flip
 
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 from attrs import define, evolve, field
 from attrs.validators import ge
 
-from lightly_core.config.augmentations import (
+from lightly_core.config.method import (
     ColorJitterArgs,
     GaussianBlurArgs,
     LocalViewArgs,
+    MethodCard,
+    MultiCropTransformArgs,
     RandomFlipArgs,
     RandomResizeArgs,
+    Requires,
+    TeacherConfig,
+    at_least,
+    below_one,
+    hidden_dim,
+    not_negative,
+    num_prototypes,
+    output_dim,
+    paper_adamw,
+    positive,
 )
-from lightly_core.config.checks import below_one, not_negative, positive
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import hidden_dim, num_prototypes, output_dim
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.teacher import TeacherConfig
-from lightly_core.config.transform import MultiCropTransformArgs
 
 
 @define(frozen=True, kw_only=True)

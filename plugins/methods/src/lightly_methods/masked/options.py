@@ -5,8 +5,7 @@ from __future__ import annotations
 from attrs import field
 from attrs.validators import and_, gt, lt
 
-from lightly_core.config.augmentations import RandomFlipArgs, RandomResizeArgs
-from lightly_core.config.transform import TransformArgs
+from lightly_core.config.method import RandomFlipArgs, RandomResizeArgs, TransformArgs
 
 
 def check_heads(dim_name: str, dim: int, heads_name: str, num_heads: int) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from lightly_core.config.checks import not_negative
-from lightly_core.config.method import MethodCard
+from lightly_core.config.method import MethodCard, not_negative
 from lightly_methods.masked.msn_config import MSNConfig
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 from attrs.validators import ge, optional
 
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, exactly
+from lightly_core.config.method import MethodCard, MethodConfig, Requires, exactly, paper_adamw
 from lightly_methods.masked.options import crop_and_flip, mask_ratio
 
 

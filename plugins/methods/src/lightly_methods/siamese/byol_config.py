@@ -6,13 +6,20 @@ from typing import Literal
 
 from attrs import define
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import hidden_dim, output_dim, predictor_hidden_dim
-from lightly_core.config.optim import LARSArgs, SGDArgs
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.teacher import TeacherConfig, exported
-from lightly_core.config.view_presets import byol_views
+from lightly_core.config.method import (
+    LARSArgs,
+    MethodCard,
+    Requires,
+    SGDArgs,
+    TeacherConfig,
+    at_least,
+    byol_views,
+    exported,
+    hidden_dim,
+    output_dim,
+    paper_adamw,
+    predictor_hidden_dim,
+)
 
 
 @define(frozen=True, kw_only=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from attrs import define
 
-from lightly_core.config.method import MethodCard
-from lightly_core.config.requires import Requires, at_least
-from lightly_core.config.view_presets import moco_views
+from lightly_core.config.method import MethodCard, Requires, at_least, moco_views
 from lightly_methods.siamese.simsiam_config import SimSiamConfig
 
 

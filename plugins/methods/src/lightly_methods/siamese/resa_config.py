@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from attrs import define, evolve, field
 
-from lightly_core.config.augmentations import GaussianBlurArgs, GlobalView1Args, SolarizeArgs
-from lightly_core.config.checks import positive
-from lightly_core.config.method import MethodCard
-from lightly_core.config.method_fields import (
+from lightly_core.config.method import (
+    GaussianBlurArgs,
+    GlobalView1Args,
+    MethodCard,
+    Requires,
+    SGDArgs,
+    SolarizeArgs,
+    TeacherConfig,
+    TransformArgs,
+    byol_views,
+    exactly,
     hidden_dim,
     num_layers,
     output_dim,
+    paper_adamw,
+    positive,
     sinkhorn_iterations,
     temperature,
 )
-from lightly_core.config.optim import SGDArgs
-from lightly_core.config.recipes import paper_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.teacher import TeacherConfig
-from lightly_core.config.transform import TransformArgs
-from lightly_core.config.view_presets import byol_views
 
 
 def _weak_and_strong_view() -> TransformArgs:

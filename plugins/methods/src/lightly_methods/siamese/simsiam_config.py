@@ -6,17 +6,19 @@ from typing import Literal
 
 from attrs import define, field
 
-from lightly_core.config.method import MethodCard, MethodConfig
-from lightly_core.config.method_fields import (
+from lightly_core.config.method import (
+    MethodCard,
+    MethodConfig,
+    Requires,
+    SGDArgs,
+    exactly,
     hidden_dim,
+    moco_views,
     num_layers,
     output_dim,
     predictor_hidden_dim,
+    transformer_adamw,
 )
-from lightly_core.config.optim import SGDArgs
-from lightly_core.config.recipes import transformer_adamw
-from lightly_core.config.requires import Requires, exactly
-from lightly_core.config.view_presets import moco_views
 
 
 @define(frozen=True, kw_only=True)

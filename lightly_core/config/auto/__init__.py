@@ -1,0 +1,1 @@
+"""Replaces every "auto" by a value, from the machine, the data and the method."""

@@ -1,0 +1,335 @@
+"""Replace every "auto" by a value. Pure functions: the machine and the data come as numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from attrs import define, evolve
+
+from lightly_core.config.auto.compare import diff as diff  # compares what `as_dict` returns
+from lightly_core.config.auto.hardware import has_native_bf16, resolve_hardware
+from lightly_core.config.auto.machine import Machine
+from lightly_core.config.auto.memory import MemoryChoice, unseen
+from lightly_core.config.auto.secrets import without_secrets
+from lightly_core.config.auto.watching import Work, resolve_callbacks
+from lightly_core.config.options.fields import plain
+from lightly_core.config.options.method import MethodConfig, RunFacts, unresolved
+from lightly_core.config.options.optim import OptimizerArgs
+from lightly_core.config.options.settings import RunConfig
+from lightly_core.config.reading.foreign_args import idle_trainer_args
+from lightly_core.config.reading.load import DEFAULT_LOGGERS, Settings
+from lightly_core.errors import ConfigError, DataError, PluginError
+
+MAX_AUTO_EPOCHS = 10_000
+MAX_AUTO_WORKERS = 16
+_MAX_LOG_INTERVAL = 50
+
+
+@define(frozen=True, kw_only=True)
+class Resolved(Settings):
+    """Settings in which every "auto" is a value, and the numbers that follow from them.
+
+    ``run`` holds the real batch size, which is that of one forward over all processes, the number
+    of epochs, ``devices`` as an int or a list of ints, and the seed that is used.
+
+    Attributes:
+        warnings: What the user should know; the caller logs it, once.
+        seed_drawn: Whether ``seed=None`` was asked for, so that the seed is a drawn one.
+        dataset_size: Number of images.
+        world_size: Number of processes on all nodes.
+        local_devices: Number of processes on one node.
+        per_device_batch_size: Images in one forward of one process.
+        accumulation: Batches per optimizer step.
+        effective_batch_size: Images per optimizer step.
+        batches_per_epoch: Batches of one process in an epoch; the last, incomplete one is dropped.
+        steps_per_epoch: Optimizer steps of an epoch; an incomplete accumulation at its end counts.
+        total_steps: Optimizer steps of the run.
+        peak_lr: Learning rate after the warm-up.
+        warmup_steps: Optimizer steps of the warm-up.
+        gradient_clip_val: What Lightning clips gradients to; None: it does not.
+        log_every_n_steps: Optimizer steps between two entries of the metrics.
+        memory: Whether images are kept in memory, and why.
+    """
+
+    warnings: tuple[str, ...]
+    seed_drawn: bool
+    dataset_size: int
+    world_size: int
+    local_devices: int
+    per_device_batch_size: int
+    accumulation: int
+    effective_batch_size: int
+    batches_per_epoch: int
+    steps_per_epoch: int
+    total_steps: int
+    peak_lr: float
+    warmup_steps: int
+    gradient_clip_val: float | None
+    log_every_n_steps: int
+    memory: MemoryChoice
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return nested plain data: the settings with all groups filled in, and "derived".
+
+        It is what is logged and stored, so keys in addresses are left out.
+        """
+        loggers = {**dict.fromkeys(DEFAULT_LOGGERS), **self.loggers}
+        groups = {
+            "method_args": self.method,
+            "transform_args": self.transform,
+            "optim_args": self.optimizer,
+            "callbacks": self.callbacks,
+            "loggers": loggers,
+        }
+        given = {field.name for field in attrs.fields(Settings)}
+        derived = {
+            field.name: getattr(self, field.name)
+            for field in attrs.fields(Resolved)
+            if field.name not in {*given, "warnings"}
+        }
+        derived["batch_size"] = self.run.batch_size
+        data: dict[str, Any] = plain(self.run)
+        data.update({name: plain(group) for name, group in groups.items()})
+        data["derived"] = plain(derived)
+        return {name: without_secrets(value) for name, value in data.items()}
+
+
+def draw_seed() -> int:
+    """Draw a seed from the operating system, in [0, 2**32 - 1]."""
+    return int.from_bytes(os.urandom(4), "little")
+
+
+def resolve(
+    settings: Settings,
+    machine: Machine,
+    dataset_size: int,
+    *,
+    val_size: int | None = None,
+    memory: MemoryChoice | None = None,
+    draw_seed: Callable[[], int] = draw_seed,
+) -> Resolved:
+    """Replace every "auto" and work out the numbers of the run.
+
+    Args:
+        settings: What the user asked for.
+        machine: What there is.
+        dataset_size: Number of images.
+        val_size: Number of images of `val_data`; None: there are none.
+        memory: What a look at the images said of `in_memory`; None: nobody looked.
+        draw_seed: Called where the seed is None; a run that goes on returns its old one here, and
+            processes that share a run the same one.
+
+    Raises:
+        ConfigError: The settings do not fit the machine, or the batch size not the devices.
+        DataError: There are fewer images than processes.
+        PluginError: The method leaves an "auto" in its options.
+    """
+    warnings = [*idle_trainer_args(settings.run)]
+    memory = memory or unseen(settings.run.in_memory)
+    run = resolve_hardware(settings, machine, memory, warnings)
+    world_size = (local := _local_devices(run)) * run.num_nodes
+    batch_size = _batch_size(run, world_size, dataset_size, warnings)
+    batches = _batches_per_epoch(run, dataset_size // batch_size)
+    accumulation = _accumulation(run, batches, warnings)
+    effective_batch_size = batch_size * min(accumulation, batches)
+    steps_per_epoch = math.ceil(batches / accumulation)
+    epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
+    warnings += _shortened_warmup(settings, steps_per_epoch, total_steps)
+    native = has_native_bf16(run.accelerator, machine)
+    facts = RunFacts(dataset_size, effective_batch_size, total_steps, steps_per_epoch, native)
+    run = evolve(
+        run,
+        batch_size=batch_size,
+        epochs=epochs,
+        num_workers=_num_workers(run, machine, local),
+        strategy="ddp" if run.strategy == "auto" and world_size > 1 else run.strategy,
+        seed=draw_seed() if run.seed is None else run.seed,
+    )
+    filled = _settings(settings, run, facts, world_size, val_size)
+    return Resolved(
+        **{field.name: getattr(filled, field.name) for field in attrs.fields(Settings)},
+        warnings=tuple(warnings),
+        seed_drawn=settings.run.seed is None,
+        dataset_size=dataset_size,
+        world_size=world_size,
+        local_devices=local,
+        per_device_batch_size=batch_size // world_size,
+        accumulation=accumulation,
+        effective_batch_size=effective_batch_size,
+        batches_per_epoch=batches,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        peak_lr=peak_lr(settings.optimizer, effective_batch_size),
+        warmup_steps=warmup_steps(settings.optimizer, steps_per_epoch, total_steps),
+        gradient_clip_val=_clip_value(run, type(settings.method)),
+        log_every_n_steps=_log_interval(run, steps_per_epoch),
+        memory=memory,
+    )
+
+
+def _settings(
+    settings: Settings, run: RunConfig, facts: RunFacts, world_size: int, val_size: int | None
+) -> Settings:
+    work = Work.of_run(
+        total_steps=facts.total_steps,
+        steps_per_epoch=facts.steps_per_epoch,
+        effective_batch_size=facts.effective_batch_size,
+        world_size=world_size,
+        views=_views(settings),
+        dataset_size=facts.dataset_size,
+    )
+    return evolve(
+        settings,
+        run=evolve(run, optim=settings.optimizer_name),
+        method=_method(settings, facts),
+        transform=evolve(settings.transform, num_channels=settings.transform.channels),
+        callbacks=resolve_callbacks(settings.callbacks, work, val_size),
+    )
+
+
+def _views(settings: Settings) -> float:
+    """Return the views per image, each counted by its pixels relative to a global view."""
+    height, width = settings.transform.size
+    return sum(math.prod(spec.size) for spec in settings.transform.view_specs()) / (height * width)
+
+
+def _local_devices(run: RunConfig) -> int:
+    return len(run.devices) if isinstance(run.devices, list) else int(run.devices)
+
+
+# --------------------------------------------------------------------------- schedule
+
+
+def peak_lr(optimizer: OptimizerArgs, effective_batch_size: int) -> float:
+    """Return the learning rate after the warm-up."""
+    ratio = effective_batch_size / optimizer.reference_batch_size
+    factor = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}
+    return optimizer.lr * factor[optimizer.lr_scale_method]
+
+
+def warmup_steps(optimizer: OptimizerArgs, steps_per_epoch: int, total_steps: int) -> int:
+    """Return the optimizer steps of the warm-up, shorter in a short run."""
+    wanted = optimizer.warmup_epochs * steps_per_epoch
+    return round(min(wanted, optimizer.warmup_max_fraction * total_steps))
+
+
+def _shortened_warmup(settings: Settings, steps_per_epoch: int, total_steps: int) -> list[str]:
+    """Say that a warm-up which was asked for does not fit into the run."""
+    asked = settings.optimizer.warmup_epochs
+    steps = warmup_steps(settings.optimizer, steps_per_epoch, total_steps)
+    given = "warmup_epochs" in (settings.run.optim_args or {})
+    if not given or total_steps == 0 or round(asked * steps_per_epoch) <= steps:
+        return []
+    return [
+        f"optim_args.warmup_epochs={asked:g} is shortened to {steps} steps, as "
+        f"warmup_max_fraction={settings.optimizer.warmup_max_fraction:g} of the {total_steps} "
+        "steps of the run is the most"
+    ]
+
+
+def _length(
+    run: RunConfig, config_cls: type[MethodConfig], steps_per_epoch: int
+) -> tuple[int, int]:
+    """Return epochs and optimizer steps of the run."""
+    limit = (run.trainer_args or {}).get("max_steps", -1)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < -1:
+        raise ConfigError(
+            "config.trainer_args.max_steps: expected an int, -1 for no limit, "
+            f"got {limit!r} ({type(limit).__name__})"
+        )
+    if run.epochs == "auto":
+        target = config_cls.target_steps if limit == -1 else min(config_cls.target_steps, limit)
+        epochs = max(1, min(MAX_AUTO_EPOCHS, math.ceil(target / steps_per_epoch)))
+    else:
+        epochs = run.epochs
+    total_steps = epochs * steps_per_epoch
+    return epochs, total_steps if limit == -1 else min(total_steps, limit)
+
+
+def _clip_value(run: RunConfig, config_cls: type[MethodConfig]) -> float | None:
+    value: float | None = (run.trainer_args or {}).get(
+        "gradient_clip_val", config_cls.gradient_clip_val
+    )
+    return value
+
+
+def _accumulation(run: RunConfig, batches: int, warnings: list[str]) -> int:
+    accumulation = run.gradient_accumulation_steps
+    if accumulation > batches:
+        warnings.append(
+            f"gradient_accumulation_steps={accumulation}, but an epoch has only {batches} "
+            f"batches: every epoch makes one step of {batches} batches"
+        )
+    return accumulation
+
+
+def _log_interval(run: RunConfig, steps_per_epoch: int) -> int:
+    given = (run.trainer_args or {}).get("log_every_n_steps")
+    if isinstance(given, int) and given >= 1:
+        return given
+    return max(1, min(_MAX_LOG_INTERVAL, steps_per_epoch))
+
+
+def _method(settings: Settings, facts: RunFacts) -> MethodConfig:
+    method = settings.method.resolve(facts)
+    if left := unresolved(method):
+        raise PluginError(
+            f"{settings.method_record.label} leaves 'auto' in {', '.join(left)}"
+            "\n  its options must replace every 'auto' in resolve()"
+        )
+    return method
+
+
+# --------------------------------------------------------------------------- data
+
+
+def _batch_size(run: RunConfig, world_size: int, dataset_size: int, warnings: list[str]) -> int:
+    wanted = run.batch_size
+    if wanted % world_size:
+        lower = wanted // world_size * world_size
+        near = [str(size) for size in (lower, lower + world_size) if size]
+        raise ConfigError(
+            f"config.batch_size: {wanted} images cannot be shared equally by {world_size} "
+            f"devices (devices * num_nodes); use batch_size={' or '.join(near)}"
+        )
+    if dataset_size < world_size:
+        raise DataError(
+            f"{dataset_size} images are too few: each of the {world_size} devices needs at least "
+            "one\n  give more images, or fewer devices"
+        )
+    if dataset_size >= wanted:
+        return wanted
+    reduced = dataset_size // world_size * world_size
+    warnings.append(
+        f"batch_size={wanted} is more than the {dataset_size} images there are: "
+        f"batch_size={reduced} is used"
+    )
+    return reduced
+
+
+def _batches_per_epoch(run: RunConfig, batches: int) -> int:
+    """Apply Lightning's limit: a number of batches, or a share of them."""
+    limit = (run.trainer_args or {}).get("limit_train_batches")
+    if isinstance(limit, int) and not isinstance(limit, bool):
+        batches = min(batches, limit)
+    elif isinstance(limit, float):
+        batches = int(batches * limit)
+    if batches < 1:
+        raise ConfigError(
+            f"config.trainer_args.limit_train_batches: {limit} leaves no batch to train on; "
+            "to export the untouched model use epochs=0"
+        )
+    return batches
+
+
+def _num_workers(run: RunConfig, machine: Machine, local_devices: int) -> int:
+    if run.num_workers != "auto":
+        return run.num_workers
+    share = machine.cpus if machine.cpus_per_process else machine.cpus // local_devices
+    # One CPU is left for the training process, unless no worker would remain then.
+    least = 1 if machine.cpus >= 2 else 0
+    return max(least, min(MAX_AUTO_WORKERS, share - 1))

@@ -1,0 +1,1 @@
+"""Help texts, pages and signatures, generated from the option classes."""

@@ -1,0 +1,111 @@
+"""`docs/method-settings.md`: the options and the defaults of every installed method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lightly_core.config.docs.tables import class_table, rows
+from lightly_core.config.options.fields import settings_fields
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.optim import OPTIMIZERS, AdamArgs, AdamWArgs
+from lightly_core.config.options.transform import MultiCropTransformArgs
+from lightly_core.plugins.discovery import get_plugins
+from lightly_core.plugins.loading import load_config
+from lightly_core.plugins.records import MethodRecord
+
+_HEAD = """# Settings of each method
+
+Made from the option classes of the plugins by `python -m lightly_core.config.docs`; do not edit
+this page.
+
+[methods.md](methods.md) compares the methods, [settings.md](settings.md) lists the settings of all
+runs. A section lists the options of a method (`method_args`), then those values of `optim_args` and
+of `transform_args` that differ from the defaults in settings.md. With `optim=adam` a method has its
+values for `adamw`, without the decay. `lightly run method=NAME --help` lists them all.
+"""
+
+
+def method_settings_page() -> str:
+    """Return `docs/method-settings.md`."""
+    catalog = get_plugins().catalog
+    records = sorted(catalog.records("method"), key=lambda record: record.name)
+    other_names: dict[str, list[str]] = {}
+    for record in records:
+        if record.alias_of is not None:
+            other_names.setdefault(record.alias_of, []).append(record.name)
+    sections = [
+        _section(record, other_names.get(record.name, []))
+        for record in records
+        if record.alias_of is None
+    ]
+    return "\n".join([_HEAD, *sections])
+
+
+def _section(record: MethodRecord, other_names: Sequence[str]) -> str:
+    config = load_config(record)
+    assert issubclass(config, MethodConfig)
+    parts = [f"## `{record.name}`", record.summary, "\n".join(_facts(config, other_names))]
+    if settings_fields(config):
+        parts.append(class_table(config, "method_args"))
+    differing = {name: _optimizer_values(config, name) for name in OPTIMIZERS}
+    lines = [f"| `{name}` | {_listed(values)} |" for name, values in differing.items() if values]
+    if lines:
+        parts.append("\n".join(["| `optim` | `optim_args` |", "|---|---|", *lines]))
+    views = _transform_values(config)
+    if views:
+        lines = [f"| `{name}` | `{value}` |" for name, value in views.items()]
+        parts.append("\n".join(["| `transform_args` | Default |", "|---|---|", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(config: type[MethodConfig], other_names: Sequence[str]) -> Iterator[str]:
+    """Return what a method's class says beside its options, one line each."""
+    if other_names:
+        yield f"- Other names: {', '.join(f'`{name}`' for name in other_names)}."
+    yield f"- `optim=auto` is `{config.optimizer}`."
+    yield f"- `epochs=auto` aims at {config.target_steps:,} steps."
+    yield from (f"- {sentence}" for sentence in config().requirements().sentences())
+    if config.gradient_clip_val is not None:
+        yield f"- Gradients are clipped to a norm of {config.gradient_clip_val:g}."
+    if config.spread_is_free:
+        yield "- A collapse is reported only where the features of images are nearly equal."
+    missing = _names(MultiCropTransformArgs) - _names(type(config.default_transform()))
+    if missing:
+        keys = " and ".join(f"`{name}`" for name in sorted(missing))
+        yield f"- `transform_args` has no {keys}."
+
+
+def _names(cls: type) -> set[str]:
+    return {field.name for field in settings_fields(cls)}
+
+
+def _optimizer_values(config: type[MethodConfig], name: str) -> Mapping[str, str]:
+    values, adamw = config.default_optimizer(name), config.default_optimizer("adamw")
+    if isinstance(adamw, AdamWArgs) and values == AdamArgs.like(adamw):
+        return {}
+    return _differences(config.default_optimizer(name), OPTIMIZERS[name])
+
+
+def _transform_values(config: type[MethodConfig]) -> Mapping[str, str]:
+    return _differences(config.default_transform(), MultiCropTransformArgs)
+
+
+def _differences(options: object, reference: type) -> Mapping[str, str]:
+    """Return the values of an instance that differ from the defaults of a class, by name."""
+    defaults = {row.name: row.default for row in rows(reference, "")}
+    values = {row.name: row.default for row in rows(options, "")}
+    return {
+        name: value
+        for name, value in values.items()
+        if defaults.get(name) != value and not _switched_off(name, values)
+    }
+
+
+def _switched_off(name: str, values: Mapping[str, str]) -> bool:
+    """Tell whether an option belongs to a group that is not in use."""
+    groups = [name[:index] for index, letter in enumerate(name) if letter == "."]
+    return any(values[group] in ("off", "same") for group in groups)
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}={value}`" for name, value in values.items())

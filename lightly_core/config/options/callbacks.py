@@ -1,0 +1,222 @@
+"""The settings of what runs beside training: `callbacks` of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define, field
+from attrs.validators import and_, ge, gt, le, optional
+
+from lightly_core.config.options.checks import epochs_between, finite
+
+
+@define(frozen=True, kw_only=True)
+class ModelCheckpointArgs:
+    """When `checkpoints/` is written. The last state is always kept as `last.ckpt`."""
+
+    every_n_epochs: int = field(
+        default=1, validator=ge(1), metadata={"help": "epochs between checkpoints"}
+    )
+    every_n_train_steps: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={"help": "steps between checkpoints, beside those by epoch"},
+    )
+    min_seconds_between: float = field(
+        default=30.0,
+        validator=and_(finite, ge(0)),
+        metadata={"help": "an epoch that ends sooner after the last checkpoint writes none"},
+    )
+    save_top_k: int = field(
+        default=1,
+        validator=ge(-1),
+        metadata={"help": "how many epoch=E-step=S.ckpt remain; -1: all; 0: only last.ckpt"},
+    )
+    monitor: str | None = field(
+        default=None,
+        metadata={
+            "help": "metric that ranks checkpoints and decides what exported_best is, such as "
+            "knn/top1; None: the newest checkpoints, and no exported_best"
+        },
+    )
+    mode: Literal["auto", "min", "max"] = field(
+        default="auto",
+        metadata={
+            "help": "whether a small or a large `monitor` is better; auto: large for accuracies, "
+            "agreements and ranks, small for all else"
+        },
+    )
+    save_weights_only: bool = field(
+        default=False, metadata={"help": "leave out the optimizer; such a file cannot be resumed"}
+    )
+
+
+@define(frozen=True, kw_only=True)
+class ModelExportArgs:
+    """When `exported_models/` is written; always at the end."""
+
+    every_n_epochs: int = field(
+        default=1, validator=ge(1), metadata={"help": "epochs between exports"}
+    )
+    min_seconds_between: float = field(
+        default=30.0,
+        validator=and_(finite, ge(0)),
+        metadata={"help": "an epoch that ends sooner after the last export writes none"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class EarlyStoppingArgs:
+    """When to stop before the last epoch."""
+
+    monitor: str = field(default="train_loss", metadata={"help": "metric to watch"})
+    mode: Literal["auto", "min", "max"] = field(
+        default="auto",
+        metadata={
+            "help": "whether a small or a large `monitor` is better; auto: as of model_checkpoint"
+        },
+    )
+    patience: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={"help": "epochs without improvement before stopping; None: never"},
+    )
+    min_delta: float = field(
+        default=0.0, validator=and_(finite, ge(0)), metadata={"help": "least improvement"}
+    )
+    check_finite: bool = field(
+        default=True,
+        metadata={"help": "stop with an error when a loss or a gradient is nan or infinite"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class NonFiniteArgs:
+    """What happens in steps whose loss or gradient is nan or infinite."""
+
+    max_skipped: int = field(
+        default=0,
+        validator=ge(0),
+        metadata={
+            "help": "steps with such a gradient that are left out in the whole run, instead of "
+            "stopping it; above 0 every step waits for the device"
+        },
+    )
+
+
+@define(frozen=True, kw_only=True)
+class LearningRateMonitorArgs:
+    """Log `lr`."""
+
+
+@define(frozen=True, kw_only=True)
+class DeviceStatsMonitorArgs:
+    """Log memory of the process and of the device."""
+
+
+@define(frozen=True, kw_only=True)
+class KnnArgs:
+    """Nearest-neighbour accuracy of the frozen features, where the images have labels."""
+
+    k: int = field(default=20, validator=ge(1), metadata={"help": "neighbours"})
+    temperature: float = field(
+        default=0.07,
+        validator=and_(finite, gt(0)),
+        metadata={"help": "a neighbour weighs exp(cosine / temperature)"},
+    )
+    max_images: int = field(
+        default=10_000,
+        validator=ge(10),
+        metadata={"help": "images used at most, the same share of each class"},
+    )
+    query_fraction: float = field(
+        default=0.2,
+        validator=and_(gt(0.0), le(0.5)),
+        metadata={"help": "share of them that is classified by the others, without val_data"},
+    )
+    every_n_epochs: int | Literal["auto"] | None = field(
+        default="auto",
+        validator=epochs_between,
+        metadata={
+            "help": "epochs between measurements; None: before and after training only; auto: as "
+            "often as `budget` allows with val_data, None without"
+        },
+    )
+    budget: float = field(
+        default=0.03,
+        validator=and_(finite, gt(0)),
+        metadata={"help": "share of the training time that every_n_epochs=auto may cost"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class LinearArgs:
+    """Accuracy of a linear classifier on the frozen features that the kNN uses; with val_data."""
+
+    penalty: float = field(
+        default=1e-3,
+        validator=and_(finite, gt(0)),
+        metadata={"help": "weight of the squared norm of the classifier's weights"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class SignalsArgs:
+    """What features tell without labels: their spread and rank, and whether they collapse."""
+
+    num_images: int | Literal["auto"] = field(
+        default="auto",
+        metadata={
+            "help": "images that are looked at, at most 256 MiB of them; auto: 512, fewer where "
+            "training is so short that two looks exceed `budget`"
+        },
+    )
+    every_n_epochs: int | Literal["auto"] = field(
+        default="auto",
+        validator=epochs_between,
+        metadata={"help": "epochs between two looks; auto: as often as `budget` allows"},
+    )
+    budget: float = field(
+        default=0.02,
+        validator=and_(finite, gt(0)),
+        metadata={"help": "share of the training time that every_n_epochs=auto may cost"},
+    )
+
+    @num_images.validator
+    def _enough_images(self, attribute: object, value: int | str) -> None:
+        if isinstance(value, int) and value < 32:
+            raise ValueError(f"'num_images' must be >= 32 or 'auto', got {value}")
+
+
+@define(frozen=True, kw_only=True)
+class CallbacksArgs:
+    """What runs beside training; None switches one off."""
+
+    model_checkpoint: ModelCheckpointArgs | None = field(
+        default=ModelCheckpointArgs(), metadata={"help": "checkpoints"}
+    )
+    model_export: ModelExportArgs | None = field(
+        default=ModelExportArgs(), metadata={"help": "exported models"}
+    )
+    early_stopping: EarlyStoppingArgs | None = field(
+        default=EarlyStoppingArgs(), metadata={"help": "stopping early"}
+    )
+    non_finite: NonFiniteArgs | None = field(
+        default=NonFiniteArgs(), metadata={"help": "watch over losses and gradients"}
+    )
+    learning_rate_monitor: LearningRateMonitorArgs | None = field(
+        default=LearningRateMonitorArgs(), metadata={"help": "learning rate in the metrics"}
+    )
+    device_stats_monitor: DeviceStatsMonitorArgs | None = field(
+        default=None, metadata={"help": "memory in the metrics"}
+    )
+    signals: SignalsArgs | None = field(
+        default=SignalsArgs(), metadata={"help": "spread and rank of the features"}
+    )
+    knn: KnnArgs | None = field(
+        default=KnnArgs(),
+        metadata={"help": "accuracy before and after, with val_data also between"},
+    )
+    linear: LinearArgs | None = field(
+        default=LinearArgs(), metadata={"help": "linear classifier beside the kNN, with val_data"}
+    )

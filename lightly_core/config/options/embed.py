@@ -1,0 +1,38 @@
+"""Settings of `lightly embed`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define, field
+
+from lightly_core.config.options.backbone import BackboneConfig
+from lightly_core.config.options.checks import not_empty, probability
+from lightly_core.config.options.settings import PythonObject
+
+
+@define(frozen=True, kw_only=True)
+class EmbedConfig(BackboneConfig):
+    """All settings of `lightly embed` and `lightly_core.embed`."""
+
+    out: str = field(validator=not_empty, metadata={"help": "file to write"})
+    data: str | list[str] | PythonObject = field(
+        validator=not_empty, metadata={"help": "images, as for `lightly run`"}
+    )
+    format: Literal["auto", "csv", "torch", "npz", "parquet"] = field(
+        default="auto",
+        metadata={"help": "auto: from the ending .csv, .pt, .npz or .parquet of `out`"},
+    )
+    features: Literal["pooled", "class_token", "patch"] = field(
+        default="pooled",
+        metadata={"help": "which features: one vector an image, or (patch) a map of them"},
+    )
+    l2_normalize: bool = field(
+        default=False, metadata={"help": "scale every feature vector to length 1"}
+    )
+    max_skipped: float = field(
+        default=0.1,
+        validator=probability,
+        metadata={"help": "share of unreadable images above which nothing is written"},
+    )
+    overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})

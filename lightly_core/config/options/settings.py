@@ -1,0 +1,219 @@
+"""The settings of a run: the one source of the Python signature, the command line and the docs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import define, field
+from attrs.validators import and_, ge, le, optional
+
+from lightly_core.config.options.checks import devices, finite, not_empty, one_of, workers
+from lightly_core.config.options.optim import OPTIMIZERS
+
+Precision = Literal[
+    "auto",
+    "32-true",
+    "bf16-mixed",
+    "16-mixed",
+    "bf16-true",
+    "16-true",
+    "64-true",
+]
+
+
+@define(frozen=True)
+class PythonObject:
+    """Something that only Python can pass: a module, a dataset, a strategy.
+
+    Attributes:
+        value: The object; it never leaves the process.
+    """
+
+    value: Any = field(eq=False, repr=False)
+    name: str = field(init=False)
+
+    @name.default
+    def _describe(self) -> str:
+        kind = type(self.value)
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+    def __str__(self) -> str:
+        return f"<{self.name} object>"
+
+
+@define(frozen=True, kw_only=True)
+class ActivationCheckpointArgs:
+    """Compute activations again in the backward pass, to save memory."""
+
+    enabled: bool = field(
+        default=False, metadata={"help": "on or off; the numbers stay the same, a step is slower"}
+    )
+    every_n_blocks: int = field(
+        default=1,
+        validator=ge(1),
+        metadata={"help": "blocks computed again together, for vision transformers"},
+    )
+
+
+@define(frozen=True, kw_only=True)
+class RunConfig:
+    """All settings of `lightly run` and `lightly_core.pretrain`."""
+
+    out: str = field(
+        validator=not_empty,
+        metadata={"help": "folder for checkpoints, logs and exported models"},
+    )
+    data: str | list[str] | PythonObject = field(
+        validator=not_empty,
+        metadata={
+            "help": "folder, list of folders and files, glob, text file of paths, "
+            "'builtin:digits', or (Python) a torch Dataset"
+        },
+    )
+    model: str | PythonObject = field(
+        validator=not_empty,
+        metadata={"help": "'library/name', or (Python) a module or wrapper"},
+    )
+    val_data: str | list[str] | PythonObject | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={
+            "help": "other images, with labels, of the kinds that data may be; they are "
+            "classified now and then to show how training goes, and never trained on"
+        },
+    )
+    method: str = field(default="distillation", metadata={"help": "pretraining method"})
+    method_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options of the method"}
+    )
+    embed_dim: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={"help": "width of an added linear layer; None: the model's own width"},
+    )
+    epochs: int | Literal["auto"] = field(
+        default="auto",
+        metadata={"help": "passes over the data; auto: from dataset, batch and method; 0: export"},
+    )
+    batch_size: int = field(
+        default=128,
+        validator=ge(1),
+        metadata={"help": "images per forward, over all devices and nodes together"},
+    )
+    num_workers: int | Literal["auto"] = field(
+        default="auto", validator=workers, metadata={"help": "loader processes per device"}
+    )
+    in_memory: bool | Literal["auto"] = field(
+        default="auto",
+        metadata={
+            "help": "keep all images decoded in memory and make the views without loader "
+            "processes; auto: where they are small and of one size"
+        },
+    )
+    devices: int | str | list[int] = field(
+        default="auto",
+        validator=devices,
+        metadata={"help": "number of devices, or which: '0,1' or [0, 1]"},
+    )
+    num_nodes: int = field(default=1, validator=ge(1), metadata={"help": "number of machines"})
+    resume_interrupted: bool = field(
+        default=False, metadata={"help": "go on from checkpoints/last.ckpt in `out`"}
+    )
+    checkpoint: str | None = field(
+        default=None,
+        metadata={
+            "help": "weights to start from: our .ckpt, an exported file, a state dict",
+            "file": True,
+        },
+    )
+    overwrite: bool = field(
+        default=False, metadata={"help": "clear what an earlier run wrote to `out`"}
+    )
+    accelerator: str | PythonObject = field(
+        default="auto",
+        validator=one_of("auto", "cpu", "gpu", "cuda", "mps"),
+        metadata={"help": "'cpu', 'gpu', 'mps' or 'auto'"},
+    )
+    strategy: str | PythonObject = field(
+        default="auto", metadata={"help": "how several devices work together, e.g. 'ddp'"}
+    )
+    precision: Precision = field(default="auto", metadata={"help": "number format of training"})
+    float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = field(
+        default="auto", metadata={"help": "precision of float32 matrix products"}
+    )
+    seed: int | None = field(
+        default=0,
+        metadata={"help": "seed of everything random; None: a new one each run"},
+    )
+    loggers: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options by logger; None as value switches one off"}
+    )
+    callbacks: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options by callback; None as value switches one off"}
+    )
+    optim: str = field(
+        default="auto",
+        validator=one_of("auto", *OPTIMIZERS),
+        metadata={"help": f"optimizer: auto (the method's), {', '.join(OPTIMIZERS)}"},
+    )
+    optim_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options of optimizer and schedule"}
+    )
+    transform_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "options of the augmentation"}
+    )
+    loader_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "further arguments of torch's DataLoader"}
+    )
+    trainer_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "further arguments of Lightning's Trainer"}
+    )
+    model_args: dict[str, Any] | None = field(
+        default=None, metadata={"help": "arguments of the model's constructor"}
+    )
+    activation_checkpoint_args: ActivationCheckpointArgs | None = field(
+        default=None,
+        metadata={"help": "less memory for activations; None: off"},
+    )
+    gradient_accumulation_steps: int = field(
+        default=1,
+        validator=ge(1),
+        metadata={"help": "batches per optimizer step"},
+    )
+    max_skipped: float = field(
+        default=0.1,
+        validator=and_(finite, ge(0), le(1)),
+        metadata={"help": "share of unreadable images above which a run stops"},
+    )
+    resume: bool | None = field(
+        default=None, metadata={"help": "deprecated name of resume_interrupted"}
+    )
+
+    @seed.validator
+    def _seed_in_range(self, attribute: object, value: int | None) -> None:
+        # What NumPy and Lightning take.
+        if value is not None and not 0 <= value < 2**32:
+            raise ValueError(f"'seed' must be in [0, 2**32 - 1] or None, got {value}")
+
+    @epochs.validator
+    def _epochs_not_negative(self, attribute: object, value: int | str) -> None:
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"'epochs' must be >= 0 or 'auto', got {value}")
+
+
+# --------------------------------------------------------------------------- built-in loggers
+
+
+@define(frozen=True, kw_only=True)
+class JsonlArgs:
+    """`metrics.jsonl`, one JSON object a line; always on."""
+
+
+@define(frozen=True, kw_only=True)
+class TensorBoardArgs:
+    """TensorBoard event files."""
+
+    sub_dir: str | None = field(
+        default=None, metadata={"help": "folder below `out`; None: `out` itself"}
+    )
+    prefix: str = field(default="", metadata={"help": "put before every metric's name"})

@@ -1,0 +1,172 @@
+"""What a file of `lightly benchmark` may say."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Literal
+
+from attrs import Attribute, define, field
+from attrs.validators import optional
+
+from lightly_core.config.options.checks import not_empty, probability
+
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+def _is_folder_name(instance: object, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None and not _FOLDER_NAME.fullmatch(value):
+        raise ValueError(
+            f"'{attribute.name}' must be usable as a folder: letters, digits, '.', '_', '+', '-', "
+            f"got '{value}'"
+        )
+
+
+@define(frozen=True, kw_only=True)
+class SuiteData:
+    """The images of all rows."""
+
+    train: str | list[str] = field(
+        validator=not_empty, metadata={"help": "images to pretrain on, as `data` of `lightly run`"}
+    )
+    val: str | list[str] | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={
+            "help": "labelled images to classify, never trained on; None: a fifth of `train` is "
+            "classified by the rest"
+        },
+    )
+
+
+@define(frozen=True, kw_only=True)
+class Published:
+    """Accuracies that others have published for a row, each a share in [0, 1]."""
+
+    knn_top1: float | None = field(
+        default=None, validator=probability, metadata={"help": "kNN top-1"}
+    )
+    linear_top1: float | None = field(
+        default=None, validator=probability, metadata={"help": "linear classifier, top-1"}
+    )
+    linear_top5: float | None = field(
+        default=None, validator=probability, metadata={"help": "linear classifier, top-5"}
+    )
+    finetune_top1: float | None = field(
+        default=None, validator=probability, metadata={"help": "fine-tuned, top-1"}
+    )
+    finetune_top5: float | None = field(
+        default=None, validator=probability, metadata={"help": "fine-tuned, top-5"}
+    )
+
+    @classmethod
+    def read(cls, value: float | Published | None) -> Published | None:
+        """Return the accuracies of a setting in which a number alone is the kNN top-1."""
+        return cls(knn_top1=value) if isinstance(value, (int, float)) else value
+
+
+@define(frozen=True, kw_only=True)
+class RowConfig:
+    """One row of a table; beside these keys, any key of `lightly run`."""
+
+    method: str = field(validator=not_empty, metadata={"help": "pretraining method"})
+    name: str | None = field(
+        default=None,
+        validator=_is_folder_name,
+        metadata={"help": "folder of the row below `out`; None: the method, and the sizes"},
+    )
+    label: str | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={"help": "name in the table's column Model; None: the method"},
+    )
+    reference: float | Published | None = field(
+        default=None,
+        metadata={"help": "published accuracy: kNN top-1 in [0, 1], or a table of several"},
+    )
+    evaluate: dict[str, Any] | Literal[False] | None = field(
+        default=None,
+        metadata={"help": "laid over [evaluate]; false: this row is only pretrained"},
+    )
+    sizes: list[dict[str, Any]] | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={
+            "help": "a row for each: tables laid over this one, for example "
+            "{batch_size = 512, epochs = 200, reference = 0.84}"
+        },
+    )
+
+    @reference.validator
+    def _reference_is_a_share(self, attribute: object, value: object) -> None:
+        if isinstance(value, float) and not (math.isfinite(value) and 0 <= value <= 1):
+            raise ValueError(f"'reference' must be a share in [0, 1], got {value}; 84.7 % is 0.847")
+
+
+@define(frozen=True, kw_only=True)
+class SuiteConfig:
+    """All settings of `lightly benchmark`."""
+
+    name: str = field(validator=_is_folder_name, metadata={"help": "name of the suite"})
+    data: SuiteData = field(metadata={"help": "images of all rows"})
+    out: str | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={"help": "folder for rows, tables and plot; None: out/ and the suite's name"},
+    )
+    run: dict[str, Any] = field(
+        factory=dict, metadata={"help": "settings of `lightly run` for all rows"}
+    )
+    evaluate: dict[str, Any] | bool = field(
+        default=True,
+        metadata={"help": "settings of `lightly evaluate` for all rows; false: only pretrain"},
+    )
+    rows: list[dict[str, Any]] = field(
+        factory=list, metadata={"help": "rows, each with a method and any key of `lightly run`"}
+    )
+    methods: Literal["all"] | list[str] = field(
+        factory=list,
+        metadata={
+            "help": "further rows, one for each of these methods that `rows` does not name; all: "
+            "every method that is installed"
+        },
+    )
+    skip: dict[str, str] = field(
+        factory=dict, metadata={"help": "methods that methods=all leaves out, and why"}
+    )
+    overrides: dict[str, dict[str, Any]] = field(
+        factory=dict,
+        metadata={
+            "help": "settings of `lightly run` by method, laid over [run]; a key may name several "
+            "methods, separated by commas"
+        },
+    )
+    token_run: dict[str, Any] = field(
+        factory=dict,
+        metadata={"help": "settings laid over [run] for the methods in token_methods"},
+    )
+    token_methods: list[str] = field(
+        factory=list, metadata={"help": "methods that need a backbone with tokens"}
+    )
+    only: str | list[str] | None = field(
+        default=None,
+        validator=optional(not_empty),
+        metadata={"help": "rows to run, by name or method; 'a,b' or a list. None: all"},
+    )
+    overwrite: bool = field(
+        default=False,
+        metadata={"help": "do those rows anew whose settings have changed since they were run"},
+    )
+
+    @property
+    def folder(self) -> str:
+        """Where everything is written."""
+        return self.out if self.out is not None else f"out/{self.name}"
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names in `only`; empty for all rows."""
+        if self.only is None:
+            return ()
+        words = self.only.split(",") if isinstance(self.only, str) else self.only
+        return tuple(word.strip() for word in words if word.strip())

@@ -1,0 +1,45 @@
+"""Settings of the commands that train nothing: read, merged and checked in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from lightly_core.config.reading.merging import Layers
+from lightly_core.config.reading.structure import structure
+from lightly_core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def load_options(
+    cls: type[T],
+    *,
+    config_file: str | None = None,
+    pairs: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+    checks: Sequence[Callable[[T], Sequence[str]]] = (),
+) -> T:
+    """Read the settings of a command.
+
+    Defaults are overruled by the file, that by ``key=value`` pairs, these by Python arguments.
+
+    Args:
+        cls: Option class of the command.
+        config_file: A TOML file.
+        pairs: Words of the form ``key=value``.
+        arguments: Python arguments; only those that the caller gave.
+        checks: Functions that look at the settings and return further problems.
+
+    Raises:
+        ConfigError: All that is wrong, one entry of `problems` for each mistake.
+    """
+    layers = Layers(config_file, pairs, arguments)
+    try:
+        options = structure(layers.merged(cls), cls, path="config")
+    except ConfigError as error:
+        raise ConfigError.of(layers.located(error.problems)) from None
+    problems = [problem for check in checks for problem in check(options)]
+    if problems:
+        raise ConfigError.of(layers.located(problems))
+    return options

@@ -1,0 +1,128 @@
+"""Settings as text: ``key=value`` on the command line and TOML files."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightly_core.config.options.fields import Plain
+from lightly_core.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_WORDS = {
+    "none": None,
+    "None": None,
+    "null": None,
+    "True": True,
+    "False": False,
+}
+
+
+def parse_pairs(tokens: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` words; dots in a key make nested dictionaries.
+
+    A value is read as TOML (``10``, ``1e-3``, ``true``, ``[0, 1]``, ``{a = 1}``); what is none
+    stays a string, so paths and names need no quotes. ``none`` and ``null`` mean None; ``True``,
+    ``False`` and ``None`` may be written as in Python. Dates and times stay strings. The first
+    ``=`` splits.
+
+    Raises:
+        ConfigError: A word is no pair, or two pairs set the same key.
+    """
+    settings: dict[str, Any] = {}
+    problems = []
+    for token in tokens:
+        key, equals, text = token.partition("=")
+        path = [part.strip() for part in key.split(".")]
+        if not equals or not all(path):
+            problems.append(f"expected key=value, got '{token}'")
+            continue
+        if key.startswith("-"):
+            right = token.lstrip("-")
+            problems.append(f"settings are written without dashes: '{right}', got '{token}'")
+            continue
+        problems += _insert(settings, path, parse_value(text), done="")
+    if problems:
+        raise ConfigError.of(problems)
+    return settings
+
+
+def parse_value(text: str) -> Plain:
+    """Read the right side of a ``key=value`` pair; see `parse_pairs`."""
+    text = text.strip()
+    if text in _WORDS:
+        return _WORDS[text]
+    try:
+        table = tomllib.loads(f"value = {text}")
+        # A comment or a comma at the end parses above, and would be lost without a word.
+        alone = tomllib.loads(f"value = [{text}]")
+    except (ValueError, RecursionError):  # no TOML, a number of too many digits, deep nesting
+        return text
+    if table.keys() != {"value"} or len(alone["value"]) != 1 or text.endswith(","):
+        return text
+    if isinstance(table["value"], (datetime.date, datetime.time)):
+        return text
+    return _without_dates(table["value"])
+
+
+def _without_dates(value: Plain) -> Plain:
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [_without_dates(member) for member in value]
+    if isinstance(value, dict):
+        return {key: _without_dates(member) for key, member in value.items()}
+    return value
+
+
+def _insert(tree: dict[str, Any], path: Sequence[str], value: Plain, done: str) -> list[str]:
+    """Put a value into the tree and return the problems."""
+    name, *rest = path
+    here = f"{done}.{name}" if done else name
+    if rest:
+        inner = tree.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return [f"'{here}' is set twice: to {inner!r} and by '{here}.{'.'.join(rest)}='"]
+        return _insert(inner, rest, value, here)
+    if name not in tree:
+        tree[name] = value
+        return []
+    if isinstance(tree[name], dict) and isinstance(value, dict):
+        return [
+            problem
+            for key, member in value.items()
+            for problem in _insert(tree[name], [key], member, here)
+        ]
+    return [f"'{here}' is set twice: to {tree[name]!r} and to {value!r}"]
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a settings file; paths in it stay as they are written.
+
+    Raises:
+        ConfigError: The file is missing, unreadable or no valid TOML; the message names the line.
+    """
+    file = Path(path)
+    try:
+        # Some editors on Windows put a byte-order mark first, which TOML does not allow.
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"the config file '{path}' does not exist") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the config file '{path}' is no text in UTF-8: {error.reason} at byte {error.start}; "
+            "save it as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:  # also a NUL in the name
+        raise ConfigError(f"the config file '{path}' cannot be read: {error}") from None
+    try:
+        return dict(tomllib.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the config file '{path}' is no valid TOML: {error}") from None

@@ -1,0 +1,370 @@
+"""From what the user gave to checked settings: every mistake is told, nothing heavy is imported."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from attrs import define, evolve
+
+from lightly_core.config.options.callbacks import CallbacksArgs
+from lightly_core.config.options.fields import (
+    aliases,
+    any_of,
+    default_of,
+    settings_fields,
+    value_name,
+)
+from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.optim import OPTIMIZERS, OptimizerArgs
+from lightly_core.config.options.requires import Requires
+from lightly_core.config.options.settings import RunConfig
+from lightly_core.config.options.transform import DEFAULT_TRANSFORM, TransformArgs
+from lightly_core.config.reading.foreign_args import COMBINATIONS
+from lightly_core.config.reading.merging import Layers
+from lightly_core.config.reading.owned_keys import owned_keys
+from lightly_core.config.reading.problems import Problems
+from lightly_core.config.reading.references import misplaced_files, model_names
+from lightly_core.config.reading.structure import structure
+from lightly_core.config.reading.transform_choice import choose_transform
+from lightly_core.errors import ConfigError
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.loading import load_config
+from lightly_core.plugins.records import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord
+
+T = TypeVar("T")
+
+#: Loggers that run without being asked for.
+DEFAULT_LOGGERS = ("jsonl", "tensorboard")
+
+
+@define(frozen=True, kw_only=True)
+class Settings:
+    """Checked settings with "auto" still in them; `resolve` replaces it.
+
+    Attributes:
+        run: The settings themselves; the groups in it hold what was given.
+        method_record: Where the method is.
+        method: Options of the method, complete.
+        transform: Options of the augmentation, complete.
+        transform_record: Where the transform is; None for that of the core.
+        optimizer_name: Name of the optimizer; never "auto".
+        optimizer: Options of optimizer and schedule, complete.
+        callbacks: Options of the callbacks, complete.
+        loggers: Options of the loggers that are on, by name.
+        logger_records: Where they are, by name.
+        model_record: Library of the model; None for an object that the user built.
+        model_name: Name of the model in its library; None for an object.
+    """
+
+    run: RunConfig
+    method_record: MethodRecord
+    method: MethodConfig
+    transform: TransformArgs
+    optimizer_name: str
+    optimizer: OptimizerArgs
+    callbacks: CallbacksArgs
+    loggers: dict[str, object]
+    logger_records: dict[str, LoggerRecord]
+    transform_record: TransformRecord | None = None
+    model_record: ModelsRecord | None = None
+    model_name: str | None = None
+
+
+def load_settings(
+    *,
+    catalog: Catalog,
+    config_file: str | None = None,
+    pairs: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+    checks: Sequence[Callable[[RunConfig], Sequence[str]]] = (),
+    look: bool = False,
+) -> Settings:
+    """Read, merge and check the settings of a run.
+
+    Defaults are overruled by the file, that by ``key=value`` pairs, these by Python arguments;
+    groups are merged key by key.
+
+    Args:
+        catalog: What the plugins provide.
+        config_file: A TOML file.
+        pairs: Words of the form ``key=value``.
+        arguments: Python arguments; only those that the caller gave.
+        checks: Functions that look at the settings and return further problems.
+        look: Whether files that settings refer to have to be there.
+
+    Raises:
+        ConfigError: All that is wrong, one entry of `problems` for each mistake.
+        PluginError: The only mistake is a method, model or logger whose plugin cannot be used.
+    """
+    layers = Layers(config_file, pairs, arguments)
+    problems = Problems()
+    method_record, config_cls = _method(catalog, layers, problems)
+    optimizer_cls = _optimizer_class(layers, config_cls)
+    run = _run_config(layers, config_cls, optimizer_cls, checks, problems)
+    method, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
+    _references(catalog, run, method, look, problems)
+    transform_record, transform = _transform(catalog, layers, method_record, config_cls, problems)
+    callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
+    logger_records, loggers = _loggers(catalog, layers, problems)
+    model_record, model_name = _model(catalog, layers, problems)
+    problems.raise_all(layers)
+    # Without a problem there is nothing that could not be made.
+    assert run is not None
+    assert method_record is not None
+    assert method is not None
+    assert transform is not None
+    assert optimizer is not None
+    assert callbacks is not None
+    if method_record.alias_of is not None:
+        run = evolve(run, method=method_record.alias_of)
+    return Settings(
+        run=run,
+        method_record=method_record,
+        method=method,
+        transform=transform,
+        transform_record=transform_record,
+        optimizer_name=type(method).optimizer if run.optim == "auto" else run.optim,
+        optimizer=optimizer,
+        callbacks=callbacks,
+        loggers=loggers,
+        logger_records=logger_records,
+        model_record=model_record,
+        model_name=model_name,
+    )
+
+
+# --------------------------------------------------------------------------- run settings
+
+
+def _run_config(
+    layers: Layers,
+    config_cls: type[MethodConfig] | None,
+    optimizer_cls: type[OptimizerArgs] | None,
+    checks: Sequence[Callable[[RunConfig], Sequence[str]]],
+    problems: Problems,
+) -> RunConfig | None:
+    given = layers.merged(RunConfig)
+    for key, places in _misplaced(given, config_cls, optimizer_cls).items():
+        del given[key]
+        problems.add(f"config: unknown key '{key}', did you mean {places}?")
+    run = problems.attempt(lambda: structure(given, RunConfig, path="config"))
+    if run is None:
+        readable = _readable_part(given)
+        if readable is not None:
+            problems.add(*(line for look in checks for line in look(readable)))
+        return None
+    if run.resume is not None:
+        renamed = functools.partial(_without_resume, run, "resume_interrupted" in given)
+        run = problems.attempt(renamed)
+        if run is None:
+            return None
+    looks = (_contradictions, owned_keys, *COMBINATIONS, *checks)
+    problems.add(*(line for look in looks for line in look(run)))
+    return run
+
+
+def _readable_part(given: Mapping[str, object]) -> RunConfig | None:
+    """Return the settings that are right, so that these can be looked at beside the wrong ones."""
+
+    def attempt(settings: Mapping[str, object]) -> RunConfig | None:
+        try:
+            return structure(settings, RunConfig, path="config")
+        except ConfigError:
+            return None
+
+    kept = {key: given[key] for key in ("out", "data", "model") if key in given}
+    for key, value in given.items():
+        if attempt({**kept, key: value}) is not None:
+            kept[key] = value
+    return attempt(kept)
+
+
+def _without_resume(run: RunConfig, new_name_given: bool) -> RunConfig:
+    warnings.warn(
+        "the setting 'resume' is deprecated, use 'resume_interrupted'", FutureWarning, stacklevel=2
+    )
+    if new_name_given and run.resume is not run.resume_interrupted:
+        raise ConfigError(
+            f"config.resume: it is the old name of 'resume_interrupted', but resume={run.resume} "
+            f"and resume_interrupted={run.resume_interrupted}; give only resume_interrupted"
+        )
+    return evolve(run, resume=None, resume_interrupted=bool(run.resume))
+
+
+def _contradictions(run: RunConfig) -> Iterator[str]:
+    if run.resume_interrupted and run.checkpoint is not None:
+        yield (
+            "config.checkpoint: a resumed run goes on from its own checkpoint; give either "
+            "checkpoint (new run from its weights) or resume_interrupted (same run goes on)"
+        )
+    if run.resume_interrupted and run.overwrite:
+        yield (
+            "config.overwrite: it would delete the run that resume_interrupted goes on with; "
+            "give one of the two"
+        )
+
+
+def _misplaced(
+    given: Mapping[str, Any], config_cls: type | None, optimizer_cls: type | None
+) -> dict[str, str]:
+    """Find keys that belong into a group, and return the full names by key."""
+    known = {field.name for field in settings_fields(RunConfig)}
+    groups = {
+        "method_args": config_cls,
+        "optim_args": optimizer_cls,
+        "transform_args": type(_transform_base(config_cls)),
+        "callbacks": CallbacksArgs,
+    }
+    found = {}
+    for key in given.keys() - known:
+        places = [
+            f"'{group}.{key}'"
+            for group, cls in groups.items()
+            for field in (settings_fields(cls) if cls is not None else ())
+            if key in (field.name, *aliases(field))
+        ]
+        if places:
+            found[key] = any_of(places)
+    return dict(sorted(found.items()))
+
+
+# --------------------------------------------------------------------------- groups
+
+
+def _method(
+    catalog: Catalog, layers: Layers, problems: Problems
+) -> tuple[MethodRecord | None, type[MethodConfig] | None]:
+    fields = {field.name: field for field in settings_fields(RunConfig)}
+    name = layers.merged(RunConfig).get("method", default_of(fields["method"]))
+    if not isinstance(name, str):
+        return None, None  # the settings' own types are checked elsewhere
+    record = problems.attempt(lambda: catalog.get("method", name), at="config.method")
+    if record is None:
+        return None, None
+    return record, problems.attempt(lambda: load_config(record), at="config.method")
+
+
+def _optimizer_class(
+    layers: Layers, config_cls: type[MethodConfig] | None
+) -> type[OptimizerArgs] | None:
+    name = layers.merged(RunConfig).get("optim", "auto")
+    if name == "auto" and config_cls is not None:
+        name = config_cls.optimizer
+    return OPTIMIZERS.get(name) if isinstance(name, str) else None
+
+
+def _transform_base(config_cls: type[MethodConfig] | None) -> TransformArgs:
+    return (config_cls or MethodConfig).default_transform()
+
+
+def _groups(
+    layers: Layers,
+    config_cls: type[MethodConfig] | None,
+    optimizer_cls: type[OptimizerArgs] | None,
+    problems: Problems,
+) -> tuple[MethodConfig | None, OptimizerArgs | None]:
+    """Check the groups whose defaults the method decides."""
+    optimizer = None
+    if optimizer_cls is not None:
+        names = {cls: name for name, cls in OPTIMIZERS.items()}
+        base = (config_cls or MethodConfig).default_optimizer(names[optimizer_cls])
+        optimizer = _group(layers, "optim_args", type(base), base, problems)
+    if config_cls is None:
+        return None, optimizer  # which keys are right depends on the method
+    return _group(layers, "method_args", config_cls, None, problems), optimizer
+
+
+def _references(
+    catalog: Catalog,
+    run: RunConfig | None,
+    method: MethodConfig | None,
+    look: bool,
+    problems: Problems,
+) -> None:
+    """Check that the files and models are there that settings refer to."""
+    for settings, path in ((run, "config"), (method, "config.method_args")):
+        problems.add(*(misplaced_files(settings, path) if look else ()))
+        for name, model in model_names(settings):
+            find = functools.partial(catalog.model, model)
+            problems.attempt(find, at=f"{path}.{name}")
+
+
+def _transform(
+    catalog: Catalog,
+    layers: Layers,
+    method: MethodRecord | None,
+    config_cls: type[MethodConfig] | None,
+    problems: Problems,
+) -> tuple[TransformRecord | None, TransformArgs | None]:
+    if method is None or config_cls is None:
+        return None, None
+    name = layers.merged_group("transform_args", None).get("name", DEFAULT_TRANSFORM)
+    views = _transform_base(config_cls)
+    found = problems.attempt(
+        lambda: choose_transform(catalog, str(name), views), at="config.transform_args.name"
+    )
+    record, base = found or (None, views)
+    transform = _group(layers, "transform_args", type(base), base, problems)
+    if transform is not None:
+        requires, num_global = config_cls.requires, transform.num_views
+        num_local = len(transform.view_specs()) - num_global
+        problems.add(*requires.view_problems(method.name, num_global, num_local))
+        problems.add(*_unknown_crops(requires, transform))
+    return record, transform
+
+
+def _group(layers: Layers, name: str, cls: type[T], base: T | None, problems: Problems) -> T | None:
+    given = layers.merged_group(name, cls)
+    return problems.attempt(lambda: structure(given, cls, path=f"config.{name}", base=base))
+
+
+def _unknown_crops(requires: Requires, transform: TransformArgs) -> Iterator[str]:
+    turned = any(spec.random_rotation is not None for spec in transform.view_specs())
+    if requires.crops and turned:
+        yield (
+            "config.transform_args.random_rotation: the method needs the position of each view, "
+            "which rotated images do not have; set it to None"
+        )
+
+
+def _logger_record(catalog: Catalog, name: str) -> LoggerRecord:
+    return catalog.get("logger", name)
+
+
+def _loggers(
+    catalog: Catalog, layers: Layers, problems: Problems
+) -> tuple[dict[str, LoggerRecord], dict[str, object]]:
+    given: dict[str, Any] = dict.fromkeys(DEFAULT_LOGGERS, True)
+    given.update(layers.merged_group("loggers", None))
+    if given["jsonl"] in (None, False):
+        warnings.warn("the logger 'jsonl' is always on, it cannot be switched off", stacklevel=3)
+        given["jsonl"] = True
+    records: dict[str, LoggerRecord] = {}
+    loggers: dict[str, object] = {}
+    for name, options in given.items():
+        path = f"config.loggers.{name}"
+        # An unknown name is a mistake even where it is switched off.
+        record = problems.attempt(functools.partial(_logger_record, catalog, name), at=path)
+        if record is None or options is None or options is False:
+            continue
+        cls = problems.attempt(functools.partial(load_config, record), at=path)
+        options = {} if options is True else options
+        if not isinstance(options, Mapping):
+            problems.add(f"{path}: expected dict, true, false or None, got {value_name(options)}")
+        elif cls is not None:
+            make = functools.partial(structure, options, cls, path=path)
+            records[name], loggers[name] = record, problems.attempt(make)
+    return records, loggers
+
+
+def _model(
+    catalog: Catalog, layers: Layers, problems: Problems
+) -> tuple[ModelsRecord | None, str | None]:
+    name = layers.merged(RunConfig).get("model")
+    if not isinstance(name, str):
+        return None, None
+    found = problems.attempt(lambda: catalog.model(name), at="config.model")
+    return found or (None, None)

@@ -1,0 +1,44 @@
+"""Finds the transform that `transform_args.name` asks for."""
+
+from __future__ import annotations
+
+import attrs
+
+from lightly_core.config.options.transform import DEFAULT_TRANSFORM, TransformArgs
+from lightly_core.errors import PluginError
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.loading import load_config
+from lightly_core.plugins.records import TransformRecord
+
+
+def choose_transform(
+    catalog: Catalog, name: str, views: TransformArgs
+) -> tuple[TransformRecord | None, TransformArgs]:
+    """Return where the transform is (None: the built-in one) and its defaults.
+
+    A plugin's options start from its own defaults, with the method's views in those fields that
+    both have.
+
+    Args:
+        catalog: What the plugins provide.
+        name: Value of ``transform_args.name``.
+        views: The method's default augmentation.
+
+    Raises:
+        ConfigError: No plugin provides the name.
+        PluginError: The plugin's option class is no `TransformArgs`.
+    """
+    if name == DEFAULT_TRANSFORM:
+        return None, views
+    record = catalog.get("transform", name)
+    config_cls = load_config(record)
+    if not issubclass(config_cls, TransformArgs):
+        raise PluginError(
+            f"config of {record.label}: expected a subclass of TransformArgs, got {config_cls!r}"
+            f"\n  tell the authors of {record.owner}"
+        )
+    shared = {field.name for field in attrs.fields(type(views))} & {
+        field.name for field in attrs.fields(config_cls)
+    }
+    base = config_cls(**{field: getattr(views, field) for field in shared} | {"name": name})
+    return record, base

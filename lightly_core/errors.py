@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,3 +101,39 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
     """Return ``did you mean 'a' or 'b'?`` where known names are near, else an empty text."""
     near = " or ".join(f"'{word}'" for word in near_names(name, known, most))
     return f"did you mean {near}?" if near else ""
+
+
+def unknown_model(
+    library: str, name: str, known: Iterable[str], *, listing: str = ""
+) -> UnknownModelError:
+    """Return the error for a name that a model library does not have.
+
+    Args:
+        library: The library as messages name it, such as ``timm 1.0.31``.
+        name: The name that was received, without the library's prefix.
+        known: The names of its models.
+        listing: Where to see all of them. By default the message lists them.
+    """
+    known = list(known)
+    lines = [
+        f"{library} has no model {name!r}",
+        did_you_mean(name, known, most=3),
+        listing or f"known: {', '.join(known)}",
+    ]
+    return UnknownModelError("\n  ".join(line for line in lines if line))
+
+
+def unknown_model_args(
+    model: str, unknown: Sequence[str], known: Iterable[str], *, expected: str
+) -> ConfigError:
+    """Return the error for keys of ``model_args`` that a model does not take.
+
+    Args:
+        model: Full name of the model.
+        unknown: The keys that were received, at least one.
+        known: The keys that the model takes.
+        expected: The line that lists them.
+    """
+    meant = did_you_mean(unknown[0], known)
+    hint = f", {meant}" if meant else ""
+    return ConfigError(f"unknown model_args of {model}: {', '.join(unknown)}{hint}\n  {expected}")

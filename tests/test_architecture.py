@@ -107,6 +107,12 @@ def test_plugins_import_only_plugins_that_they_require():
                 assert root in own | required or not root.startswith("lightly_"), f"{file}: {name}"
 
 
+def test_near_names_are_found_in_one_place_only():
+    """`lightly_core.errors` decides which names are near, and how messages offer them."""
+    users = {file for file in SOURCES if "difflib" in imported_names(file)}
+    assert users == {CORE / "errors.py"}
+
+
 def test_torch_writes_files_in_one_place_only():
     # See lightly_core/parts/files.py; to memory it may write anywhere.
     memory = {CORE / "testing/methods.py"}

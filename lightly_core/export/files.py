@@ -11,6 +11,7 @@ from torch import nn
 
 from lightly_core.atomic import atomic_path
 from lightly_core.contracts import ModelWrapper
+from lightly_core.export.snippets import loading_code
 from lightly_core.models.custom import CustomWrapper
 from lightly_core.models.embedding import EmbeddingWrapper
 from lightly_core.models.unwrapping import unwrapped
@@ -99,20 +100,15 @@ def snippet(built: BuiltModel, file: Path) -> str:
 
 def _snippet_for_own_module(built: BuiltModel, file: Path) -> str:
     if isinstance(built.wrapper, CustomWrapper):
-        start = ["# model: your own module, built in the same way as for the run"]
-    else:
-        start = [
+        return loading_code(
+            file, model=("# model: your own module, built in the same way as for the run",)
+        )
+    return loading_code(
+        file,
+        model=(
             "# wrapper: your own wrapper, built in the same way as for the run",
             "model = wrapper.get_model()",
-        ]
-    return "\n".join(
-        [
-            "import torch",
-            "",
-            *start,
-            f"state_dict = torch.load({str(file)!r}, map_location='cpu', weights_only=True)",
-            "model.load_state_dict(state_dict, strict=True)",
-        ]
+        ),
     )
 
 

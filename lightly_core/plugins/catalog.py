@@ -8,7 +8,13 @@ from typing import Literal, overload
 
 from attrs import evolve, frozen
 
-from lightly_core.errors import ConfigError, PluginError, UnknownModelError, did_you_mean
+from lightly_core.errors import (
+    ConfigError,
+    PluginError,
+    UnknownModelError,
+    did_you_mean,
+    unknown_model,
+)
 from lightly_core.plugins.model_names import (
     is_weights_file,
     model_names,
@@ -179,12 +185,12 @@ class Catalog:
         known = model_names(record)
         if record.names is None or not record.complete or short_name in known:
             return record, short_name
-        lines = [
-            f"model library '{prefix}' has no model '{short_name}'",
-            did_you_mean(short_name, known, most=3),
-            f"see `lightly models '{prefix}/*'` for all {len(known)}",
-        ]
-        raise UnknownModelError("\n  ".join(line for line in lines if line))
+        raise unknown_model(
+            f"model library '{prefix}'",
+            short_name,
+            known,
+            listing=f"see `lightly models '{prefix}/*'` for all {len(known)}",
+        )
 
     def library_of(self, modules: Iterable[str]) -> ModelsRecord | None:
         """Find the library that can wrap a module, without importing any plugin.

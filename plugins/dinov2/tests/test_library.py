@@ -90,7 +90,7 @@ def test_models_named_pretrained_start_from_metas_file(create, tiny_weights, tmp
         return tmp_path / "downloaded.pth"
 
     tensors = tiny_weights(registers=0)
-    monkeypatch.setattr("lightly_dinov2.library.fetch", fetch)
+    monkeypatch.setattr("lightly_timm.meta.fetch", fetch)
     model = create("vits14-noreg").model
     assert asked == [(MODELS["vits14-noreg"].url, "weights of dinov2/vits14-noreg")]
     assert torch.equal(model.norm.bias, tensors["norm.bias"])

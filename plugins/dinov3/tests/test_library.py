@@ -154,7 +154,7 @@ def test_a_signed_address_is_fetched_with_the_digits_of_its_file(
         return tmp_path / "downloaded.pth"
 
     tensors = tensors_of("vits16")
-    monkeypatch.setattr("lightly_dinov3.library.fetch", fetch)
+    monkeypatch.setattr("lightly_timm.meta.fetch", fetch)
     file = MODELS["vits16"].file
     address = f"https://example.org/dinov3_vits16/{file}?Policy=secret/a.pth&Signature=s"
     with caplog.at_level(logging.DEBUG):

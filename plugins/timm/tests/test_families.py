@@ -46,7 +46,7 @@ def cover(name, side=64, on_meta=False):
     then, and which parameters get a gradient.
     """
     from lightly_timm.building import build
-    from lightly_timm.wrapper import wrap_timm
+    from lightly_timm.wrapping import wrap_timm
 
     model, _ = build(name, 3, {}, without_memory=on_meta)
     wrapper = wrap_timm(model, 3)

@@ -51,7 +51,7 @@ def test_a_seed_gives_the_same_weights_with_and_without_us(name, create):
     [
         ("resnet81", r"no model 'resnet81'\n  did you mean (?s:.*)resnet18"),
         ("ResNet18", "did you mean (?s:.*)resnet18"),
-        ("resnet18.a1_in1", r"no weights 'a1_in1' of resnet18\n  did you mean resnet18.a1_in1k"),
+        ("resnet18.a1_in1", r"no weights 'a1_in1' of resnet18\n  did you mean 'resnet18.a1_in1k'"),
         ("hf-hub:timm/resnet18", "Hugging Face Hub (?s:.*)model_args.weights"),
         ("local-dir:/somewhere", "folders (?s:.*)model_args.weights"),
     ],

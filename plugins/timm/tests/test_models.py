@@ -16,6 +16,7 @@ from lightly_core.models.probing import probe
 timm = LazyModule("timm")
 timm_building = LazyModule("lightly_timm.building")
 timm_wrapper = LazyModule("lightly_timm.wrapper")
+timm_wrapping = LazyModule("lightly_timm.wrapping")
 mvitv2 = LazyModule("timm.models.mvitv2")
 
 SWIN = {"img_size": 64, "embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
@@ -35,7 +36,7 @@ def small(name, **arguments):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model, timm_wrapper.wrap_timm(model).eval()
+    return model, timm_wrapping.wrap_timm(model).eval()
 
 
 # ------------------------------------------------------------------------------------ layouts
@@ -102,7 +103,7 @@ class Stem(nn.Module):
 def test_a_map_of_any_layout_is_found(form):
     module = Stem(form)
     images = torch.randn(2, 3, 64, 96)
-    wrapper = timm_wrapper.wrap_timm(module)
+    wrapper = timm_wrapping.wrap_timm(module)
     found = wrapper.forward_features(images)
     assert torch.equal(found["features"], module.convolution(images))
     pooled = wrapper.forward_pool(found)["pooled_features"]
@@ -249,14 +250,14 @@ def test_a_model_that_fails_at_the_size_that_was_asked_for_says_so():
 
     message = r"Large fails on images of 3 channels, at 64 x 64 .*too small\n.*model_args\.img_size"
     with pytest.raises(ConfigError, match=message):
-        timm_wrapper.wrap_timm(Large(None), image_size=(64, 64))
+        timm_wrapping.wrap_timm(Large(None), image_size=(64, 64))
 
 
 @pytest.mark.families
 def test_tables_that_are_too_small_for_larger_images_are_noticed():
     strides = ((1, 1), (2, 2))
     anatomy = mvitv2.MultiScaleVitCfg(depths=(1, 1), embed_dim=8, num_heads=1, stride_q=strides)
-    wrapper = timm_wrapper.wrap_timm(mvitv2.MultiScaleVit(anatomy, img_size=64))
+    wrapper = timm_wrapping.wrap_timm(mvitv2.MultiScaleVit(anatomy, img_size=64))
     with pytest.raises(ValueError, match="takes images of 64 x 64 pixels"):
         wrapper.forward_features(torch.zeros(1, 3, 96, 96))
 
@@ -280,7 +281,7 @@ def test_looking_changes_nothing_in_the_model(name):
     first.register_forward_hook(lambda *_: seen.append(1))
     state, random_state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     attributes = [copy.copy(vars(module)) for module in model.modules()]
-    timm_wrapper.wrap_timm(model)
+    timm_wrapping.wrap_timm(model)
     torch.testing.assert_close(model.state_dict(), state)
     assert torch.equal(torch.get_rng_state(), random_state)
     assert [vars(module).keys() for module in model.modules()] == [a.keys() for a in attributes]
@@ -296,7 +297,7 @@ def test_a_model_that_does_not_run_without_numbers_is_run_with_them():
     original = type(model).forward_features
     Own = type("Own", (type(model),), {"forward_features": lambda s, x: original(s, x) * s.table})
     model.__class__ = Own
-    assert timm_wrapper.wrap_timm(model).feature_dim() == 96
+    assert timm_wrapping.wrap_timm(model).feature_dim() == 96
 
 
 # ------------------------------------------------------------------------------- checkpointing
@@ -324,7 +325,7 @@ def test_activation_checkpointing_is_offered_where_timm_supports_it():
 @pytest.mark.families
 @pytest.mark.parametrize("name", ["selecsls42", "dla46x_c"])
 def test_activation_checkpointing_is_not_offered_where_timm_refuses_it(name):
-    assert not isinstance(timm_wrapper.wrap_timm(timm.create_model(name)), ActivationCheckpointing)
+    assert not isinstance(timm_wrapping.wrap_timm(timm.create_model(name)), ActivationCheckpointing)
 
 
 # ------------------------------------------------------------------------------------ refusals
@@ -346,7 +347,7 @@ def test_random_gaps_are_refused_for_other_models_too():
     model = timm.create_model("vit_relpos_small_patch16_224", **RELPOS)
     model.patch_drop = timm.layers.PatchDropout(0.25)
     with pytest.raises(ConfigError, match="drops 25% of the patches"):
-        timm_wrapper.wrap_timm(model)
+        timm_wrapping.wrap_timm(model)
 
 
 # ---------------------------------------------------- models that fail in other frameworks
@@ -366,7 +367,7 @@ def test_random_gaps_are_refused_for_other_models_too():
     ],
 )
 def test_features_are_as_wide_as_they_say(name):
-    wrapper = timm_wrapper.wrap_timm(timm_building.build(name, 3, {}, without_memory=True)[0])
+    wrapper = timm_wrapping.wrap_timm(timm_building.build(name, 3, {}, without_memory=True)[0])
     found = probe(wrapper, 3, (64, 128))
     with torch.no_grad():
         own = wrapper.model.eval().forward_features(torch.zeros(1, 3, 64, 64, device="meta")).shape

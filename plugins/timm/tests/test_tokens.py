@@ -16,6 +16,7 @@ from lightly_core.errors import ConfigError
 timm = LazyModule("timm")
 timm_tokens = LazyModule("lightly_timm.tokens")
 timm_wrapper = LazyModule("lightly_timm.wrapper")
+timm_wrapping = LazyModule("lightly_timm.wrapping")
 
 EVA = {"embed_dim": 32, "num_heads": 2, "init_values": None}
 KINDS = {
@@ -296,7 +297,7 @@ def test_wrong_masks_and_selections_say_what_is_expected(vit, arguments, message
 
 def test_random_gaps_in_the_map_are_refused(vit):
     with pytest.raises(ConfigError, match=r"drops 50% of the patches.*\n.*patch_drop_rate"):
-        timm_wrapper.wrap_timm(vit(patch_drop_rate=0.5))
+        timm_wrapping.wrap_timm(vit(patch_drop_rate=0.5))
 
 
 def test_models_that_the_loop_does_not_fit_do_not_offer_it():
@@ -314,7 +315,7 @@ def test_models_that_the_loop_does_not_fit_do_not_offer_it():
     ):
         assert not timm_tokens.has_token_capability(model)
     model = timm.models.VisionTransformer(patch_size=(8, 4), **small)
-    wrapper = timm_wrapper.wrap_timm(model)
+    wrapper = timm_wrapping.wrap_timm(model)
     assert not isinstance(wrapper, TokenModel)
     assert isinstance(wrapper, timm_wrapper.TimmWrapper)
     features = wrapper.forward_features(torch.zeros(1, 3, 32, 32))["features"]

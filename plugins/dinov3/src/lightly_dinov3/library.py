@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -13,10 +12,8 @@ from timm.models.convnext import ConvNeXt
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
-from lightly_core.contracts import ModelLibrary
-from lightly_core.download import cache_folder, fetch
-from lightly_core.errors import ConfigError, UnknownModelError
-from lightly_core.export.weights import read_weights
+from lightly_core.download import cache_folder
+from lightly_core.errors import ConfigError
 from lightly_core.parts.files import save_torch
 from lightly_dinov3.convnext import DINOv3ConvNeXtWrapper
 from lightly_dinov3.layout import PERIODS, from_meta, round_periods, to_meta
@@ -27,26 +24,33 @@ from lightly_dinov3.models import (
     Model,
     published_sha256,
 )
-from lightly_dinov3.snippets import hub_lines, snippet_for_module, snippet_for_name
-from lightly_timm.published import (
-    build,
-    load_complete,
-    same_tensors,
-    split_arguments,
-    transformer_reason,
-)
-from lightly_timm.wrapper import TimmWrapper, wrap_timm
+from lightly_timm.meta import MetaLibrary
+from lightly_timm.published import transformer_reason
+from lightly_timm.wrapper import TimmWrapper
+from lightly_timm.wrapping import wrap_timm
 
 log = logging.getLogger(__name__)
 
+_LOAD = "model.load_state_dict(checkpoint_filter_fn(tensors, model), strict=True)"
 
-class DINOv3Library(ModelLibrary):
+# Older versions of timm do not know the second name.
+_ONE_NORM = (
+    "# Meta's code has the last norm under two names.",
+    "tensors = {k: v for k, v in state_dict.items() if not k.startswith('norms.')}",
+)
+_PERIODS = "model.rope.periods.copy_(state_dict['rope_embed.periods'])"
+
+
+class DINOv3Library(MetaLibrary[Model]):
     """DINOv3's vision transformers and ConvNeXts, built by timm.
 
-    `model_args` go to timm's ``Eva`` or ``ConvNeXt`` (``drop_path_rate``, ...), beside
+    Names are a size, ``vits16``, ``convnext-tiny``, ...; with ``-notpretrained`` from random
+    weights.
+
+    `model_args` go to timm's ``Eva`` or ``ConvNeXt`` (``drop_path_rate``, ...), except
     ``weights``: path or URL of a file in Meta's layout or in timm's. Without it, a file with
-    Meta's name in the cache folder is taken; those named ``-notpretrained``, and ``vitt16`` and
-    ``vitt16plus``, which Meta does not publish, start from random weights.
+    Meta's name in the cache folder is loaded. ``vitt16`` and ``vitt16plus``, which Meta does not
+    publish, start from random weights.
     """
 
     examples: ClassVar[Sequence[str]] = (
@@ -54,43 +58,10 @@ class DINOv3Library(ModelLibrary):
         "vitt16plus-notpretrained",
         "convnext-tiny-notpretrained",
     )
-    loads_weights: ClassVar[bool] = True
-
-    def names(self) -> Sequence[str]:
-        """Return the names of all models."""
-        return tuple(MODELS)
-
-    def create(
-        self, name: str, *, num_input_channels: int, model_args: Mapping[str, object]
-    ) -> TimmWrapper:
-        """Build a model and load its weights, completely or not at all.
-
-        Args:
-            name: A size, ``vits16``, ``convnext-tiny``, ...; with ``-notpretrained`` from random
-                weights.
-            num_input_channels: Channels of the images.
-            model_args: ``weights``, and arguments of timm's constructor.
-
-        Raises:
-            UnknownModelError: There is no such model.
-            ConfigError: An argument is wrong, or the weights are not there or do not fit.
-        """
-        model = _find(name)
-        arguments, weights = split_arguments(model_args)
-        source = weights or _cached_file(name, model)
-        module = build(
-            model.timm_name,
-            ConvNeXt if model.is_convnext else Eva,
-            fixed=_fixed(model, num_input_channels),
-            arguments={**model.arguments, **arguments},
-            model=f"dinov3/{name}",
-        )
-        round_periods(module)
-        if source is not None:
-            _load(module, source, name)
-        elif not name.endswith("-notpretrained"):
-            log.info("Weights: dinov3/%s has no published file, it starts at random", name)
-        return self.wrap(module, num_input_channels=num_input_channels)
+    prefix: ClassVar[str] = "dinov3"
+    title: ClassVar[str] = "DINOv3"
+    models = MODELS
+    hub_takes_channels: ClassVar[bool] = False
 
     def wrap(self, module: nn.Module, *, num_input_channels: int) -> TimmWrapper:
         """Wrap a model that was built as `create` builds it.
@@ -113,102 +84,104 @@ class DINOv3Library(ModelLibrary):
     def translate_weights(
         self, tensors: Mapping[str, Tensor], module: nn.Module
     ) -> Mapping[str, Tensor]:
-        """Bring tensors from Meta's layout to timm's; see `lightly_dinov3.layout`."""
+        """Convert tensors from Meta's layout to timm's; see `lightly_dinov3.layout`."""
         return from_meta(tensors, module)
 
-    def snippet(
+    def family(self, model: Model | None) -> type[nn.Module] | None:
+        """Return timm's class of a model, None for a module that the user built."""
+        if model is None:
+            return None
+        return ConvNeXt if model.is_convnext else Eva
+
+    def fixed_arguments(self, model: Model, num_input_channels: int) -> dict[str, object]:
+        """Return the arguments of the constructor that users may not set."""
+        fixed: dict[str, object] = {"in_chans": num_input_channels, "num_classes": 0}
+        if not model.is_convnext:
+            fixed |= {"global_pool": "token", "dynamic_img_size": True}
+        return fixed
+
+    def default_arguments(self, model: Model) -> dict[str, object]:
+        """Return what differs from timm's architecture."""
+        return {**model.arguments}
+
+    def prepare(self, module: nn.Module) -> None:
+        """Round the periods of the rotary embedding as in Meta's files."""
+        round_periods(module)
+
+    def source(self, name: str, model: Model) -> str | None:
+        """Return the published file in the cache folder, None for a model with random weights.
+
+        Raises:
+            ConfigError: The file is not there.
+        """
+        if model.file is None:
+            if not name.endswith("-notpretrained"):
+                log.info("Weights: dinov3/%s has no published file, it starts at random", name)
+            return None
+        return _cached_file(name, model.file)
+
+    def checksum(self, source: str) -> str | None:
+        """Return the first digits of the SHA-256 that a published file has in its name."""
+        return published_sha256(urlsplit(source).path.rpartition("/")[2])
+
+    def load_lines(self, model: Model | None) -> Sequence[str]:
+        """Return code that loads ``state_dict`` into ``model``."""
+        if model is None:
+            return (
+                *_ONE_NORM,
+                _LOAD,
+                "if 'rope_embed.periods' in state_dict:  # timm keeps them out of its state dict",
+                f"    {_PERIODS}",
+            )
+        if model.is_convnext:
+            return (*_ONE_NORM, _LOAD)
+        return (
+            "tensors = dict(state_dict)",
+            _LOAD,
+            "# The rotary embedding's periods, which timm keeps out of its state dict:",
+            _PERIODS,
+        )
+
+    def mismatch(
         self,
-        name: str | None,
-        *,
-        num_input_channels: int,
-        model_args: Mapping[str, object],
-        file: Path,
-    ) -> str:
-        """Return code that needs torch and timm only, and says how Meta's code loads the file."""
-        if name is None:
-            return snippet_for_module(file)
-        model = _find(name)
-        arguments, _ = split_arguments(model_args)
-        given = {**model.arguments, **arguments, **_fixed(model, num_input_channels)}
-        code = snippet_for_name(model, given, file)
-        # Meta's functions take neither another number of channels nor another architecture.
-        same = num_input_channels == 3 and same_tensors(arguments)
-        return code + hub_lines(model) if same else code
+        tensors: Mapping[str, Tensor],
+        translated: Mapping[str, Tensor],
+        module: nn.Module,
+        name: str,
+    ) -> str | None:
+        """Guess why a file does not fit a model; see `MetaLibrary.mismatch`."""
+        model = f"dinov3/{name}"
+        of_convnext = any(key.startswith(("downsample_layers.", "stem.")) for key in tensors)
+        if of_convnext != isinstance(module, ConvNeXt):
+            kind, own = "another kind of model", "ConvNeXt"
+            if of_convnext:
+                kind, own = "a ConvNeXt", "vision transformer"
+            return f"this file is of {kind}, {model} is a {own}"
+        if isinstance(module, ConvNeXt):
+            return _convnext_reason(translated, module, model)
+        return _transformer_reason(translated, module, model)
 
 
-def _find(name: str) -> Model:
-    if name in MODELS:
-        return MODELS[name]
-    near = get_close_matches(name, MODELS, n=3)
-    hint = f"did you mean {' or '.join(near)}?  " if near else ""
-    raise UnknownModelError(f"DINOv3 has no model {name!r}\n  {hint}known: {', '.join(MODELS)}")
-
-
-def _fixed(model: Model, num_input_channels: int) -> dict[str, object]:
-    """Return the constructor's arguments that are not the user's."""
-    fixed: dict[str, object] = {"in_chans": num_input_channels, "num_classes": 0}
-    if not model.is_convnext:
-        fixed |= {"global_pool": "token", "dynamic_img_size": True}
-    return fixed
-
-
-def _cached_file(name: str, model: Model) -> str | None:
-    """Return the published file in the cache folder; None where Meta publishes none.
-
-    Raises:
-        ConfigError: The file is not there.
-    """
-    if model.file is None:
-        return None
-    cached = cache_folder() / "models" / model.file
+def _cached_file(name: str, file: str) -> str:
+    cached = cache_folder() / "models" / file
     if cached.is_file():
         return str(cached)
     raise ConfigError(
-        f"dinov3/{name} starts from Meta's weights, {model.file}, which are not at {cached}"
+        f"dinov3/{name} starts from Meta's weights, {file}, which are not at {cached}"
         f"\n  accept Meta's licence at {DOWNLOAD_PAGE} and pass the address that you are sent, or "
         'the path of the downloaded file: model_args={"weights": "..."}'
         f"\n  or use dinov3/{name}-notpretrained to start from random weights"
     )
 
 
-def _load(module: nn.Module, source: str, name: str) -> None:
-    """Load a file into a model completely, or raise and say why it does not fit."""
-    model = f"dinov3/{name}"
-    file_name = urlsplit(source).path.rpartition("/")[2]
-    file = fetch(source, sha256=published_sha256(file_name), what=f"weights of {model}")
-    tensors = read_weights(file)
-    translated = from_meta(tensors, module)
-    load_complete(
-        module,
-        translated,
-        file=file.name,
-        model=model,
-        reason=_reason(tensors, translated, module, model),
-    )
-
-
-def _reason(
-    tensors: Mapping[str, Tensor],
-    translated: Mapping[str, Tensor],
-    module: nn.Module,
-    model: str,
-) -> str | None:
-    """Guess why a file does not fit; one line, or None."""
-    of_convnext = any(name.startswith(("downsample_layers.", "stem.")) for name in tensors)
-    if of_convnext != isinstance(module, ConvNeXt):
-        kind, own = "another kind of model", "ConvNeXt"
-        if of_convnext:
-            kind, own = "a ConvNeXt", "vision transformer"
-        return f"this file is of {kind}, {model} is a {own}"
-    if isinstance(module, ConvNeXt):
-        return _convnext_reason(translated, module, model)
-    if "pos_embed" in translated:
+def _transformer_reason(tensors: Mapping[str, Tensor], module: nn.Module, model: str) -> str | None:
+    if "pos_embed" in tensors:
         return "this file has learned positions; for those of DINOv2 use a model of dinov2/"
     widths = {width: f"dinov3/{size}" for width, size in SIZE_OF_WIDTH.items()}
-    reason = transformer_reason(translated, module, model=model, widths=widths)
-    if reason is None and any(name.endswith(".qkv.bias") for name in translated):
+    reason = transformer_reason(tensors, module, model=model, widths=widths)
+    if reason is None and any(name.endswith(".qkv.bias") for name in tensors):
         return "this file has biases of keys, which DINOv3's models do not have"
-    if reason is None and PERIODS in translated:
+    if reason is None and PERIODS in tensors:
         return "this file has another rotary embedding: other heads or another rope_temperature"
     return reason
 

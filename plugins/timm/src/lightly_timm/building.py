@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 import timm
 import torch
 from torch import nn
 
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, unknown_model_args
 from lightly_core.models.without_numbers import is_for_want_of_numbers, without_numbers
 
 #: Keys of `model_args` that are ours, not timm's.
@@ -66,7 +65,7 @@ def build(
             if isinstance(error, TypeError) and key and f"'{key}'" in str(error):
                 torch.set_rng_state(state)  # So that a seed gives the same weights as timm alone.
                 continue
-            raise ConfigError(_explain(name, arguments, error)) from error
+            raise _refused(name, arguments, error) from error
         assert isinstance(model, nn.Module)
         if key and key not in _parameters(model) and "features_only" not in arguments:
             torch.set_rng_state(state)  # It takes any argument and has forgotten this one.
@@ -118,7 +117,7 @@ def _refuse_ignored(name: str, model: nn.Module, arguments: Mapping[str, object]
         if key in known:
             continue
         if _takes_anything(name, arguments, key):
-            raise ConfigError(_unknown(name, [key]))
+            raise _unknown(name, [key])
 
 
 def _parameters(model: nn.Module) -> set[str]:
@@ -134,10 +133,10 @@ def _takes_anything(name: str, arguments: Mapping[str, object], key: str) -> boo
     return False
 
 
-def _explain(name: str, arguments: Mapping[str, object], error: Exception) -> str:
+def _refused(name: str, arguments: Mapping[str, object], error: Exception) -> ConfigError:
     first = str(error).partition("\n")[0]
     if arguments.get("pretrained"):
-        return (
+        return ConfigError(
             f"the pretrained weights of timm/{name} cannot be fetched: {type(error).__name__}: "
             f"{first}\n  download the file on a machine with network and give its path as "
             "model_args.weights, or leave pretrained out to start from random weights"
@@ -145,17 +144,15 @@ def _explain(name: str, arguments: Mapping[str, object], error: Exception) -> st
     unknown = [key for key in arguments if f"'{key}'" in first]
     if isinstance(error, TypeError) and "unexpected keyword" in first and unknown:
         return _unknown(name, unknown)
-    return (
+    return ConfigError(
         f"timm/{name} refuses model_args {dict(arguments)}: {type(error).__name__}: {first}"
         f"\n  {_known_arguments(name)[1]}"
     )
 
 
-def _unknown(name: str, unknown: list[str]) -> str:
+def _unknown(name: str, unknown: list[str]) -> ConfigError:
     known, listed = _known_arguments(name)
-    near = get_close_matches(unknown[0], known, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    return f"unknown model_args of timm/{name}: {', '.join(unknown)}{hint}\n  {listed}"
+    return unknown_model_args(f"timm/{name}", unknown, known, expected=listed)
 
 
 def _known_arguments(name: str) -> tuple[list[str], str]:

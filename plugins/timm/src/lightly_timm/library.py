@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import timm
@@ -12,12 +11,14 @@ from torch import Tensor, nn
 
 from lightly_core.contracts import ModelLibrary
 from lightly_core.download import fetch
-from lightly_core.errors import ConfigError, UnknownModelError
+from lightly_core.errors import ConfigError, UnknownModelError, did_you_mean, unknown_model
+from lightly_core.export.snippets import loading_code, model_call
 from lightly_timm.anatomy import takes_channels
 from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build
 from lightly_timm.names import model_names
 from lightly_timm.weights import load_file, translate
-from lightly_timm.wrapper import TimmWrapper, wrap_timm
+from lightly_timm.wrapper import TimmWrapper
+from lightly_timm.wrapping import wrap_timm
 
 _MOST_CHANNELS = 16
 
@@ -105,47 +106,36 @@ class TimmLibrary(ModelLibrary):
         file: Path,
     ) -> str:
         """Return code that needs torch and timm only; see `ModelLibrary.snippet`."""
-        load = [
-            f"state_dict = torch.load({str(file)!r}, map_location='cpu', weights_only=True)",
-            "model.load_state_dict(state_dict, strict=True)",
-        ]
         if name is None:
-            start = ["import torch", "", "# model: built in the same way as for the run"]
-            return "\n".join([*start, *load])
+            return loading_code(file)
         own = (*OWN_ARGUMENTS, *SOURCES)
         arguments = {key: value for key, value in model_args.items() if key not in own}
         _, arguments = build(name, num_input_channels, arguments, without_memory=True)
-        call = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in arguments.items())])
-        return "\n".join(
-            ["import timm", "import torch", "", f"model = timm.create_model({call})", *load]
+        return loading_code(
+            file,
+            imports=("import timm", "import torch"),
+            model=(model_call("timm.create_model", name, arguments),),
         )
 
 
 def _check_name(name: str) -> None:
     architecture, dot, tag = name.partition(".")
-    version = timm.__version__
+    library = f"timm {timm.__version__}"
     if ":" in name or "/" in name:
         raise UnknownModelError(
             f"timm/{name}: models of the Hugging Face Hub and of folders are not built by name"
             "\n  give timm's name of the architecture, and the file as model_args.weights"
         )
     if not is_model(architecture):
-        known = timm.list_models()
-        near = get_close_matches(architecture.lower(), known, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownModelError(
-            f"timm {version} has no model {name!r}\n  {hint}`lightly models 'timm/*'` lists all"
-        )
+        listing = "`lightly models 'timm/*'` lists all"
+        raise unknown_model(library, architecture, timm.list_models(), listing=listing)
     if not dot:
         return
     # A name that timm has replaced stands for another, whose tags are the ones that count.
     tagged = sorted(get_arch_pretrained_cfgs(architecture))
     if tagged and name not in tagged:
-        near = get_close_matches(name, tagged, n=3) or tagged[:3]
-        raise UnknownModelError(
-            f"timm {version} has no weights {tag!r} of {architecture}\n  did you mean "
-            f"{' or '.join(near)}?"
-        )
+        remedy = did_you_mean(name, tagged, most=3) or f"known: {', '.join(tagged)}"
+        raise UnknownModelError(f"{library} has no weights {tag!r} of {architecture}\n  {remedy}")
 
 
 def _built_for(img_size: object) -> tuple[int, int] | None:

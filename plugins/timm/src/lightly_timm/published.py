@@ -10,14 +10,13 @@ import inspect
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import timm
 from torch import Tensor, nn
 
-from lightly_core.errors import ConfigError
+from lightly_core.errors import ConfigError, unknown_model_args
 
 log = logging.getLogger(__name__)
 
@@ -85,12 +84,9 @@ def build(
     for key in arguments:
         if key in known:
             continue
-        near = get_close_matches(key, known, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        kept = f"\n  {key} is fixed for the models of this library" if key in fixed else ""
-        raise ConfigError(
-            f"unknown model_args of {model}: {key}{hint}{kept}\n  it takes {', '.join(known)}"
-        )
+        kept = f"{key} is fixed for the models of this library\n  " if key in fixed else ""
+        expected = f"{kept}it takes {', '.join(known)}"
+        raise unknown_model_args(model, [key], known, expected=expected)
     options: dict[str, Any] = {**arguments, **fixed}
     try:
         module = timm.create_model(name, pretrained=False, **options)

@@ -213,34 +213,17 @@ class TimmCheckpointingWrapper(TimmWrapper):
         _set_checkpointing(self.model, enabled)
 
 
-def wrap_timm(
-    model: nn.Module,
-    num_input_channels: int = 3,
-    *,
-    image_size: tuple[int, int] | None = None,
-) -> TimmWrapper:
-    """Wrap a module of timm with all the capabilities that it has.
-
-    Args:
-        model: The module; it is not changed.
-        num_input_channels: Channels C of the images (B, C, H, W).
-        image_size: As in `TimmWrapper`.
-
-    Returns:
-        A `lightly_timm.tokens.TimmTokenWrapper` for vision transformers, a
-        `TimmCheckpointingWrapper` for models with activation checkpointing, or a `TimmWrapper`.
-
-    Raises:
-        ConfigError: The model has no features that can be found.
-    """
-    # It needs the class above.
-    from lightly_timm.tokens import TimmTokenWrapper, has_token_capability
-
-    if has_token_capability(model):
-        return TimmTokenWrapper(model, num_input_channels)
-    if _supports_checkpointing(model):
-        return TimmCheckpointingWrapper(model, num_input_channels, image_size=image_size)
-    return TimmWrapper(model, num_input_channels, image_size=image_size)
+def supports_checkpointing(model: nn.Module) -> bool:
+    """Return whether timm's switch for activation checkpointing changes anything in a model."""
+    if not hasattr(model, "set_grad_checkpointing"):
+        return False
+    twin = twin_of(model, on_meta=True)
+    before = _switches(twin)
+    try:
+        _set_checkpointing(twin, True)
+    except Exception:  # Models without it assert, some with other errors.
+        return False
+    return _switches(twin) != before
 
 
 def resize_to_multiple(x: Tensor, vertical: int, horizontal: int) -> Tensor:
@@ -278,19 +261,6 @@ def _refuse_patch_dropout(model: nn.Module) -> None:
             f"{type(model).__name__} drops {rate:.0%} of the patches in training, which leaves "
             "gaps in the feature map\n  leave patch_drop_rate out"
         )
-
-
-def _supports_checkpointing(model: nn.Module) -> bool:
-    """Tell whether timm's switch for activation checkpointing changes something."""
-    if not hasattr(model, "set_grad_checkpointing"):
-        return False
-    twin = twin_of(model, on_meta=True)
-    before = _switches(twin)
-    try:
-        _set_checkpointing(twin, True)
-    except Exception:  # Models without it assert, some with other errors.
-        return False
-    return _switches(twin) != before
 
 
 def _set_checkpointing(model: nn.Module, enabled: bool) -> None:

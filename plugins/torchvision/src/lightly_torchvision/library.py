@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -18,7 +17,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torchvision.models import get_model_builder, get_model_weights  # type: ignore[import-untyped]
 
 from lightly_core.contracts import ModelLibrary
-from lightly_core.errors import ConfigError, UnknownModelError
+from lightly_core.errors import ConfigError, unknown_model, unknown_model_args
+from lightly_core.export.snippets import loading_code, model_call
 from lightly_core.export.weights import load_weights
 from lightly_torchvision.names import classification_models
 from lightly_torchvision.stem import first_convolution, use_input_channels, use_small_stem
@@ -103,32 +103,29 @@ class TorchvisionLibrary(ModelLibrary):
         file: Path,
     ) -> str:
         """Return code that needs torch and torchvision only; see `ModelLibrary.snippet`."""
-        load = [
-            f"state_dict = torch.load({str(file)!r}, map_location='cpu', weights_only=True)",
-            "model.load_state_dict(state_dict, strict=True)",
-        ]
         if name is None:
-            start = ["import torch", "", "# model: built in the same way as for the run"]
-            return "\n".join([*start, *load])
+            return loading_code(file)
         arguments, small_stem, weights = _split(model_args)
         if weights is not None and _weights_file(weights) is None:
             arguments = {**_arguments_of_weights(name, weights), **arguments}
         with without_memory():
             twin = _build(name, arguments)
             edits = _adapt(twin, small_stem, num_input_channels, pretrained=False)
-        call = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in arguments.items())])
-        start = ["import torch", "import torchvision", ""]
-        return "\n".join([*start, f"model = torchvision.models.get_model({call})", *edits, *load])
+        return loading_code(
+            file,
+            imports=("import torch", "import torchvision"),
+            model=(model_call("torchvision.models.get_model", name, arguments), *edits),
+        )
 
     def _check_name(self, name: str) -> None:
         known = self.names()
         if name in known:
             return
-        near = get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownModelError(
-            f"torchvision {torchvision.__version__} has no classification model {name!r}"
-            f"\n  {hint}`lightly models 'torchvision/*'` lists all {len(known)}"
+        raise unknown_model(
+            f"torchvision {torchvision.__version__}",
+            name,
+            known,
+            listing=f"`lightly models 'torchvision/*'` lists {len(known)} classification models",
         )
 
 
@@ -186,13 +183,13 @@ def _build(name: str, arguments: Mapping[str, object], weights: object = None) -
     except Exception as error:  # Constructors raise anything when arguments do not suit them.
         if not arguments and weights is None:
             raise
-        raise ConfigError(_explain(name, arguments, weights, error)) from error
+        raise _refused(name, arguments, weights, error) from error
     assert isinstance(model, nn.Module)
     if arguments and _takes_any_argument(model):
         known = _known_parameters(name)
         unknown = [key for key in arguments if key not in known]
         if unknown:
-            raise ConfigError(_unknown_arguments(name, unknown, known))
+            raise _unknown_arguments(name, unknown, known)
     return model
 
 
@@ -202,20 +199,24 @@ def _takes_any_argument(model: nn.Module) -> bool:
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
-def _explain(name: str, arguments: Mapping[str, object], weights: object, error: Exception) -> str:
+def _refused(
+    name: str, arguments: Mapping[str, object], weights: object, error: Exception
+) -> ConfigError:
+    """Return the error for arguments that a constructor refused."""
     known = _known_parameters(name)
     unknown = [key for key in arguments if key not in known]
     if isinstance(error, TypeError) and unknown:
         return _unknown_arguments(name, unknown, known)
     given = {**arguments, "weights": weights} if weights is not None else dict(arguments)
-    return f"torchvision/{name} refuses model_args {given}: {error}\n  {_taken(name, known)}"
+    return ConfigError(
+        f"torchvision/{name} refuses model_args {given}: {error}\n  {_taken(name, known)}"
+    )
 
 
-def _unknown_arguments(name: str, unknown: Sequence[str], known: Sequence[str]) -> str:
-    near = get_close_matches(unknown[0], [*known, *OWN_ARGUMENTS], n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    told = f"unknown model_args of torchvision/{name}: {', '.join(unknown)}{hint}"
-    return f"{told}\n  {_taken(name, known)}"
+def _unknown_arguments(name: str, unknown: Sequence[str], known: Sequence[str]) -> ConfigError:
+    return unknown_model_args(
+        f"torchvision/{name}", unknown, [*known, *OWN_ARGUMENTS], expected=_taken(name, known)
+    )
 
 
 def _taken(name: str, known: Sequence[str]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from lightly_core.download.rehearsal import stop_rehearsal
-from lightly_core.errors import ConfigError, UnknownModelError
+from lightly_core.errors import ConfigError, UnknownModelError, unknown_model
 from lightly_ultralytics.checkpoint import read_checkpoint
 from lightly_ultralytics.description import Config, build, read_config
 from lightly_ultralytics.names import described_models, model_names, newest_known, published_models
@@ -35,7 +34,7 @@ def find_config(name: str) -> Config:
     try:
         config = read_config(path, what)
     except FileNotFoundError:
-        raise unknown_model(name) from None
+        raise unknown_name(name) from None
     if not isinstance(config.get("backbone"), list):
         raise ConfigError(f"{what} does not describe a model, it has no 'backbone'")
     return config
@@ -57,13 +56,17 @@ def find_weights(name: str) -> Path:
         # The files of YOLOv3 and v5 have a "u" in their published names.
         name = upstream("ultralytics.utils.checks").check_yolov5u_filename(name, verbose=False)
     if name not in published_models():
-        raise unknown_model(name)
+        raise unknown_name(name)
     stop_rehearsal(name)
     return _fetch(name)
 
 
-def unknown_model(name: str) -> UnknownModelError:
-    """Say what may have been meant by a name that nothing has."""
+def unknown_name(name: str) -> UnknownModelError:
+    """Return the error for a name that is neither a model of ultralytics nor a file.
+
+    Args:
+        name: The name that was received, without ``ultralytics/``.
+    """
     path = Path(name)
     if path.suffix not in (".pt", ".yaml", ".yml"):
         both = [f"{name}.yaml", f"{name}.pt"]
@@ -83,12 +86,12 @@ def unknown_model(name: str) -> UnknownModelError:
             f"{installed} has no model {name!r}, {newer} has\n  pip install --upgrade ultralytics"
         )
     known = published_models() if path.suffix == ".pt" else list(described_models())
-    near = get_close_matches(name.lower(), known, n=3)
-    hint = f"did you mean {' or '.join(repr(other) for other in near)}? " if near else ""
-    return UnknownModelError(
-        f"{installed} has no model {name!r}, and there is no such file\n  {hint}"
-        "`lightly models 'ultralytics/*'` lists all; or give the path of a "
-        ".pt or .yaml file: ultralytics/path/to/best.pt"
+    return unknown_model(
+        installed,
+        name,
+        known,
+        listing="`lightly models 'ultralytics/*'` lists all; there is no file of this name either, "
+        "a .pt or .yaml file of yours is named by its path: ultralytics/path/to/best.pt",
     )
 
 

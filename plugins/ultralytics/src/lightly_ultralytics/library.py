@@ -11,7 +11,7 @@ from lightly_core.contracts import ModelLibrary
 from lightly_core.errors import ConfigError
 from lightly_ultralytics.checkpoint import PICKLED_MODULES, read_checkpoint
 from lightly_ultralytics.description import build, input_channels, is_rtdetr, use_scale
-from lightly_ultralytics.files import build_from_weights, find_config, find_weights, unknown_model
+from lightly_ultralytics.files import build_from_weights, find_config, find_weights, unknown_name
 from lightly_ultralytics.graph import layers_of
 from lightly_ultralytics.names import model_names
 from lightly_ultralytics.options import read_options
@@ -66,7 +66,7 @@ class UltralyticsLibrary(ModelLibrary):
                 raise ConfigError(f"model_args.scale: {what} has the size of its weights")
             model = build_from_weights(find_weights(name), num_input_channels, options.nc)
         else:
-            raise unknown_model(name)
+            raise unknown_name(name)
         return wrap_ultralytics(model, num_input_channels, train_neck=options.train_neck)
 
     def wrap(self, module: nn.Module, *, num_input_channels: int) -> UltralyticsWrapper:

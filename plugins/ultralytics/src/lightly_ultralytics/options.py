@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, fields, frozen
 
-from lightly_core.errors import ConfigError, did_you_mean
+from lightly_core.errors import ConfigError, unknown_model_args
 
 
 @frozen(kw_only=True)
@@ -32,12 +32,8 @@ def read_options(model_args: Mapping[str, object], what: str) -> ModelOptions:
     """
     known = {attribute.name: str(attribute.metadata["help"]) for attribute in fields(ModelOptions)}
     if unknown := [key for key in model_args if key not in known]:
-        meant = did_you_mean(unknown[0], known, most=3)
-        hint = f", {meant}" if meant else ""
         listed = "; ".join(f"{name} ({text})" for name, text in known.items())
-        raise ConfigError(
-            f"unknown model_args of {what}: {', '.join(unknown)}{hint}\n  it takes {listed}"
-        )
+        raise unknown_model_args(what, unknown, known, expected=f"it takes {listed}")
     nc, scale = model_args.get("nc"), model_args.get("scale")
     train_neck = model_args.get("train_neck", False)
     if nc is not None and (type(nc) is not int or nc < 1):

@@ -1,4 +1,4 @@
-"""What every kind of data looks like to the rest of the framework."""
+"""The interface of a collection of images, `ImageSource`, and its labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImageSource(ABC):
     """A numbered collection of images. Picklable, and cheap to share with forked workers.
 
     Attributes:
-        num_channels: Channels that `load` brings images to, C.
+        num_channels: Channels of the images that `load` returns, C.
     """
 
     num_channels: int = 3
@@ -41,7 +41,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """Return what users know the image by: a relative path with ``/``, or a stable id."""
+        """Return the name to show to users: a relative path with ``/``, or a stable id."""
 
     @abstractmethod
     def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
@@ -51,10 +51,10 @@ class ImageSource(ABC):
             A Pillow image in mode L or RGB, or an array (H, W, C), uint8, or float32 in [0, 1].
 
         Raises:
-            Exception: The image cannot be read; the text of an `UnreadableImage` says why in a
-                few words.
+            Exception: The image cannot be read. The text of an `UnreadableImage` is a short
+                reason.
         """
 
     def labels(self) -> Labels | None:
-        """Return the classes where the data has them."""
+        """Return the class of every image, or None if the data has no classes."""
         return None

@@ -1,4 +1,4 @@
-"""What can be said against `data` before anything heavy is imported or a folder is read."""
+"""Checks of the settings `data` and `val_data` that need no heavy import and read no folder."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ _EXPECTED = (
     "Dataset"
 )
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
-#: Folders that hold no files but what the system says of itself, all but one of them.
+#: Folders in which the operating system exposes its state. Shared memory is the exception.
 _SYSTEM_FOLDERS = ("/proc/", "/sys/", "/dev/")
 _SHARED_MEMORY = "/dev/shm/"
 _SHOWN = 5
 
 
 def check_data(run: RunConfig) -> list[str]:
-    """Return what is wrong with `data` and `val_data`, one text a mistake, by looking from outside.
+    """Return the problems of `data` and `val_data`, one text each.
 
-    Whether a folder holds images is found out by `open_source` only.
+    Folders are not searched. Only `open_source` finds out whether they hold images.
     """
     problems = [f"config.data: {problem}" for problem in data_problems(run.data)]
     if run.val_data is not None:
         problems += [f"config.val_data: {problem}" for problem in data_problems(run.val_data)]
         if not problems and place(run.val_data) == place(run.data):
             problems.append(
-                "config.val_data: got the same images as data, each of which would find itself; "
-                "give other images, or leave val_data out: a fifth of data is then classified by "
-                "the others (callbacks.knn.every_n_epochs says how often)"
+                "config.val_data: got the same images as data, so each would be its own nearest "
+                "neighbour; give other images, or remove val_data: a fifth of data is then "
+                "classified by the rest (set callbacks.knn.every_n_epochs to choose how often)"
             )
         elif not problems and (shared := shared_place(run.data, run.val_data)):
             problems.append(
-                f"config.val_data: the images in '{shown(shared)}' belong to data too, so each of "
-                "them would find itself; give folders that do not lie in one another"
+                f"config.val_data: the images in '{shown(shared)}' are in data too, so each would "
+                "be its own nearest neighbour; give folders that do not contain each other"
             )
     return problems
 
 
 def place(data: str | list[str] | PythonObject) -> object:
-    """Return something that is equal where two settings surely mean the same images."""
+    """Return a value that is equal for two settings only if they mean the same images."""
     if isinstance(data, PythonObject):
         return id(data.value)
     elements = [data] if isinstance(data, str) else data
@@ -72,7 +72,7 @@ def place(data: str | list[str] | PythonObject) -> object:
 def shared_place(
     data: str | list[str] | PythonObject, other: str | list[str] | PythonObject
 ) -> str | None:
-    """Return a folder or file that surely belongs to both of two settings; only looks at names."""
+    """Return a folder or file that belongs to both settings, judged by the paths alone."""
     places, others = place(data), place(other)
     if not isinstance(places, list) or not isinstance(others, list):
         return None
@@ -80,7 +80,7 @@ def shared_place(
 
 
 def _inside(elements: list[str], folders: list[str]) -> str | None:
-    """Return the first element that is one of some folders or lies in one of them."""
+    """Return the first element that is one of `folders` or lies in one of them."""
     known = set(folders)
     for element in elements:
         for outer in (element, *map(str, PurePath(element).parents)):
@@ -90,7 +90,7 @@ def _inside(elements: list[str], folders: list[str]) -> str | None:
 
 
 def data_problems(data: str | list[str] | PythonObject) -> list[str]:
-    """Return what is wrong, without the name of the setting."""
+    """Return the problems of one setting, without its name."""
     if isinstance(data, PythonObject):
         return _dataset_problems(data.value)
     if isinstance(data, str):
@@ -124,9 +124,9 @@ def _path_problems(given: str) -> list[str]:
     if not given.strip():
         return [f"got an empty text, {_EXPECTED}"]
     if "\0" in given:
-        return [f"'{name}' holds a NUL character, which no path can; {_EXPECTED}"]
+        return [f"'{name}' contains a NUL character, which a path cannot; {_EXPECTED}"]
     if re.match(r"[a-z][a-z0-9+]+://", given, re.IGNORECASE):
-        return [f"'{name}' is an address; only local files are read, download them first"]
+        return [f"'{name}' is a URL; only local files are read, download them first"]
     path = os.path.expanduser(given)
     if is_glob(path):
         matches = next(glob.iglob(path, recursive=True), None)
@@ -141,11 +141,13 @@ def _path_problems(given: str) -> list[str]:
         return []
     if suffix(path) in _ARCHIVES:
         return [f"'{name}' is an archive; unpack it and give the folder"]
-    return [f"'{name}' is no image (endings: {endings()}){what_to_install([path])}; {_EXPECTED}"]
+    return [
+        f"'{name}' is not an image (endings: {endings()}){what_to_install([path])}; {_EXPECTED}"
+    ]
 
 
 def _as_list(given: str) -> str:
-    """Return a hint for a text that is nearly a list; its brackets make it a glob."""
+    """Return a hint for a text such as ``[a, b]``, which is read as a glob, not as a list."""
     inner = re.fullmatch(r"\[(.*)\]", given.strip())
     if inner is None or ("/" not in given and "," not in given):
         return ""
@@ -154,10 +156,10 @@ def _as_list(given: str) -> str:
 
 
 def _folder_problems(path: str) -> list[str]:
-    """Refuse folders that cannot be searched; below the system's own the search might not end."""
+    """Refuse folders that cannot be read, and system folders, whose search might not end."""
     real = f"{os.path.realpath(path)}/"
     if real.startswith(_SYSTEM_FOLDERS) and not real.startswith(_SHARED_MEMORY):
-        return [f"'{shown(path)}' is a folder of the system itself, not of images; {_EXPECTED}"]
+        return [f"'{shown(path)}' is a folder of the operating system; {_EXPECTED}"]
     try:
         os.scandir(path).close()
     except OSError as error:
@@ -166,7 +168,7 @@ def _folder_problems(path: str) -> list[str]:
 
 
 def _near_path(path: str) -> str:
-    """Return a hint at a neighbour of a missing path with nearly the same name."""
+    """Return a hint at an existing path whose name is close to that of a missing one."""
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
         return f", nor does the folder '{shown(folder)}'"
@@ -184,7 +186,7 @@ def _dataset_problems(value: object) -> list[str]:
     torch_data = sys.modules.get("torch.utils.data")
     if torch_data is not None and isinstance(value, torch_data.IterableDataset):
         return [
-            f"{type(value).__name__} is an iterable dataset, whose images cannot be drawn in "
+            f"{type(value).__name__} is an iterable dataset, whose images cannot be read in "
             "random order; expected a map-style Dataset with __len__ and __getitem__"
         ]
     missing = [name for name in ("__len__", "__getitem__") if not hasattr(value, name)]

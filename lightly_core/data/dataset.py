@@ -1,8 +1,8 @@
-"""From images to batches of uint8 views: what the loader's workers do.
+"""Datasets, collation and loaders: from images to batches of uint8 views, in worker processes.
 
-A sample depends on the seed, the epoch (where views repeat: the epoch within the period) and the
-image only. Number of workers, number of processes and a resume in the middle of an epoch change
-nothing.
+A sample depends only on the seed, the image and the epoch. Where views repeat, it depends on the
+epoch within the period. The number of workers, the number of processes and a resume in the middle
+of an epoch do not change it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, default_collate
 
 from lightly_core.contracts import Sample, SampleExtras, Transform
 from lightly_core.data.base import ImageSource
-from lightly_core.data.heard import Note, listening
+from lightly_core.data.library_messages import Note, captured_messages
 from lightly_core.data.loader import make_loader
 from lightly_core.data.names import shown
 from lightly_core.data.pixels import UnreadableImage
@@ -28,17 +28,18 @@ from lightly_core.data.sampler import EXTRAS_STREAM, SAMPLE_STREAM, StepSampler
 from lightly_core.data.skipped import Skipped
 from lightly_core.errors import DataError
 
-#: So many images are tried before the search for a replacement ends: the next ones, then, where a
-#: whole folder cannot be read, others that are spread over the source.
+#: Images that are tried before the search for a replacement ends: first the next ones, then, in
+#: case a whole folder cannot be read, others at even distances over the source.
 MAX_TRIES = 100
 _IN_A_ROW = 50
 
 
 @define(eq=False)
 class RawBatch:
-    """Samples of one batch before the device's stage.
+    """Samples of one batch before the second stage of the transform, which runs on the device.
 
-    No dataclass: Lightning looks into these and would round the parameters to half precision.
+    Not a dataclass: Lightning moves the fields of dataclasses and would round the parameters to
+    half precision.
 
     Attributes:
         pixels: One tensor (B, C, H, W) a view, uint8 or float32 in [0, 1].
@@ -46,7 +47,7 @@ class RawBatch:
         indices: Position of each image in the source, (B,) int64.
         extras: Stacked `Sample.extras`, first dimension B.
         skipped: Index, name and reason of images that could not be read.
-        notes: Name of an image and what a library said while it was read.
+        notes: Name of an image and a message that a library issued while it was read.
         view_ids: Stacked `Sample.view_id`, (B,) int64, always on the CPU.
         crops: Stacked `Sample.crops`, one (B, 6) a view, or nothing.
     """
@@ -61,7 +62,7 @@ class RawBatch:
     notes: list[Note] = field(factory=list)
 
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> RawBatch:
-        """Return a copy with `function` applied to all tensors but parameters and view ids."""
+        """Return a copy with `function` applied to all tensors except parameters and view ids."""
         return evolve(
             self,
             pixels=[function(view) for view in self.pixels],
@@ -71,25 +72,26 @@ class RawBatch:
         )
 
     def pin_memory(self) -> RawBatch:
-        """Return a copy that can be moved to a GPU without waiting."""
+        """Return a copy in pinned memory, which can be moved to a GPU asynchronously."""
         return self.map_tensors(Tensor.pin_memory)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> RawBatch:
-        """Return a copy with everything but the parameters and view ids on a device."""
+        """Return a copy on a device, except for the parameters and view ids."""
         return self.map_tensors(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
 
 class TrainingDataset(Dataset[Sample]):
     """Decodes an image and runs the transform's first stage; keys are ``(epoch, index)``.
 
-    An image that cannot be read is replaced by the next one that can, counted around the end.
+    An image that cannot be read is replaced by the next readable one. The first image follows
+    the last one.
 
     Args:
         source: The images.
         transform: Its first stage is used.
         seed: Seed of all samples.
-        view_period: After how many epochs the samples repeat; None: never.
-        make_extras: What a method wants made for each image; None: nothing.
+        view_period: Number of epochs after which the samples repeat; None: never.
+        make_extras: Creates what a method needs for each image, such as masks; None: nothing.
     """
 
     def __init__(
@@ -113,44 +115,45 @@ class TrainingDataset(Dataset[Sample]):
         """Return the sample of one image in one epoch.
 
         Raises:
-            DataError: Neither the image nor 99 others, or all, can be read.
+            DataError: Neither the image nor any of up to 99 replacements can be read.
         """
-        epoch, asked = key
-        drawn = self.drawn_epoch(epoch)
+        epoch, requested = key
+        random_epoch = self.random_epoch(epoch)
         size = len(self.source)
         skipped: list[Skipped] = []
         notes: list[Note] = []
-        for index in replacements(asked, size):
+        for index in replacements(requested, size):
             loaded = load_or_reason(self.source, index, notes)
             if isinstance(loaded, str):
                 skipped.append((index, self.source.name(index), loaded))
                 continue
-            sample = self.transform.sample(loaded, sample_rng(self.seed, drawn, asked), index)
-            sample.extras.update(self.extras(drawn, asked))
+            rng = sample_rng(self.seed, random_epoch, requested)
+            sample = self.transform.sample(loaded, rng, index)
+            sample.extras.update(self.extras(random_epoch, requested))
             sample.skipped, sample.notes = skipped, notes
-            # Another image in this place need not come back: the file may be readable next time.
-            if index == asked:
-                sample.view_id = self.view_id(asked, drawn)
+            # A replacement has no view id: the requested file may be readable next time.
+            if index == requested:
+                sample.view_id = self.view_id(requested, random_epoch)
             return sample
         raise none_readable(skipped)
 
-    def extras(self, drawn_epoch: int, index: int) -> Mapping[str, Tensor]:
-        """Return what the method wants made for an image."""
+    def extras(self, random_epoch: int, index: int) -> Mapping[str, Tensor]:
+        """Return the method's extras of an image, such as masks."""
         if self.make_extras is None:
             return {}
-        return self.make_extras(extras_rng(self.seed, drawn_epoch, index))
+        return self.make_extras(extras_rng(self.seed, random_epoch, index))
 
-    def drawn_epoch(self, epoch: int) -> int:
-        """Return the epoch whose random numbers an epoch has."""
+    def random_epoch(self, epoch: int) -> int:
+        """Return the epoch whose random numbers are used: the epoch within the view period."""
         return epoch if self.view_period is None else epoch % self.view_period
 
-    def view_id(self, index: int, drawn_epoch: int) -> int:
-        """Return the number of an image's views among all that differ, or -1; see `Batch`."""
-        return -1 if self.view_period is None else index * self.view_period + drawn_epoch
+    def view_id(self, index: int, random_epoch: int) -> int:
+        """Return the id of an image's views, or -1 if views do not repeat; see `Batch`."""
+        return -1 if self.view_period is None else index * self.view_period + random_epoch
 
 
 class EvaluationDataset(Dataset[Sample]):
-    """Chosen images, each on its own: one that cannot be read is left out, never replaced.
+    """Chosen images in a given order. Unreadable images are skipped, not replaced.
 
     Args:
         source: The images.
@@ -167,7 +170,7 @@ class EvaluationDataset(Dataset[Sample]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Sample:
-        """Return a sample; where the image cannot be read, a blank one with ``skipped`` set."""
+        """Return a sample; if the image cannot be read, a blank one with ``skipped`` set."""
         index = int(self.indices[position])
         rng = sample_rng(0, 0, index)
         notes: list[Note] = []
@@ -180,24 +183,24 @@ class EvaluationDataset(Dataset[Sample]):
         return sample
 
     def _blank(self) -> npt.NDArray[np.uint8]:
-        """Return an image that stands for an unreadable one until `collate_readable`."""
+        """Return a placeholder for an unreadable image; `collate_readable` removes it."""
         return np.zeros((32, 32, self.source.num_channels), np.uint8)
 
 
 def load_or_reason(
     source: ImageSource, index: int, notes: list[Note] | None = None
 ) -> Image.Image | npt.NDArray[Any] | str:
-    """Load an image, or return in a few words why that is impossible.
+    """Load an image, or return a short reason why it cannot be read.
 
     Args:
         source: The images.
         index: Position in the source.
-        notes: What libraries say meanwhile is added here; None: it is lost.
+        notes: A list to which messages of image libraries are appended; None: discard them.
     """
-    with listening() as heard:
+    with captured_messages() as messages:
         loaded = _load_or_reason(source, index)
     if notes is not None:
-        notes.extend((source.name(index), text) for text in heard)
+        notes.extend((source.name(index), text) for text in messages)
     return loaded
 
 
@@ -213,39 +216,39 @@ def _load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArra
         return f"{type(error).__name__}: {text}"[:200]
 
 
-def replacements(asked: int, size: int) -> Iterator[int]:
-    """Yield the positions that may stand for an image: itself, the next ones, then others.
+def replacements(requested: int, size: int) -> Iterator[int]:
+    """Yield the positions to try for an image: its own, the next 49, then 50 at even distances.
 
     Args:
-        asked: Position of the image.
-        size: Images of the source, N; all are yielded in order if they are 100 or fewer.
+        requested: Position of the image.
+        size: Images of the source, N. Up to 100 images are all yielded in order.
     """
     if size <= MAX_TRIES:
-        yield from ((asked + step) % size for step in range(size))
+        yield from ((requested + step) % size for step in range(size))
         return
-    yield from ((asked + step) % size for step in range(_IN_A_ROW))
+    yield from ((requested + step) % size for step in range(_IN_A_ROW))
     rest = MAX_TRIES - _IN_A_ROW
-    first, wide = asked + _IN_A_ROW, size - _IN_A_ROW
+    first, wide = requested + _IN_A_ROW, size - _IN_A_ROW
     yield from ((first + step * wide // rest) % size for step in range(rest))
 
 
 def none_readable(skipped: Sequence[Skipped]) -> DataError:
-    """Return the error for a place that no image can be shown in."""
+    """Return the error for an image without a readable replacement."""
     first = ", ".join(f"'{shown(name)}' ({shown(reason)})" for _, name, reason in skipped[:3])
     return DataError(f"none of {len(skipped)} images tried can be read, such as {first}")
 
 
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the random numbers of one image in one epoch.
+    """Return the random generator of one image in one epoch.
 
-    The counter of Philox is split by epoch and index, so no two samples share any number.
+    The counter of Philox is split by epoch and index, so no two samples share a random number.
     """
     bits = np.random.Philox(key=[seed, SAMPLE_STREAM], counter=[0, index, epoch, 0])
     return np.random.Generator(bits)
 
 
 def extras_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the random numbers of an image's extras; as `sample_rng`, and none of its numbers."""
+    """Return the generator of an image's extras, independent of that of `sample_rng`."""
     bits = np.random.Philox(key=[seed, EXTRAS_STREAM], counter=[0, index, epoch, 0])
     return np.random.Generator(bits)
 
@@ -279,7 +282,7 @@ def collate(samples: Sequence[Sample]) -> RawBatch:
 
 
 def collate_readable(samples: Sequence[Sample]) -> RawBatch:
-    """Stack the samples that were read, which may be none: then B is 0."""
+    """Stack the samples of readable images; B is 0 if no image is readable."""
     kept = [sample for sample in samples if not sample.skipped]
     batch = collate(kept or samples[:1])
     if not kept:
@@ -315,14 +318,14 @@ def build_loader(
         rank: Number of this process.
         world_size: Number of processes.
         num_workers: Worker processes; 0 loads in this one.
-        pin_memory: Whether batches are put where a GPU can fetch them.
+        pin_memory: Whether batches are put into pinned memory.
         loader_args: Further arguments of torch's DataLoader.
-        view_period: After how many epochs the samples repeat; None: never.
+        view_period: Number of epochs after which the samples repeat; None: never.
         make_extras: See `lightly_core.contracts.Method.sample_extras`.
 
     Raises:
-        ConfigError: `loader_args` holds a wrong or a reserved name, or a wrong value.
-        ValueError: The source is smaller than one batch of all processes.
+        ConfigError: `loader_args` has an unknown or reserved name, or an invalid value.
+        ValueError: The source is smaller than one global batch.
     """
     sampler = StepSampler(
         len(source), per_device_batch_size, seed=seed, rank=rank, world_size=world_size
@@ -344,10 +347,10 @@ def build_eval_loader(
     batch_size: int,
     num_workers: int = 0,
 ) -> torch.utils.data.DataLoader[Sample]:
-    """Build a loader over chosen images in the given order, the last batch may be smaller.
+    """Build a loader over chosen images in the given order; the last batch may be smaller.
 
-    Images that cannot be read are missing from the batches and listed in ``skipped``; a batch
-    can therefore have B = 0.
+    Unreadable images are missing from the batches and listed in ``skipped``. A batch can
+    therefore have B = 0.
 
     Args:
         source: The images.
@@ -371,6 +374,6 @@ def _stack_pixels(images: list[Tensor]) -> Tensor:
 
 
 def _stack(tensors: list[Tensor]) -> Tensor:
-    # Not torch.stack: inside a worker this writes to shared memory at once, without a copy.
+    # Not torch.stack: in a worker, default_collate writes directly to shared memory.
     stacked: Tensor = default_collate(tensors)
     return stacked

@@ -1,17 +1,17 @@
-"""Reading one image file right: orientation, colour, transparency and more than 8 bit.
+"""Decodes one image file: orientation, colour, transparency and depths above 8 bit.
 
-Rules, for C = number of channels that the network wants:
+Rules, for C = number of channels of the network's input:
 
 * EXIF orientation is applied.
-* Transparent parts show white, as a viewer on a white page would show them.
-* C = 3: everything becomes RGB; grey is repeated. C = 1: everything becomes grey.
-* Other C: the file must have exactly C bands, which are kept as they are (RGBA for 4).
-* Grey of 16 bit and more becomes float32, and so do TIFFs of more bands and bits than Pillow reads;
-  `lightly_core.data.pixels.to_unit` says how. Other colours become 8 bit.
-* An animation counts as its first frame, a file of several pages as its first page.
+* Transparent images are composited on white.
+* C = 3: all images are converted to RGB; grey is repeated. C = 1: all are converted to grey.
+* Other C: the file must have exactly C bands, which are kept unchanged (RGBA for 4).
+* Grey of 16 bit and more becomes float32, and so do TIFFs with more bands or bits than Pillow
+  reads. See `lightly_core.data.pixels.to_unit`. Other colours become 8 bit.
+* The first frame of an animation and the first page of a multi-page file are used.
 
-Which reader takes a file follows from its content, never from its name: Pillow, or for HEIC, DICOM
-and unusual TIFFs the modules of `lightly_core.data.formats`.
+The reader is chosen by the content of a file, not by its name: Pillow, or for HEIC, DICOM and
+unusual TIFFs the modules of `lightly_core.data.formats`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,16 @@ from lightly_core.data.formats.lab import lab_to_rgb
 from lightly_core.data.formats.tiff import pillow_suffices, read_tiff
 from lightly_core.data.formats.tiff_header import tiff_facts
 from lightly_core.data.paths import why_not_opened
-from lightly_core.data.pixels import UnreadableImage, ValueRange, fit_channels, to_unit, turned
+from lightly_core.data.pixels import (
+    UnreadableImage,
+    ValueRange,
+    apply_orientation,
+    fit_channels,
+    to_unit,
+)
 from lightly_core.data.transparency import shown_on_white, with_plain_bands
 
-#: Pillow's names of the formats that are read. Without this limit a renamed file could start any
+#: Pillow's names of the formats that are read. Without this list a renamed file could reach any
 #: of Pillow's readers, one of which runs Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 
@@ -45,7 +51,7 @@ _ORIENTATION_TAG = 0x0112
 _BITS_TAG = 258
 _PHOTOMETRIC_TAG = 262
 _WHITE_IS_ZERO = 0
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -55,7 +61,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-#: JPEG, WebP and AVIF, which Pillow searches through, or takes into memory, whatever their size.
+#: JPEG, WebP and AVIF, which Pillow scans or loads into memory as a whole, whatever their size.
 _READ_AT_ONCE = (b"\xff\xd8\xff", b"RIFF", b"ftyp")
 _MOST_BYTES_AT_ONCE = 1 << 29
 
@@ -71,9 +77,10 @@ def decode(
 
     Args:
         path: File to read.
-        num_channels: Channels wanted, C.
-        min_side: Shorter side in pixels down to which a JPEG may be shrunk while it is decoded
-            (by 2, 4 or 8, which saves most of the time for big photographs). None: never shrink.
+        num_channels: Channels to return, C.
+        min_side: Shorter side in pixels below which a JPEG is not shrunk while it is decoded.
+            Shrinking by 2, 4 or 8 saves most of the time for large photographs. None: never
+            shrink.
         value_range: See `lightly_core.data.pixels.to_unit`.
 
     Returns:
@@ -81,7 +88,7 @@ def decode(
         in [0, 1] for files above 8 bit.
 
     Raises:
-        UnreadableImage: The file is missing, broken, too large, or has other channels.
+        UnreadableImage: The file is missing, broken or too large, or its channels do not fit.
     """
     try:
         refused = why_not_opened(path)
@@ -94,7 +101,7 @@ def decode(
     except UnreadableImage:
         raise
     except MemoryError as error:
-        raise UnreadableImage("needs more memory than there is") from error
+        raise UnreadableImage("needs more memory than is available") from error
     except Exception as error:  # a broken file can make Pillow raise nearly anything
         raise UnreadableImage(_reason(error, path)) from error
 
@@ -125,15 +132,15 @@ def _read(
         if facts is not None and not pillow_suffices(image, facts, num_channels, value_range):
             return read_tiff(file, facts, num_channels, value_range)
         if min_side is not None:
-            # Does nothing for other formats, and never goes below the size given.
+            # Has no effect for other formats, and never goes below the given size.
             image.draft(None, (min_side, min_side))
         shown, orientation = _load(file, image, head, num_channels, value_range)
-    # Turned last, when the image as it was in the file is no longer held.
+    # Rotate after the decoded original is released, to save memory.
     del image
     if isinstance(shown, Image.Image):
-        turn = _TURNS.get(orientation)
-        return shown if turn is None else shown.transpose(turn)
-    return turned(shown, orientation)
+        transpose = _TRANSPOSES.get(orientation)
+        return shown if transpose is None else shown.transpose(transpose)
+    return apply_orientation(shown, orientation)
 
 
 def _load(
@@ -156,22 +163,22 @@ def _load(
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn and mirror an image as its EXIF orientation says.
+    """Apply an image's EXIF orientation.
 
     Unlike `PIL.ImageOps.exif_transpose` it neither copies images that are upright nor rewrites
-    the metadata, and broken metadata counts as none.
+    the metadata. Broken metadata is ignored.
     """
-    turn = _TURNS.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
+    transpose = _TRANSPOSES.get(_orientation(image))
+    return image if transpose is None else image.transpose(transpose)
 
 
 def convert(
     image: Image.Image, num_channels: int, value_range: ValueRange = None
 ) -> Image.Image | npt.NDArray[Any]:
-    """Bring a decoded Pillow image of any mode to C channels, as `decode` returns it.
+    """Convert a decoded Pillow image of any mode to C channels, as `decode` returns it.
 
     Raises:
-        UnreadableImage: The image has other channels or values that cannot be scaled.
+        UnreadableImage: The channels cannot be converted, or the values cannot be scaled.
     """
     if image.mode in _DEEP_MODES:
         return fit_channels(_deep_grey(image, value_range), num_channels)
@@ -188,16 +195,16 @@ def convert(
 
 
 def smallest_useful_side(views: Sequence[ViewSpec]) -> int:
-    """Return the shorter image side that no crop of these views has to be enlarged from.
+    """Return the smallest shorter side of an image from which no crop has to be enlarged.
 
-    Passed as `min_side`, it lets big JPEGs be shrunk while decoding without losing sharpness.
+    Pass it as `min_side`: large JPEGs are then shrunk while decoding without losing sharpness.
 
     Args:
-        views: The views that are cut out of each image.
+        views: The views that are cropped from each image.
 
     Returns:
-        Pixels. A crop of area share s and ratio r measures sqrt(s * r) times the side or more
-        in width and sqrt(s / r) times in height.
+        Pixels. A crop of area fraction s and ratio r is at least sqrt(s * r) times the side in
+        width and sqrt(s / r) times the side in height.
     """
     sides = [1.0]
     for view in views:
@@ -214,7 +221,7 @@ def smallest_useful_side(views: Sequence[ViewSpec]) -> int:
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # the pixels are fine whatever the metadata is
+    except Exception:  # broken metadata does not affect the pixels
         return 1
     return orientation if isinstance(orientation, int) else 1
 
@@ -228,13 +235,13 @@ def _deep_grey(image: Image.Image, value_range: ValueRange) -> npt.NDArray[np.fl
     if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO and pixels.dtype.kind != "f":
         scaled = np.float32(1) - scaled  # Pillow inverts only up to 8 bit
     transparent = image.info.get("transparency")
-    if isinstance(transparent, int):  # the one value that is not there
+    if isinstance(transparent, int):  # the value that marks transparent pixels
         scaled = np.where(pixels == transparent, np.float32(1), scaled)
     return scaled
 
 
 def _refuse_size(file: IO[bytes]) -> None:
-    """Refuse a file that Pillow would read as a whole, and that is larger than any picture."""
+    """Refuse a file that Pillow would read as a whole and that is too large for an image."""
     size = os.fstat(file.fileno()).st_size
     if size > _MOST_BYTES_AT_ONCE:
         raise UnreadableImage(f"a file of {size / 2**30:.1f} GiB, too large for one image")
@@ -242,13 +249,13 @@ def _refuse_size(file: IO[bytes]) -> None:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Return those of `FORMATS` that the installed Pillow was built with."""
+    """Return the members of `FORMATS` that the installed Pillow supports."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
-    """Say in a few words, without the path, why a file cannot be read."""
+    """Return a short reason, without the path, why a file cannot be read."""
     if isinstance(error, FileNotFoundError):
         return "file is missing"
     if isinstance(error, PermissionError):
@@ -264,7 +271,7 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
 
 
 def _unidentified(path: str | os.PathLike[str]) -> str:
-    """Say what a file is that Pillow does not know."""
+    """Describe a file that Pillow does not recognise."""
     with open(path, "rb") as file:
         head = file.read(content.HEAD_BYTES)
     if content.is_avif(head) and "AVIF" not in Image.OPEN:

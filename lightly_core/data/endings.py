@@ -1,4 +1,4 @@
-"""Which files are images, judged by the ending of their name. Imports nothing heavy."""
+"""File name endings of images. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from importlib.util import find_spec
 
 from lightly_core.data.names import shown
 
-#: Endings of the files that count as images, in any case. A fixed list, so that a folder holds
-#: the same images on every machine, whatever its Pillow can read. GIF counts as its first frame.
+#: Endings of image files, upper or lower case. The list is fixed, so that a folder holds the same
+#: images on every machine, whatever its Pillow can read. Of a GIF the first frame is used.
 IMAGE_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
         *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"),
     )
 )
-#: Endings that count as images where a package is installed: its distribution and its module.
+#: Endings of images that need an optional package: its distribution and its module.
 OPTIONAL_SUFFIXES = {
     **dict.fromkeys((".heic", ".heif", ".hif"), ("pillow-heif", "pillow_heif")),
     **dict.fromkeys((".dcm", ".dicom"), ("pydicom", "pydicom")),
 }
-#: Endings of text files that hold one path a line.
+#: Endings of text files with one path per line.
 LIST_SUFFIXES = (".txt", ".csv", ".lst")
-#: Stands among the endings of files that are left out for what cannot be read like a file.
+#: Counted in place of an ending for skipped files that are not regular files.
 SPECIAL = "pipe or device"
 _SHOWN_ENDINGS = 5
 _LONGEST_ENDING = 12
@@ -37,13 +37,13 @@ def suffix(path: str) -> str:
 
 
 def is_image_name(path: str) -> bool:
-    """Tell whether a file counts as an image by its ending."""
+    """Return whether a file counts as an image by its ending."""
     return suffix(path) in image_suffixes()
 
 
 @functools.cache
 def image_suffixes() -> frozenset[str]:
-    """Return the endings that count as images with what is installed."""
+    """Return the endings that count as images with the installed packages."""
     return IMAGE_SUFFIXES | {
         ending for ending, (_, module) in OPTIONAL_SUFFIXES.items() if find_spec(module)
     }
@@ -57,7 +57,7 @@ def endings() -> str:
 
 
 def what_to_install(names: Iterable[str]) -> str:
-    """Return which packages would make images of files, as the end of a message, or nothing.
+    """Return the end of a message that names the packages needed to read some files, or "".
 
     Args:
         names: Endings, or names of files.
@@ -75,17 +75,17 @@ def what_to_install(names: Iterable[str]) -> str:
 
 
 def counted(others: Counter[str]) -> str:
-    """Describe files that are no images: how many of which ending."""
+    """Describe files that are not images: how many per ending."""
     ranked = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     kinds = [f"{count} {_ending(ending)}" for ending, count in ranked[:_SHOWN_ENDINGS]]
     return f"{', '.join(kinds)}{', ...' if ranked[_SHOWN_ENDINGS:] else ''}"
 
 
-def left_out(others: Counter[str]) -> str:
+def skipped_files(others: Counter[str]) -> str:
     """Return one sentence on the files of a folder that do not count as images."""
     total = others.total()
     files = "1 file" if total == 1 else f"{total:,} files"
-    return f"{files} left out: {counted(others)}{what_to_install(others)}"
+    return f"{files} skipped: {counted(others)}{what_to_install(others)}"
 
 
 def _ending(ending: str) -> str:

@@ -1,4 +1,4 @@
-"""Telling whether two runs have the same images, without reading all of them."""
+"""Checks whether two runs have the same images, without reading all of them."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from lightly_core.data.folder import FolderSource
 from lightly_core.data.paths import why_not_opened
 from lightly_core.errors import DataError
 
-#: Of images that are no files, so many are compared.
+#: Images that are compared if they do not come from files.
 _NUM_LOADED = 16
-#: Of so many files, spread evenly, the size is looked at, and of so many the content.
+#: Files, at even distances, whose size is compared, and files whose content is compared.
 _NUM_SIZES, _NUM_CONTENTS = 20_000, 256
 #: Bytes at the start and at the end of a file that count as its content.
 _PART = 2**20
 
 
 def fingerprint(source: ImageSource) -> str:
-    """Return a short text that is equal for equal images, and practically never for others.
+    """Return a short text that identifies a set of images.
 
-    Of files it follows from their names, sizes and times of change in seconds, not from where
-    their folder is. Of others, such as a dataset in Python, from their number, their names and
-    the pixels of 16 of them, spread evenly.
+    For files it is computed from their names, sizes and modification times in seconds. The path
+    of their folder does not matter. For other images, such as a dataset in Python, it is computed
+    from their number, their names and the pixels of 16 of them, chosen at even distances.
 
     Raises:
-        DataError: An image is another one when it is loaded again.
+        DataError: An image changes when it is loaded again.
     """
     if isinstance(source, FolderSource):
-        return f"{len(source)} files, {_of_files(source)}"
-    return f"{len(source)} images, {_of_pixels(source)}"
+        return f"{len(source)} files, {_files_digest(source)}"
+    return f"{len(source)} images, {_pixels_digest(source)}"
 
 
 def contents(source: ImageSource) -> dict[str, str]:
-    """Describe images such that a run that goes on can tell whether it has the same ones.
+    """Return digests by which a resumed run checks that its images are the same.
 
-    Neither where files lie nor when they were changed matters.
+    The paths of folders and the modification times of files do not matter.
 
     Returns:
-        Texts by what they tell: ``names``; of files the ``sizes`` of up to 20,000, and as
-        ``content`` the first and last MiB of up to 256; of others the pixels of 16. The chosen
-        ones are spread evenly.
+        A digest of the ``names``. For files also one of the ``sizes`` of up to 20,000 files and
+        one of the ``content``, the first and last MiB of up to 256 files. For other images the
+        ``content`` is that of the pixels of 16 images. All are chosen at even distances.
     """
     names = hashlib.sha256()
     if not isinstance(source, FolderSource):
@@ -55,9 +55,9 @@ def contents(source: ImageSource) -> dict[str, str]:
     for part in source.packed_names():
         names.update(part)
     sizes, content = hashlib.sha256(), hashlib.sha256()
-    for index in _spread(len(source), _NUM_SIZES):
+    for index in _evenly_spaced(len(source), _NUM_SIZES):
         sizes.update(f"{_size(source.path(index))} ".encode())
-    for index in _spread(len(source), _NUM_CONTENTS):
+    for index in _evenly_spaced(len(source), _NUM_CONTENTS):
         content.update(_ends_of_file(source.path(index)))
     return {
         "names": names.hexdigest()[:16],
@@ -67,30 +67,30 @@ def contents(source: ImageSource) -> dict[str, str]:
 
 
 def changes(old: Mapping[str, str], source: ImageSource) -> list[str]:
-    """Say in what images differ from those that `contents` described, in a few words each.
+    """Describe how images differ from those that `contents` was computed from.
 
     Args:
         old: What `contents` returned.
-        source: The images of now, as many as then.
+        source: The current images; their number must not have changed.
     """
     new = contents(source)
     of_files = "sizes" in old and "sizes" in new
     if not of_files and old.get("content") != new["content"] and not _stable(source):
-        return []  # they differ each time, so nothing can be told
+        return []  # the images are random, so they cannot be compared
     words = {
         "names": "the names of images have changed",
-        "sizes": "files have other sizes than they had",
-        "content": "images have another content than they had",
+        "sizes": "the sizes of files have changed",
+        "content": "the content of images has changed",
     }
     return [text for key, text in words.items() if key in old and old[key] != new.get(key)][:1]
 
 
-def _spread(total: int, wanted: int) -> list[int]:
-    """Return at most `wanted` positions of `total`, spread evenly; all where there are fewer."""
+def _evenly_spaced(total: int, wanted: int) -> list[int]:
+    """Return at most `wanted` positions of `total`, at even distances."""
     if total <= wanted:
         return list(range(total))
-    spread: list[int] = np.unique(np.linspace(0, total - 1, wanted).astype(int)).tolist()
-    return spread
+    positions: list[int] = np.unique(np.linspace(0, total - 1, wanted).astype(int)).tolist()
+    return positions
 
 
 def _size(path: str) -> int:
@@ -118,7 +118,7 @@ def _ends_of_file(path: str) -> bytes:
 
 def _pixels_once(source: ImageSource) -> str:
     digest = hashlib.sha256()
-    for index in _spread(len(source), _NUM_LOADED):
+    for index in _evenly_spaced(len(source), _NUM_LOADED):
         digest.update(_content(source, index))
     return digest.hexdigest()[:16]
 
@@ -127,7 +127,7 @@ def _stable(source: ImageSource) -> bool:
     return _pixels_once(source) == _pixels_once(source)
 
 
-def _of_files(source: FolderSource) -> str:
+def _files_digest(source: FolderSource) -> str:
     digest = hashlib.sha256()
     for index in range(len(source)):
         digest.update(source.name(index).encode("utf-8", "surrogatepass"))
@@ -139,15 +139,15 @@ def _of_files(source: FolderSource) -> str:
     return digest.hexdigest()[:16]
 
 
-def _of_pixels(source: ImageSource) -> str:
+def _pixels_digest(source: ImageSource) -> str:
     digest = hashlib.sha256()
-    for index in _spread(len(source), _NUM_LOADED):
+    for index in _evenly_spaced(len(source), _NUM_LOADED):
         content = _content(source, index)
         if content != _content(source, index):
             raise DataError(
-                f"{source.name(index)} is another image each time it is asked for, but features of "
-                "images are to be kept and used again; take the random transforms out of the "
-                "dataset, for which there are transform_args, or keep no features"
+                f"{source.name(index)} changes each time it is loaded, so its features cannot be "
+                "cached; remove the random transforms from the dataset and use transform_args "
+                "instead, or do not cache features"
             )
         digest.update(source.name(index).encode() + b"\0" + content)
     return digest.hexdigest()[:16]

@@ -18,15 +18,15 @@ from lightly_core.data.pixels import ValueRange
 class FolderSource(ImageSource):
     """Image files, sorted by name.
 
-    All names lie in one buffer: a list of millions of texts would take many times the memory,
-    and would be copied into every forked worker as soon as reference counts change.
+    All names are kept in one buffer. A list of millions of strings would take many times the
+    memory, and every forked worker would copy it as soon as reference counts change.
 
     Args:
         listing: The files.
-        num_channels: Channels wanted, see `decode`.
+        num_channels: Channels to return, see `decode`.
         min_side: See `decode`.
         value_range: See `decode`.
-        class_folders: Whether the folders right below the root are classes.
+        class_folders: Whether the folders directly below the root are classes.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FolderSource(ImageSource):
         self.class_folders = class_folders
         self._buffer = b"".join(listing.names)
         lengths = np.fromiter(map(len, listing.names), np.int64, len(listing.names))
-        self._ends = np.cumsum(lengths)  # (N,) offset behind each name
+        self._ends = np.cumsum(lengths)  # (N,) offset after each name
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -55,7 +55,7 @@ class FolderSource(ImageSource):
         return decode_name(self._name_bytes(index))
 
     def packed_names(self) -> tuple[bytes, bytes]:
-        """Return the bytes of all names, one behind the other, and those of where each ends."""
+        """Return the concatenated bytes of all names, and the offsets of their ends as bytes."""
         return self._buffer, self._ends.astype("<i8").tobytes()
 
     def path(self, index: int) -> str:

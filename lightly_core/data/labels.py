@@ -1,4 +1,4 @@
-"""Images whose classes are known: from class folders or a CSV, one list of classes for two sets."""
+"""Labelled images: classes from class folders, a CSV or a dataset, shared by two sets."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LabelledImages:
         return replace(self, indices=self.indices[positions], targets=self.targets[positions])
 
     def without_empty_classes(self) -> LabelledImages:
-        """Take out the classes that no image has, and number the others anew."""
+        """Remove the classes without an image, and renumber the others."""
         present, targets = np.unique(self.targets, return_inverse=True)
         classes = tuple(self.classes[number] for number in present)
         return replace(self, targets=targets.astype(np.int64), classes=classes)
@@ -71,14 +71,15 @@ def open_labelled(
 
     Args:
         source: The images.
-        labels: CSV with a header and the columns image (the name that the source gives it: a path
-            relative to the folder) and label; None: the folders right below the source's, or what
-            the dataset itself says.
-        what: Name of the setting that the images come from, for messages.
+        labels: CSV with a header and the columns image (a path relative to the folder, as
+            `ImageSource.name` returns it) and label. None: the folders directly below that of
+            the source, or the labels of the dataset.
+        what: Name of the setting of the images, for messages.
         other: Further images that the CSV may name.
 
     Returns:
-        The images that have a class; `classes` are those with an image, sorted as the source does.
+        The images that have a class. `classes` are those with an image, in the order of the
+        source.
 
     Raises:
         DataError: There are no labels, only one class, or the CSV cannot be used.
@@ -87,7 +88,7 @@ def open_labelled(
     if len(found.classes) < 2:
         raise DataError(
             f"{what}: all {len(found)} images are of one class, '{shown(found.classes[0])}'; "
-            f"expected two classes or more, {_REMEDY}"
+            f"expected at least two classes, {_REMEDY}"
         )
     return found
 
@@ -95,22 +96,22 @@ def open_labelled(
 def same_classes(
     train: LabelledImages, val: LabelledImages
 ) -> tuple[LabelledImages, LabelledImages, tuple[str, ...]]:
-    """Number the classes of two sets alike, by name.
+    """Match the classes of two sets by name, so that both use the same numbers.
 
-    Classes that only the training images have are kept: an image can be taken for one of them.
+    Classes that only the training images have are kept: an image can be misclassified as one.
 
     Returns:
-        Both sets, and what a reader of an accuracy should know, one sentence each.
+        Both sets, and notes to be reported with an accuracy, one sentence each.
 
     Raises:
-        DataError: A class of the second set has no training image, so it could never be found.
+        DataError: A class of the second set has no training image, so it cannot be predicted.
     """
     unknown = sorted(set(val.classes) - set(train.classes))
     if unknown:
         raise DataError(
             f"val_data has {len(unknown)} classes without any image in data: {some(unknown)}"
             f"\n  data has {some(sorted(train.classes))} ({train.origin}); both need the same "
-            "names of classes: rename them, or leave these images out"
+            "names of classes: rename them, or remove these images"
         )
     missing = sorted(set(train.classes) - set(val.classes))
     notes = (f"val_data has no image of {len(missing)} classes: {some(missing)}",)
@@ -123,7 +124,7 @@ def same_classes(
 def _from_source(source: ImageSource, what: str) -> LabelledImages:
     labels = source.labels()
     if labels is None:
-        raise DataError(f"{what}: no labels: {_why_none(source)}\n  {_REMEDY}")
+        raise DataError(f"{what}: no labels: {_why_no_labels(source)}\n  {_REMEDY}")
     indices = np.flatnonzero(labels.targets >= 0)
     if not len(indices):
         raise DataError(f"{what}: none of the {len(source)} images has a label; {_REMEDY}")
@@ -131,18 +132,18 @@ def _from_source(source: ImageSource, what: str) -> LabelledImages:
     return found.without_empty_classes()
 
 
-def _why_none(source: ImageSource) -> str:
-    """Say what class folders would have needed."""
+def _why_no_labels(source: ImageSource) -> str:
+    """Return the reason why a source has no labels."""
     if not isinstance(source, FolderSource):
         return "the dataset has no attribute 'targets' or 'labels' with two classes or more"
     if not source.class_folders:
-        return "class folders are looked for only where one folder is given"
+        return "class folders are used only if data is a single folder"
     tops: set[str] = set()
     for index in range(len(source)):
         name = source.name(index)
         folder, slash, _ = name.partition("/")
         if not slash:
-            return f"'{shown(name)}' lies in no class folder"
+            return f"'{shown(name)}' is not in a class folder"
         tops.add(folder)
     return f"all {len(source)} images are of one class, the folder '{shown(tops.pop())}'"
 
@@ -161,7 +162,7 @@ def _from_csv(source: ImageSource, file: str, other: ImageSource | None) -> Labe
             f"\n  expected names such as '{shown(next(iter(names)))}', relative to the folder"
         )
     if len(rows) < len(names):
-        log.info("%d images without a label are left out", len(names) - len(rows))
+        log.info("%d images without a label are skipped", len(names) - len(rows))
     classes = tuple(sorted({label for _, label in rows}))
     numbers = {name: number for number, name in enumerate(classes)}
     table = np.asarray(sorted((index, numbers[label]) for index, label in rows), np.int64)

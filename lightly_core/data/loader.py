@@ -1,4 +1,4 @@
-"""torch's DataLoader with the settings and errors of this package."""
+"""A DataLoader of torch that handles signals and reports wrong `loader_args`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from lightly_core.config.reading.child import refuse_unguarded
 from lightly_core.data.signals import (
     end_at_exit,
-    held_back,
-    leave_stopping_to_the_main_process,
+    ignore_stop_signals,
+    signals_blocked,
 )
 from lightly_core.errors import ConfigError, did_you_mean
 
@@ -28,15 +28,15 @@ _RESERVED = frozenset(
 
 
 class Loader(DataLoader[T]):
-    """A DataLoader whose workers leave signals to the main process, from start to end."""
+    """A DataLoader whose workers ignore stop signals, which the main process handles."""
 
     def __iter__(self) -> Any:  # noqa: ANN401 - torch's iterators are private
-        """Start workers where there are none yet."""
+        """Start the workers if they are not running yet."""
         if not self.num_workers:
             return super().__iter__()
         self.check_start()
         known = getattr(self._iterator, "_workers", None)
-        with held_back(self._start_method()):
+        with signals_blocked(self._start_method()):
             iterator = super().__iter__()
         workers = getattr(iterator, "_workers", ())
         if workers is not known:
@@ -44,10 +44,10 @@ class Loader(DataLoader[T]):
         return iterator
 
     def check_start(self) -> None:
-        """Refuse workers that would run the caller's script again.
+        """Refuse to start workers that would run the caller's script again.
 
         Raises:
-            ConfigError: They would.
+            ConfigError: The script has no ``if __name__ == "__main__"`` guard.
         """
         if self.num_workers:
             refuse_unguarded(self._start_method())
@@ -66,18 +66,18 @@ def make_loader(
     batch_sampler: Iterable[list[Any]] | None = None,
     batch_size: int = 1,
 ) -> DataLoader[T]:
-    """Build a loader whose workers live as long as it does and leave signals to the main process.
+    """Build a loader whose workers persist between epochs and ignore stop signals.
 
     Args:
-        dataset: Gives samples.
-        collate_fn: Makes a batch of them.
+        dataset: The samples.
+        collate_fn: Combines samples into a batch.
         num_workers: Worker processes; 0 loads in this one.
-        loader_args: The user's arguments; they win over the defaults here.
-        batch_sampler: Gives the keys of each batch; None: all positions in order.
-        batch_size: Samples of one batch where there is no `batch_sampler`.
+        loader_args: The user's arguments; they override the defaults set here.
+        batch_sampler: Yields the keys of each batch; None: all positions in order.
+        batch_size: Samples of one batch without a `batch_sampler`.
 
     Raises:
-        ConfigError: `loader_args` holds a wrong or a reserved name, or a wrong value.
+        ConfigError: `loader_args` has an unknown or reserved name, or an invalid value.
     """
     given = dict(loader_args or {})
     problems = [text for name in given if (text := _name_problem(name))]
@@ -85,8 +85,8 @@ def make_loader(
         raise ConfigError.of([f"config.loader_args.{text}" for text in problems])
     arguments: dict[str, Any] = {
         "persistent_workers": num_workers > 0,
-        # A generator of its own: by default each iteration draws from the global one and so
-        # changes all that is random after it.
+        # By default each iteration draws a seed from the global generator, which would change
+        # all later random numbers.
         "generator": torch.Generator(),
         **given,
         "worker_init_fn": partial(_start_worker, given.get("worker_init_fn")),
@@ -106,7 +106,7 @@ def _name_problem(name: str) -> str | None:
     if name == "num_workers":
         return "num_workers: use the setting num_workers"
     if name in _RESERVED:
-        return f"{name}: is set by the run itself and cannot be changed"
+        return f"{name}: is set by the run and cannot be changed; remove it"
     known = set(inspect.signature(DataLoader.__init__).parameters) - {"self", *_RESERVED}
     if name in known:
         return None
@@ -115,10 +115,7 @@ def _name_problem(name: str) -> str | None:
 
 
 def _start_worker(then: Callable[[int], None] | None, worker: int) -> None:
-    """Prepare a worker process.
-
-    One thread a worker is torch's own default there.
-    """
-    leave_stopping_to_the_main_process()
+    """Prepare a worker process; torch already limits it to one thread."""
+    ignore_stop_signals()
     if then is not None:
         then(worker)

@@ -1,7 +1,7 @@
-"""Small images of one size, decoded once and kept: whether that is possible, and doing it.
+"""Keeps small images of one size in memory: checks whether that is possible, and decodes them.
 
-For data sets such as CIFAR. Decoding, and handing every view from process to process, take far
-longer there than a step of training; with all pixels in one tensor neither is needed any more.
+For data sets such as CIFAR. There, decoding and passing every view between processes take far
+longer than a training step. With all pixels in one tensor neither is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lightly_core.config.options.transform import TransformArgs
 from lightly_core.config.reading.load import Settings
 from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import load_or_reason
-from lightly_core.data.heard import Note, NoteLog
+from lightly_core.data.library_messages import Note, NoteLog
 from lightly_core.data.names import shown
 from lightly_core.data.views import worker
 from lightly_core.errors import ConfigError
@@ -30,14 +30,14 @@ from lightly_core.plugins.loading import load_target
 
 logger = logging.getLogger(__name__)
 
-#: Longest side of images and views, in pixels, for which a processor makes views faster this way.
+#: Longest side of images and views, in pixels, up to which this is faster on a CPU.
 AUTO_SIDE = 64
-#: Longest side of images that can be asked for; the work grows with the cube of the side.
-MOST_SIDE = 128
-#: Most bytes of all images together; at most a quarter of the memory that there is, too.
-MOST_BYTES = 1 << 30
+#: Longest side of images with ``in_memory=true``; the work grows with the cube of the side.
+MAX_SIDE = 128
+#: Maximum size of all images together in bytes; also at most a quarter of the machine's memory.
+MAX_BYTES = 1 << 30
 
-_NUM_LOOKED_AT = 16
+_NUM_INSPECTED = 16
 _SECONDS_BETWEEN_REPORTS = 10.0
 
 
@@ -46,9 +46,9 @@ class ImageMemory:
     """All images of a source.
 
     Attributes:
-        images: (N, H, C, W) uint8; zeros where an image cannot be read. The order of the axes is
-            that in which `resample` needs no transposition.
-        unreadable: Why an image cannot be read, by its position.
+        images: (N, H, C, W) uint8; zeros for unreadable images. With this order of axes
+            `resample` needs no transposition.
+        unreadable: The reason why an image cannot be read, by its position.
     """
 
     images: Tensor
@@ -61,7 +61,7 @@ class ImageMemory:
 
 
 class NotPossible(Exception):
-    """Images cannot be kept in memory; the text says why."""
+    """Images cannot be kept in memory; the text is the reason."""
 
 
 class Limits(NamedTuple):
@@ -82,10 +82,10 @@ class Limits(NamedTuple):
 
 
 def choose_memory(settings: Settings, source: ImageSource) -> MemoryChoice:
-    """Say what the setting `in_memory` comes to, by a look at a few images.
+    """Resolve the setting `in_memory` by inspecting a few images.
 
-    Depends on settings, images and the machine's whole memory only, not on what is free, so that
-    a resumed run goes the same way.
+    The result depends only on settings, images and the machine's total memory. Free memory does
+    not matter, so a resumed run makes the same choice.
 
     Raises:
         ConfigError: ``in_memory=true`` is not possible.
@@ -94,13 +94,13 @@ def choose_memory(settings: Settings, source: ImageSource) -> MemoryChoice:
     if wanted is False:
         return unseen(False)
     view_side = None if wanted is True else AUTO_SIDE
-    limits = Limits(MOST_SIDE if wanted is True else AUTO_SIDE, view_side, most_bytes())
+    limits = Limits(MAX_SIDE if wanted is True else AUTO_SIDE, view_side, max_bytes())
     try:
         record = settings.transform_record
         if record is not None and not hasattr(load_target(record), "from_memory"):
             raise NotPossible(f"the {record.label} has no from_memory()")
         check_views(settings.transform, limits.view_side)
-        reason = look(source, settings.transform.source_channels, limits)
+        reason = inspect_images(source, settings.transform.source_channels, limits)
     except NotPossible as found:
         if wanted is True:
             raise ConfigError(_refused(found)) from found
@@ -108,20 +108,20 @@ def choose_memory(settings: Settings, source: ImageSource) -> MemoryChoice:
     return MemoryChoice(use=True, required=wanted is True, reason=reason)
 
 
-def most_bytes() -> int:
+def max_bytes() -> int:
     """Return how many bytes of images may be kept: 1 GiB, or a quarter of a small memory."""
     try:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no such question on this system
-        return MOST_BYTES
-    return min(MOST_BYTES, whole // 4)
+    except (AttributeError, ValueError, OSError):  # not available on this system
+        return MAX_BYTES
+    return min(MAX_BYTES, whole // 4)
 
 
 def check_views(args: TransformArgs, most_side: int | None) -> None:
-    """Refuse views that only a worker process can make.
+    """Refuse views that only a worker process can create.
 
     Raises:
-        NotPossible: See above.
+        NotPossible: Channels are dropped, images are rotated, or a view is too large.
     """
     specs = args.view_specs()
     if args.channel_drop is not None:
@@ -133,20 +133,20 @@ def check_views(args: TransformArgs, most_side: int | None) -> None:
         raise NotPossible(f"views have sides of {longest} pixels, more than {most_side}")
 
 
-def look(source: ImageSource, num_channels: int, limits: Limits) -> str:
-    """Load some images, twice each, and say in words what all are expected to be.
+def inspect_images(source: ImageSource, num_channels: int, limits: Limits) -> str:
+    """Load some images, twice each, and return a description of all of them.
 
     Args:
         source: The images.
-        num_channels: Channels that views are made of.
+        num_channels: Channels of the source that views are created from.
         limits: What may be kept.
 
     Raises:
-        NotPossible: They are too large, too many, of several sizes, above 8 bit, or other ones
-            each time; or none of those that were looked at can be read.
+        NotPossible: Images are too large, too many, of several sizes, above 8 bit, or change when
+            they are loaded again; or none of the inspected images can be read.
     """
     first: tuple[str, tuple[int, ...]] | None = None
-    for index in np.unique(np.linspace(0, len(source) - 1, _NUM_LOOKED_AT).astype(int)).tolist():
+    for index in np.unique(np.linspace(0, len(source) - 1, _NUM_INSPECTED).astype(int)).tolist():
         pixels = _pixels(source, index, num_channels)
         if pixels is None:
             continue
@@ -162,9 +162,9 @@ def look(source: ImageSource, num_channels: int, limits: Limits) -> str:
         _same_size(name, pixels.shape, *first)
         again = _pixels(source, index, num_channels)
         if again is None or not np.array_equal(pixels, again):
-            raise NotPossible(f"'{shown(name)}' is another image each time it is asked for")
+            raise NotPossible(f"'{shown(name)}' changes each time it is loaded")
     if first is None:
-        raise NotPossible("none of the images looked at can be read")
+        raise NotPossible("none of the inspected images can be read")
     height, width, _ = first[1]
     num_bytes = _whole_size(source, first[1], limits.num_bytes)
     return f"all images have {width} x {height} pixels and are {_mib(num_bytes)} together"
@@ -174,13 +174,13 @@ def look(source: ImageSource, num_channels: int, limits: Limits) -> str:
 
 
 def keep_images(source: ImageSource, num_channels: int, choice: MemoryChoice) -> ImageMemory | None:
-    """Decode all images where that was chosen, and say in the log which way was taken.
+    """Decode all images if that was chosen, and log which way of loading is used.
 
     Returns:
-        The images in the CPU's memory; None where worker processes are to read them.
+        The images in the CPU's memory; None if worker processes read them.
 
     Raises:
-        ConfigError: It was asked for, and an image is unlike the others.
+        ConfigError: ``in_memory=true`` was requested, but the images do not allow it.
     """
     reason = choice.reason
     if choice.use:
@@ -198,7 +198,7 @@ def keep_images(source: ImageSource, num_channels: int, choice: MemoryChoice) ->
                 time.perf_counter() - start,
             )
             return memory
-    logger.info("Images are decoded each time they are shown, not kept in memory: %s", reason)
+    logger.info("Images are decoded each time they are used, not kept in memory: %s", reason)
     return None
 
 
@@ -206,8 +206,8 @@ def read_all(source: ImageSource, num_channels: int) -> ImageMemory:
     """Decode all images of a source.
 
     Raises:
-        NotPossible: They have several sizes or more than 8 bit, are more than `most_bytes`, or
-            none can be read.
+        NotPossible: Images have several sizes or more than 8 bit, exceed `max_bytes` together,
+            or none can be read.
     """
     images: npt.NDArray[np.uint8] | None = None
     notes, log = list[Note](), NoteLog()
@@ -221,7 +221,7 @@ def read_all(source: ImageSource, num_channels: int) -> ImageMemory:
         if pixels is None:
             continue
         if images is None:
-            _whole_size(source, pixels.shape, most_bytes())
+            _whole_size(source, pixels.shape, max_bytes())
             height, width, channels = pixels.shape
             images = np.zeros((len(source), height, channels, width), np.uint8)
             first, shape = source.name(index), pixels.shape
@@ -253,7 +253,7 @@ def _pixels(
     unreadable: dict[int, str] | None = None,
     notes: list[Note] | None = None,
 ) -> npt.NDArray[np.uint8] | None:
-    """Return an image (H, W, C), or None where it cannot be read."""
+    """Return an image (H, W, C), or None if it cannot be read."""
     loaded = load_or_reason(source, index, notes)
     if isinstance(loaded, str):
         if unreadable is not None:
@@ -261,7 +261,7 @@ def _pixels(
         return None
     try:
         prepared = worker.prepare(loaded, num_channels)
-    except ValueError as error:  # the first stage will say so, too
+    except ValueError as error:  # the first stage raises the same error
         raise NotPossible(f"'{shown(source.name(index))}': {error}") from error
     pixels = np.asarray(prepared)
     if pixels.dtype != np.uint8:
@@ -288,8 +288,8 @@ def _same_size(name: str, shape: tuple[int, ...], first: str, first_shape: tuple
 def _refused(found: NotPossible) -> str:
     return (
         f"config.in_memory: true is not possible: {found}; expected the built-in transform and "
-        f"8-bit images of one size, at most {MOST_SIDE} pixels a side and "
-        f"{_mib(most_bytes())} together; leave in_memory out, or set it to false"
+        f"8-bit images of one size, at most {MAX_SIDE} pixels a side and "
+        f"{_mib(max_bytes())} together; remove in_memory, or set it to false"
     )
 
 

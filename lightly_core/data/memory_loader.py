@@ -24,22 +24,22 @@ from lightly_core.data.skipped import Skipped
 
 Key: TypeAlias = tuple[int, int]
 
-# Random numbers of so many images at least are drawn at once: a call costs a millisecond in any
-# case, and much larger arrays leave the processor's cache.
-_DRAWN_TOGETHER = 256
+# Minimum number of images whose random numbers are sampled at once: a call costs at least a
+# millisecond, and much larger arrays do not fit into the processor's cache.
+_SAMPLED_TOGETHER = 256
 
 
 class MemoryLoader:
-    """Yields the batches of an epoch; takes the place of torch's DataLoader.
+    """Yields the batches of an epoch; replaces torch's DataLoader.
 
-    Order, replacements of unreadable images and all random numbers are those of the loader with
-    workers; pixels differ by the rounding of `resample` only.
+    Order, replacements of unreadable images and all random numbers equal those of the loader with
+    workers. Pixels differ only by the rounding of `resample`.
 
     Args:
         memory: All images.
-        transform: Makes the views.
-        loader: What `build_loader` returned: says order, seed and period.
-        device: Where views are made.
+        transform: Creates the views.
+        loader: The loader of `build_loader`, which defines order, seed and view period.
+        device: Where views are computed.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MemoryLoader:
         """
         for group in _groups(self.batch_sampler):
             keys = [
-                (self.dataset.drawn_epoch(epoch), index)
+                (self.dataset.random_epoch(epoch), index)
                 for batch in group
                 for epoch, index in batch
             ]
@@ -84,8 +84,8 @@ class MemoryLoader:
         shown, skipped = self._readable([index for _, index in keys])
         indices = torch.tensor(shown, dtype=torch.int64)
         view_ids = [
-            self.dataset.view_id(asked, epoch) if index == asked else -1
-            for index, (epoch, asked) in zip(shown, keys, strict=True)
+            self.dataset.view_id(requested, epoch) if index == requested else -1
+            for index, (epoch, requested) in zip(shown, keys, strict=True)
         ]
         pixels, parameters, crops = self._views.make(sampled, rows, indices)
         return RawBatch(
@@ -104,22 +104,22 @@ class MemoryLoader:
         made = [self.dataset.extras(epoch, index) for epoch, index in keys]
         return {name: torch.stack([extras[name] for extras in made]) for name in made[0]}
 
-    def _readable(self, asked: Sequence[int]) -> tuple[list[int], list[Skipped]]:
-        """Replace images that could not be read by the next ones that could."""
+    def _readable(self, requested: Sequence[int]) -> tuple[list[int], list[Skipped]]:
+        """Replace unreadable images by the next readable ones."""
         if not self.memory.unreadable:
-            return list(asked), []
+            return list(requested), []
         shown: list[int] = []
         skipped: list[Skipped] = []
-        for index in asked:
+        for index in requested:
             found, passed = self._next_readable(index)
             shown.append(found)
             skipped += passed
         return shown, skipped
 
-    def _next_readable(self, asked: int) -> tuple[int, list[Skipped]]:
+    def _next_readable(self, requested: int) -> tuple[int, list[Skipped]]:
         source, unreadable = self.dataset.source, self.memory.unreadable
         passed: list[Skipped] = []
-        for index in replacements(asked, len(source)):
+        for index in replacements(requested, len(source)):
             if index not in unreadable:
                 return index, passed
             passed.append((index, source.name(index), unreadable[index]))
@@ -127,11 +127,11 @@ class MemoryLoader:
 
 
 def _groups(batches: StepSampler) -> Iterator[list[list[Key]]]:
-    """Yield batches in groups of `_DRAWN_TOGETHER` images or more."""
+    """Yield batches in groups of `_SAMPLED_TOGETHER` images or more."""
     group: list[list[Key]] = []
     for batch in batches:
         group.append(batch)
-        if sum(map(len, group)) >= _DRAWN_TOGETHER:
+        if sum(map(len, group)) >= _SAMPLED_TOGETHER:
             yield group
             group = []
     if group:

@@ -1,7 +1,7 @@
-"""File names as they are shown, and as they are written into tables.
+"""Escapes file names for display and for tables.
 
-A file name may hold nearly anything: control characters that a terminal obeys, line breaks, bytes
-that are no text, a formula that a spreadsheet would compute.
+A file name may contain control characters that a terminal executes, line breaks, bytes that are
+not valid text, or a formula that a spreadsheet would evaluate.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 import unicodedata
 
-#: A cell that begins with one of these is a formula to spreadsheets, also in their wide forms. They
-#: also begin a cell after a semicolon, where that separates cells.
+#: Spreadsheets evaluate a cell that begins with one of these characters or their full-width
+#: forms. Some also separate cells by semicolons.
 _FORMULA = re.compile("(^|;)([=+@\uff1d\uff0b\uff20\uff0d-])")
 _SHOWN_LENGTH = 300
 
 
 def shown(text: str) -> str:
-    r"""Return a name, or a text with one in it, that any terminal, log and file can hold.
+    r"""Escape a name, or a text that contains one, for any terminal, log and file.
 
-    Control characters, line breaks and all else that is not printed become ``\x1b`` and the like,
-    and so do bytes that are no text. What is longer than 300 characters is cut in the middle.
+    Control characters, line breaks, other characters that are not printable and bytes that are
+    not valid text are escaped, such as ``\x1b``. A text of more than 300 characters is shortened
+    in the middle.
     """
     visible = text if text.isprintable() else "".join(map(_visible, text))
     if len(visible) <= _SHOWN_LENGTH:
@@ -29,9 +30,9 @@ def shown(text: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return a text of several lines without control characters but line breaks and tabs.
+    """Escape all control characters of a text except line breaks and tabs.
 
-    The last net: what comes from elsewhere, such as a library's error, may quote a file's bytes.
+    For texts from elsewhere: a library's error message may quote bytes of a file.
     """
     if text.isprintable():
         return text
@@ -39,22 +40,22 @@ def harmless(text: str) -> str:
 
 
 def as_text(name: str) -> str:
-    r"""Return a name as valid Unicode; bytes that are no text become ``\udce9`` and the like."""
+    r"""Return a name as valid Unicode; undecodable bytes are escaped, such as ``\udce9``."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def written(text: str) -> str:
-    r"""Return a text for one cell of a table, from which `read_back` makes the same text again.
+    r"""Escape a text for one cell of a table; `read_back` restores it.
 
-    As `shown`, never cut; a backslash is doubled, and the sign that would begin a formula in a
-    spreadsheet becomes ``\x3d`` and the like.
+    As `shown`, but never shortened. A backslash is doubled, and a character that would begin a
+    formula in a spreadsheet is escaped, such as ``\x3d``.
     """
     visible = "".join("\\\\" if letter == "\\" else _visible(letter) for letter in text)
     return _FORMULA.sub(lambda found: found[1] + _escaped(found[2]), visible)
 
 
 def read_back(cell: str) -> str:
-    """Undo `written`; a text that it has not written is returned as it is."""
+    """Undo `written`; a text in another form is returned unchanged."""
     try:
         return cell.encode("latin-1", "backslashreplace").decode("unicode_escape")
     except UnicodeDecodeError:

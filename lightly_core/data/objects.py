@@ -1,4 +1,4 @@
-"""Images that come from Python objects: the user's datasets and the built-in digits."""
+"""Images from Python objects: the user's datasets and the built-in digits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightly_core.data.pixels import UnreadableImage, ValueRange, fit_channels, 
 
 
 class MapDataset(Protocol):
-    """What a map-style `torch.utils.data.Dataset` offers."""
+    """The interface of a map-style `torch.utils.data.Dataset`."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> object: ...
@@ -25,14 +25,14 @@ class MapDataset(Protocol):
 class DatasetSource(ImageSource):
     """A map-style dataset; its items are images, or tuples or dicts that begin with one.
 
-    An image is a Pillow image, an array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W):
-    uint8, uint16, or float in [0, 1]; with `value_range` any integers and floats. Of a dict the
-    entry ``"image"`` or else the first is taken. Classes come from the attribute ``targets`` or
-    ``labels``, and their names from ``classes``; items are never read to find them.
+    An image is a Pillow image, an array (H, W) or (H, W, C), or a tensor (H, W) or (C, H, W). Its
+    type is uint8, uint16, or float in [0, 1]; with `value_range` any integer or float type. Of a
+    dict the entry ``"image"`` is used, or else the first one. Classes come from the attribute
+    ``targets`` or ``labels``, and their names from ``classes``. Items are not read to find them.
 
     Args:
         dataset: The user's object.
-        num_channels: Channels wanted.
+        num_channels: Channels to return, C.
         value_range: Pixel values that become black and white; see `to_unit`.
     """
 
@@ -48,11 +48,11 @@ class DatasetSource(ImageSource):
         return self._length
 
     def name(self, index: int) -> str:
-        """Return the kind of the dataset and the position, ``CIFAR10/17``."""
+        """Return the class of the dataset and the position, such as ``CIFAR10/17``."""
         return f"{type(self.dataset).__name__}/{index}"
 
     def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
-        """Ask the dataset for an item and take the image out of it."""
+        """Read an item of the dataset and convert its image."""
         image = _first(self.dataset[index])
         if isinstance(image, Image.Image):
             return convert(upright(image), self.num_channels, self.value_range)
@@ -61,7 +61,7 @@ class DatasetSource(ImageSource):
         return fit_channels(pixels, self.num_channels)
 
     def labels(self) -> Labels | None:
-        """Return ``dataset.targets`` or ``dataset.labels`` where they name a class per image."""
+        """Return ``dataset.targets`` or ``dataset.labels`` if they hold a class per image."""
         for attribute in ("targets", "labels"):
             given = getattr(self.dataset, attribute, None)
             labels = self._as_labels(given, attribute) if given is not None else None
@@ -73,7 +73,7 @@ class DatasetSource(ImageSource):
         try:
             values = np.asarray(given)
         except (TypeError, ValueError):
-            return None  # some datasets use the word for something else
+            return None  # some datasets use the name for something else
         if values.shape != (len(self),) or values.dtype.kind not in "iuU":
             return None
         present, targets = np.unique(values, return_inverse=True)
@@ -91,13 +91,13 @@ class DatasetSource(ImageSource):
 
 
 class DigitsSource(ImageSource):
-    """The 1,797 scanned handwritten digits of 8x8 pixels that scikit-learn brings along.
+    """The 1,797 scanned handwritten digits of 8x8 pixels that scikit-learn includes.
 
     From the UCI "Optical Recognition of Handwritten Digits" data (Alpaydin and Kaynak 1998).
-    Their 17 grey values are spread over 0 to 255.
+    Their 17 grey values are scaled to 0 to 255.
 
     Args:
-        num_channels: Channels wanted.
+        num_channels: Channels to return, C.
     """
 
     def __init__(self, *, num_channels: int = 3) -> None:
@@ -112,17 +112,17 @@ class DigitsSource(ImageSource):
         return f"digits/{index:04d}"
 
     def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
-        """Return one digit, bright ink on black as it is stored."""
+        """Return one digit, bright on black as it is stored."""
         return convert(Image.fromarray(self._images[index]), self.num_channels)
 
     def labels(self) -> Labels:
-        """Return the digits' values."""
+        """Return the digits as classes."""
         return Labels(self._targets, tuple("0123456789"), "the digits' values")
 
 
-@functools.cache  # scikit-learn reads them out of a text, 30 ms
+@functools.cache  # scikit-learn parses them from a text file, 30 ms
 def _digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return images (1797, 8, 8) and the digits that they show; nobody changes them."""
+    """Return images (1797, 8, 8) and the digits that they show; not to be modified."""
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     digits = load_digits()
@@ -130,7 +130,7 @@ def _digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
 
 
 def _first(item: object) -> object:
-    """Take the image out of a dataset's item."""
+    """Return the image of a dataset's item."""
     if isinstance(item, Mapping):
         if not item:
             raise UnreadableImage("an empty dict")
@@ -166,7 +166,7 @@ def _pixels(image: object, value_range: ValueRange) -> npt.NDArray[Any]:
             f"a {type(image).__name__}, expected a Pillow image, an array or a tensor"
         )
     if pixels.size == 0:
-        raise UnreadableImage(f"not a picture: shape {pixels.shape}")
+        raise UnreadableImage(f"not an image: shape {pixels.shape}")
     known = pixels.dtype in (np.uint8, np.uint16) or pixels.dtype.kind == "f"
     if not known and (value_range is None or pixels.dtype.kind not in "iu"):
         raise UnreadableImage(f"pixels of type {pixels.dtype}, expected uint8 or float in [0, 1]")

@@ -33,9 +33,9 @@ class Listing:
     """Image files found.
 
     Attributes:
-        root: Absolute folder that the names are relative to; empty where there is none in common.
+        root: Absolute folder that the names are relative to; empty if there is no common folder.
         names: Relative paths with ``/``, UTF-8, sorted by code point.
-        others: How many files that are no images were seen, by their ending.
+        others: Number of files found that are not images, by their ending.
     """
 
     root: str
@@ -44,7 +44,7 @@ class Listing:
 
 
 def is_glob(path: str) -> bool:
-    """Tell whether a path is a pattern; one that exists as it is written is not."""
+    """Return whether a path is a pattern; a path that exists literally is not."""
     return glob.has_magic(path) and not os.path.lexists(path)
 
 
@@ -59,26 +59,26 @@ def decode_name(name: bytes) -> str:
 
 
 def why_not_opened(path: str | os.PathLike[str]) -> str | None:
-    """Say why a path must not be opened, or None: reading pipes and devices may never end.
+    """Return why a path must not be opened, or None. Reading a pipe or device may never end.
 
     Raises:
-        OSError: There is nothing, or nothing that may be looked at.
+        OSError: The path does not exist, or access is denied.
     """
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
         return "is a folder"
     if not stat.S_ISREG(status.st_mode):
         return "a pipe or device, not a file"
-    # Files that the system writes while they are read have no size either, and some never end.
+    # Virtual files of the system also have size 0, and reading some of them never ends.
     return "empty file" if status.st_size == 0 else None
 
 
 def list_folder(root: str) -> Listing:
     """Find all images below a folder.
 
-    Names that begin with a dot and ``__MACOSX`` are left out. Links to folders are followed after
-    all real folders, and no folder is visited twice, so loops end. The order depends on the
-    names only, not on the file system or the locale.
+    Names that begin with a dot and ``__MACOSX`` are skipped. Links to folders are followed after
+    all real folders, and no folder is visited twice, so cycles of links end. The order depends
+    only on the names, not on the file system or the locale.
 
     Args:
         root: Existing folder.
@@ -104,10 +104,10 @@ def list_folder(root: str) -> Listing:
 
 
 class _Walk:
-    """What was seen on the way through a folder.
+    """State of the search through a folder.
 
     Args:
-        root: Where the way began.
+        root: The folder.
     """
 
     def __init__(self, root: str) -> None:
@@ -119,7 +119,7 @@ class _Walk:
         self._repeated: list[str] = []
 
     def entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """Return what a folder holds; nothing where it was read before or cannot be."""
+        """Return the entries of a folder; none if it was visited before or cannot be read."""
         where = os.path.join(self._root, folder)
         try:
             status = os.stat(where)
@@ -136,16 +136,16 @@ class _Walk:
         return entries
 
     def kind(self, entry: os.DirEntry[str]) -> str:
-        """Return ``folder``, ``link`` to one, ``image``, or nothing; the latter is counted."""
+        """Return ``folder``, ``link`` to one, ``image``, or "" and count the file."""
         if entry.name.startswith(".") or entry.name == _MAC_ARCHIVE_FOLDER:
             return ""
         try:
             if entry.is_dir():
                 return "link" if entry.is_symlink() else "folder"
-            # Opening a pipe or a device could wait forever. A broken link counts as an image: it
-            # is reported as unreadable, not forgotten.
+            # Opening a pipe or a device could block forever. A broken link counts as an image, so
+            # that it is reported as unreadable.
             special = not entry.is_file() and os.path.exists(entry.path)
-        except OSError as error:  # where a link leads may be nobody's business
+        except OSError as error:  # the target of a link may not be accessible
             self._closed.append(f"'{entry.path}' ({error.strerror})")
             return ""
         if is_image_name(entry.name) and not special:
@@ -154,13 +154,13 @@ class _Walk:
         return ""
 
     def report(self) -> None:
-        """Warn of folders that were not read, in one sentence a kind."""
+        """Warn about folders that were not read, with one sentence per kind."""
         if self._closed:
-            logger.warning("Cannot be read and left out: %s", some(self._closed))
+            logger.warning("Skipped because they cannot be read: %s", some(self._closed))
         if self._repeated:
             links = "a link" if len(self._repeated) == 1 else "links"
             folders = some([f"'{where}'" for where in self._repeated])
-            logger.warning("Left out: %s, %s to what is read already", folders, links)
+            logger.warning("Skipped: %s, %s to folders that are already read", folders, links)
 
 
 def list_elements(elements: Sequence[str]) -> Listing:
@@ -169,7 +169,7 @@ def list_elements(elements: Sequence[str]) -> Listing:
     A file that is found twice counts once, with a warning.
 
     Raises:
-        DataError: A file is missing or no image.
+        DataError: A file is missing or is not an image.
     """
     found: set[bytes] = set()
     others: Counter[str] = Counter()
@@ -186,15 +186,15 @@ def list_elements(elements: Sequence[str]) -> Listing:
 
 
 def read_path_list(path: str) -> list[str]:
-    """Read a text file with one path a line.
+    """Read a text file with one path per line.
 
     Blank lines and lines that begin with ``#`` are ignored.
 
     Returns:
-        The paths; relative ones are meant relative to the text file.
+        The paths; relative ones are resolved against the folder of the text file.
 
     Raises:
-        DataError: The file is no UTF-8 text.
+        DataError: The file is not a UTF-8 text, or cannot be read.
     """
     folder = os.path.dirname(os.path.abspath(path))
     try:
@@ -212,13 +212,13 @@ def read_path_list(path: str) -> list[str]:
 
 
 def some(texts: Sequence[str]) -> str:
-    """Join the first few texts, as they can be shown anywhere, and count the rest."""
+    """Join the first few texts, escaped by `shown`, and count the rest."""
     more = len(texts) - _SHOWN
     return ", ".join(map(shown, texts[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _element_files(element: str, others: Counter[str]) -> Iterator[bytes]:
-    """Yield the absolute paths, with ``/``, of what one element of a list names."""
+    """Yield the absolute paths, with ``/``, of the images of one element of a list."""
     if is_glob(element):
         yield from _glob_files(element, others)
     elif os.path.isdir(element):
@@ -229,7 +229,7 @@ def _element_files(element: str, others: Counter[str]) -> Iterator[bytes]:
         if missing:
             raise DataError(
                 f"{len(missing)} of the {len(lines)} paths in '{shown(element)}' do not exist: "
-                f"{some(missing)}; expected one path a line, relative "
+                f"{some(missing)}; expected one path per line, relative "
                 "ones relative to that file"
             )
         folders = [line for line in lines if os.path.isdir(line)]
@@ -269,7 +269,7 @@ def _image_files(paths: Sequence[str], origin: str) -> Iterator[bytes]:
     wrong = [path for path in paths if not is_image_name(path)]
     if wrong:
         raise DataError(
-            f"{origin} names {len(wrong)} file(s) that are no images: "
+            f"{origin} names {len(wrong)} file(s) that are not images: "
             f"{some(wrong)}; expected endings {endings()}"
             f"{what_to_install(wrong)}"
         )

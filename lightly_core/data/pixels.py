@@ -1,4 +1,4 @@
-"""Arrays of pixels: bringing them to C channels and to [0, 1], whatever their depth."""
+"""Converts arrays of pixels of any depth to C channels and to values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-#: Pixel values that become 0 and 1, or None for the rule that `to_unit` states.
+#: Pixel values that are mapped to 0 and 1, or None for the rule in `to_unit`.
 ValueRange: TypeAlias = "tuple[float, float] | None"
 
-#: Float images that went through a resampling overshoot [0, 1] a little.
+#: Resampled float images overshoot [0, 1] a little.
 _FLOAT_TOLERANCE = 1e-3
 _SET_RANGE = "transform_args.value_range=[low,high] scales them"
 
 
 class UnreadableImage(Exception):
-    """One image cannot be used; the text is a short reason without the image's name."""
+    """An image cannot be used; the text is a short reason without the image's name."""
 
 
 def fit_channels(
     pixels: npt.NDArray[Any], num_channels: int, kind: str | None = None
 ) -> npt.NDArray[Any]:
-    """Bring an array to C channels where that has one meaning only.
+    """Convert an array to C channels if the conversion is unambiguous.
 
     Args:
         pixels: (H, W) or (H, W, c).
-        num_channels: Channels wanted, C.
-        kind: What the array came from, for the error; None: its number of channels.
+        num_channels: Channels to return, C.
+        kind: Description of the image for the error; None: its number of channels.
 
     Returns:
-        (H, W, C) of the same type: grey is repeated, RGB weighted to grey.
+        (H, W, C) of the same type: grey is repeated, RGB is converted to luma.
 
     Raises:
-        UnreadableImage: c is neither C nor 1, nor 3 with C = 1; or the array is no picture.
+        UnreadableImage: The shape is not that of an image, or c differs from C and the conversion
+            is neither from 1 to 3 channels nor from 3 to 1.
     """
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]  # (H, W, 1)
     if pixels.ndim != 3 or 0 in pixels.shape:
-        raise UnreadableImage(f"not a picture: an array of shape {pixels.shape}")
+        raise UnreadableImage(f"not an image: an array of shape {pixels.shape}")
     channels = pixels.shape[2]
     if channels == num_channels:
         return pixels
@@ -57,28 +58,29 @@ def fit_channels(
 def to_unit(
     pixels: npt.NDArray[Any], bits: int | None = None, value_range: ValueRange = None
 ) -> npt.NDArray[Any]:
-    """Bring pixels of any depth to the range that the framework works in.
+    """Scale pixels of any depth to uint8, or to float32 in [0, 1].
 
     Args:
         pixels: Any shape; integers, floats or bool.
-        bits: Bits a value that the file states; None: those of the type.
-        value_range: Values that become 0 and 1, others are cut off; for more than 8 bit, signed
-            values and floats. None: integers that state 9 to 15, 17 to 31 bits are divided by
-            their largest value, others by 65535; floats are taken as they are.
+        bits: Bits per value as stated by the file; None: those of the type.
+        value_range: Values that are mapped to 0 and 1; others are clipped. It applies to more than
+            8 bit, signed values and floats. None: integers with a stated depth of 9 to 15 or 17
+            to 31 bits are divided by their largest value, others by 65535, and floats are not
+            scaled.
 
     Returns:
         uint8 for up to 8 bit, else float32 in [0, 1].
 
     Raises:
-        UnreadableImage: Integers outside [0, 65535], floats outside [0, 1] or not finite, for which
-            no rule would be right for every picture.
+        UnreadableImage: Without `value_range`, integers are outside [0, 65535], or floats are
+            outside [0, 1]; or values are not finite. No default would suit all such images.
     """
     if pixels.dtype == np.bool_:
-        return _spread(pixels.astype(np.uint8), 1)
+        return _scale_to_8_bit(pixels.astype(np.uint8), 1)
     if pixels.dtype == np.int8 and pixels.min() >= 0:
         return pixels.astype(np.uint8)
     if pixels.dtype == np.uint8:
-        return pixels if bits is None or bits >= 8 else _spread(pixels, bits)
+        return pixels if bits is None or bits >= 8 else _scale_to_8_bit(pixels, bits)
     if pixels.dtype.kind not in "iuf":
         raise UnreadableImage(f"pixels of type {pixels.dtype}, expected integers or floats")
     if value_range is not None:
@@ -111,12 +113,12 @@ def unit_floats(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def on_white(
     pixels: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32], *, premultiplied: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Show pixels on a white page.
+    """Composite pixels on white.
 
     Args:
         pixels: (H, W, C) in [0, 1].
         alpha: (H, W) in [0, 1], 1 is opaque.
-        premultiplied: Whether the pixels are multiplied by alpha already.
+        premultiplied: Whether the pixels are already multiplied by alpha.
 
     Returns:
         (H, W, C) in [0, 1].
@@ -127,8 +129,8 @@ def on_white(
     return shown
 
 
-def turned(pixels: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
-    """Turn and mirror (H, W, C) as an EXIF orientation says; anything but 2 to 8 counts as 1."""
+def apply_orientation(pixels: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
+    """Rotate and flip (H, W, C) by an EXIF orientation; anything but 2 to 8 counts as 1."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1
@@ -137,12 +139,12 @@ def turned(pixels: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
 
 
 def refuse_bomb(width: int, height: int, channels: int = 1) -> None:
-    """Refuse sizes that Pillow refuses, too, so that a small file cannot fill the memory.
+    """Apply Pillow's limit on image size, so that a small file cannot fill the memory.
 
     Args:
         width: Pixels.
         height: Pixels.
-        channels: Values a pixel; as many as an RGBA image of the largest size has are allowed.
+        channels: Values per pixel. The limit on all values is that of the largest RGBA image.
 
     Raises:
         UnreadableImage: The image is larger.
@@ -154,10 +156,10 @@ def refuse_bomb(width: int, height: int, channels: int = 1) -> None:
         raise UnreadableImage(f"more than {4 * limit} values")
 
 
-def _spread(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
-    """Spread values of fewer than 8 bit over 0 to 255."""
-    spread: npt.NDArray[np.uint8] = np.rint(pixels * np.float32(255 / (2**bits - 1)))
-    return spread.astype(np.uint8)
+def _scale_to_8_bit(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
+    """Scale values of fewer than 8 bit to 0 to 255."""
+    scaled: npt.NDArray[np.uint8] = np.rint(pixels * np.float32(255 / (2**bits - 1)))
+    return scaled.astype(np.uint8)
 
 
 def _divided(pixels: npt.NDArray[Any], full: int) -> npt.NDArray[np.float32]:

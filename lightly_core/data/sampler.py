@@ -1,4 +1,4 @@
-"""The order in which images are seen: a function of seed and epoch, and of nothing else."""
+"""The order of the images, which depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-#: Second words of the Philox key: which purpose a random stream has.
+#: Second words of the Philox key: the purpose of a random stream.
 ORDER_STREAM, SAMPLE_STREAM, EXTRAS_STREAM = 0, 1, 2
 
 
 def epoch_order(dataset_size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """Return the positions of all images in the order of an epoch, (N,) int64.
 
-    Random numbers are sorted instead of calling `permutation`: NumPy promises never to change
-    its bit generators, but may change what is made of them, and a run should be resumable under
-    another version.
+    Random numbers are sorted instead of calling `permutation`. NumPy promises never to change
+    its bit generators, but may change the methods that use them, and a run must be resumable
+    with another version.
     """
     bits = np.random.Philox(key=[seed, ORDER_STREAM], counter=[0, 0, epoch, 0])
     return np.argsort(bits.random_raw(dataset_size), kind="stable")
@@ -27,9 +27,9 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
     """Yields this process's batches of an epoch as lists of ``(epoch, index)``.
 
     Of N images in the order of the epoch, global batch k is ``order[k * G : (k + 1) * G]`` with
-    G = batch_size * world_size, and process r takes its r-th part of it. What the processes see
-    together is thus the same for every number of processes. The last N % G images of the order
-    are left out; they differ from epoch to epoch.
+    G = batch_size * world_size, and process r takes its r-th part of it. The global batch is thus
+    the same for every number of processes. The last N % G images of the order are skipped; they
+    differ from epoch to epoch.
 
     Args:
         dataset_size: N, at least G.
@@ -59,19 +59,19 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         self._skip = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration; one that runs already keeps its own."""
+        """Set the epoch of the next iteration; a running iteration keeps its epoch."""
         self._epoch = epoch
 
     def skip_batches(self, count: int) -> None:
-        """Leave out the first batches of the next iteration only; the length stays the same."""
+        """Skip the first batches of the next iteration only; the length stays the same."""
         self._skip = count
 
     def __len__(self) -> int:
         return self.dataset_size // (self.batch_size * self.world_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        # Runs when the first batch is asked for. A loader with workers makes two iterators at
-        # its start and drops the first one unused, which must not use up the skip.
+        # Runs when the first batch is requested. A loader with workers creates two iterators at
+        # its start and discards the first one unused, which must not consume the skip.
         epoch, skip, self._skip = self._epoch, self._skip, 0
         order = epoch_order(self.dataset_size, self.seed, epoch)
         for step in range(skip, len(self)):

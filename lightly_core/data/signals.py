@@ -1,4 +1,4 @@
-"""Signals that stop a run, and why loader workers do not hear them."""
+"""Signals that stop a run. Loader workers ignore them, and the main process handles them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from types import FrameType
 
-#: Ctrl-C; what `kill`, service managers and batch systems send; their warning before it; a terminal
-#: that goes away. Windows has the first two only.
+#: Ctrl-C; the default of `kill`, service managers and batch systems; the warning that batch
+#: systems send before it; a closed terminal. Windows has only the first two.
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
-#: Before multiprocessing ends its children and waits for them, which is 0; the highest comes first.
+#: Runs before multiprocessing, with priority 0, ends and joins its children; the highest is first.
 _EXIT_PRIORITY = 100
-#: Numbers of all workers that this program has started, and the process that will end them.
+#: Ids of all workers that this program has started, and of the process that will end them.
 _pids: set[int] = set()
 _registered_by: int | None = None
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop a run, as far as this system has them."""
+    """Return the signals that stop a run and exist on this system."""
     return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 @contextmanager
-def held_back(start_method: str) -> Iterator[None]:
-    """Hold the signals back while workers are started, in this thread and in the workers.
+def signals_blocked(start_method: str) -> Iterator[None]:
+    """Block the signals in this thread and in its new workers while they are started.
 
-    A worker lets them through once it has `leave_stopping_to_the_main_process`. Until then, which
-    takes seconds where it imports torch first, a signal to the whole process group would end it.
+    A worker unblocks them in `ignore_stop_signals`. Until then, which takes seconds if it imports
+    torch first, a signal to the whole process group would end it.
 
     Args:
         start_method: How workers are started: ``fork``, ``spawn`` or ``forkserver``.
@@ -42,26 +42,26 @@ def held_back(start_method: str) -> Iterator[None]:
     if start_method == "forkserver":
         from multiprocessing import forkserver
 
-        forkserver.ensure_running()  # serves all of the program, so its children shall hear signals
+        forkserver.ensure_running()  # shared by the whole program, so it must not block signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
     try:
         if start_method != "fork":
             from multiprocessing import resource_tracker
 
             resource_tracker.ensure_running()
-            # Where it starts the tracker, Python lets two signals through afterwards.
+            # Python unblocks two signals when it starts the tracker.
             signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def leave_stopping_to_the_main_process() -> None:
-    """Ignore the signals, in a worker.
+def ignore_stop_signals() -> None:
+    """Ignore the signals in a worker.
 
     They may reach all processes of a group or of a container at once. Only the main process can
-    save; it ends its workers afterwards, see `end_at_exit`. But for Ctrl-C a handler that does
-    nothing is set: programs that a worker starts would go on ignoring a signal.
+    save. It ends its workers afterwards, see `end_at_exit`. Except for Ctrl-C an empty handler is
+    set instead of SIG_IGN, which programs started by a worker would inherit.
     """
     for number in stop_signals():
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else _do_nothing)
@@ -76,9 +76,9 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 def end_at_exit(workers: Iterable[BaseProcess]) -> None:
-    """Have workers killed that are still there when the program ends.
+    """Kill workers that are still running when the program ends.
 
-    Python sends them SIGTERM then, which they ignore, and waits. A loader that is given up before
+    Python would send them SIGTERM, which they ignore, and wait. A loader that is deleted earlier
     ends its workers itself.
     """
     global _registered_by
@@ -91,8 +91,8 @@ def end_at_exit(workers: Iterable[BaseProcess]) -> None:
 def _end_workers() -> None:
     workers = [process for process in active_children() if process.pid in _pids]
     if workers and hasattr(signal, "SIGCHLD"):
-        with suppress(ValueError):  # another thread than the main one ends the program
-            # torch's handler would report them as killed by somebody else.
+        with suppress(ValueError):  # raised outside of the main thread
+            # torch's handler would report the killed workers as an error.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in workers:
         worker.kill()

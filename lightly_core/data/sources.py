@@ -1,4 +1,4 @@
-"""From the setting `data` to a numbered collection of images."""
+"""Opens the setting `data` as an `ImageSource`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.check import BUILTIN_PREFIX, check_data, data_problems
-from lightly_core.data.endings import counted, endings, left_out, what_to_install
+from lightly_core.data.endings import counted, endings, skipped_files, what_to_install
 from lightly_core.data.folder import FolderSource
 from lightly_core.data.names import shown
 from lightly_core.data.objects import DatasetSource, DigitsSource
@@ -39,19 +39,19 @@ def open_source(
     """Find the images.
 
     Args:
-        data: A folder (searched through), an image, a glob, a text file with a path a line, a
-            list of these, ``builtin:digits``, or a wrapped torch Dataset.
-        num_channels: Channels that images are brought to.
-        min_side: Shorter side in pixels down to which big JPEGs may be shrunk while they are
-            decoded; see `lightly_core.data.decode.smallest_useful_side`. None: never.
+        data: A folder (searched recursively), an image, a glob, a text file with one path per
+            line, a list of these, ``builtin:digits``, or a wrapped torch Dataset.
+        num_channels: Channels that images are converted to.
+        min_side: Shorter side in pixels below which JPEGs are not shrunk while they are decoded;
+            see `lightly_core.data.decode.smallest_useful_side`. None: never shrink.
         value_range: Pixel values that become black and white; see
             `lightly_core.data.pixels.to_unit`.
 
     Returns:
-        At least one image; the order depends on the names only.
+        A source of at least one image; the order depends only on the names.
 
     Raises:
-        DataError: Something does not exist, is of the wrong kind, or holds no image.
+        DataError: A path does not exist or is of the wrong kind, or there is no image.
     """
     problems = data_problems(data)
     if problems:
@@ -70,7 +70,7 @@ def open_source(
     listing = list_folder(single) if class_folders else list_elements(elements)
     if not listing.names:
         raise DataError(_nothing_found(elements, listing))
-    _say_what_is_left_out(listing)
+    _log_skipped(listing)
     return FolderSource(
         listing,
         num_channels=num_channels,
@@ -89,7 +89,7 @@ def _nothing_found(elements: list[str], listing: Listing) -> str:
     return f"no images in {where}: found {found}; expected endings {endings()}{install}"
 
 
-def _say_what_is_left_out(listing: Listing) -> None:
+def _log_skipped(listing: Listing) -> None:
     if listing.others:
-        missing = what_to_install(listing.others)
-        logger.log(logging.WARNING if missing else logging.INFO, "%s", left_out(listing.others))
+        level = logging.WARNING if what_to_install(listing.others) else logging.INFO
+        logger.log(level, "%s", skipped_files(listing.others))

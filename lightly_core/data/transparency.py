@@ -1,4 +1,4 @@
-"""Transparent images as they show on a white page, without copies of the whole."""
+"""Composites transparent images on white, without copies of the whole image."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-#: Pixels that are worked on at once; the memory taken besides the result is 12 bytes for each.
+#: Pixels that are processed at once, with 12 bytes of memory each in addition to the result.
 _PIXELS_AT_ONCE = 1 << 20
 
 
 def shown_on_white(image: Image.Image, mode: str) -> Image.Image:
-    """Return what a transparent image shows on a white page.
+    """Composite a transparent image on white.
 
     Memory: the image itself, the result, and a few MiB.
 

@@ -264,7 +264,7 @@ class Run:
     def _set_up(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> Training:
         """Build what trains; nothing is written, and what does not work is refused."""
         share = self.resolved.run.max_skipped
-        skips = SkipLog(self.folder.root, len(self.source), max_share=share)
+        skips = SkipLog(self.folder.root, len(self.source), max_fraction=share)
         best = self._best_export(built, loggers)
         callbacks = self._callbacks(built, loggers, skips, watchers, best)
         trainer = build_trainer(self.resolved, self.folder, loggers, callbacks)

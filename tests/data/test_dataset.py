@@ -330,7 +330,7 @@ def test_loader_args_win(transform):
             "config.loader_args.prefetch_facto: .* did you mean 'prefetch_factor'",
         ),
         ({"zzz": 2}, "config.loader_args.zzz: unknown argument of torch's DataLoader, known: "),
-        ({"batch_sampler": 2}, "config.loader_args.batch_sampler: is set by the run itself"),
+        ({"batch_sampler": 2}, "config.loader_args.batch_sampler: is set by the run"),
         ({"num_workers": 2}, "config.loader_args.num_workers: use the setting num_workers"),
         ({"prefetch_factor": 2}, "config.loader_args: prefetch_factor option could only be"),
         ({"timeout": -1}, "config.loader_args: timeout option should be non-negative"),

@@ -90,7 +90,7 @@ def test_a_dataset_that_is_random_is_refused():
         def __getitem__(self, index):
             return np.random.rand(4, 4, 3).astype("float32")
 
-    with pytest.raises(DataError, match="Random/0 is another image each time"):
+    with pytest.raises(DataError, match="Random/0 changes each time"):
         of_object(Random())
 
 
@@ -107,9 +107,7 @@ def test_the_end_of_a_long_file_counts(tmp_path, write_images):
     path.write_bytes(path.read_bytes() + bytes(3_000_000))
     before = contents(open_source(str(tmp_path)))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert changes(before, open_source(str(tmp_path))) == [
-        "images have another content than they had"
-    ]
+    assert changes(before, open_source(str(tmp_path))) == ["the content of images has changed"]
 
 
 class Noise(Pictures):
@@ -123,9 +121,7 @@ def test_datasets_are_compared_by_pixels_unless_these_are_random():
 
     before = contents(source(Pictures()))
     assert changes(before, source(Pictures())) == []
-    assert changes(before, source(Pictures(seed=1))) == [
-        "images have another content than they had"
-    ]
+    assert changes(before, source(Pictures(seed=1))) == ["the content of images has changed"]
     assert changes(contents(source(Noise())), source(Noise())) == []
 
 

@@ -58,7 +58,7 @@ def test_folders_are_classes(source):
 def test_images_without_class_folders_are_refused(tmp_path, write_images):
     write_images(tmp_path, ["a/1.png", "b/1.png", "loose.png"])
     text = refusal(open_source(str(tmp_path)), None)
-    assert "data: no labels: 'loose.png' lies in no class folder" in text
+    assert "data: no labels: 'loose.png' is not in a class folder" in text
     assert "CSV with the columns image and label" in text
 
 
@@ -71,7 +71,7 @@ def test_one_class_folder_is_named(tmp_path, write_images):
 def test_a_list_of_folders_has_no_classes(tmp_path, write_images):
     write_images(tmp_path, NAMES)
     source = open_source([str(tmp_path / "cat"), str(tmp_path / "dog")])
-    assert "class folders are looked for only where one folder is given" in refusal(source, None)
+    assert "class folders are used only if data is a single folder" in refusal(source, None)
 
 
 # --------------------------------------------------------------------------- datasets

@@ -23,7 +23,7 @@ from lightly_core.data.memory import (
     NotPossible,
     choose_memory,
     keep_images,
-    most_bytes,
+    max_bytes,
     place_images,
     read_all,
 )
@@ -220,7 +220,7 @@ def test_no_readable_image():
 
 
 def test_a_first_image_that_was_not_looked_at_may_be_huge(monkeypatch):
-    monkeypatch.setattr(memory_module, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(memory_module, "MAX_BYTES", 2**20)
     images = source(40, bad={0}, others={1: large(400)})
     assert choose(images).use
     with pytest.raises(NotPossible, match="all images together are 18 MiB, more than 1 MiB"):
@@ -297,12 +297,12 @@ def test_nothing_is_looked_at_where_it_is_off():
             None,
             "'Pictures/0' has more than 8 bit a channel",
         ),
-        (source(bad=range(20)), ARGS, None, "none of the images looked at can be read"),
+        (source(bad=range(20)), ARGS, None, "none of the inspected images can be read"),
         (
             open_source(PythonObject(Restless())),
             ARGS,
             None,
-            "'Restless/0' is another image each time it is asked for",
+            "'Restless/0' changes each time it is loaded",
         ),
     ],
 )
@@ -325,8 +325,8 @@ def test_larger_images_and_views_only_where_asked_for():
 
 
 def test_too_many_images(monkeypatch):
-    assert 0 < most_bytes() <= memory_module.MOST_BYTES == 2**30
-    monkeypatch.setattr(memory_module, "MOST_BYTES", 20 * 24 * 20 * 3 - 1)
+    assert 0 < max_bytes() <= memory_module.MAX_BYTES == 2**30
+    monkeypatch.setattr(memory_module, "MAX_BYTES", 20 * 24 * 20 * 3 - 1)
     assert "all images together are 0.027 MiB, more than" in choose(source()).reason
-    monkeypatch.setattr(memory_module, "MOST_BYTES", 20 * 24 * 20 * 3)
+    monkeypatch.setattr(memory_module, "MAX_BYTES", 20 * 24 * 20 * 3)
     assert choose(source()).use

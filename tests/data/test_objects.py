@@ -68,7 +68,7 @@ def test_grey_items_are_repeated(item):
         ("a.png", "a str, expected a Pillow image"),
         ((), "an empty tuple"),
         ({}, "an empty dict"),
-        (np.zeros((0, 4, 3), np.uint8), "not a picture"),
+        (np.zeros((0, 4, 3), np.uint8), "not an image"),
     ],
 )
 def test_items_that_are_no_images(item, reason):

@@ -34,13 +34,13 @@ def test_each_image_is_listed_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("max_share", "size", "allowed"), [(0.1, 100, 10), (0.1, 8, 0), (0.0, 5, 0), (0.5, 7, 3)]
+    ("max_fraction", "size", "allowed"), [(0.1, 100, 10), (0.1, 8, 0), (0.0, 5, 0), (0.5, 7, 3)]
 )
-def test_the_run_stops_above_the_share(tmp_path, max_share, size, allowed):
-    log = SkipLog(tmp_path, size, max_share)
+def test_the_run_stops_above_the_share(tmp_path, max_fraction, size, allowed):
+    log = SkipLog(tmp_path, size, max_fraction)
     log.add([(index, f"{index}.png", "truncated") for index in range(allowed)])
     with pytest.raises(
-        DataError, match=f"{allowed + 1} of {size} images .* max_skipped={max_share}"
+        DataError, match=f"{allowed + 1} of {size} images .* max_skipped={max_fraction}"
     ):
         log.add([(99, "99.png", "empty file")])
     assert len(lines(tmp_path)) == 1 + allowed + 1  # the last one is listed before it stops

@@ -223,7 +223,7 @@ def test_lines_that_are_no_images_are_named(tmp_path, write_images):
     write_images(tmp_path, ["1.png"])
     (tmp_path / "a.doc").touch()
     (tmp_path / "list.txt").write_text("1.png\na.doc\n")
-    with pytest.raises(DataError, match=r"names 1 file\(s\) that are no images: .*a.doc"):
+    with pytest.raises(DataError, match=r"names 1 file\(s\) that are not images: .*a.doc"):
         open_source(str(tmp_path / "list.txt"))
 
 
@@ -256,10 +256,10 @@ def test_a_folder_without_images_says_what_is_there(tmp_path):
 @pytest.mark.parametrize(
     ("others", "level", "text"),
     [
-        (["a.heic", "b.HEIC"], "WARNING", "2 files left out: 2 .heic; install pillow-heif to read"),
+        (["a.heic", "b.HEIC"], "WARNING", "2 files skipped: 2 .heic; install pillow-heif to read"),
         (["a.heic", "b.dcm"], "WARNING", "install pillow-heif pydicom to read .dcm .heic"),
-        (["README", "b.csv"], "INFO", "2 files left out: 1 without ending, 1 .csv"),
-        (["x.\x1b[31m"], "INFO", "1 file left out: 1 .\\x1b[31m"),
+        (["README", "b.csv"], "INFO", "2 files skipped: 1 without ending, 1 .csv"),
+        (["x.\x1b[31m"], "INFO", "1 file skipped: 1 .\\x1b[31m"),
     ],
 )
 def test_files_left_out_are_counted_once(tmp_path, write_images, caplog, others, level, text):
@@ -281,7 +281,7 @@ def test_what_is_no_file_is_counted(tmp_path, write_images, caplog):
     (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
     with caplog.at_level("INFO"):
         assert names(open_source(str(tmp_path))) == ["a.png"]
-    assert "2 files left out: 2 pipe or device" in caplog.text
+    assert "2 files skipped: 2 pipe or device" in caplog.text
     assert "self.jpg' (" in caplog.text
 
 
@@ -305,15 +305,15 @@ def test_a_list_without_images_or_text(tmp_path):
         ("{tmp}/no/such", "does not exist, nor does the folder '{tmp}/no'"),
         ("{tmp}/*.xyz", "no file matches '{tmp}/*.xyz'"),
         ("[a/b,c]", """no file matches '[a/b,c]'; a list is written with quotes: '["a/b", "c"]'"""),
-        ("{tmp}/notes.pdf", "'{tmp}/notes.pdf' is no image"),
+        ("{tmp}/notes.pdf", "'{tmp}/notes.pdf' is not an image"),
         ("{tmp}/a.zip", "is an archive; unpack it"),
-        ("s3://bucket/images", "is an address; only local files are read"),
+        ("s3://bucket/images", "is a URL; only local files are read"),
         ("builtin:digit", "did you mean 'builtin:digits'?"),
         ("builtin:mnist", "known: 'builtin:digits'"),
         (" ", "got an empty text"),
-        ("/proc", "'/proc' is a folder of the system itself"),
+        ("/proc", "'/proc' is a folder of the operating system"),
         ("/dev/null", "'/dev/null' is a pipe or device"),
-        ("a\0b", "'a\\x00b' holds a NUL character"),
+        ("a\0b", "'a\\x00b' contains a NUL character"),
         ("\x1bgone", "'\\x1bgone' does not exist"),
         (["{tmp}/images", "{tmp}/gone"], "'{tmp}/gone' does not exist"),
         (["builtin:digits"], "cannot be part of a list"),

@@ -116,7 +116,7 @@ def test_another_content_behind_the_same_path_is_refused(pretrain, short_run, ow
     data = bytearray((own_images / "17.png").read_bytes())
     data[-20] ^= 1
     (own_images / "17.png").write_bytes(data)
-    with pytest.raises(ConfigError, match="data: images have another content"):
+    with pytest.raises(ConfigError, match="data: the content of images has changed"):
         pretrain(**short_run(data=own_images, resume_interrupted=True))
     (own_images / "17.png").write_bytes(data + b"x")
     with pytest.raises(ConfigError, match="data: files have other sizes"):

@@ -226,7 +226,7 @@ def test_val_data_without_images(pretrain, short_run, tmp_path):
 def test_val_data_without_labels(pretrain, short_run, labelled, image_folder):
     settings = short_run(data=labelled["data"], val_data=image_folder)
     refused(
-        pretrain, settings, r"config\.val_data: no labels: .*lies in no class folder", DataError
+        pretrain, settings, r"config\.val_data: no labels: .*is not in a class folder", DataError
     )
 
 
@@ -235,7 +235,7 @@ def test_val_data_of_one_class(pretrain, short_run, labelled):
     refused(
         pretrain,
         short_run(data=labelled["data"], val_data=folder),
-        "lies in no class folder",
+        "is not in a class folder",
         DataError,
     )
 

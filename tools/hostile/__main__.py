@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lightly_core.data.decode import decode
-from lightly_core.data.heard import listening
+from lightly_core.data.library_messages import captured_messages
 from lightly_core.data.pixels import UnreadableImage
 from tools.hostile import broken, commands, extras, names, pillows, pngs, tiffs
 from tools.hostile.alone import Outcome, most_memory, read_alone
@@ -85,7 +85,7 @@ def _try_all(cases: Sequence[Case], folder: Path, *, alone: bool) -> tuple[list[
 def _readable(path: Path) -> bool:
     """Tell whether a file gives an image of three channels."""
     try:
-        with listening():
+        with captured_messages():
             decode(path, 3)
     except UnreadableImage:
         return False

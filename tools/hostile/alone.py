@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightly_core.data.decode import decode
-from lightly_core.data.heard import listening
+from lightly_core.data.library_messages import captured_messages
 from lightly_core.data.pixels import UnreadableImage
 from tools.hostile.case import EITHER, LEFT_OUT, LISTED, READ, Case, Picture
 from tools.hostile.plain import plainly
@@ -63,7 +63,7 @@ def _outcome(case: Case, path: bytes) -> Outcome:
     started = time.monotonic()
     what, reason, wrong, compared = "read", "", "", False
     try:
-        with _limit(), listening():
+        with _limit(), captured_messages():
             image = decode(os.fsdecode(path), case.channels, value_range=case.value_range)
             expected = _expected(case, path)
         compared = expected is not None

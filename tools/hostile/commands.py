@@ -97,8 +97,8 @@ def _step(name: str, arguments: Sequence[str], check: Check) -> Step:
     problems = [] if done.returncode == 0 else [f"exit code {done.returncode}: {text[-600:]}"]
     problems += _harmful("the terminal", text)
     problems += [f"the terminal shows '{word}'" for word in _NOISE if word in text]
-    if text.count("files left out:") != 1:
-        problems.append("the terminal does not say once how many files are left out")
+    if text.count("files skipped:") != 1:
+        problems.append("the terminal does not say once how many files are skipped")
     if memory > _MOST_MEMORY:
         problems.append(f"took {memory >> 10} MiB, more than {_MOST_MEMORY >> 10}")
     counts = ""
@@ -116,8 +116,8 @@ def _harmful(where: str, text: str) -> list[str]:
 def _check_run(folder: Path, listed: set[str]) -> tuple[str, list[str]]:
     log = (folder / "train.log").read_text(encoding="utf-8")
     problems = _harmful("train.log", log)
-    if "files left out:" not in log:
-        problems.append("train.log does not say what is left out")
+    if "files skipped:" not in log:
+        problems.append("train.log does not report skipped files")
     kinds = log.count("this kind of message is written once")
     skipped = list(_rows(folder / "skipped_images.csv"))
     problems += _compare("skipped_images.csv", {name for _, name, _ in skipped} - listed, set())

@@ -1,11 +1,11 @@
-"""What a file is by its first bytes, whatever its name ends in."""
+"""Recognises the format of a file by its first bytes, whatever its name."""
 
 from __future__ import annotations
 
-#: So many bytes of a file's beginning are looked at.
+#: Number of bytes read from the start of a file.
 HEAD_BYTES = 512
 
-#: What Pillow reads, or what is read by a module of this package: found by content, no reason.
+#: Formats that Pillow or a module of this package reads.
 TIFF, HEIF, DICOM = "TIFF", "HEIC", "DICOM"
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -14,7 +14,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _CONVERT = "which is not read; convert it to PNG, TIFF or JPEG"
 _RAW = f"raw data of a camera, {_CONVERT}"
 
-#: (offset, bytes there, what it is). The first match counts.
+#: (offset, bytes there, description). The first match counts.
 _OTHERS = (
     (0, b"\xff\x0a", f"JPEG XL, {_CONVERT}"),
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", f"JPEG XL, {_CONVERT}"),
@@ -80,12 +80,12 @@ def own_format(head: bytes) -> str | None:
 
 
 def is_avif(head: bytes) -> bool:
-    """Tell whether a file is AVIF."""
+    """Return whether a file is AVIF."""
     return bool(_brands(head) & set(_AVIF_BRANDS))
 
 
 def other_content(head: bytes) -> str | None:
-    """Say what a file is that is no image of a known format; None where that is unknown."""
+    """Describe a file that is not an image of a supported format; None if it is unknown."""
     for offset, start, name in _OTHERS:
         if head[offset : offset + len(start)] == start:
             return name
@@ -94,12 +94,12 @@ def other_content(head: bytes) -> str | None:
         if text.startswith(start):
             return "SVG, " + _CONVERT if b"<svg" in text else name
     if not head.strip(b"\0"):
-        return "nothing but zero bytes, as an interrupted copy leaves them"
+        return "only zero bytes, as after an interrupted copy"
     return None
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """Return the brands that a file of ISO boxes says to be of, the main one and all others."""
+    """Return the brands that an ISO media file declares, the main one and the compatible ones."""
     if head[4:8] != b"ftyp":
         return set()
     size = min(int.from_bytes(head[:4], "big"), len(head))

@@ -1,8 +1,8 @@
 """DICOM files through pydicom, an extra of this package.
 
-Rules: the first frame counts. Grey values are those of the modality (such as Hounsfield units).
-They are brought to [0, 1] by `value_range`, else by the file's first window, else by the range of
-its stored bits. "Monochrome 1" is turned round, so that bright is bright.
+Rules: the first frame is used. Grey values are those of the modality, such as Hounsfield units.
+They are scaled to [0, 1] by `value_range`, else by the file's first window, else by the range of
+its stored bits. "Monochrome 1" is inverted, so that larger values are brighter.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def read_dicom(file: IO[bytes], num_channels: int, value_range: ValueRange) -> n
 
     Args:
         file: The file.
-        num_channels: Channels wanted, C.
-        value_range: Values that become 0 and 1, in units of the modality; None: see above.
+        num_channels: Channels to return, C.
+        value_range: Values that are mapped to 0 and 1, in units of the modality; None: see above.
 
     Returns:
         (H, W, C) uint8 for colours of 8 bit, else float32 in [0, 1].
@@ -67,7 +67,7 @@ def _grey(
     value_range: ValueRange,
     steps: Any,  # noqa: ANN401
 ) -> npt.NDArray[np.float32]:
-    """Bring stored values (H, W) to [0, 1]."""
+    """Scale stored values (H, W) to [0, 1]."""
     values = np.asarray(steps.apply_modality_lut(pixels, dataset), np.float64)
     if value_range is not None:
         return _between(values, *value_range)
@@ -76,7 +76,7 @@ def _grey(
         form = str(dataset.get("VOILUTFunction", "LINEAR"))
         if form == "SIGMOID":
             return (1 / (1 + np.exp(-4 * (values - centre) / width))).astype(np.float32)
-        if form == "LINEAR" and width > 1:  # as C.11.2.1.2 of the standard's part 3 has it
+        if form == "LINEAR" and width > 1:  # part 3 of the standard, C.11.2.1.2
             centre, width = centre - 0.5, width - 1
         return _between(values, centre - width / 2, centre + width / 2)
     bits = int(dataset.BitsStored)
@@ -97,7 +97,7 @@ def _between(values: npt.NDArray[np.float64], low: float, high: float) -> npt.ND
 
 
 def _first(value: object) -> float | None:
-    """Return the first of one or several numbers, as DICOM has them; None where there is none."""
+    """Return a DICOM number, the first if there are several; None if there is none."""
     if value is None or value == "":
         return None
     several = isinstance(value, (list, tuple)) or hasattr(value, "__getitem__")

@@ -11,7 +11,7 @@ from lightly_core.data.pixels import UnreadableImage, refuse_bomb
 
 
 def read_heif(file: IO[bytes]) -> Image.Image:
-    """Read the main image of a file, turned as the file says, in 8 bit.
+    """Read the primary image of a file in 8 bit, with its orientation applied.
 
     Raises:
         UnreadableImage: pillow-heif is not installed, or the image has too many pixels.

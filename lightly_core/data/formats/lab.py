@@ -1,4 +1,4 @@
-"""CIELab images as RGB."""
+"""Converts CIELab images to RGB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNGs of which Pillow tells too little: colours of 16 bit, and what is transparent in them."""
+"""PNG features that Pillow does not expose: 16-bit colours and their transparent value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = 0
-#: What Pillow calls the layouts whose upper or lower bytes it can take.
+#: Pillow's names of the layouts that read the upper or the lower bytes.
 _UPPER, _LOWER = ";16B", ";16L"
 _DEEP = ("RGB;16B", "RGBA;16B")
 
@@ -33,16 +33,16 @@ def correct_transparency(image: Image.Image, head: bytes) -> None:
 def deep_colours(
     file: IO[bytes], image: Image.Image, *, wanted: bool
 ) -> npt.NDArray[np.uint16] | None:
-    """Read a colour PNG of 16 bit exactly, where its upper bytes do not tell enough.
+    """Read a 16-bit colour PNG exactly, if its upper bytes do not suffice.
 
     Args:
         file: The file that `image` was opened from.
         image: The opened, not yet loaded file, of any format.
-        wanted: Whether the lower bytes count.
+        wanted: Whether the lower bytes are needed.
 
     Returns:
-        (H, W, 3) on white, not yet turned; None where the upper bytes are enough, or it is another
-        file.
+        (H, W, 3) on white, without its EXIF orientation applied; None if the upper bytes suffice
+        or the file is not such a PNG.
     """
     tiles: Any = getattr(image, "tile", None)
     layout = tiles[0][3] if image.format == "PNG" and tiles else None
@@ -64,7 +64,7 @@ def deep_colours(
 
 
 def _bytes(file: IO[bytes], layout: str) -> npt.NDArray[np.uint8]:
-    """Decode a file, taking one of the two bytes of each value."""
+    """Decode one of the two bytes of each value of a file."""
     file.seek(0)
     with Image.open(file, formats=("PNG",)) as image:
         opened: Any = image

@@ -2,10 +2,10 @@
 
 An extra of this package. Rules:
 
-* The first page counts.
-* C = 1 or 3: the colours that the file states. Transparency shows white, further bands of a colour
-  image are dropped, palettes become RGB, "white is zero" is turned round.
-* Other C: exactly C bands, as they are in the file, whatever they mean.
+* The first page is used.
+* C = 1 or 3: the colours that the file declares. Transparent pixels are composited on white,
+  further bands of a colour image are dropped, palettes become RGB, "white is zero" is inverted.
+* Other C: exactly C bands, unchanged, whatever their meaning.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lightly_core.data.formats.tiff_header import TiffFacts
 from lightly_core.data.pixels import (
     UnreadableImage,
     ValueRange,
+    apply_orientation,
     fit_channels,
     on_white,
     refuse_bomb,
     to_unit,
-    turned,
 )
 
 _ORIENTATION_TAG = 274
@@ -34,7 +34,7 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}
 _PREMULTIPLIED, _ALPHA = 1, 2
 _SEE_THROUGH = ((_PREMULTIPLIED,), (_ALPHA,))
 _UNSIGNED, _SIGNED = 1, 2
-#: Those whose decoders are known to keep to the size that the file states.
+#: Compressions whose decoders are known to stay within the size that the file declares.
 _COMPRESSIONS = {
     **{1: "none", 5: "LZW", 7: "JPEG", 8: "Deflate", 32946: "Deflate", 32773: "PackBits"},
     **{34925: "LZMA", 50000: "Zstandard"},
@@ -44,24 +44,24 @@ _COMPRESSIONS = {
 def pillow_suffices(
     image: Image.Image, facts: TiffFacts, num_channels: int, value_range: ValueRange
 ) -> bool:
-    """Tell whether Pillow gives all that is wanted of a TIFF that it can open.
+    """Return whether Pillow reads everything that is needed of a TIFF that it can open.
 
     Args:
         image: The opened file.
-        facts: What it says of itself.
-        num_channels: Channels wanted, C.
+        facts: Its header.
+        num_channels: Channels to return, C.
         value_range: See `to_unit`.
     """
     if facts.bits == 8 and facts.sample_format == _SIGNED:
-        return False  # Pillow takes signed values for unsigned ones
+        return False  # Pillow reads signed values as unsigned ones
     if facts.swapped and facts.bits > 8 and facts.sample_format != _UNSIGNED:
-        return False  # Pillow swaps bytes that libtiff has swapped already
+        return False  # Pillow swaps bytes that libtiff has already swapped
     if facts.bands == 1:
         return True
     if facts.planar and (facts.bits > 8 or facts.bands != 3):
-        return False  # Pillow takes the bands for those of another layout
+        return False  # Pillow assumes another layout of the bands
     if value_range is not None and facts.bits > 8:
-        return False  # Pillow cuts colours to 8 bit
+        return False  # Pillow reduces colours to 8 bit
     if num_channels in (1, 3):
         return True
     return facts.bits <= 8 and len(image.getbands()) == facts.bands
@@ -74,16 +74,16 @@ def read_tiff(
 
     Args:
         file: The file.
-        facts: What it says of itself, see `tiff_facts`.
-        num_channels: Channels wanted, C.
+        facts: Its header, see `tiff_facts`.
+        num_channels: Channels to return, C.
         value_range: See `to_unit`.
 
     Returns:
         (H, W, C) uint8, or float32 in [0, 1] above 8 bit.
 
     Raises:
-        UnreadableImage: tifffile is not installed, or the file has other bands, values that
-            cannot be scaled, an unknown compression, or an end that is missing.
+        UnreadableImage: tifffile is not installed, the bands do not fit, the values cannot be
+            scaled, the compression is not supported, or the file is truncated.
         Exception: The file is broken.
     """
     name = str(facts)
@@ -91,7 +91,7 @@ def read_tiff(
         tifffile: Any = importlib.import_module("tifffile")
     except ImportError:
         raise UnreadableImage(f"{name}; install tifffile and imagecodecs to read it") from None
-    # What GDAL, ImageJ and others say of further pages does not matter.
+    # Metadata of GDAL, ImageJ and others about further pages is not needed.
     file.seek(0)
     with tifffile.TiffFile(file, name="image", _multifile=False, is_ome=False) as tiff:
         page = tiff.pages[0]
@@ -103,7 +103,7 @@ def read_tiff(
             pixels = pixels[:, :, None]
         shown = _channels(page, pixels, name, num_channels, value_range)
         tag = page.tags.get(_ORIENTATION_TAG)
-        return turned(shown, tag.value if tag is not None else 1)
+        return apply_orientation(shown, tag.value if tag is not None else 1)
 
 
 def _pixels(file: IO[bytes], page: Any, name: str) -> npt.NDArray[Any]:  # noqa: ANN401
@@ -120,28 +120,28 @@ def _pixels(file: IO[bytes], page: Any, name: str) -> npt.NDArray[Any]:  # noqa:
 
 
 def _three_bytes(file: IO[bytes], page: Any, name: str) -> npt.NDArray[np.uint32]:  # noqa: ANN401
-    """Read values of 24 bit, whose byte order tifffile does not follow."""
+    """Read values of 24 bit, whose byte order tifffile ignores."""
     if int(page.compression) != 1 or page.is_tiled:
-        raise UnreadableImage(f"{name}, which is read from plain strips only")
+        raise UnreadableImage(f"{name}, which is supported only in uncompressed strips")
     content = bytearray()
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
         content += file.read(count)
     parts = np.frombuffer(content, np.uint8).reshape(*page.shape, 3).astype(np.uint32)
-    places = (16, 8, 0) if page.parent.byteorder == ">" else (0, 8, 16)
-    values: npt.NDArray[np.uint32] = np.left_shift(parts, np.array(places, np.uint32)).sum(-1)
+    shifts = (16, 8, 0) if page.parent.byteorder == ">" else (0, 8, 16)
+    values: npt.NDArray[np.uint32] = np.left_shift(parts, np.array(shifts, np.uint32)).sum(-1)
     return values.astype(np.uint32)
 
 
 def _check(page: Any, name: str, file_size: int) -> None:  # noqa: ANN401
-    """Refuse what would fill the memory, is not complete, or is no picture."""
+    """Refuse pages that are too large, truncated, or not an image."""
     if page.axes not in ("YX", "YXS", "SYX"):
-        raise UnreadableImage(f"{name}, not a flat picture but {page.axes or 'nothing'}")
+        raise UnreadableImage(f"{name}, not a 2D image but {page.axes or 'nothing'}")
     refuse_bomb(page.imagewidth, page.imagelength, page.samplesperpixel)
     if int(page.compression) not in _COMPRESSIONS:
-        raise UnreadableImage(f"{name}, compressed in a way that is not read: {page.compression!r}")
+        raise UnreadableImage(f"{name}, with an unsupported compression: {page.compression!r}")
     if page.dtype is None:
-        raise UnreadableImage(f"{name}, values that are not read")
+        raise UnreadableImage(f"{name}, with an unsupported type of values")
     ends = zip(page.dataoffsets, page.databytecounts, strict=False)
     if any(count and offset + count > file_size for offset, count in ends):
         raise UnreadableImage("truncated")
@@ -154,7 +154,7 @@ def _channels(
     num_channels: int,
     value_range: ValueRange,
 ) -> npt.NDArray[Any]:
-    """Bring the bands (H, W, S) of a page to C channels."""
+    """Convert the bands (H, W, S) of a page to C channels."""
     bits = page.bitspersample if isinstance(page.bitspersample, int) else None
     if page.sampleformat != _UNSIGNED:
         bits = None
@@ -182,7 +182,7 @@ def _channels(
 def _on_white(
     pixels: npt.NDArray[Any], alpha: npt.NDArray[Any], bits: int | None, premultiplied: bool
 ) -> npt.NDArray[Any]:
-    """Show (H, W, C) on a white page; alpha (H, W) spans the whole range of its type."""
+    """Composite (H, W, C) on white; alpha (H, W) spans the whole range of its type."""
     if alpha.dtype.kind == "f":
         opaque = np.clip(alpha, 0, 1).astype(np.float32)
     else:

@@ -1,4 +1,4 @@
-"""What the first page of a TIFF says of itself, read without any library."""
+"""Reads the header of the first page of a TIFF without a library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 _WANTED = {258: "bits", 259: "compression", 277: "bands", 284: "planar", 339: "sample_format"}
-#: Letter of a value for `struct`, by the number of its type.
+#: Format character of `struct`, by the number of the type.
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MOST_ENTRIES = 4096
 _SAMPLE_FORMATS = {1: "", 2: " (signed)", 3: " (float)", 5: " (complex)", 6: " (complex)"}
@@ -15,14 +15,14 @@ _SAMPLE_FORMATS = {1: "", 2: " (signed)", 3: " (float)", 5: " (complex)", 6: " (
 
 @dataclass(frozen=True)
 class TiffFacts:
-    """What the first page of a file says of itself.
+    """Header of the first page of a file.
 
     Attributes:
-        bands: Values a pixel.
-        bits: Bits of a value, the largest where bands differ.
+        bands: Values per pixel.
+        bits: Bits of a value, the largest number if bands differ.
         sample_format: Number of the standard: 1 unsigned, 2 signed, 3 float.
-        planar: Whether one band comes after the other.
-        swapped: Whether the values are compressed, and of the byte order that Pillow must turn.
+        planar: Whether the bands are stored one after the other.
+        swapped: Whether the values are compressed and big-endian, so that Pillow swaps their bytes.
     """
 
     bands: int
@@ -32,16 +32,16 @@ class TiffFacts:
     swapped: bool
 
     def __str__(self) -> str:
-        """Say it in words, as the beginning of a reason."""
+        """Return a description, as the beginning of a reason."""
         kind = _SAMPLE_FORMATS.get(self.sample_format, " (unknown type)")
         return f"TIFF with {self.bands} band{'s' * (self.bands > 1)} of {self.bits} bit{kind}"
 
 
 def tiff_facts(file: IO[bytes]) -> TiffFacts | None:
-    """Read what the first page says of itself; None where that is broken.
+    """Read the header of the first page; None if it is broken.
 
     Args:
-        file: A TIFF or BigTIFF of either byte order, at its beginning, where it is afterwards too.
+        file: A TIFF or BigTIFF of either byte order, at its beginning. It is rewound afterwards.
     """
     try:
         found = _first_directory(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as lightning
 
 from lightly_core.contracts import Batch
-from lightly_core.data.heard import NoteLog
+from lightly_core.data.library_messages import NoteLog
 from lightly_core.data.skipped import SkipLog
 from lightly_core.engine.module import TrainingModule
 

@@ -168,7 +168,7 @@ class Noise(torch.utils.data.Dataset):
         ({"method_args": {"mixup": True}}, ConfigError, "mixup=true and cache=2"),
         ({"cache": 0}, ConfigError, "cache.* must be >= 1"),
         ({"method_args": {"cache_max_gb": 1e-6}}, ConfigError, "more than cache_max_gb=1e-06"),
-        ({"data": Noise()}, lightly_core.LightlyError, "another image each time"),
+        ({"data": Noise()}, lightly_core.LightlyError, "changes each time"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_written(

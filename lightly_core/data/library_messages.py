@@ -1,7 +1,7 @@
-"""What the libraries say while an image is read: warnings, log records, libtiff's own messages.
+"""Captures messages of libraries while an image is read: warnings, log records and libtiff's.
 
-They would appear on the terminal, often by the thousand, and without the name of the file. Here
-they are caught by thread, so that other threads' messages go where they always went.
+They would otherwise appear on the terminal, often by the thousand and without the name of the
+file. Messages are captured per thread. Those of other threads are not affected.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from lightly_core.data.names import shown
 
 logger = logging.getLogger(__name__)
 
-#: Name of an image, and what a library said of it.
+#: Name of an image, and a message that a library issued while it was read.
 Note = tuple[str, str]
 
-#: Loggers of the libraries that read images; theirs below included.
+#: Loggers of the libraries that read images, including their child loggers.
 _LOGGERS = tuple(
     logging.getLogger(name) for name in ("PIL", "tifffile", "pydicom", "pillow_heif", "imagecodecs")
 )
@@ -43,10 +43,10 @@ _before: list[Any] = []
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
-    """Catch what libraries say in this thread; gives the list that it goes to.
+def captured_messages() -> Iterator[list[str]]:
+    """Capture messages of libraries in this thread; yields the list to which they are added.
 
-    Of each image at most 8 different messages are kept, without line breaks.
+    At most 8 different messages are kept, without line breaks.
     """
     outer = getattr(_caught, "notes", None)
     _caught.notes = notes = list[str]()
@@ -60,16 +60,16 @@ def listening() -> Iterator[list[str]]:
 
 
 class NoteLog:
-    """Writes to `train.log`, not to the terminal, what libraries said; once for each kind.
+    """Writes messages of libraries to `train.log`, not to the terminal, once for each kind.
 
-    Messages that differ in numbers only are of one kind.
+    Messages that differ only in numbers are of one kind.
     """
 
     def __init__(self) -> None:
         self._kinds: set[str] = set()
 
     def add(self, notes: Iterable[Note]) -> None:
-        """Log what is of a new kind, with the name of the first such image."""
+        """Log messages of a new kind, with the name of the image."""
         for name, text in notes:
             kind = re.sub(r"\d+", "#", text)
             if kind in self._kinds or len(self._kinds) >= 1000:
@@ -83,7 +83,7 @@ class NoteLog:
 
 
 def _note(text: str) -> bool:
-    """Keep a message of this thread; false where nobody listens in it."""
+    """Keep a message; return False if this thread does not capture messages."""
     notes: list[str] | None = getattr(_caught, "notes", None)
     if notes is None:
         return False
@@ -97,10 +97,10 @@ def _note(text: str) -> bool:
 
 
 class _Catcher(logging.Handler):
-    """Keeps records of warnings and worse; passes on those of threads that do not listen."""
+    """Keeps records of warnings and errors; passes on those of threads that do not capture."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record, or hand it to the handlers that it would have reached."""
+        """Keep a record, or pass it to the handlers that it would have reached."""
         if record.levelno < logging.WARNING:
             return
         if not _note(f"{record.name.partition('.')[0]}: {record.getMessage()}"):
@@ -111,7 +111,7 @@ _CATCHER = _Catcher()
 
 
 def _start() -> None:
-    """Put the handlers in place, where no other thread has."""
+    """Install the handlers, unless another thread has done so."""
     global _listening
     with _lock:
         _listening += 1
@@ -121,12 +121,12 @@ def _start() -> None:
         warnings.showwarning = _show_warning
         for target in _LOGGERS:
             _before.append((target, target.handlers, target.propagate))
-            # Not `addHandler`, whose lock takes longer than all else here.
+            # Not `addHandler`, whose lock takes longer than the rest of this function.
             target.handlers, target.propagate = [*target.handlers, _CATCHER], False
 
 
 def _stop() -> None:
-    """Take the handlers away again, where no other thread listens."""
+    """Remove the handlers, unless another thread still captures messages."""
     global _listening
     with _lock:
         _listening -= 1
@@ -156,10 +156,10 @@ def _show_warning(
 
 @functools.cache
 def _silence_libtiff() -> None:
-    """Let libtiff hand its messages over instead of printing them, once a process.
+    """Capture libtiff's messages instead of printing them, once per process.
 
-    libtiff knows one function for all of a process. It is in the library that Pillow brings along
-    or that the system has; where it cannot be found, messages stay on the terminal.
+    libtiff has one message handler per process. The library is the one that Pillow includes or
+    that of the system. If it cannot be found, messages stay on the terminal.
     """
     library = _libtiff()
     if library is None:
@@ -191,7 +191,7 @@ def _handler() -> Any:  # noqa: ANN401
 
 def _libtiff() -> ctypes.CDLL | None:
     """Find the libtiff that Pillow has loaded."""
-    # A va_list is handed on as a pointer by the systems listed here.
+    # The systems listed here pass a va_list as a pointer.
     if sys.platform not in ("linux", "darwin") or not features.check("libtiff"):
         return None
     folder = os.path.dirname(PIL.__file__)
@@ -207,7 +207,7 @@ def _libtiff() -> ctypes.CDLL | None:
 
 
 def _mapped() -> list[str]:
-    """Return the libraries called libtiff that this process has loaded; on Linux only."""
+    """Return the paths of the loaded libraries named libtiff; on Linux only."""
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
             paths = {line.split(maxsplit=5)[-1].strip() for line in file if "/libtiff" in line}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from lightly_core.data import heard
+from lightly_core.data import library_messages
 from lightly_core.data.dataset import TrainingDataset, collate, load_or_reason
-from lightly_core.data.heard import NoteLog, listening
+from lightly_core.data.library_messages import NoteLog, captured_messages
 from lightly_core.data.sources import open_source
 
 
@@ -37,7 +37,7 @@ def test_what_libtiff_says_is_kept_with_the_file_and_off_the_terminal(tmp_path, 
 @pytest.mark.skipif(not features.check("libtiff"), reason="this Pillow has no libtiff")
 def test_outside_libtiff_speaks_as_before(tmp_path, capfd):
     odd_tiff(tmp_path / "odd.tif")
-    with listening():
+    with captured_messages():
         pass
     with pytest.raises(OSError, match=r"-2$"), pytest.warns(UserWarning, match="284"):
         Image.open(tmp_path / "odd.tif").load()
@@ -47,7 +47,7 @@ def test_outside_libtiff_speaks_as_before(tmp_path, capfd):
 def test_warnings_and_records_of_this_thread_are_kept(caplog):
     show = warnings.showwarning
     logger = logging.getLogger("PIL.TiffImagePlugin")
-    with listening() as notes:
+    with captured_messages() as notes:
         warnings.warn("one\nline", UserWarning, stacklevel=1)
         logger.error("two %d", 2)
         logger.debug("nothing")
@@ -61,8 +61,8 @@ def test_warnings_and_records_of_this_thread_are_kept(caplog):
 
 
 def test_an_inner_ear_takes_nothing_from_the_outer_one():
-    with listening() as outer:
-        with listening() as inner:
+    with captured_messages() as outer:
+        with captured_messages() as inner:
             warnings.warn("first", UserWarning, stacklevel=1)
         warnings.warn("second", UserWarning, stacklevel=1)
     assert (inner, outer) == (["UserWarning: first"], ["UserWarning: second"])
@@ -94,6 +94,6 @@ def test_notes_travel_with_the_samples(tmp_path, transform, write_images, monkey
 
 
 def test_where_libtiff_cannot_be_found_nothing_breaks(monkeypatch):
-    monkeypatch.setattr(heard, "_libtiff", lambda: None)
-    heard._silence_libtiff.__wrapped__()
+    monkeypatch.setattr(library_messages, "_libtiff", lambda: None)
+    library_messages._silence_libtiff.__wrapped__()
     assert os.path.exists(os.devnull)

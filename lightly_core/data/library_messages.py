@@ -38,7 +38,7 @@ _MOST_LETTERS = 300
 
 _caught = threading.local()
 _lock = threading.Lock()
-_listening = 0
+_num_capturing = 0
 _before: list[Any] = []
 
 
@@ -112,10 +112,10 @@ _CATCHER = _Catcher()
 
 def _start() -> None:
     """Install the handlers, unless another thread has done so."""
-    global _listening
+    global _num_capturing
     with _lock:
-        _listening += 1
-        if _listening > 1:
+        _num_capturing += 1
+        if _num_capturing > 1:
             return
         _before[:] = [warnings.showwarning]
         warnings.showwarning = _show_warning
@@ -127,10 +127,10 @@ def _start() -> None:
 
 def _stop() -> None:
     """Remove the handlers, unless another thread still captures messages."""
-    global _listening
+    global _num_capturing
     with _lock:
-        _listening -= 1
-        if _listening:
+        _num_capturing -= 1
+        if _num_capturing:
             return
         show, *loggers = _before
         if warnings.showwarning is _show_warning:

@@ -88,7 +88,7 @@ def test_links_in_a_circle_end(tmp_path, write_images, caplog):
     (tmp_path / "data/real/up").symlink_to(tmp_path / "data", target_is_directory=True)
     (tmp_path / "data/alias").symlink_to(tmp_path / "data/real", target_is_directory=True)
     assert names(open_source(str(tmp_path / "data"))) == ["real/a.png"]
-    assert "links to what is read already" in caplog.text
+    assert "links to folders that are already read" in caplog.text
 
 
 def test_linked_folders_and_files_are_followed(tmp_path, write_images):
@@ -336,8 +336,8 @@ def test_mistakes_are_found_from_outside(tmp_path, data, text):
 def test_a_nul_in_both_sets_is_refused():
     run = RunConfig(out="out", model="m/n", data="a\0b", val_data="a\0b")
     first, second = check_data(run)
-    assert first.startswith("config.data: 'a\\x00b' holds a NUL")
-    assert second.startswith("config.val_data: 'a\\x00b' holds a NUL")
+    assert first.startswith("config.data: 'a\\x00b' contains a NUL")
+    assert second.startswith("config.val_data: 'a\\x00b' contains a NUL")
 
 
 def test_an_empty_list_is_refused():
@@ -384,4 +384,4 @@ def test_test_images_that_lie_among_those_of_training_are_refused(
         assert problems == []
     else:
         (problem,) = problems
-        assert f"the images in '{tmp_path.resolve() / shared}' belong to data too" in problem
+        assert f"the images in '{tmp_path.resolve() / shared}' are in data too" in problem

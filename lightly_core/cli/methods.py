@@ -5,17 +5,25 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lightly_core.cli.parser import command_parser, parse_command, use_plugins
 from lightly_core.cli.table import print_json, print_table
+from lightly_core.errors import ConfigError
 from lightly_core.streams import is_terminal
+
+if TYPE_CHECKING:
+    from lightly_core.plugins.records import MethodRecord
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """List the methods; returns the exit code."""
+    """List the methods, or describe one; returns the exit code."""
     parser = command_parser(
-        "methods", usage="[--json]", description="List the pretraining methods of all plugins."
+        "methods",
+        usage="[NAME] [--json]",
+        description="List the pretraining methods of all plugins, or describe one of them.",
     )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a method to describe")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parsed = parse_command(parser, arguments)
     if parsed is None:
@@ -25,6 +33,11 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     from lightly_core.plugins.loading import missing_requirements
 
     catalog = get_plugins().catalog
+    if parsed.name is not None:
+        if parsed.json:
+            raise ConfigError("--json lists all methods; leave out the name, or --json")
+        print(_description(catalog.get("method", parsed.name)))
+        return 0
     records = catalog.records("method")
     if parsed.json:
         print_json(
@@ -53,5 +66,22 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         [(catalog.usable_name(record), record.owner, record.summary) for record in records],
     )
     if is_terminal(sys.stdout):
-        print("\n`lightly run method=NAME --help` shows a method's options")
+        print("\n`lightly methods NAME` describes a method")
     return 0
+
+
+def _description(record: MethodRecord) -> str:
+    """Return what a method is for, its paper, and what it requires."""
+    from lightly_core.config.method import MethodConfig
+    from lightly_core.plugins.loading import load_config
+
+    config = load_config(record)
+    lines = [f"{record.name} ({record.owner}): {record.summary}"]
+    if issubclass(config, MethodConfig):
+        card = config.card
+        if card is not None:
+            address = card.url or f"https://arxiv.org/abs/{card.arxiv}"
+            lines += [f"  paper: {card.paper}, {address}", f"  use: {card.use}"]
+        lines += ["  requires:", *(f"    {text}" for text in config().requirements().sentences())]
+    lines.append(f"  options: lightly run method={record.name} --help")
+    return "\n".join(lines)

@@ -3,6 +3,7 @@
 import pytest
 from attrs import define
 
+from lightly_core.cli.main import main
 from lightly_core.config.options.method import MethodConfig
 from lightly_core.config.options.requires import Requires, at_least, bounds_text, exactly
 from lightly_core.contracts import Method, RunContext
@@ -108,3 +109,19 @@ def test_local_views_are_refused_where_they_have_no_use(local, allowed, problems
 )
 def test_bounds_read_as_words(bounds, text):
     assert bounds_text(bounds) == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("method=mae",), "method 'mae' needs a model with patch tokens"),
+        (("method=simclr", "batch_size=1"), "method 'simclr' needs at least 2 images in a batch"),
+        (("method=mae", "transform_args.num_views=2"), "method 'mae' takes 1 global view, got 2"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_run_refuses(tmp_path, capsys, settings, message):
+    common = (f"out={tmp_path / 'out'}", "data=builtin:digits", "model=torchvision/resnet18")
+    for option in (["--dry-run"], []):
+        assert main(["run", *option, *common, *settings]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

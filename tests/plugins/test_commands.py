@@ -136,6 +136,17 @@ def test_methods_lists_and_marks_contested_names(sandbox, run):
     assert listing.list_methods() == ["lightly-a:same", "lightly-b:same", "own"]
 
 
+def test_a_method_is_described_with_what_it_requires(run):
+    code, out, _ = run("methods", "mae")
+    assert code == 0
+    assert "https://arxiv.org/abs/2111.06377" in out
+    assert "    Capability of the backbone: tokens.\n" in out
+    assert "lightly run method=mae --help" in out
+    code, _, err = run("methods", "mea")
+    assert code == 2
+    assert "did you mean 'mae'" in err
+
+
 # ----------------------------------------------------------------------------- models
 
 

@@ -61,7 +61,7 @@ class Requires:
         if num_global < low or (high is not None and num_global > high):
             yield (
                 f"config.transform_args.num_views: method '{method}' takes "
-                f"{bounds_text(self.global_views)} global views, got {num_global}"
+                f"{bounds_text(self.global_views)} global view{'s' * (high != 1)}, got {num_global}"
             )
         if num_local and not self.local_views:
             yield (

@@ -13,6 +13,7 @@ from lightly_core.errors import ConfigError
 from lightly_core.streams import is_terminal
 
 if TYPE_CHECKING:
+    from lightly_core.plugins.catalog import Catalog
     from lightly_core.plugins.records import MethodRecord
 
 
@@ -30,7 +31,6 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         return 0
     use_plugins(options)
     from lightly_core.plugins.discovery import get_plugins
-    from lightly_core.plugins.loading import missing_requirements
 
     catalog = get_plugins().catalog
     if parsed.name is not None:
@@ -40,21 +40,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         return 0
     records = catalog.records("method")
     if parsed.json:
-        print_json(
-            [
-                {
-                    "name": catalog.usable_name(record),
-                    "summary": record.summary,
-                    "distribution": record.distribution,
-                    "version": record.version,
-                    "ambiguous": catalog.is_ambiguous(record),
-                    "requires": list(record.requires),
-                    "missing": list(missing_requirements(record)),
-                    "licence": record.licence,
-                }
-                for record in records
-            ]
-        )
+        print_json([_entry(record, catalog) for record in records])
         return 0
     if not records:
         print("no method: no plugin that provides one is installed or loaded", file=sys.stderr)
@@ -68,6 +54,22 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     if is_terminal(sys.stdout):
         print("\n`lightly methods NAME` describes a method")
     return 0
+
+
+def _entry(record: MethodRecord, catalog: Catalog) -> dict[str, object]:
+    """Return a method's entry in the JSON list."""
+    from lightly_core.plugins.loading import missing_requirements
+
+    return {
+        "name": catalog.usable_name(record),
+        "summary": record.summary,
+        "distribution": record.distribution,
+        "version": record.version,
+        "ambiguous": catalog.is_ambiguous(record),
+        "requires": list(record.requires),
+        "missing": list(missing_requirements(record)),
+        "licence": record.licence,
+    }
 
 
 def _description(record: MethodRecord) -> str:

@@ -21,7 +21,8 @@ def names_in(tree):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value.rpartition(":")[2]
-            yield from re.findall(r"\bimport (\w+)", node.value)  # code for another process
+            if "import" in node.value:  # code for another process
+                yield from re.findall(r"\bimport (\w+)", node.value)
 
 
 def functions(tree):

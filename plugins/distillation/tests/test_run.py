@@ -152,7 +152,7 @@ def server(tmp_path):
 def test_a_dinov3_teacher_from_a_signed_address(run, server, tmp_path, monkeypatch):
     folder, address = server
     monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "cache"))
-    small = {"depth": 2}
+    small = {"depth": 2, "embed_dim": 48, "num_heads": 2}
     wrapper = get_wrapped_model("dinov3/vits16-notpretrained", model_args=small)
     torch.save(wrapper.get_model().state_dict(), folder / "dinov3_small.pth")
     result = run(

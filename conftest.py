@@ -1,6 +1,7 @@
 """What holds for all tests, those of the plugins too."""
 
 import gc
+import itertools
 import os
 import sys
 import types
@@ -12,9 +13,24 @@ import pytest
 sys.modules.setdefault("tests", types.ModuleType("tests"))
 
 
+#: After so many tests all garbage is searched for. Python alone does it much more often, and each
+#: time looks at all modules, 0.3 s.
+TESTS_BETWEEN_SEARCHES = 500
+_tests_done = itertools.count(1)
+
+
 def pytest_collection_finish() -> None:
-    """Keep what is imported by now out of every later search for garbage: 0.3 s each."""
+    """Keep what is imported by now out of every search for garbage."""
     gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 1_000_000)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Search for garbage now and then, and keep what is left out of later searches."""
+    if next(_tests_done) % TESTS_BETWEEN_SEARCHES == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_sessionfinish() -> None:

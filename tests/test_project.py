@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from syntax import nodes_of
 
 from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.version import __version__
@@ -48,7 +49,7 @@ def test_every_distribution_takes_its_version_from_the_one_file():
 def test_the_core_imports_its_version_from_below():
     # The package's own __init__ stands above all modules.
     for file in CORE.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in nodes_of(file):
             if isinstance(node, ast.ImportFrom) and node.module == "lightly_core":
                 for alias in node.names:
                     assert alias.name != "__version__", file

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from attrs import define
+from syntax import nodes_of
 
 from lightly_core.config.options.method import RunFacts
 from lightly_core.config.options.optim import OPTIMIZERS
@@ -51,18 +52,18 @@ def named_parent_calls(classes):
                     yield f"{node.name}.{method.name}"
 
 
-def classes_of(text):
-    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+def classes_of(nodes):
+    return [node for node in nodes if isinstance(node, ast.ClassDef)]
 
 
 def test_no_method_names_the_parent_that_it_calls():
-    classes = [node for file in SOURCES for node in classes_of(file.read_text("utf-8"))]
+    classes = [node for file in SOURCES for node in classes_of(nodes_of(file))]
     assert len(classes) > 400
     assert list(named_parent_calls(classes)) == []
 
 
 def test_a_named_parent_is_found_over_several_levels():
-    classes = classes_of(
+    tree = ast.parse(
         "class A(package.Base[T]): pass\n"
         "class B(A):\n"
         "    def near(self): return A.near(self)\n"
@@ -71,7 +72,7 @@ def test_a_named_parent_is_found_over_several_levels():
         "    def other(self): return C.other(self)\n"
         "    def another_method(self): return A.near(self)\n"
     )
-    assert list(named_parent_calls(classes)) == ["B.near", "B.far"]
+    assert list(named_parent_calls(classes_of(ast.walk(tree)))) == ["B.near", "B.far"]
 
 
 # ------------------------------------------------------------------------------- in use

@@ -2,17 +2,18 @@
 
 import ast
 import re
-from collections import Counter
 from pathlib import Path
+
+from syntax import nodes_of, tree_of
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*ROOT.glob("lightly_core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")])
 USERS = [*SOURCES, *ROOT.glob("examples/*.py"), ROOT / "noxfile.py"]
 
 
-def names_in(tree):
+def names_in(nodes):
     """Every name that is read, and the names in strings such as "package.module:function"."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
@@ -34,15 +35,14 @@ def functions(tree):
 
 
 def unused(defined, users):
-    used = Counter(name for tree in users for name in names_in(tree))
+    used = {name for nodes in users for name in names_in(nodes)}
     return [name for tree in defined for name in functions(tree) if name not in used]
 
 
 def test_every_function_is_used_outside_of_tests():
-    trees = {file: ast.parse(file.read_text("utf-8")) for file in USERS}
-    sources = [trees[file] for file in SOURCES]
+    sources = [tree_of(file) for file in SOURCES]
     assert sum(len(list(functions(tree))) for tree in sources) > 1000
-    assert unused(sources, trees.values()) == []
+    assert unused(sources, map(nodes_of, USERS)) == []
 
 
 def test_an_unused_function_is_found():
@@ -54,4 +54,4 @@ def test_an_unused_function_is_found():
         "def hooked(): pass\n"
     )
     user = ast.parse("called(target='package.module:named_by_a_plugin')")
-    assert unused([module], [module, user]) == ["left_over"]
+    assert unused([module], map(ast.walk, [module, user])) == ["left_over"]

@@ -9,8 +9,8 @@ import torch
 
 from lightly_methods.masked.capi import InverseBlock
 from lightly_methods.masked.ijepa import TargetBlocks
-from lightly_methods.masked.masks import RandomSplit
 from lightly_methods.masked.msn import AnchorPatches
+from lightly_methods.masked.patches import RandomSplit
 from lightly_methods.masked.simmim import CellMask
 
 GRIDS = [(4, 4), (14, 14), (7, 12)]

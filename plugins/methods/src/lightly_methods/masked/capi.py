@@ -23,8 +23,7 @@ from lightly_core.parts.prototypes import Prototypes
 from lightly_core.parts.schedules import capped_warmup, scheduled
 from lightly_core.parts.sinkhorn import sinkhorn
 from lightly_methods.masked.capi_config import CAPIConfig
-from lightly_methods.masked.masks import check_ratio, split
-from lightly_methods.masked.patches import Grid, take
+from lightly_methods.masked.patches import Grid, check_ratio, split, take
 from lightly_methods.masked.predictor import PatchPredictor
 
 # The momentum falls from 1 to its start along the paper's warm-up of the learning rate, which is

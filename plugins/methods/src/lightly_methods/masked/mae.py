@@ -11,8 +11,7 @@ from torch import Tensor
 from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.parts.precision import single
 from lightly_methods.masked.mae_config import MAEConfig
-from lightly_methods.masked.masks import RandomSplit
-from lightly_methods.masked.patches import normalize_patches, patch_pixels, take
+from lightly_methods.masked.patches import RandomSplit, normalize_patches, patch_pixels, take
 from lightly_methods.masked.predictor import PatchPredictor
 
 

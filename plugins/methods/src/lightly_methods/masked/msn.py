@@ -26,9 +26,8 @@ from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.prototypes import Prototypes
 from lightly_core.parts.schedules import linear
 from lightly_core.parts.sinkhorn import sinkhorn
-from lightly_methods.masked.masks import RandomSplit
 from lightly_methods.masked.msn_config import MSNConfig
-from lightly_methods.masked.patches import pool_tokens
+from lightly_methods.masked.patches import RandomSplit, pool_tokens
 
 # The schedule of the teacher's momentum is longer than the run by this factor, as in the paper:
 # the momentum does not reach its final value.

@@ -15,8 +15,7 @@ from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.errors import ConfigError
 from lightly_core.parts.masking import hidden_count, random_mask
 from lightly_core.parts.precision import single
-from lightly_methods.masked.masks import check_ratio
-from lightly_methods.masked.patches import Grid, patch_pixels
+from lightly_methods.masked.patches import Grid, check_ratio, patch_pixels
 from lightly_methods.masked.simmim_config import SimMIMConfig
 
 # Cells a side where `mask_cell` is None: 224 pixels in cells of 32.

@@ -97,17 +97,17 @@ def measure(folder: Path, ending: str) -> None:
 
 
 def draws_per_second(transform: TwoStageTransform, memory: ImageMemory) -> float:
-    """Return for how many images a second the numbers of both stages are drawn."""
+    """Return for how many images a second the numbers of both stages are sampled."""
     from lightly_core.data.dataset import sample_rng
-    from lightly_core.data.views.draws import BatchDraws
+    from lightly_core.data.views.batch_sampling import ViewSampler
 
-    draws = BatchDraws(
+    sampler = ViewSampler(
         transform.specs, memory.image_size, rgb=True, seed=0, make_generator=sample_rng
     )
     keys = [(0, index) for index in range(BATCH)]
     start = time.process_time()
     for _ in range(ROUNDS):
-        draws.draw(keys)
+        sampler.sample(keys)
     return ROUNDS * BATCH / (time.process_time() - start)
 
 

@@ -14,8 +14,8 @@ from lightly_core.data.views.parameters import (
     NUM_SLOTS,
     Slot,
     ViewParameters,
-    draw,
     neutral,
+    sample,
     with_channels,
 )
 
@@ -30,9 +30,9 @@ def spec(prob, **changes):
     return ViewSpec(size=(8, 8), **{**groups, **changes})
 
 
-def draws(view, seed, number=2000, **options):
+def samples(view, seed, number=2000, **options):
     rng = np.random.default_rng(seed)
-    return np.stack([draw(view, rng, **options) for _ in range(number)])
+    return np.stack([sample(view, rng, **options) for _ in range(number)])
 
 
 ON = [Slot.JITTER_ON, Slot.GRAY_ON, Slot.BLUR_ON, Slot.SOLARIZE_ON]
@@ -40,13 +40,15 @@ ON = [Slot.JITTER_ON, Slot.GRAY_ON, Slot.BLUR_ON, Slot.SOLARIZE_ON]
 
 @pytest.mark.parametrize("prob", [0.0, 0.2, 0.8, 1.0])
 def test_changes_come_as_often_as_asked(prob):
-    shares = draws(spec(prob), seed=0)[:, ON].mean(axis=0)
+    shares = samples(spec(prob), seed=0)[:, ON].mean(axis=0)
     # Four standard errors; none at 0 and 1, where it must be exact.
     np.testing.assert_allclose(shares, prob, atol=4 * math.sqrt(prob * (1 - prob) / 2000))
 
 
 def test_factors_are_uniform_between_their_limits():
-    vectors = draws(spec(1.0, gaussian_blur=GaussianBlurArgs(prob=1.0, sigmas=(0.5, 1.5))), seed=1)
+    vectors = samples(
+        spec(1.0, gaussian_blur=GaussianBlurArgs(prob=1.0, sigmas=(0.5, 1.5))), seed=1
+    )
     # Jitter: strength 0.5 of 0.8, 0.8, 0.8 and 0.2.
     for slot, low, high in (
         (Slot.BRIGHTNESS, 0.6, 1.4),
@@ -63,13 +65,13 @@ def test_factors_are_uniform_between_their_limits():
 
 
 def test_factors_do_not_become_negative():
-    vectors = draws(spec(1.0, color_jitter=ColorJitterArgs(prob=1.0, brightness=3.0)), seed=2)
+    vectors = samples(spec(1.0, color_jitter=ColorJitterArgs(prob=1.0, brightness=3.0)), seed=2)
     assert vectors[:, Slot.BRIGHTNESS].min() >= 0
     assert vectors[:, Slot.BRIGHTNESS].max() == pytest.approx(4, abs=0.02)
 
 
 def test_all_24_orders_come_equally_often():
-    vectors = draws(spec(1.0), seed=3, number=4800)
+    vectors = samples(spec(1.0), seed=3, number=4800)
     orders, counts = np.unique(vectors[:, Slot.ORDER : Slot.ORDER + 4], axis=0, return_counts=True)
     assert len(orders) == 24
     np.testing.assert_allclose(counts, 200, atol=60)  # four standard errors
@@ -77,13 +79,13 @@ def test_all_24_orders_come_equally_often():
 
 def test_slots_of_changes_that_are_off_stay_neutral():
     view = spec(0.0)
-    np.testing.assert_array_equal(draw(view, np.random.default_rng(0)), neutral())
+    np.testing.assert_array_equal(sample(view, np.random.default_rng(0)), neutral())
     nothing = ViewSpec(size=(8, 8))
-    np.testing.assert_array_equal(draw(nothing, np.random.default_rng(0)), neutral())
+    np.testing.assert_array_equal(sample(nothing, np.random.default_rng(0)), neutral())
 
 
 def test_without_rgb_colour_changes_stay_neutral():
-    vectors = draws(spec(1.0), seed=4, number=20, rgb=False)
+    vectors = samples(spec(1.0), seed=4, number=20, rgb=False)
     assert (vectors[:, Slot.SATURATION] == 1).all()
     assert (vectors[:, [Slot.HUE, Slot.GRAY_ON]] == 0).all()
     assert (vectors[:, Slot.BRIGHTNESS] != 1).all()
@@ -96,8 +98,8 @@ def test_without_rgb_colour_changes_stay_neutral():
 )
 def test_blur_limit_is_a_kernel_size_or_a_range(blur_limit, sizes):
     blur = GaussianBlurArgs(prob=1.0, blur_limit=blur_limit)
-    drawn = draws(spec(1.0, gaussian_blur=blur), seed=5, number=60)
-    assert set(drawn[:, Slot.BLUR_SIZE]) == sizes
+    sampled = samples(spec(1.0, gaussian_blur=blur), seed=5, number=60)
+    assert set(sampled[:, Slot.BLUR_SIZE]) == sizes
 
 
 @pytest.mark.parametrize("blur_limit", [4, -3, (4, 4), (7, 3)])
@@ -106,7 +108,7 @@ def test_blur_limits_without_an_odd_size_are_refused(blur_limit):
         GaussianBlurArgs(blur_limit=blur_limit)
 
 
-def test_reader_gives_back_what_was_drawn():
+def test_reader_gives_back_what_was_sampled():
     vector = neutral()
     vector[[Slot.JITTER_ON, Slot.GRAY_ON, Slot.BLUR_ON, Slot.SOLARIZE_ON]] = 1
     vector[Slot.ORDER : Slot.ORDER + 4] = (3, 0, 2, 1)

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.data.views.draws import ViewDraws
+from lightly_core.data.views.batch_sampling import SampledView
 from lightly_core.data.views.resample import Resampler, resize_weights
 from lightly_core.data.views.worker import Box, Geometry, make_view
 
@@ -33,13 +33,13 @@ def pictures(num_channels, height, width):
     return np.concatenate([noise, waves, hard]).astype(np.uint8)
 
 
-def random_draws(number, height, width, rng):
+def random_view(number, height, width, rng):
     tall, wide = rng.integers(1, height + 1, number), rng.integers(1, width + 1, number)
     boxes = np.stack(
         [rng.integers(0, height - tall + 1), rng.integers(0, width - wide + 1), tall, wide], axis=1
     )
     flips = rng.random((2, number)) < 0.5
-    return ViewDraws(boxes, flips[0], flips[1], np.zeros((number, 1), np.float32))
+    return SampledView(boxes, flips[0], flips[1], np.zeros((number, 1), np.float32))
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -50,8 +50,8 @@ def test_views_equal_the_workers(interpolation, num_channels, size):
     tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 1, 3, 2)))  # (N, H, C, W)
     rng = np.random.default_rng(1)
     indices = torch.from_numpy(rng.permutation(len(images)).repeat(3))
-    draws = random_draws(len(indices), 32, 24, rng)
-    ours = Resampler(tensor, interpolation, CPU)(indices, draws, size)
+    sampled = random_view(len(indices), 32, 24, rng)
+    ours = Resampler(tensor, interpolation, CPU)(indices, sampled, size)
     assert ours.dtype == torch.uint8
     assert ours.is_contiguous()
     theirs = torch.stack(
@@ -64,7 +64,7 @@ def test_views_equal_the_workers(interpolation, num_channels, size):
                 "torch",
             )
             for index, box, mirror, upside_down in zip(
-                indices, draws.boxes, draws.mirror, draws.upside_down, strict=True
+                indices, sampled.boxes, sampled.mirror, sampled.upside_down, strict=True
             )
         ]
     )
@@ -78,8 +78,8 @@ def test_a_whole_image_of_the_views_size_stays_as_it_is():
     tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 1, 3, 2)))
     whole = np.tile([0, 0, 16, 16], (len(images), 1))
     no = np.zeros(len(images), bool)
-    draws = ViewDraws(whole, no, ~no, np.zeros((len(images), 1), np.float32))
-    views = Resampler(tensor, "bicubic", CPU)(torch.arange(len(images)), draws, (16, 16))
+    sampled = SampledView(whole, no, ~no, np.zeros((len(images), 1), np.float32))
+    views = Resampler(tensor, "bicubic", CPU)(torch.arange(len(images)), sampled, (16, 16))
     assert torch.equal(views, torch.from_numpy(images).permute(0, 3, 1, 2).flip(2))
 
 
@@ -88,8 +88,8 @@ def test_the_precision_of_the_users_products_is_left_alone():
     torch.set_float32_matmul_precision("medium")
     try:
         images = torch.zeros(2, 8, 3, 8, dtype=torch.uint8)
-        draws = random_draws(2, 8, 8, np.random.default_rng(0))
-        Resampler(images, "bilinear", CPU)(torch.arange(2), draws, (4, 4))
+        sampled = random_view(2, 8, 8, np.random.default_rng(0))
+        Resampler(images, "bilinear", CPU)(torch.arange(2), sampled, (4, 4))
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
@@ -99,8 +99,8 @@ def test_the_precision_of_the_users_products_is_left_alone():
 def test_views_are_made_on_the_device_wherever_the_images_are(place):
     """A tensor that is left on the CPU would be refused by the others, as on a GPU."""
     images = torch.zeros(4, 8, 3, 8, dtype=torch.uint8, device=place)
-    draws = random_draws(2, 8, 8, np.random.default_rng(0))
+    sampled = random_view(2, 8, 8, np.random.default_rng(0))
     resampler = Resampler(images, "bicubic", torch.device("meta"))
-    views = resampler(torch.arange(2), draws, (6, 5))
+    views = resampler(torch.arange(2), sampled, (6, 5))
     assert views.device.type == "meta"
     assert views.shape == (2, 3, 6, 5)

@@ -19,14 +19,14 @@ from lightly_core.config.options.transform import ViewSpec
 from lightly_core.data.views.worker import (
     Box,
     Geometry,
-    draw_box,
-    draw_geometry,
-    draw_kept_channels,
     image_size,
     make_view,
     prepare,
     reflect,
     resized_centre,
+    sample_box,
+    sample_geometry,
+    sample_kept_channels,
 )
 
 MODES = {
@@ -62,13 +62,13 @@ def test_box_equals_the_plain_algorithm(rng):
     for seed in range(200):
         expected = plain_box(60, 90, args, rng(seed))
         if expected is not None:
-            assert draw_box(60, 90, args, rng(seed)) == expected
+            assert sample_box(60, 90, args, rng(seed)) == expected
 
 
 def test_boxes_are_distributed_as_in_torchvision(rng):
     args = RandomResizeArgs(min_scale=0.08, max_scale=1.0)
     generator = rng(0)
-    ours = np.array([draw_box(75, 100, args, generator) for _ in range(3000)], dtype=float)
+    ours = np.array([sample_box(75, 100, args, generator) for _ in range(3000)], dtype=float)
     torch.manual_seed(0)
     image = torch.zeros(1, 75, 100)
     limits = {"scale": [0.08, 1.0], "ratio": [3 / 4, 4 / 3]}
@@ -92,14 +92,14 @@ def test_boxes_are_distributed_as_in_torchvision(rng):
 )
 def test_extreme_images_get_the_largest_allowed_centred_box(height, width, expected, rng):
     args = RandomResizeArgs(min_scale=1.0, max_scale=1.0)
-    assert draw_box(height, width, args, rng(0)) == expected
+    assert sample_box(height, width, args, rng(0)) == expected
 
 
 def test_boxes_of_extreme_ratios_lie_inside(rng):
     args = RandomResizeArgs(min_scale=0.01, max_scale=1.0, min_ratio=0.1, max_ratio=0.2)
     for height, width in ((1, 50), (50, 1), (3, 2), (2, 900)):
         for seed in range(30):
-            top, left, h, w = draw_box(height, width, args, rng(seed))
+            top, left, h, w = sample_box(height, width, args, rng(seed))
             assert h >= 1
             assert w >= 1
             assert 0 <= top <= height - h
@@ -180,7 +180,7 @@ def test_reflect_equals_numpys_padding(length):
 def test_angles_are_uniform_up_to_the_given_degrees(rng):
     spec = ViewSpec(size=(8, 8), random_rotation=RandomRotationArgs(prob=1.0, degrees=30))
     generator = rng(0)
-    angles = np.array([draw_geometry(spec, 9, 9, generator).angle for _ in range(2000)])
+    angles = np.array([sample_geometry(spec, 9, 9, generator).angle for _ in range(2000)])
     assert np.abs(angles).max() <= 30
     assert angles.mean() == pytest.approx(0, abs=2)
     assert angles.std() == pytest.approx(30 / math.sqrt(3), rel=0.05)
@@ -194,8 +194,8 @@ def test_flips_and_turns_come_as_often_as_asked(prob, rng):
         random_rotation=RandomRotationArgs(prob=prob, degrees=90),
     )
     generator = rng(0)
-    drawn = [draw_geometry(spec, 9, 9, generator) for _ in range(2000)]
-    shares = np.mean([(g.mirror, g.upside_down, g.angle != 0) for g in drawn], axis=0)
+    sampled = [sample_geometry(spec, 9, 9, generator) for _ in range(2000)]
+    shares = np.mean([(g.mirror, g.upside_down, g.angle != 0) for g in sampled], axis=0)
     # Four standard errors; none at 0 and 1, where it must be exact.
     error = 4 * math.sqrt(prob * (1 - prob) / 2000)
     np.testing.assert_allclose(shares, [prob, 1 - prob, prob], atol=error)
@@ -278,17 +278,17 @@ def test_float_images_stay_float_and_within_0_and_1(photo, dtype, resampler):
 def test_channels_are_dropped_by_weight(rng):
     args = ChannelDropArgs(num_channels_keep=2, weight_drop=(0.0, 1.0, 1.0, 2.0))
     generator = rng(0)
-    drawn = [draw_kept_channels(args, generator) for _ in range(2000)]
-    assert all(len(kept) == 2 and list(kept) == sorted(kept) and 0 in kept for kept in drawn)
+    sampled = [sample_kept_channels(args, generator) for _ in range(2000)]
+    assert all(len(kept) == 2 and list(kept) == sorted(kept) and 0 in kept for kept in sampled)
     # Two are dropped one after the other with weights 1 : 1 : 2; channel 3 stays with
     # probability 1/4 * 1/3 + 1/4 * 1/3.
-    assert np.mean([3 in kept for kept in drawn]) == pytest.approx(1 / 6, abs=0.035)
-    assert np.mean([1 in kept for kept in drawn]) == pytest.approx(5 / 12, abs=0.045)
+    assert np.mean([3 in kept for kept in sampled]) == pytest.approx(1 / 6, abs=0.035)
+    assert np.mean([1 in kept for kept in sampled]) == pytest.approx(5 / 12, abs=0.045)
 
 
 def test_nothing_is_dropped_where_all_are_kept(rng):
     args = ChannelDropArgs(num_channels_keep=2, weight_drop=(1.0, 1.0))
-    assert draw_kept_channels(args, rng(0)) == (0, 1)
+    assert sample_kept_channels(args, rng(0)) == (0, 1)
 
 
 # --------------------------------------------------------------------------- evaluation

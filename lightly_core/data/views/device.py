@@ -1,8 +1,8 @@
 """Photometric changes and normalisation of a whole batch, on the training device.
 
-A pure function of pixels and parameters. The parameters are read on the CPU, so which images a
-change touches is known without asking the device, and only those are computed. Numbers equal
-those of `torchvision.transforms.v2.functional` on float images.
+A pure function of pixels and parameters. The parameters are read on the CPU, so the images that a
+change applies to are known without waiting for the device, and only those are computed. Numbers
+equal those of `torchvision.transforms.v2.functional` on float images.
 
 Shapes: N images of one call, C channels, H and W pixels; every image has values in [0, 1].
 """
@@ -23,10 +23,10 @@ from lightly_core.data.views.parameters import NEUTRAL_FACTORS, Slot, ViewParame
 
 Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
-# Pixels of float32 that one core keeps in its second-level cache; measured best among powers of 2.
+# Float32 values that fit into the second-level cache of one core; the fastest power of 2.
 _CACHED_VALUES = 1 << 18
 
-# The neighbour's weight is below 1e-9 of the pixel's own: nothing that float32 could hold.
+# Below this, a neighbour's weight is less than 1e-9 of the pixel's own, below float32 precision.
 _LEAST_SIGMA = 0.15
 
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, with torchvision's digits
@@ -46,20 +46,20 @@ def _luma(images: Tensor) -> Tensor:
 
 
 def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """Multiply.
+    """Multiply images by a factor each.
 
     Args:
         images: (N, C, H, W).
-        factors: (N,), >= 0; 0 is black, 1 changes nothing.
+        factors: (N,), >= 0; 0 gives black, 1 changes nothing.
 
     Returns:
-        New tensor (N, C, H, W), as all functions of this section.
+        New tensor (N, C, H, W), as for all functions of this section.
     """
     return (images * _per_image(factors)).clamp_(0, 1)
 
 
 def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Move away from the image's mean brightness; `factors` (N,) as in `adjust_brightness`."""
+    """Scale the differences from the mean brightness by `factors` (N,), see `adjust_brightness`."""
     mean = images.mean(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
     mean = _luma(mean) if images.shape[1] == 3 else mean.mean(dim=1, keepdim=True)
     factor = _per_image(factors)
@@ -67,23 +67,23 @@ def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
-    """Move away from grey; `images` (N, 3, H, W), `factors` (N,) with 0 for grey."""
+    """Scale the differences from grey; `images` (N, 3, H, W), `factors` (N,) with 0 for grey."""
     return torch.lerp(_luma(images), images, _per_image(factors)).clamp_(0, 1)
 
 
-def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the colour circle.
+def adjust_hue(images: Tensor, shifts: Tensor) -> Tensor:
+    """Shift the hue.
 
-    What a way over hue, saturation and value gives, but without comparisons, which cost a CPU
-    as much as ten additions. With ``low`` and ``high`` the extremes of a pixel's channels, a
-    channel is ``low + (high - low) * ramp``; the ramp is 1 up to a sixth of the circle from the
-    channel's own hue (red 0, green 1/3, blue 2/3), and falls to 0 up to two sixths. Read the
-    other way, the hue's distance from red is ``(1 + ramp_green + ramp_blue - ramp_red) / 6``,
-    on green's side where green is above blue.
+    The result equals a conversion to HSV and back, but needs no comparisons, which cost a CPU as
+    much as ten additions. With ``low`` and ``high`` the extremes of a pixel's channels, a channel
+    is ``low + (high - low) * ramp``. The ramp is 1 up to a sixth of the colour circle from the
+    channel's own hue (red 0, green 1/3, blue 2/3), and falls to 0 at two sixths. Conversely, the
+    hue's distance from red is ``(1 + ramp_green + ramp_blue - ramp_red) / 6``, towards green if
+    green is above blue.
 
     Args:
         images: (N, 3, H, W).
-        turns: (N,), share of the circle, in [-0.5, 0.5].
+        shifts: (N,), fraction of the colour circle, in [-0.5, 0.5].
     """
     red, green, blue = images.unbind(1)  # (N, H, W) each
     high = torch.maximum(red, green)
@@ -93,7 +93,7 @@ def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
 
     distance = (green + blue).sub_(red).sub_(low).add_(chroma)
     distance.div_((6 * chroma).clamp_(min=1e-12))  # grey has no hue: 0 / 1e-12
-    hue = distance.copysign_(green - blue).add_(turns.view(-1, 1, 1))
+    hue = distance.copysign_(green - blue).add_(shifts.view(-1, 1, 1))
 
     result = torch.empty_like(images, memory_format=torch.contiguous_format)
     for channel in range(3):
@@ -105,27 +105,29 @@ def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def grayscale(images: Tensor, values: Tensor | None = None) -> Tensor:
-    """Remove the colour of (N, 3, H, W), keeping three channels; `values` is not looked at."""
+    """Remove the colour of (N, 3, H, W), keeping three channels; `values` is ignored."""
     return _luma(images).expand_as(images).contiguous()
 
 
 def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
     """Invert the values at or above the image's threshold; `thresholds` (N,) in [0, 1]."""
-    # 0 below and 1 from the threshold on; by sign, which a CPU computes faster than `where`.
+    # 0 below the threshold, else 1; `sign` is faster on a CPU than `where`.
     inverted = (images - _per_image(thresholds)).sign_().add_(1).clamp_(max=1)
     return torch.lerp(images, 1 - images, inverted)
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
-    """Blur with a width of its own for each image; the border is reflected.
+    """Blur each image with its own standard deviation; the border is reflected.
 
-    Sums of shifted images: on one CPU core as fast as a depthwise convolution for many small
-    images and up to three times as fast for a large one, and the same on any device.
+    Computed by sums of shifted images. On one CPU core this is as fast as a depthwise convolution
+    for many small images and up to three times as fast for a large one. The result is the same on
+    any device.
 
     Args:
         images: (N, C, H, W).
         sigmas: (N,), standard deviation in pixels, > 0.
-        radius: The kernel has 2 * radius + 1 pixels a side; cut to what reflection allows.
+        radius: The kernel has 2 * radius + 1 pixels per side; limited to the side of the image
+            minus 1.
     """
     height, width = images.shape[-2:]
     for dim, length in ((3, width), (2, height)):
@@ -156,7 +158,7 @@ def _blur_along(images: Tensor, kernels: Tensor, dim: int) -> Tensor:
 def kernel_radii(
     sigmas: npt.NDArray[np.float32], kernel_sizes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return the radii of kernels of these sizes in pixels, (N,); size 0 derives three sigmas."""
+    """Return the radii of kernels in pixels, (N,); size 0 stands for a radius of three sigmas."""
     three_sigmas = np.ceil(3 * sigmas.astype(np.float64)).astype(np.int64)
     return np.where(kernel_sizes > 0, (kernel_sizes - 1) // 2, three_sigmas)
 
@@ -182,16 +184,16 @@ class Step(NamedTuple):
 def plan(parameters: ViewParameters, chunk_size: int) -> list[list[Step]]:
     """Group the changes so that each is computed for many images of a chunk at once.
 
-    Order: four rounds of jitter (each image does its first change in the first round, and so
-    on), grey, blur, solarise. All images are looked at together, as a Python loop over them
-    would take longer than the GPU does for the changes.
+    Order: four rounds of jitter (the first change of each image in the first round, and so on),
+    grey, blur, solarise. The plan is vectorised, since a Python loop over the images would take
+    longer than the changes on a GPU.
 
     Args:
-        parameters: What each image wants.
+        parameters: The changes of each image.
         chunk_size: Consecutive images that are computed together, >= 1.
 
     Returns:
-        Steps of each chunk, which count its images from 0.
+        Steps of each chunk; their rows count from the chunk's first image.
     """
     rows, keys, values = _wanted(parameters)
     chunks = rows // chunk_size
@@ -209,7 +211,7 @@ def plan(parameters: ViewParameters, chunk_size: int) -> list[list[Step]]:
     return steps
 
 
-# A step's key: its round times this, and which colour change or which radius of blur it is.
+# A step's key: its round times this, plus the number of the colour change or the blur radius.
 _ROUND = 1 << 16
 _GRAY, _BLUR, _SOLARIZE = 4, 5, 6
 
@@ -217,7 +219,7 @@ _GRAY, _BLUR, _SOLARIZE = 4, 5, 6
 def _wanted(
     parameters: ViewParameters,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return image, key and value of every change that is to be done, (n,) each."""
+    """Return image, key and value of all changes to apply, (n,) each."""
     numbers, every = parameters.numbers, np.arange(len(parameters))
     found = []
 
@@ -253,9 +255,9 @@ def _change(key: int) -> Change:
 
 
 def apply_steps(images: Tensor, steps: Sequence[Step]) -> Tensor:
-    """Do the changes; `images` (N, C, H, W) may be overwritten.
+    """Apply the changes; `images` (N, C, H, W) may be overwritten.
 
-    Rows and values travel to the device in two copies for all steps, without waiting for it.
+    Rows and values of all steps are copied to the device asynchronously, in two copies.
     """
     if not steps:
         return images
@@ -275,12 +277,12 @@ def apply_steps(images: Tensor, steps: Sequence[Step]) -> Tensor:
 def photometric(
     pixels: Tensor, parameters: Tensor, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Make the network's input of one view.
+    """Compute the network's input for one view.
 
     Args:
         pixels: (B, C, H, W), uint8, or floating point in [0, 1].
         parameters: (B, P) on the CPU, see `parameters`.
-        mean: Mean of each source channel; C values unless channels were dropped.
+        mean: Mean of each source channel; C values if no channels were dropped.
         std: Standard deviation of each source channel.
 
     Returns:
@@ -316,12 +318,12 @@ def _statistics(
 
 
 def _chunk_size(pixels: Tensor) -> int:
-    """Return how many images are computed together: on a CPU those that stay in the cache."""
+    """Return how many images are computed together: on a CPU as many as fit into the cache."""
     if pixels.device.type == "cpu" and len(pixels):
         return max(1, _CACHED_VALUES // pixels[0].numel())
     return max(1, len(pixels))
 
 
 def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    # Waiting for a copy would wait for all work of the device.
+    # A synchronous copy would wait for all pending work of the device.
     return tensor.to(device, non_blocking=device.type == "cuda")

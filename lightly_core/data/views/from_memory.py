@@ -1,4 +1,4 @@
-"""The views of `TwoStageTransform`, made of images in memory on the training device."""
+"""The views of `TwoStageTransform`, computed from images in memory on the training device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightly_core.contracts.data import MemoryViews, ViewTensors
 from lightly_core.data.views import worker
-from lightly_core.data.views.draws import BatchDraws, ViewDraws
+from lightly_core.data.views.batch_sampling import SampledView, ViewSampler
 from lightly_core.data.views.resample import Resampler
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class TwoStageMemoryViews(MemoryViews):
-    """Makes what `TwoStageTransform.sample` makes, but for the rounding of `resample`.
+    """Creates the views of `TwoStageTransform.sample`, except for the rounding of `resample`.
 
     Args:
-        transform: Without rotation and dropped channels.
+        transform: The transform, without rotation and channel drop.
         images: (N, H, C, W) uint8.
         seed: Seed of the run.
         make_generator: See `InMemoryTransform.from_memory`.
-        device: Where views are made.
+        device: Where views are computed.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TwoStageMemoryViews(MemoryViews):
         self._crops = transform.crops
         self._image_size = (images.shape[1], images.shape[3])
         self._resampler = Resampler(images, transform.args.interpolation, device)
-        self._draws = BatchDraws(
+        self._sampler = ViewSampler(
             transform.specs,
             self._image_size,
             rgb=transform.rgb,
@@ -50,12 +50,12 @@ class TwoStageMemoryViews(MemoryViews):
             make_generator=make_generator,
         )
 
-    def sample(self, keys: Sequence[tuple[int, int]]) -> list[ViewDraws]:
-        """Sample the random numbers of images ``(epoch, index)``; one entry a view."""
-        return self._draws.draw(keys)
+    def sample(self, keys: Sequence[tuple[int, int]]) -> list[SampledView]:
+        """Sample the random numbers of images ``(epoch, index)``; returns one entry per view."""
+        return self._sampler.sample(keys)
 
-    def make(self, sampled: Sequence[ViewDraws], rows: slice, indices: Tensor) -> ViewTensors:
-        """Make the views of some of the images, see `MemoryViews.make`."""
+    def make(self, sampled: Sequence[SampledView], rows: slice, indices: Tensor) -> ViewTensors:
+        """Create the views of some of the images, see `MemoryViews.make`."""
         views = [view.part(rows.start, rows.stop) for view in sampled]
         return ViewTensors(
             pixels=[
@@ -66,6 +66,6 @@ class TwoStageMemoryViews(MemoryViews):
             crops=[self._crop(view) for view in views if self._crops],
         )
 
-    def _crop(self, view: ViewDraws) -> Tensor:
+    def _crop(self, view: SampledView) -> Tensor:
         flips = (view.mirror, view.upside_down)
         return torch.from_numpy(worker.describe_crops(view.boxes, *flips, self._image_size))

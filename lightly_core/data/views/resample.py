@@ -1,10 +1,10 @@
 """Crop, resize and flip many small images of one size by two batched matrix products.
 
 Resizing is separable: a view is ``rows @ image @ columns^T``, where a row of either matrix holds
-the weights with which one pixel of the view sums up those of the image. Weights outside the crop
-are 0 and a flip turns the rows around, so that crop and flip cost nothing. As in the worker, images
-are first resized in width, rounded to whole values, and then resized in height; the results differ
-from those of the worker's resampler ``torch`` by single values one or two levels apart.
+the weights of the image's pixels in one pixel of the view. Weights outside the crop are 0 and a
+flip reverses the rows, so that crop and flip need no further work. As in the worker, images are
+first resized in width, rounded to integers, and then resized in height. Single values differ from
+those of the worker's resampler ``torch`` by one or two levels.
 
 The work grows with the cube of the side; it is meant for sides up to about a hundred pixels.
 
@@ -21,22 +21,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lightly_core.data.views.draws import ViewDraws
+from lightly_core.data.views.batch_sampling import SampledView
 
-# Images of one round on the CPU: what is computed stays in the second-level cache.
+# Images that are computed at once on a CPU; the intermediate results fit into its cache.
 _CPU_ROUND = 64
 
 
 def resize_weights(length: int, size: int, interpolation: str) -> npt.NDArray[np.float64]:
     """Return the weights of antialiased resizing along one axis.
 
-    The rule of Pillow, and of torch with ``antialias=True``: a pixel's neighbours are weighted by
-    a kernel that is widened when an image shrinks; the bicubic kernel is Keys' with a = -0.5 (Keys
-    1981, https://doi.org/10.1109/TASSP.1981.1163711).
+    As in Pillow, and in torch with ``antialias=True``: a pixel's neighbours are weighted by a
+    kernel that is widened when an image is reduced. The bicubic kernel is that of Keys with
+    a = -0.5 (Keys 1981, https://doi.org/10.1109/TASSP.1981.1163711).
 
     Args:
-        length: Pixels before.
-        size: Pixels after.
+        length: Pixels before resizing.
+        size: Pixels after resizing.
         interpolation: ``bilinear`` or ``bicubic``.
 
     Returns:
@@ -64,20 +64,20 @@ _KERNELS = {"bilinear": _triangle, "bicubic": _keys}
 
 
 class AxisWeights:
-    """The matrices of every crop along one axis.
+    """The matrices of all crops along one axis.
 
     Args:
         side: Pixels of an image along the axis.
         size: Pixels of a view.
         interpolation: ``bilinear`` or ``bicubic``.
-        device: Where they are kept.
+        device: Where the matrices are stored.
     """
 
     def __init__(
         self, side: int, size: int, interpolation: str, device: torch.device | str
     ) -> None:
-        # A crop's place only moves its weights, so one matrix per length and flip is stored, with
-        # zeros on both sides; the matrix of a place is a window of it.
+        # The offset of a crop only shifts its weights. So one matrix per length and flip is
+        # stored, with zeros on both sides; the matrix of an offset is a window of it.
         stored = np.zeros((2, side + 1, size, 2 * side), np.float32)
         for length in range(1, side + 1):
             weights = resize_weights(length, size, interpolation)
@@ -95,8 +95,8 @@ class AxisWeights:
 
         Args:
             start: First pixel of each crop, (B,) int64 on the device.
-            length: Its pixels, (B,) int64.
-            flip: 0, or 1 for a view turned around, (B,) int64.
+            length: Pixels of each crop, (B,) int64.
+            flip: 1 for a flipped view, else 0, (B,) int64.
 
         Returns:
             (B, size, side) float32.
@@ -105,13 +105,13 @@ class AxisWeights:
 
 
 class Resampler:
-    """Makes views of images that lie in one tensor.
+    """Computes views of images that are stored in one tensor.
 
     Args:
-        images: All images, (N, H, C, W) uint8: each row of pixels channel by channel, so that
-            neither of the two products needs a transposition.
+        images: All images, (N, H, C, W) uint8. With this order of axes neither of the two
+            products needs a transposition.
         interpolation: ``bilinear`` or ``bicubic``.
-        device: Where views are made; images that lie elsewhere travel batch by batch.
+        device: Where views are computed. Images on another device are copied batch by batch.
     """
 
     def __init__(self, images: Tensor, interpolation: str, device: torch.device) -> None:
@@ -120,12 +120,12 @@ class Resampler:
         self.device = device
         self._axes: dict[tuple[int, int], AxisWeights] = {}
 
-    def __call__(self, indices: Tensor, draws: ViewDraws, size: tuple[int, int]) -> Tensor:
-        """Make one view of B images.
+    def __call__(self, indices: Tensor, sampled: SampledView, size: tuple[int, int]) -> Tensor:
+        """Compute one view of B images.
 
         Args:
             indices: Positions of the images, (B,) int64 on the CPU.
-            draws: Crops and flips.
+            sampled: Crops and flips.
             size: (height, width) of the view in pixels.
 
         Returns:
@@ -133,16 +133,16 @@ class Resampler:
         """
         _, side_y, num_channels, side_x = self.images.shape
         rows, columns = self._axis(side_y, size[0]), self._axis(side_x, size[1])
-        numbers = np.column_stack([draws.boxes, draws.mirror, draws.upside_down])
+        numbers = np.column_stack([sampled.boxes, sampled.mirror, sampled.upside_down])
         numbers = np.ascontiguousarray(numbers.T, np.int64)  # (6, B)
-        places = self._moved(torch.from_numpy(numbers))
+        geometry = self._moved(torch.from_numpy(numbers))
         pixels = self._pixels(indices)
         view = torch.empty(len(indices), num_channels, *size, dtype=torch.uint8, device=self.device)
         step = _CPU_ROUND if self.device.type == "cpu" else max(1, len(indices))
         with _exact_products():
             for start in range(0, len(indices), step):
                 chosen = slice(start, start + step)
-                top, left, height, width, mirror, upside_down = places[:, chosen].unbind(0)
+                top, left, height, width, mirror, upside_down = geometry[:, chosen].unbind(0)
                 across = columns(left, width, mirror).transpose(1, 2)  # (B, W, width)
                 down = rows(top, height, upside_down)  # (B, height, H)
                 view[chosen] = _products(pixels[chosen].float(), down, across)
@@ -175,7 +175,7 @@ def _products(pixels: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 
 def _whole(values: Tensor) -> Tensor:
-    """Round in place to [0, 255], halves upwards as in the worker (they are common in crops)."""
+    """Round in place to [0, 255], halves up as in the worker; halves are common in crops."""
     return values.add_(0.5).floor_().clamp_(0, 255)  # bicubic interpolation overshoots
 
 

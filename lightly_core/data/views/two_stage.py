@@ -20,22 +20,22 @@ from lightly_core.data.views.from_memory import TwoStageMemoryViews
 
 _LOGGER = logging.getLogger(__name__)
 
-_EVAL_MARGIN = 256 / 224  # what ImageNet evaluation resizes to, for what it crops
+_EVAL_MARGIN = 256 / 224  # size of the resized image over that of the crop, as for ImageNet
 _EVAL_PLAIN_BELOW = 64  # pixels; in smaller images the subject fills the frame
 
 
 class TwoStageTransform(Transform):
     """Random views: geometry in the worker, colours and normalisation on the training device.
 
-    All randomness is drawn in the worker from the generator it is given, so the views depend on
-    neither the number of processes and workers nor the device. What needs red, green and blue
-    (saturation, hue, grey) is left out for other channels, with one warning.
+    All random numbers are sampled in the worker from the given generator, so the views do not
+    depend on the number of processes and workers or on the device. Changes that need red, green
+    and blue (saturation, hue, grey) are skipped for other channels, with one warning.
 
     Args:
         args: The views; also those of multi-crop.
         resampler: ``pillow`` for the same pixels on every machine, or ``torch``, which is
             three to four times as fast on processors with AVX2.
-        crops: Whether samples say where their views were cut out, which needs views without
+        crops: Whether samples hold the crops of their views. Requires views without
             `random_rotation`.
 
     Attributes:
@@ -64,7 +64,7 @@ class TwoStageTransform(Transform):
     def sample(
         self, image: Image.Image | np.ndarray, rng: np.random.Generator, index: int
     ) -> Sample:
-        """Crop, turn, resize and flip, and draw what the device is to do.
+        """Crop, rotate, resize and flip, and sample the parameters of the device stage.
 
         Args:
             image: A decoded image, see `worker.prepare`.
@@ -77,13 +77,13 @@ class TwoStageTransform(Transform):
         source = worker.prepare(image, self.source_channels)
         kept = None
         if self.args.channel_drop is not None:
-            kept = worker.draw_kept_channels(self.args.channel_drop, rng)
+            kept = worker.sample_kept_channels(self.args.channel_drop, rng)
             source = worker.select_channels(source, kept)
         height, width = worker.image_size(source)
         sample = Sample(index=index, views=[], parameters=[])
         for spec in self.specs:
-            geometry = worker.draw_geometry(spec, height, width, rng)
-            vector = parameters.draw(spec, rng, rgb=self.rgb)
+            geometry = worker.sample_geometry(spec, height, width, rng)
+            vector = parameters.sample(spec, rng, rgb=self.rgb)
             view = worker.make_view(
                 source, geometry, spec.size, self.args.interpolation, self.resampler
             )
@@ -103,7 +103,7 @@ class TwoStageTransform(Transform):
         make_generator: Callable[[int, int, int], np.random.Generator],
         device: torch.device,
     ) -> TwoStageMemoryViews:
-        """Make the views of images in memory, see `InMemoryTransform.from_memory`."""
+        """Create the views of images in memory, see `InMemoryTransform.from_memory`."""
         return TwoStageMemoryViews(
             self, images, seed=seed, make_generator=make_generator, device=device
         )
@@ -113,11 +113,11 @@ class TwoStageTransform(Transform):
         """Apply colour changes, blur and normalisation.
 
         Args:
-            pixels: One tensor (B, C, H, W) a view on the training device.
-            parameters: One tensor (B, P) a view, on the CPU.
+            pixels: One tensor (B, C, H, W) per view on the training device.
+            parameters: One tensor (B, P) per view, on the CPU.
 
         Returns:
-            One normalised float32 tensor (B, C, H, W) a view.
+            One normalised float32 tensor (B, C, H, W) per view.
         """
         return [
             device_stage.photometric(view, vectors, self.mean, self.std)
@@ -139,25 +139,25 @@ class TwoStageTransform(Transform):
         if off:
             _LOGGER.warning(
                 "transform_args: %s switched off, because they need the channels red, green and "
-                "blue and the network's %d input channel(s) are others; set them to 0 or None "
-                "to silence this",
+                "blue, but the network has %d other input channel(s); set them to 0 or None to "
+                "silence this",
                 ", ".join(off),
                 self.num_channels,
             )
 
 
 class EvalTransform(Transform):
-    """The one fixed view that features are computed from: resize, centre crop, normalise.
+    """The fixed view of evaluation: resize, centre crop, normalise.
 
-    The shorter side becomes 256/224 of the view's; views below 64 pixels show the whole image,
-    resized without keeping its proportions.
+    The shorter side is resized to 256/224 of the view's. Views below 64 pixels show the whole
+    image, resized without keeping its aspect ratio.
 
     Args:
         size: Size of the view in pixels, or (height, width).
         normalize: Normalisation, as in training.
         num_channels: Channels of the network's input.
         interpolation: ``bilinear`` or ``bicubic``, antialiased.
-        channel_drop: As in training; the channels that are most often kept are used.
+        channel_drop: As in training. The channels that are most often kept are used.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class EvalTransform(Transform):
     def sample(
         self, image: Image.Image | np.ndarray, rng: np.random.Generator, index: int
     ) -> Sample:
-        """Resize and cut out the middle; `rng` is not used.
+        """Resize and crop the centre; `rng` is not used.
 
         Raises:
             ValueError: The image's channels or number type do not fit.
@@ -205,11 +205,11 @@ class EvalTransform(Transform):
 
 
 def eval_size(image_size: tuple[int, int], view_size: tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width) to which an image is resized before its centre is cut out."""
+    """Return (height, width) to which an image is resized before the centre crop."""
     if min(view_size) < _EVAL_PLAIN_BELOW:
         return view_size
     height, width = (round(side * _EVAL_MARGIN) for side in view_size)
-    # The side that leaves the least room becomes exactly as long as wanted, the other follows.
+    # The relatively shorter side gets exactly the required length, the other one follows.
     if height * image_size[1] >= width * image_size[0]:
         return height, max(width, height * image_size[1] // image_size[0])
     return max(height, width * image_size[0] // image_size[1]), width
@@ -218,32 +218,32 @@ def eval_size(image_size: tuple[int, int], view_size: tuple[int, int]) -> tuple[
 def augmentation_grid(
     views: Sequence[Tensor], mean: Sequence[float], std: Sequence[float], max_images: int = 10
 ) -> np.ndarray:
-    """Draw what the network sees: one row an image, one column a view.
+    """Return a figure of the network's input: one row per image, one column per view.
 
-    One channel is shown grey, two as their mean, more than three by the first three. Smaller
-    views are padded to the largest.
+    One channel is shown as grey, two as their mean, and of more than three the first three.
+    Smaller views are padded to the size of the largest.
 
     Args:
         views: Normalised views, (B, C, H, W) each; H and W may differ.
-        mean: What was taken out, repeated in turn for more channels.
-        std: What was divided by.
-        max_images: Most rows.
+        mean: Mean of the normalisation, repeated cyclically for more channels.
+        std: Standard deviation of the normalisation, repeated likewise.
+        max_images: Maximum number of rows.
 
     Returns:
-        Picture (H, W, 3), uint8.
+        Figure (H, W, 3), uint8.
     """
     gap = 2
     height = max(view.shape[2] for view in views) + gap
     width = max(view.shape[3] for view in views) + gap
     num_rows = min(len(views[0]), max_images)
-    picture = np.full((num_rows * height + gap, len(views) * width + gap, 3), 255, dtype=np.uint8)
+    figure = np.full((num_rows * height + gap, len(views) * width + gap, 3), 255, dtype=np.uint8)
     for column, view in enumerate(views):
         tiles = _visible(view[:num_rows], mean, std)  # (N, H, W, 3)
         left = gap + column * width
         for row, tile in enumerate(tiles):
             top = gap + row * height
-            picture[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    return picture
+            figure[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return figure
 
 
 def _visible(view: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
@@ -270,7 +270,7 @@ def _repeated(args: NormalizeArgs, num_channels: int) -> tuple[list[float], list
 
 
 def _is_rgb(num_channels: int, channel_drop: ChannelDropArgs | None) -> bool:
-    """Return whether the input is surely red, green and blue, in this order."""
+    """Return whether the input is known to be red, green and blue, in this order."""
     if channel_drop is None:
         return num_channels == 3
     return num_channels == 3 and not any(channel_drop.weight_drop[:3])

@@ -1,7 +1,8 @@
-"""Geometry, in the worker: crop, turn, resize and flip one image; uint8 out.
+"""The worker stage: crops, rotates, resizes and flips one image.
 
-Pixels equal torchvision's: those for Pillow images where Pillow resamples, those for uint8
-tensors where torch does (three to four times as fast with AVX2, single values one level apart).
+Pixels equal those of torchvision: for Pillow images if Pillow resamples, for uint8 tensors if
+torch does. With AVX2 torch is three to four times as fast. Single values of the two differ by one
+level.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from lightly_core.config.options.augmentations import ChannelDropArgs, RandomResizeArgs
 from lightly_core.config.options.transform import ViewSpec
-from lightly_core.data.views.parameters import happens, uniform
+from lightly_core.data.views.parameters import bernoulli, uniform
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -45,46 +46,46 @@ class Box(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """What happens to the pixels of one view before the photometric changes.
+    """Geometric changes of one view, which precede the photometric ones.
 
     Attributes:
-        box: The part that is shown, in the turned image's coordinates.
-        angle: Turn about the image's centre, counter-clockwise in degrees; 0 for none.
-        turn_filter: Interpolation of the turn.
+        box: The crop, in the coordinates of the rotated image.
+        angle: Rotation about the image's centre, counter-clockwise in degrees; 0 for none.
+        rotation_filter: Interpolation of the rotation.
         mirror: Left-right flip.
         upside_down: Top-bottom flip.
     """
 
     box: Box
     angle: float = 0.0
-    turn_filter: str = "bilinear"
+    rotation_filter: str = "bilinear"
     mirror: bool = False
     upside_down: bool = False
 
 
-# --------------------------------------------------------------------------- drawing
+# --------------------------------------------------------------------------- sampling
 
 
-def draw_geometry(spec: ViewSpec, height: int, width: int, rng: np.random.Generator) -> Geometry:
-    """Draw turn, crop and flips of one view of an image of `height` x `width` pixels."""
+def sample_geometry(spec: ViewSpec, height: int, width: int, rng: np.random.Generator) -> Geometry:
+    """Sample rotation, crop and flips of one view of an image of `height` x `width` pixels."""
     rotation, flip = spec.random_rotation, spec.random_flip
-    angle, turn_filter = 0.0, "bilinear"
-    if rotation is not None and happens(rotation.prob, rng):
+    angle, rotation_filter = 0.0, "bilinear"
+    if rotation is not None and bernoulli(rotation.prob, rng):
         angle = uniform(-rotation.degrees, rotation.degrees, rng)
-        turn_filter = rotation.interpolation
+        rotation_filter = rotation.interpolation
     box = Box(0, 0, height, width)
     if spec.random_resize is not None:
-        box = draw_box(height, width, spec.random_resize, rng)
-    mirror = flip is not None and happens(flip.horizontal_prob, rng)
-    upside_down = flip is not None and happens(flip.vertical_prob, rng)
-    return Geometry(box, angle, turn_filter, mirror, upside_down)
+        box = sample_box(height, width, spec.random_resize, rng)
+    mirror = flip is not None and bernoulli(flip.horizontal_prob, rng)
+    upside_down = flip is not None and bernoulli(flip.vertical_prob, rng)
+    return Geometry(box, angle, rotation_filter, mirror, upside_down)
 
 
-def draw_box(height: int, width: int, args: RandomResizeArgs, rng: np.random.Generator) -> Box:
-    """Draw a crop: area uniform, aspect ratio log-uniform, place uniform.
+def sample_box(height: int, width: int, args: RandomResizeArgs, rng: np.random.Generator) -> Box:
+    """Sample a crop: area uniform, aspect ratio log-uniform, position uniform.
 
-    Ten tries; if none fits into the image, the largest centred crop whose ratio is allowed
-    (Szegedy et al. 2015, https://arxiv.org/abs/1409.4842, in torchvision's form).
+    After ten tries that do not fit into the image, the largest centred crop with an allowed aspect
+    ratio is used (Szegedy et al. 2015, https://arxiv.org/abs/1409.4842, in torchvision's form).
     """
     area = height * width
     low, high = math.log(args.min_ratio), math.log(args.max_ratio)
@@ -101,7 +102,7 @@ def draw_box(height: int, width: int, args: RandomResizeArgs, rng: np.random.Gen
 
 
 def centred_box(height: int, width: int, args: RandomResizeArgs) -> Box:
-    """Return the largest centred crop whose ratio is allowed."""
+    """Return the largest centred crop with an allowed aspect ratio."""
     crop_height, crop_width = height, width
     if width / height < args.min_ratio:
         crop_height = max(1, round(width / args.min_ratio))
@@ -113,7 +114,7 @@ def centred_box(height: int, width: int, args: RandomResizeArgs) -> Box:
 def describe_crops(
     boxes: npt.ArrayLike, mirror: npt.ArrayLike, upside_down: npt.ArrayLike, size: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
-    """Return what `lightly_core.contracts.Batch.crops` says of crops of images of one size.
+    """Return crops of images of one size in the form of `lightly_core.contracts.Batch.crops`.
 
     Args:
         boxes: (B, 4): top, left, height, width in pixels.
@@ -126,15 +127,15 @@ def describe_crops(
     """
     top, left, height, width = np.asarray(boxes).T
     whole_height, whole_width = size
-    shares = (left / whole_width, top / whole_height, width / whole_width, height / whole_height)
-    return np.stack([*shares, mirror, upside_down], axis=1).astype(np.float32)
+    sides = (left / whole_width, top / whole_height, width / whole_width, height / whole_height)
+    return np.stack([*sides, mirror, upside_down], axis=1).astype(np.float32)
 
 
-def draw_kept_channels(args: ChannelDropArgs, rng: np.random.Generator) -> tuple[int, ...]:
-    """Draw which channels remain, in ascending order.
+def sample_kept_channels(args: ChannelDropArgs, rng: np.random.Generator) -> tuple[int, ...]:
+    """Sample the channels to keep, in ascending order.
 
-    Channels are dropped one after the other, each with probability proportional to its weight
-    among those still there.
+    Channels are dropped one after the other. The probability of each is proportional to its
+    weight among the remaining ones.
     """
     weights = np.asarray(args.weight_drop, dtype=np.float64)
     num_drop = len(weights) - args.num_channels_keep
@@ -148,12 +149,12 @@ def draw_kept_channels(args: ChannelDropArgs, rng: np.random.Generator) -> tuple
 
 
 def prepare(image: Source, num_channels: int) -> Source:
-    """Bring a decoded image into a form with `num_channels` channels.
+    """Convert a decoded image to `num_channels` channels.
 
     Args:
-        image: Pillow image of 8 bit a channel, or an array (H, W) or (H, W, C), uint8 or
+        image: Pillow image of 8 bit per channel, or an array (H, W) or (H, W, C), uint8 or
             floating point in [0, 1].
-        num_channels: Channels wanted. Grey images become RGB where three are wanted.
+        num_channels: Channels to return. With three, grey images become RGB.
 
     Returns:
         A Pillow image in mode L or RGB, or an array (H, W, num_channels), uint8 or float32.
@@ -164,7 +165,7 @@ def prepare(image: Source, num_channels: int) -> Source:
     if isinstance(image, np.ndarray):
         return _prepare_array(image, num_channels)
     if image.mode == "RGBA" and num_channels == 4:
-        # An array: Pillow would weigh the three others by the fourth channel when resizing.
+        # As an array: Pillow would weight the other channels by the fourth when resizing.
         return np.asarray(image)
     if num_channels == 3 and image.mode in _TO_RGB:
         return image.convert("RGB")
@@ -219,20 +220,20 @@ def make_view(
     interpolation: str,
     resampler: Resampler = "pillow",
 ) -> Tensor:
-    """Show one part of an image.
+    """Compute one view of an image.
 
     Args:
         image: What `prepare` returned.
-        geometry: What is done.
+        geometry: Rotation, crop and flips.
         size: (height, width) of the view in pixels.
         interpolation: ``bilinear`` or ``bicubic``, antialiased.
-        resampler: Who resizes.
+        resampler: Library that resizes.
 
     Returns:
         Contiguous tensor (C, height, width), uint8, or float32 in [0, 1] for float images.
     """
     if geometry.angle:
-        planes = turned_planes(image, geometry)
+        planes = rotated_planes(image, geometry)
     else:
         planes = to_planes(_crop(image, geometry.box))
     same_size = planes[0].size == (size[1], size[0])
@@ -248,12 +249,12 @@ def make_view(
 def resized_centre(
     image: Source, resized: tuple[int, int], size: tuple[int, int], interpolation: str
 ) -> Tensor:
-    """Resize to `resized` and cut out the middle, without computing what is cut off.
+    """Resize to `resized` and crop the centre, without computing the rest.
 
     Args:
         image: What `prepare` returned.
         resized: (height, width) of the whole image after resizing.
-        size: (height, width) of the middle, not above `resized`.
+        size: (height, width) of the crop, at most `resized`.
         interpolation: As in `make_view`.
 
     Returns:
@@ -279,7 +280,7 @@ def resized_centre(
 def _resized_by_torch(
     pixels: np.ndarray, geometry: Geometry, size: tuple[int, int], interpolation: str
 ) -> Tensor:
-    # Channels stay last in memory: torch has its fast kernel for this layout.
+    # Channels stay last in memory, the layout of torch's fast kernel.
     batch = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]  # (1, C, H, W)
     view = F.interpolate(batch, size, mode=interpolation, antialias=True, align_corners=False)[0]
     if view.is_floating_point():
@@ -298,14 +299,14 @@ def _crop(image: Source, box: Box) -> Source:
 
 
 def to_planes(image: Source) -> list[Image.Image]:
-    """Return Pillow images that hold the channels: all in one where Pillow can, else one each."""
+    """Return the channels as Pillow images: one image if Pillow can hold all, else one each."""
     if isinstance(image, Image.Image):
         return [image]
     height, width, num_channels = image.shape
     if image.dtype == np.uint8 and num_channels == 3:
         return [Image.fromarray(np.ascontiguousarray(image))]
     if image.dtype == np.uint8 and num_channels == 4:
-        # CMYK: four equal channels; in RGBA the fourth would weigh the others.
+        # CMYK has four independent channels; in RGBA the fourth would weight the others.
         return [Image.frombytes("CMYK", (width, height), image.tobytes())]
     return [
         Image.fromarray(np.ascontiguousarray(image[:, :, channel]))
@@ -316,36 +317,36 @@ def to_planes(image: Source) -> list[Image.Image]:
 def to_array(
     planes: Sequence[Image.Image], *, mirror: bool = False, upside_down: bool = False
 ) -> np.ndarray:
-    """Return the channels of all planes as one array (H, W, C), flipped as asked."""
+    """Return the channels of all planes as one array (H, W, C), flipped as requested."""
     arrays = [_as_array(plane) for plane in planes]
     pixels = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=2)
     return pixels[:: -1 if upside_down else 1, :: -1 if mirror else 1]
 
 
 def channels_first(pixels: np.ndarray) -> Tensor:
-    """Copy (H, W, C) into a new contiguous tensor (C, H, W); floats are cut to [0, 1]."""
-    # A copy in any case: Pillow's memory is read-only.
+    """Copy (H, W, C) into a new contiguous tensor (C, H, W); floats are clipped to [0, 1]."""
+    # Always a copy, since Pillow's memory is read-only.
     pixels = np.array(pixels.transpose(2, 0, 1), order="C")
     if pixels.dtype == np.float32:
         np.clip(pixels, 0, 1, out=pixels)  # bicubic interpolation overshoots
     return torch.from_numpy(pixels)
 
 
-# --------------------------------------------------------------------------- turning
+# --------------------------------------------------------------------------- rotation
 
 
-def turned_planes(image: Source, geometry: Geometry) -> list[Image.Image]:
-    """Cut a box out of the image turned about its centre; outside, the image is reflected.
+def rotated_planes(image: Source, geometry: Geometry) -> list[Image.Image]:
+    """Crop a box from the image rotated about its centre; beyond its border it is reflected.
 
-    Only the pixels that the box shows are read, so a small crop of a large image stays cheap.
+    Only the pixels in the box are read, so a small crop of a large image is fast.
     """
     box = geometry.box
     height, width = image_size(image)
     angle = math.radians(geometry.angle)
     cos, sin = math.cos(angle), math.sin(angle)
 
-    # A point (u, v) of the turned image shows the point (x, y) of the image:
-    # x - width / 2 = cos * (u - width / 2) - sin * (v - height / 2), y alike.
+    # The point (u, v) of the rotated image is the point (x, y) of the image:
+    # x - width / 2 = cos * (u - width / 2) - sin * (v - height / 2), similarly for y.
     origin_u, origin_v = box.left - width / 2, box.top - height / 2
     origin_x = cos * origin_u - sin * origin_v + width / 2
     origin_y = sin * origin_u + cos * origin_v + height / 2
@@ -364,14 +365,14 @@ def turned_planes(image: Source, geometry: Geometry) -> list[Image.Image]:
             (box.width, box.height),
             Image.Transform.AFFINE,
             matrix,
-            RESAMPLING[geometry.turn_filter],
+            RESAMPLING[geometry.rotation_filter],
         )
         for plane in to_planes(window)
     ]
 
 
 def _reflected_window(image: Source, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-    """Read rows and columns [first, last) of an image that goes on as its mirror image."""
+    """Read rows and columns [first, last) of an image that is reflected at its border."""
     height, width = image_size(image)
     if min(rows[0], columns[0]) >= 0 and rows[1] <= height and columns[1] <= width:
         box = Box(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0])
@@ -386,7 +387,7 @@ def _as_array(image: Source) -> np.ndarray:
 
 
 def reflect(positions: np.ndarray, length: int) -> np.ndarray:
-    """Fold positions into [0, length) without repeating the edge: -1 is 1, length is length - 2."""
+    """Reflect positions into [0, length) without repeating the edge: -1 becomes 1."""
     if length == 1:
         return np.zeros_like(positions)
     folded = positions % (2 * length - 2)

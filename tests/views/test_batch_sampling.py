@@ -1,4 +1,4 @@
-"""Numbers drawn for many samples at once are those that NumPy's Generator draws for each."""
+"""Vectorised sampling gives the numbers of NumPy's Generator for each sample."""
 
 import numpy as np
 import pytest
@@ -15,9 +15,8 @@ from lightly_core.config.options.augmentations import (
 )
 from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
 from lightly_core.data.dataset import sample_rng
-from lightly_core.data.views import draws as draws_module
-from lightly_core.data.views import parameters, worker
-from lightly_core.data.views.draws import BatchDraws, ViewDraws
+from lightly_core.data.views import batch_sampling, parameters, worker
+from lightly_core.data.views.batch_sampling import SampledView, ViewSampler
 from lightly_core.data.views.streams import Streams, sample_words
 
 KEYS = [(epoch, index) for epoch in (0, 3) for index in range(0, 3000, 25)]
@@ -31,7 +30,7 @@ def streams(num_words=80):
     return Streams(sample_words(7, KEYS, num_words))
 
 
-# ------------------------------------------------------------------ single draws
+# ------------------------------------------------------------------ single numbers
 
 
 def test_words_are_those_of_the_bit_generator():
@@ -43,15 +42,15 @@ def test_all_kinds_of_draws_in_turn_equal_those_of_generator():
     ours, rows = streams(), np.arange(len(KEYS))
     theirs = generators()
     for high in (5, 1, 33, 2):
-        drawn = ours.integers(np.full(len(rows), high), rows)
-        assert drawn.tolist() == [generator.integers(high) for generator in theirs]
+        sampled = ours.integers(np.full(len(rows), high), rows)
+        assert sampled.tolist() == [generator.integers(high) for generator in theirs]
         assert ours.random(rows).tolist() == [generator.random() for generator in theirs]
-        drawn = ours.permutations(4, rows)
-        np.testing.assert_array_equal(drawn, [generator.permutation(4) for generator in theirs])
+        sampled = ours.permutations(4, rows)
+        np.testing.assert_array_equal(sampled, [generator.permutation(4) for generator in theirs])
     assert not ours.doubtful.any()
 
 
-def test_only_the_chosen_rows_are_drawn():
+def test_only_the_chosen_rows_are_sampled():
     ours, theirs = streams(), generators()
     some = np.arange(0, len(KEYS), 3)
     assert ours.integers(np.full(len(some), 9), some).tolist() == [
@@ -62,11 +61,11 @@ def test_only_the_chosen_rows_are_drawn():
 
 
 def test_rejected_draws_are_noticed():
-    ours, high = streams(), 3 << 29  # Generator rejects every third draw
-    drawn = ours.integers(np.full(len(KEYS), high), np.arange(len(KEYS)))
+    ours, high = streams(), 3 << 29  # Generator rejects every third sample
+    sampled = ours.integers(np.full(len(KEYS), high), np.arange(len(KEYS)))
     expected = np.array([generator.integers(high) for generator in generators()])
-    assert np.array_equal(drawn[~ours.doubtful], expected[~ours.doubtful])
-    assert (drawn != expected).any()
+    assert np.array_equal(sampled[~ours.doubtful], expected[~ours.doubtful])
+    assert (sampled != expected).any()
 
 
 # ------------------------------------------------------------------ whole views
@@ -105,56 +104,56 @@ SPECS = {
 }
 
 
-def batch_draws(args, size, rgb):
-    return BatchDraws(args.view_specs(), size, rgb=rgb, seed=7, make_generator=sample_rng)
+def view_sampler(args, size, rgb):
+    return ViewSampler(args.view_specs(), size, rgb=rgb, seed=7, make_generator=sample_rng)
 
 
 def check(views, args, size, rgb):
-    """Compare with what the worker draws."""
+    """Compare with the numbers of the worker."""
     for row, key in enumerate(KEYS):
         rng = sample_rng(7, *key)
         for spec, view in zip(args.view_specs(), views, strict=True):
-            geometry = worker.draw_geometry(spec, *size, rng)
+            geometry = worker.sample_geometry(spec, *size, rng)
             assert tuple(view.boxes[row]) == geometry.box
             assert bool(view.mirror[row]) == geometry.mirror
             assert bool(view.upside_down[row]) == geometry.upside_down
-            vector = parameters.draw(spec, rng, rgb=rgb)
+            vector = parameters.sample(spec, rng, rgb=rgb)
             assert vector.tobytes() == view.vectors[row].tobytes()
 
 
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize(("size", "rgb"), [((32, 32), True), ((20, 33), False), ((3, 60), True)])
-def test_views_are_drawn_as_in_the_worker(name, size, rgb):
-    draws = batch_draws(SPECS[name], size, rgb)
-    assert draws.vectorised
-    check(draws.draw(KEYS), SPECS[name], size, rgb)
+def test_views_are_sampled_as_in_the_worker(name, size, rgb):
+    sampler = view_sampler(SPECS[name], size, rgb)
+    assert sampler.vectorised
+    check(sampler.sample(KEYS), SPECS[name], size, rgb)
 
 
 def test_crops_whose_sides_might_be_rounded_either_way_are_left_to_the_worker():
     share = 20.5**2 / 32**2
     resize = RandomResizeArgs(min_scale=share, max_scale=share, min_ratio=1.0, max_ratio=1.0)
     args = evolve(SIMCLR, random_resize=resize)
-    draws = batch_draws(args, (32, 32), True)
-    _, doubtful = draws._side_by_side(KEYS)
+    sampler = view_sampler(args, (32, 32), True)
+    _, doubtful = sampler._sample_vectorised(KEYS)
     assert doubtful.all()
-    check(draws.draw(KEYS), args, (32, 32), True)
+    check(sampler.sample(KEYS), args, (32, 32), True)
 
 
 def test_another_numpy_that_draws_otherwise_is_noticed(monkeypatch):
-    monkeypatch.setattr(draws_module, "_vectorised", {})
+    monkeypatch.setattr(batch_sampling, "_vectorised", {})
     right = Streams.permutations
     monkeypatch.setattr(Streams, "permutations", lambda *args: right(*args)[:, ::-1])
-    draws = batch_draws(SIMCLR, (32, 32), True)
-    assert not draws.vectorised
-    check(draws.draw(KEYS), SIMCLR, (32, 32), True)
+    sampler = view_sampler(SIMCLR, (32, 32), True)
+    assert not sampler.vectorised
+    check(sampler.sample(KEYS), SIMCLR, (32, 32), True)
 
 
 # ------------------------------------------------------------------ rows of a view
 
 
-def view_draws(start):
+def sampled_view(start):
     """Three images whose numbers all differ from those of another start."""
-    return ViewDraws(
+    return SampledView(
         np.arange(12).reshape(3, 4) + start,
         np.array([start % 2 == 0] * 3),
         np.array([start % 2 == 1] * 3),
@@ -164,19 +163,19 @@ def view_draws(start):
 
 @pytest.mark.parametrize("name", ["boxes", "mirror", "upside_down", "vectors"])
 def test_rows_are_equal_only_if_all_their_numbers_are(name):
-    one, other = view_draws(0), view_draws(0)
+    one, other = sampled_view(0), sampled_view(0)
     rows = np.array([0, 2])
     assert one.equals(other, rows)
-    getattr(other, name)[1] = getattr(view_draws(1), name)[1]
+    getattr(other, name)[1] = getattr(sampled_view(1), name)[1]
     assert one.equals(other, rows)  # the row that was not asked for
-    getattr(other, name)[2] = getattr(view_draws(1), name)[2]
+    getattr(other, name)[2] = getattr(sampled_view(1), name)[2]
     assert not one.equals(other, rows)
 
 
 def test_all_numbers_of_the_chosen_rows_are_copied_and_no_others():
-    found, rows = view_draws(0), np.array([0, 2])
-    found.copy_rows(rows, ViewDraws(*(values[:2] for values in vars(view_draws(1)).values())))
+    found, rows = sampled_view(0), np.array([0, 2])
+    found.copy_rows(rows, SampledView(*(values[:2] for values in vars(sampled_view(1)).values())))
     for name, values in vars(found).items():
-        expected = getattr(view_draws(0), name)
-        expected[rows] = getattr(view_draws(1), name)[:2]
+        expected = getattr(sampled_view(0), name)
+        expected[rows] = getattr(sampled_view(1), name)[:2]
         np.testing.assert_array_equal(values, expected)

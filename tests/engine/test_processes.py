@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightly_core.cli.main import main
+
 HERE = Path(__file__).parent
 
 
@@ -109,34 +111,38 @@ def test_a_signal_saves_and_exits_with_130_and_the_run_can_go_on(image_folder, t
 
 
 @pytest.mark.processes
-def test_a_second_run_is_refused_and_the_first_goes_on(image_folder, tmp_path):
+def test_a_second_run_is_refused_and_the_first_goes_on(image_folder, tmp_path, capsys):
     out = tmp_path / "out"
+
+    def run(*words):
+        code = main([*COMMAND[2:], f"out={out}", f"data={image_folder}", "num_workers=0", *words])
+        return code, capsys.readouterr().err
+
     process = start_run(out, image_folder, "num_workers=1")
     for word in ("overwrite=true", "resume_interrupted=true"):
-        words = [f"out={out}", f"data={image_folder}", "epochs=1000", "num_workers=1", word]
-        second = start([*COMMAND, *words])
-        output, _ = second.communicate(timeout=120)
-        assert second.returncode == 2, output
-        assert f"in use by another process (process {process.pid} of" in output
+        code, said = run("epochs=1000", word)
+        assert code == 2, said
+        assert f"in use by another process (process {process.pid} of" in said
     assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     # Its workers may live for seconds more, the lock does not.
-    done = start([*COMMAND, *words[:2], "epochs=1", "num_workers=0", "overwrite=true"])
-    output, _ = done.communicate(timeout=120)
-    assert done.returncode == 0, output
-    assert f"was in use by process {process.pid}" in output
+    code, said = run("epochs=1", "overwrite=true")
+    assert code == 0, said
+    assert f"was in use by process {process.pid}" in said
 
 
 SCRIPT = """
 import sys
 import lightly_core
+import lightly_core.errors
 
-def main():
+def main(**changes):
     lightly_core.pretrain(
         out=sys.argv[1], data=sys.argv[2], model="timm/test_resnet", method="simclr", epochs=2,
         batch_size=8, accelerator="cpu", transform_args={"image_size": 32}, precision="32-true",
-        loggers={"tensorboard": None}, trainer_args={"log_every_n_steps": 1}, **OPTIONS,
+        loggers={"tensorboard": None}, trainer_args={"log_every_n_steps": 1},
+        **{**OPTIONS, **changes},
     )
 
 CALL
@@ -186,13 +192,29 @@ TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node=2"]
 GUARDED = 'if __name__ == "__main__":\n    main()'
 
 
+# Processes that import everything take seconds, so the same two are refused and then train.
+REFUSED_FIRST = """if __name__ == "__main__":
+    import os
+    try:
+        main(devices=3)
+    except lightly_core.errors.ConfigError as error:
+        print(f"refused: {error}")
+    # The other process may train already when this one gets here.
+    assert os.environ["RANK"] != "0" or not os.path.exists(sys.argv[1])
+    main()"""
+
+
 @pytest.mark.processes
-def test_torchrun_without_devices_trains_together(image_folder, tmp_path, read_metrics):
+def test_torchrun_refuses_other_devices_and_without_any_trains_together(
+    image_folder, tmp_path, read_metrics
+):
     out = tmp_path / "out"
-    script = write_script(tmp_path, GUARDED, {"num_workers": 0})
+    script = write_script(tmp_path, REFUSED_FIRST, {"num_workers": 0})
     process = start([*TORCHRUN, script, out, image_folder])
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
+    refusal = "refused: config.devices: got 3, but torchrun started 2 process(es)"
+    assert output.count(refusal) == 2
     assert json.loads((out / "config.json").read_text())["derived"]["world_size"] == 2
     assert [line["step"] for line in read_metrics(out)] == [1, 2, 3, 4, 5, 6]
 
@@ -214,14 +236,3 @@ def test_mpi_without_devices_trains_together(image_folder, tmp_path):
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert json.loads((out / "config.json").read_text())["derived"]["world_size"] == 2
-
-
-@pytest.mark.processes
-def test_torchrun_with_other_devices_is_refused(image_folder, tmp_path):
-    out = tmp_path / "out"
-    script = write_script(tmp_path, GUARDED, {"num_workers": 0, "devices": 3})
-    process = start([*TORCHRUN, script, out, image_folder])
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert "config.devices: got 3, but torchrun started 2 process(es)" in output
-    assert not out.exists()

@@ -1,31 +1,12 @@
 """An interrupted run that is resumed takes the same steps as one that was left alone."""
 
 import json
-import os
-import signal
 
 import pytest
 import torch
+from run_states import stop_in_step
 
 from lightly_core.errors import ConfigError, RunInterrupted
-
-
-@pytest.fixture
-def stop_in_step():
-    """Make a callback that sends Ctrl-C to the process itself in the step with a given number."""
-    from lightning.pytorch.callbacks import LambdaCallback
-
-    def make(step):
-        sent = []
-
-        def send(trainer, *_):
-            if trainer.global_step == step - 1 and not sent:
-                sent.append(step)
-                os.kill(os.getpid(), signal.SIGINT)
-
-        return LambdaCallback(on_train_batch_start=send)
-
-    return make
 
 
 def comparable(lines):
@@ -46,7 +27,7 @@ def comparable(lines):
     ],
 )
 def test_resuming_continues_exactly(
-    stop_after, changes, pretrain, short_run, read_metrics, tmp_path, stop_in_step, finished
+    stop_after, changes, pretrain, short_run, read_metrics, tmp_path, finished
 ):
     stopping = {"log_every_n_steps": 1, "callbacks": [stop_in_step(stop_after)]}
     with pytest.raises(RunInterrupted, match="resume_interrupted=true"):
@@ -68,7 +49,7 @@ def test_resuming_continues_exactly(
 
 
 def test_metrics_of_an_interval_that_was_cut_are_not_lost(
-    pretrain, short_run, read_metrics, tmp_path, stop_in_step
+    pretrain, short_run, read_metrics, tmp_path
 ):
     every = {"log_every_n_steps": 3}
     with pytest.raises(RunInterrupted):

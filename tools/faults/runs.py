@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import lightly_core
 from lightly_core.errors import LightlyError, RunInterrupted
 from lightly_core.testing.models import TinyConv
 
-# What makes every method small is shared with the tests.
+# What makes every method small, and the comparison of states, are shared with the tests.
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "helpers"))
+from run_states import differing, state_of  # noqa: F401, taken from here by the other modules
 from small_methods import small_run
 
 #: Seconds after which a run counts as one that hangs.
@@ -183,39 +184,6 @@ def pretrain(out: Path, images: Path, method: str = "mocov2", **changes: object)
 def run(log: Path, *args: object, seconds: float = LIMIT, **changes: object) -> End:
     """Do a run in a process of its own and wait for it."""
     return wait(start(log, pretrain, *args, **changes), log, seconds)
-
-
-def state_of(out: Path) -> dict[str, Any]:
-    """Return all tensors of `last.ckpt` and of the exported file by name."""
-    checkpoint = torch.load(out / "checkpoints/last.ckpt", weights_only=True)
-    exported = torch.load(out / "exported_models/exported_last.pt", weights_only=True)
-    parts = {key: checkpoint[key] for key in ("state_dict", "optimizer_states", "global_step")}
-    return dict(_flat({**parts, "exported": exported}, ""))
-
-
-def _flat(value: object, name: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}/{key}")
-    elif isinstance(value, list | tuple):
-        yield from _flat(dict(enumerate(value)), name)
-    else:
-        yield name, value
-
-
-def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Name what is not equal, to the last bit."""
-    if one.keys() != other.keys():
-        return sorted(one.keys() ^ other.keys())
-    return [
-        name
-        for name, value in one.items()
-        if not (
-            torch.equal(value, other[name])
-            if isinstance(value, torch.Tensor)
-            else value == other[name]
-        )
-    ]
 
 
 def leftovers(out: Path) -> list[str]:

@@ -100,7 +100,7 @@ def test_another_content_behind_the_same_path_is_refused(pretrain, short_run, ow
     with pytest.raises(ConfigError, match="data: the content of images has changed"):
         pretrain(**short_run(data=own_images, resume_interrupted=True))
     (own_images / "17.png").write_bytes(data + b"x")
-    with pytest.raises(ConfigError, match="data: files have other sizes"):
+    with pytest.raises(ConfigError, match="data: the sizes of files have changed"):
         pretrain(**short_run(data=own_images, resume_interrupted=True))
     (own_images / "17.png").rename(own_images / "17b.png")
     with pytest.raises(ConfigError, match="data: the names"):

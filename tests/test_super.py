@@ -112,7 +112,7 @@ def method_configs():
     return found
 
 
-@pytest.mark.parametrize("name", ["resolve", "default_optimizer"])
+@pytest.mark.parametrize("name", ["resolve"])
 def test_options_of_methods_skip_no_level(name):
     configs = {cls: parent for cls, parent in method_configs().items() if name in vars(cls)}
     assert configs

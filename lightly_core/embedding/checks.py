@@ -1,4 +1,4 @@
-"""What can be said against the settings of `lightly embed` before anything heavy is imported."""
+"""Checks of the settings of `lightly embed` that need no heavy import."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ def output_path(config: EmbedConfig) -> Path:
 
 
 def output_format(config: EmbedConfig) -> str:
-    """Return ``csv``, ``torch``, ``npz`` or ``parquet``; empty where the ending tells nothing."""
+    """Return ``csv``, ``torch``, ``npz`` or ``parquet``; "" if the ending is not known."""
     if config.format != "auto":
         return config.format
     return _FORMATS.get(output_path(config).suffix.lower(), "")
 
 
 def embed_problems(config: EmbedConfig) -> list[str]:
-    """Return what is wrong with the settings, one text a mistake; nothing is read or written."""
+    """Return the problems of the settings, one text each, without reading or writing files."""
     problems = [*_out_problems(config), *misplaced_files(config, "config")]
     file_format = output_format(config)
     if not file_format:
         problems.append(
-            f"config.out: cannot tell the format from the ending of '{config.out}'; expected "
+            f"config.out: unknown ending of '{config.out}'; expected "
             f"{', '.join(_FORMATS)}, or format={' or format='.join(_FORMATS.values())}"
         )
     if file_format == "csv" and config.features == "patch":
         problems.append(
-            "config.features: the features of all patches would make a table of many thousand "
-            "columns; write them to a .npz, .pt or .parquet file"
+            "config.features: got patch with a CSV file, which would have many thousand columns; "
+            "write to a .npz, .pt or .parquet file"
         )
     if file_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         problems.append(

@@ -1,4 +1,4 @@
-"""What `lightly_core.embed` returns."""
+"""The result of `lightly_core.embed`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class EmbedResult:
     """A file of features.
 
     Attributes:
-        path: The file.
-        num_images: Images in it.
+        path: Path of the file.
+        num_images: Images in the file.
         num_skipped: Images that could not be read.
         dim: Length of a feature vector, D.
     """

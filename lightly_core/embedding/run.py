@@ -1,4 +1,4 @@
-"""From settings to a file of features."""
+"""Computes the features of images and writes them to a file."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def embed_images(config: EmbedConfig, plugins: Plugins) -> EmbedResult:
 
     Args:
         config: Checked settings, see `embed_problems`.
-        plugins: What is installed.
+        plugins: The installed plugins.
 
     Raises:
         ConfigError: The network cannot be built, or has no such features.
-        DataError: There are no images, or too many that cannot be read.
-        RunError: The file cannot be written, or the device's memory does not suffice.
+        DataError: There are no images, or too many are unreadable.
+        RunError: The file cannot be written, or the device has too little memory.
     """
     with RunLogs(True, plugins.catalog.packages()), like_ctrl_c():
         backbone = open_backbone(config, plugins.catalog, with_embedding=True)
@@ -60,7 +60,7 @@ def embed_images(config: EmbedConfig, plugins: Plugins) -> EmbedResult:
 
 
 class _Embedding:
-    """One file that is being made.
+    """Computes and writes one file of features.
 
     Args:
         config: The settings.
@@ -78,7 +78,7 @@ class _Embedding:
         self._num_not_finite = 0
 
     def write(self) -> EmbedResult:
-        """Write the file of features and, where there are any, the list of skipped images."""
+        """Write the file of features and, if images were skipped, their list."""
         path = output_path(self._config)
         started = time.monotonic()
         try:
@@ -132,14 +132,14 @@ class _Embedding:
             features = F.normalize(features, dim=1)
         finite = torch.isfinite(features.flatten(1)).all(dim=1)  # (B,)
         self._num_not_finite += int((~finite).sum())
-        # Spreadsheets open CSV files, the others are opened by programs.
+        # CSV files may be opened by a spreadsheet, which evaluates formulas.
         form = written if output_format(self._config) == "csv" else as_text
         names = [form(self._source.name(index)) for index in batch.indices.tolist()]
         writer.add(names, np.ascontiguousarray(features.cpu().numpy(), "<f4"))
         self._num_images += len(names)
 
     def _write_skipped(self, path: Path) -> Path | None:
-        """Write the list of unreadable images, or remove that of a file that is replaced."""
+        """Write the list of unreadable images, or remove the list of a replaced file."""
         listed = path.with_name(f"{path.name}.skipped.csv")
         if len(self._skips) == 0:
             if self._config.overwrite:
@@ -151,7 +151,7 @@ class _Embedding:
     def _report(self, path: Path, skipped: Path | None, seconds: float) -> None:
         if skipped is not None:
             logger.warning(
-                "%d images cannot be read and are left out; they are listed in '%s'.",
+                "%d images cannot be read and are skipped; they are listed in '%s'.",
                 len(self._skips),
                 skipped,
             )
@@ -193,7 +193,7 @@ def feature_shape(backbone: Backbone, kind: str) -> tuple[int, ...]:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar in a terminal, and nothing elsewhere; gives a function that moves it."""
+    """Show a progress bar in a terminal, else nothing; yields a function that advances it."""
     if not is_terminal(sys.stdout):
         yield lambda count: None
         return

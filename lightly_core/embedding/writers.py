@@ -1,8 +1,8 @@
-"""Tables of features as files. No writer keeps features in memory, only the images' names.
+"""Writers of features to files. They keep only the names of the images in memory.
 
-CSV and Parquet are written row by row. The formats of torch and numpy state the number of rows in
-front of them, which is known last, since images that cannot be read are left out; their rows go
-through a temporary file.
+CSV and Parquet are written row by row. The formats of torch and numpy store the number of rows
+before the rows. It is known only at the end, since unreadable images are skipped, so their rows
+are first written to a temporary file.
 
 Shapes: B images of one call, N images in all; ``shape`` is that of one image's features, (D,) or
 (D, h, w).
@@ -40,7 +40,7 @@ class FeatureWriter(ABC):
     """Writes the features of images in the order in which they are added.
 
     Args:
-        path: The file; it is made, or emptied if it exists.
+        path: The file; it is created, or overwritten if it exists.
         shape: Shape of one image's features.
     """
 
@@ -52,13 +52,13 @@ class FeatureWriter(ABC):
         """Write some images.
 
         Args:
-            names: Their names, B texts that are valid Unicode.
+            names: Names of the images, B texts of valid Unicode.
             features: (B, D) or (B, D, h, w), little-endian float32.
         """
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what is left; nothing may be added afterwards."""
+        """Write the remaining data; `add` must not be called afterwards."""
 
     @abstractmethod
     def close(self) -> None:
@@ -67,7 +67,7 @@ class FeatureWriter(ABC):
 
 @contextmanager
 def open_writer(file_format: str, path: Path, shape: tuple[int, ...]) -> Iterator[FeatureWriter]:
-    """Give a writer, which is finished where all went well and closed in any case.
+    """Yield a writer that is finished if there was no error, and always closed.
 
     Args:
         file_format: ``csv``, ``torch``, ``npz`` or ``parquet``.
@@ -83,7 +83,7 @@ def open_writer(file_format: str, path: Path, shape: tuple[int, ...]) -> Iterato
 
 
 class CsvWriter(FeatureWriter):
-    """Columns ``filename,embedding_0,...``; nine digits, from which float32 is read back exactly.
+    """Columns ``filename,embedding_0,...``; with nine digits float32 is restored exactly.
 
     Args:
         path: The file.
@@ -91,20 +91,20 @@ class CsvWriter(FeatureWriter):
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        (width,) = shape
+        (dim,) = shape
         self._file = open(path, "w", encoding="utf-8", newline="")  # noqa: SIM115
-        self._format = ",%.9g" * width + "\n"
+        self._format = ",%.9g" * dim + "\n"
         self._file.write("filename")
-        self._file.writelines(f",embedding_{column}" for column in range(width))
+        self._file.writelines(f",embedding_{column}" for column in range(dim))
         self._file.write("\n")
 
     def add(self, names: Sequence[str], features: npt.NDArray[np.float32]) -> None:
-        """Write one line an image."""
+        """Write one line per image."""
         rows = zip(names, features.tolist(), strict=True)
         self._file.writelines(_quoted(name) + self._format % tuple(row) for name, row in rows)
 
     def finish(self) -> None:
-        """Write what Python still holds."""
+        """Flush Python's buffer."""
         self._file.flush()
 
     def close(self) -> None:
@@ -124,27 +124,27 @@ class ParquetWriter(FeatureWriter):
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        # Not imported above: an extra, without types.
+        # Imported here: pyarrow is optional and has no types.
         self._arrow: Any = importlib.import_module("pyarrow")
         parquet: Any = importlib.import_module("pyarrow.parquet")
-        self._width = math.prod(shape)
+        self._dim = math.prod(shape)
         self._schema = self._arrow.schema(
             [
                 ("filename", self._arrow.string()),
-                ("embedding", self._arrow.list_(self._arrow.float32(), self._width)),
+                ("embedding", self._arrow.list_(self._arrow.float32(), self._dim)),
             ],
             metadata={SHAPE_KEY: json.dumps(list(shape))},
         )
         self._names: list[str] = []
         self._features: list[npt.NDArray[np.float32]] = []
-        # Hardly two features are equal, so a dictionary of them would only take time.
+        # Features are rarely equal, so a dictionary would only take time.
         self._writer = parquet.ParquetWriter(path, self._schema, use_dictionary=False)
 
     def add(self, names: Sequence[str], features: npt.NDArray[np.float32]) -> None:
-        """Keep the rows until they make a row group of 8 MiB."""
+        """Buffer the rows until they fill a row group of 8 MiB."""
         self._names += names
         self._features.append(features)
-        if len(self._names) * self._width * 4 >= _ROW_GROUP_BYTES:
+        if len(self._names) * self._dim * 4 >= _ROW_GROUP_BYTES:
             self._write_group()
 
     def _write_group(self) -> None:
@@ -153,7 +153,7 @@ class ParquetWriter(FeatureWriter):
         values = self._arrow.array(np.concatenate(self._features).reshape(-1))
         columns = [
             self._arrow.array(self._names, self._arrow.string()),
-            self._arrow.FixedSizeListArray.from_arrays(values, self._width),
+            self._arrow.FixedSizeListArray.from_arrays(values, self._dim),
         ]
         table = self._arrow.Table.from_arrays(columns, schema=self._schema)
         self._writer.write_table(table, row_group_size=len(self._names))
@@ -164,18 +164,18 @@ class ParquetWriter(FeatureWriter):
         self._write_group()
 
     def close(self) -> None:
-        """Write the table of contents and close the file."""
+        """Write the footer and close the file."""
         self._writer.close()
 
 
 class _ArrayWriter(FeatureWriter):
-    """Collects features in a file without a name, which vanishes whatever happens."""
+    """Collects features in an unnamed temporary file, which is removed even after a crash."""
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self._path = path
         self._shape = shape
         self._names: list[str] = []
-        # Beside the output: the usual place for temporary files may be small, or memory.
+        # In the output's folder: the default for temporary files may be small, or in memory.
         self._rows = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
 
     def add(self, names: Sequence[str], features: npt.NDArray[np.float32]) -> None:
@@ -236,8 +236,8 @@ class NpzWriter(_ArrayWriter):
 def _member(
     archive: zipfile.ZipFile, name: str, kind: str, shape: tuple[int, ...]
 ) -> Iterator[Any]:
-    """Open an array of an npz file for writing, behind its header."""
-    # A `ZipInfo` has a fixed date, so that equal features make equal files.
+    """Open an array of an npz file for writing, positioned after its header."""
+    # A `ZipInfo` has a fixed date, so that equal features give equal files.
     with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
         header = {"descr": kind, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(member, header)

@@ -1,4 +1,4 @@
-"""What the protocols on features share: the checks of their input, and the counting of hits."""
+"""Shared by the protocols on features: checks of their input, and top-k hits."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from torch import Tensor
 def topk_hits(
     scores: Tensor, labels: Tensor, ks: Sequence[int], *, floor: float = -torch.inf
 ) -> Tensor:
-    """Count the rows whose right class is among the k best.
+    """Count the rows whose true class is among the k best.
 
-    Classes with equal scores rank by their number. A class whose score is not above `floor`, or
-    is nan, is never counted as found.
+    Classes with equal scores rank by their number. A class whose score is nan or not above
+    `floor` never counts as a hit.
 
     Args:
         scores: (B, num_classes), higher is better.
         labels: (B,) int64 in [0, num_classes).
-        ks: Numbers of best classes to look at.
-        floor: Score of a class that was not found at all.
+        ks: Numbers of best classes to consider.
+        floor: Score of a class without any support.
 
     Returns:
         (len(ks),) int64 on the device of `scores`, each in [0, B].
     """
     own = scores.gather(1, labels[:, None])  # (B, 1)
-    # The place that a stable sort would give the right class, without sorting.
+    # The rank of the true class in a stable sort, without sorting.
     number = torch.arange(scores.shape[1], device=scores.device)
     before = (scores > own) | ((scores == own) & (number < labels[:, None]))
-    place = before.sum(dim=1)  # (B,)
+    rank = before.sum(dim=1)  # (B,)
     found = own[:, 0] > floor
-    return torch.stack([((place < k) & found).sum() for k in ks])
+    return torch.stack([((rank < k) & found).sum() for k in ks])
 
 
 def check_features(name: str, features: Tensor, labels: Tensor, num_classes: int | None) -> None:
-    """Refuse what no accuracy can be computed from.
+    """Refuse features and labels from which no accuracy can be computed.
 
     Args:
-        name: Which side this is, for the message, e.g. "train".
-        features: Should be (N, D) and finite.
-        labels: Should be (N,) int64 in [0, num_classes).
-        num_classes: Number of classes; None where any class number is right.
+        name: Name of the set for the message, e.g. "train".
+        features: Must be (N, D) and finite.
+        labels: Must be (N,) int64 in [0, num_classes).
+        num_classes: Number of classes; None allows any class number.
 
     Raises:
         ValueError: There is no image, a feature is nan or infinite, a label is out of range, or
-            the shapes do not belong together.
+            the shapes do not match.
     """
     if len(features) == 0:
         raise ValueError(f"expected at least one {name} image, got none")

@@ -1,4 +1,4 @@
-"""Random crops of labelled images, for the protocols that look at an image anew in every epoch."""
+"""Random crops of labelled images, for protocols that compute features again in every epoch."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from lightly_core.data.views.two_stage import EvalTransform, TwoStageTransform
 class LabelledBatches:
     """Batches of random crops with the classes of their images, epoch by epoch.
 
-    What an epoch shows depends on the seed and its number only. As in pretraining, the images at
-    the end of the order that fill no batch are left out of the epoch; they differ each time.
+    An epoch depends only on the seed and its number. As in pretraining, the last, incomplete
+    batch of an epoch is skipped; its images differ from epoch to epoch.
 
     Args:
         images: The images.
-        transform: Makes the crops.
+        transform: Creates the crops.
         batch_size: Images of a batch; reduced to the number of images.
         num_workers: Processes that read images.
-        seed: Of order and crops.
+        seed: Seed of the order and the crops.
 
     Attributes:
-        transform: Makes the crops.
+        transform: Creates the crops.
         batch_size: Images of a batch.
         skipped: Positions in the source of images that could not be read; they are missing from
             their batch.
@@ -75,21 +75,21 @@ class LabelledBatches:
         )
 
     def __len__(self) -> int:
-        """Return the steps of an epoch."""
+        """Return the number of steps of an epoch."""
         return len(self._sampler)
 
     def epoch(self, number: int) -> Iterator[tuple[RawBatch, Tensor]]:
         """Yield batches and the classes of their images, (B,) int64 on the CPU, B >= 1."""
         self._sampler.set_epoch(number)
         for batch in self._loader:
-            assert isinstance(batch, RawBatch)  # made by `collate_readable`
+            assert isinstance(batch, RawBatch)  # from `collate_readable`
             self.skipped.update(index for index, _, _ in batch.skipped)
             if len(batch.indices):
                 yield batch, self._targets[torch.searchsorted(self._indices, batch.indices)]
 
 
 def _in_full(images: LabelledImages, transform: TwoStageTransform) -> LabelledImages:
-    """Let photographs be shrunk while decoding only as far as the smallest crops allow."""
+    """Limit the shrinking of JPEGs while decoding to what the smallest crops allow."""
     if not isinstance(images.source, FolderSource):
         return images
     source = copy.copy(images.source)
@@ -119,15 +119,15 @@ class _Crops(Dataset[Sample]):
 
 
 def crop_transform(base: EvalTransform, min_scale: float) -> TwoStageTransform:
-    """Return random resized crops and flips that are otherwise like the evaluation's view.
+    """Return a transform of random resized crops and flips that otherwise matches `base`.
 
     Args:
-        base: Size, normalisation, channels and interpolation are taken from it.
-        min_scale: Smallest area of a crop, as a share of the image.
+        base: Transform of the evaluation, with size, normalisation, channels and interpolation.
+        min_scale: Smallest area of a crop, as a fraction of the image.
     """
     drop = None
     if base.kept is not None:
-        # All others are dropped for certain: a weight of zero keeps a channel.
+        # A weight of zero always keeps a channel, so exactly the others are dropped.
         weights = [float(channel not in base.kept) for channel in range(base.source_channels)]
         drop = ChannelDropArgs(num_channels_keep=len(base.kept), weight_drop=tuple(weights))
     return TwoStageTransform(

@@ -1,4 +1,4 @@
-"""From a run, an exported file or a model's name to a network that computes features."""
+"""Opens a run, an exported file or a model's name as a network that computes features."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ _AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.fl
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network that is only looked at, on its device, and what its images must be like.
+    """A frozen network on its device, and the transform of its images.
 
     Attributes:
         model: The backbone with its library.
-        wrapper: What computes features: the backbone, or the backbone with the layer of
+        wrapper: Computes the features: the backbone, or the backbone with the layer of
             ``embed_dim``.
-        name: What users know it by.
-        file: Where its weights were read; None where the model came as it is.
-        transform: Brings an image to the network's input.
-        device: Where the network is.
+        name: Name to show to users.
+        file: The file of its weights; None if none was read.
+        transform: Converts an image to the network's input.
+        device: Device of the network.
         precision: Type for autocast; None: that of the weights.
         batch_size: Images per forward.
         num_workers: Processes that read images.
         trainable: Names of the wrapper's parameters that were not frozen when it was opened.
         value_range: Pixel values that become black and white, see `TransformArgs`.
-        modes: In which mode each part is fine-tuned, see
+        modes: Train or eval mode of each part during fine-tuning, see
             `lightly_core.models.trainable.backbone_modes`.
     """
 
@@ -87,15 +87,15 @@ class Backbone:
 
     @property
     def channels_last(self) -> bool:
-        """Whether images go in as channels last."""
+        """Whether images are passed in channels-last memory format."""
         return self.device.type != "mps"
 
     def checksum(self) -> str:
-        """Return the sha256 of the weights, 16 hexadecimal digits, that tells networks apart."""
+        """Return the first 16 hexadecimal digits of the sha256 of the weights."""
         return state_digest(self.wrapper.state_dict())[:16]
 
     def facts(self) -> dict[str, object]:
-        """Return what a result must say of the network."""
+        """Return the facts about the network that a result must contain."""
         height, width = self.transform.size
         return {
             "model": self.name,
@@ -110,10 +110,10 @@ class Backbone:
         }
 
     def open_source(self, data: str | list[str] | PythonObject) -> ImageSource:
-        """Find images, with as many channels as the transform takes.
+        """Open images with the number of channels that the transform expects.
 
-        JPEGs may be shrunk while they are decoded, down to twice the size to which they are
-        resized; the antialiased resizing that follows makes nearly the same of it, sooner.
+        To save time, JPEGs may be shrunk while they are decoded, down to twice the size to which
+        they are resized. The antialiased resizing that follows gives nearly the same result.
 
         Args:
             data: As in `lightly_core.data.sources.open_source`.
@@ -170,21 +170,21 @@ def open_backbone(
     """Build the network that the settings name, with its weights, in eval mode.
 
     Args:
-        config: Which network.
-        catalog: What the installed plugins provide.
-        with_embedding: Apply the layer of ``embed_dim`` where the file has one.
+        config: The settings.
+        catalog: Names of the installed plugins.
+        with_embedding: Whether to apply the layer of ``embed_dim`` if the file has one.
 
     Raises:
-        ConfigError: There is no such file or model, its weights do not fit, or it does not say
-            which network it belongs to.
+        ConfigError: There is no such file or model, its weights do not fit, or a file does not
+            contain the name of its network.
         PluginError: The plugin that provides the model cannot be used.
         UnknownModelError: No installed plugin provides the name.
     """
     file = find_model_file(config.model) if isinstance(config.model, str) else None
     if file is not None and config.checkpoint is not None:
         raise ConfigError(
-            f"config.checkpoint: '{config.model}' has weights already; give checkpoint only with "
-            "a model's name or a module"
+            f"config.checkpoint: '{config.model}' already has weights; remove checkpoint, or give "
+            "it with a model's name or a module"
         )
     if file is None and config.checkpoint is not None:
         weights_file = find_described_file(config.checkpoint)
@@ -197,7 +197,7 @@ def open_backbone(
         wrapper = built.wrapper
         if with_embedding and facts.get("embed_dim"):
             wrapper = embed(wrapper, int(facts["embed_dim"]))
-    weights = _fill(config, file, built)
+    weights = _load_weights(config, file, built)
     if wrapper is not built.wrapper and weights_file is not None:
         weights_file.load_embedding(wrapper)
     if weights is None and isinstance(config.model, str):
@@ -237,10 +237,10 @@ def _build(
     """Build the model without the weights of `file`.
 
     Args:
-        config: Which network.
-        file: What `config.model` means; None for a name or an object.
-        facts: What the file of weights says of itself.
-        catalog: What the installed plugins provide.
+        config: The settings.
+        file: The file that `config.model` refers to; None for a name or an object.
+        facts: Metadata of the file of weights.
+        catalog: Names of the installed plugins.
         channels: Channels of an image.
     """
     if isinstance(config.model, PythonObject):
@@ -268,7 +268,7 @@ def _build(
 
 
 def _copied(model: T) -> T:
-    """Copy the user's module, so that it is neither moved, nor frozen, nor given other weights."""
+    """Copy the user's module, so that the original is not moved, frozen or overwritten."""
     if isinstance(model, nn.Module):
         model = cast(T, unwrapped(model))  # compiled code cannot be copied
     try:
@@ -276,31 +276,31 @@ def _copied(model: T) -> T:
     except Exception as error:  # a module may hold anything
         raise ConfigError(
             f"config.model: the {type(model).__name__} cannot be copied: {error}"
-            "\n  pass one that is newly built"
+            "\n  pass a newly built module"
         ) from error
 
 
 def _warn_if_random(config: BackboneConfig, catalog: Catalog, built: BuiltModel) -> None:
-    """Warn where a model's name alone brings no weights, which is easily overlooked."""
+    """Warn if a model's name alone loads no trained weights, which is easily overlooked."""
     library = _library(catalog, str(built.name))
     if library.loads_weights or any(built.model_args.get(name) for name in library.weight_args):
         return
-    # Only some libraries bring weights unasked; those of two seeds are equal then.
+    # Some libraries load weights by default. Then the weights of two seeds are equal.
     with _seeded(config.seed + 1):
         other = _build(config, None, {}, catalog, built.num_input_channels)
     pairs = zip(built.wrapper.parameters(), other.wrapper.parameters(), strict=True)
     differing = sum(own.numel() for own, second in pairs if not torch.equal(own, second))
     if 2 * differing > sum(parameter.numel() for parameter in built.wrapper.parameters()):
         log.warning(
-            "The weights of %s are random; for trained ones give checkpoint, or model_args as the "
-            "plugin's page says.",
+            "The weights of %s are random; for trained ones set checkpoint, or the model_args "
+            "that the plugin's page describes.",
             built.name,
         )
 
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Let random weights depend on the seed alone, and nothing outside depend on them."""
+    """Seed torch for random weights, and restore its random state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
@@ -312,8 +312,8 @@ def _library(catalog: Catalog, name: str) -> type[ModelLibrary]:
     return library
 
 
-def _fill(config: BackboneConfig, file: ModelFile | None, built: BuiltModel) -> Path | None:
-    """Load the weights and return the file; nothing where the model came with its own."""
+def _load_weights(config: BackboneConfig, file: ModelFile | None, built: BuiltModel) -> Path | None:
+    """Load the weights and return the file; None if there is no file to load."""
     if file is not None:
         load_weights(built.wrapper, file.path, strict=not file.is_checkpoint, library=built.library)
         return file.path
@@ -351,7 +351,7 @@ def _normalization(
     config: BackboneConfig, facts: Mapping[str, str], wrapper: ModelWrapper
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if (config.mean is None) != (config.std is None):
-        raise ConfigError("config.mean and config.std belong together; give both or none")
+        raise ConfigError("config.mean and config.std: got only one of them; give both or neither")
     if config.mean is not None and config.std is not None:
         return config.mean, config.std
     if facts.get("mean") and facts.get("std"):
@@ -380,7 +380,7 @@ def _device(accelerator: str) -> torch.device:
         return torch.device("cuda" if cuda else "mps")
     if accelerator in ("gpu", "cuda") and not cuda:
         raise ConfigError(
-            f"config.accelerator: '{accelerator}' asked for, but torch finds no such device; use "
+            f"config.accelerator: got '{accelerator}', but torch finds no such device; use "
             "accelerator=cpu"
         )
     if accelerator == "mps" and not mps:
@@ -389,5 +389,5 @@ def _device(accelerator: str) -> torch.device:
 
 
 def _num_workers(given: int | str) -> int:
-    # One processor is left to the network.
+    # One CPU is reserved for the network.
     return int(given) if given != "auto" else max(0, min(usable_cpus() - 1, _MAX_AUTO_WORKERS))

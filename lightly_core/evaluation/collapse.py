@@ -1,14 +1,16 @@
-"""Whether features have collapsed, told from a series of signals and said in plain words.
+"""Detects collapse of the features from a series of signals.
 
-Two ways of collapse are known, and seen by different numbers:
+There are two kinds of collapse, which different signals detect:
 
-- All images get nearly the same feature: the spread of the directions falls.
-- The features tell images apart along one line only: the number of effective dimensions falls,
-  while the spread, and RankMe too, may even grow.
+- Complete collapse: all images get nearly the same features. The standard deviation of the
+  normalised features falls.
+- Dimensional collapse: the features differ along one line only. The number of effective
+  dimensions falls, while the standard deviation and RankMe may even grow.
 
-No threshold on one number alone works. Features of untrained networks lie close together as well
-(spread near 0.1, RankMe below 5), so a number must be small in itself *and* a small part of the
-largest that the run has seen. docs/running.md lists the runs from which the limits were taken.
+A threshold on one number does not suffice, since features of untrained networks are also close
+together (standard deviation near 0.1, RankMe below 5). So a signal must be small in absolute terms
+*and* compared with the largest value of the run. docs/running.md lists the runs from which the
+limits were taken.
 """
 
 from __future__ import annotations
@@ -19,112 +21,115 @@ from enum import Enum
 
 from lightly_core.evaluation.signals import Signals
 
-#: Fewer images say too little.
-LEAST_IMAGES = 32
+#: Minimum number of images for a reliable result.
+MIN_IMAGES = 32
 
 
 class Kind(Enum):
-    """The ways of collapse."""
+    """The kinds of collapse."""
 
-    SAME = "same"
-    LINE = "line"
+    COMPLETE = "complete"
+    DIMENSIONAL = "dimensional"
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Where a number is too small.
+    """Limit below which a signal indicates collapse.
 
     Attributes:
-        value: It must be below this,
-        share: and below this part of the largest so far.
-        recovery: A collapse is over when the number has this many times left both.
+        value: The absolute limit.
+        fraction: The limit as a fraction of the largest value so far. A signal must be below both.
+        recovery: Factor on both limits while the features are collapsed: a collapse ends when the
+            signal exceeds one of the raised limits.
     """
 
     value: float
-    share: float
+    fraction: float
     recovery: float = 1.5
 
     def is_below(self, number: float, largest: float, *, collapsed: bool) -> bool:
-        """Tell whether a number is too small; a collapsed one has further to go back."""
+        """Return whether a signal is below both limits, which are raised during a collapse."""
         factor = self.recovery if collapsed else 1.0
-        return number < factor * self.value and number < factor * self.share * largest
+        return number < factor * self.value and number < factor * self.fraction * largest
 
 
-#: Of the spread, see `embedding_std`.
-SPREAD = Limit(value=0.1, share=0.3)
-#: The same where the loss does not act on pooled features, as in masked prediction: a part
-#: that is common to all images then grows freely, while neighbours stay who they were.
-FREE_SPREAD = Limit(value=0.005, share=0.02)
-#: Of the effective dimensions, see `num_directions`.
-DIRECTIONS = Limit(value=2.0, share=0.3)
+#: For the standard deviation of the normalised features, see `embedding_std`.
+STD_LIMIT = Limit(value=0.1, fraction=0.3)
+#: The same for methods whose loss does not act on pooled features, as in masked prediction. There
+#: a component that all images share may grow while the nearest neighbours stay the same.
+FREE_STD_LIMIT = Limit(value=0.005, fraction=0.02)
+#: For the number of effective dimensions, see `num_directions`.
+DIRECTIONS_LIMIT = Limit(value=2.0, fraction=0.3)
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """What is wrong.
+    """A detected collapse.
 
     Attributes:
-        kind: Which way of collapse.
-        text: What was seen and what to do, for the user.
+        kind: The kind of collapse.
+        text: What was measured and what to do, for the user.
     """
 
     kind: Kind
     text: str
 
 
-def find_collapse(series: Sequence[Signals], spread_limit: Limit = SPREAD) -> Collapse | None:
-    """Tell whether the features of the newest look have collapsed.
+def find_collapse(series: Sequence[Signals], std_limit: Limit = STD_LIMIT) -> Collapse | None:
+    """Check whether the features of the latest measurement have collapsed.
 
     Args:
-        series: All looks of a run, the first at the network as it came in.
-        spread_limit: `SPREAD`, or `FREE_SPREAD`.
+        series: All measurements of a run; the first is that of the network before training.
+        std_limit: `STD_LIMIT`, or `FREE_STD_LIMIT`.
 
     Returns:
-        What is wrong; None where nothing is, and where there are fewer than two looks or fewer than
-        32 images to judge by.
+        The collapse; None if there is none, or if there are fewer than two measurements or fewer
+        than 32 images.
     """
     found: Kind | None = None
-    spread = directions = 0.0
-    for place, signals in enumerate(series):
-        spread = max(spread, signals.std)
+    std = directions = 0.0
+    for number, signals in enumerate(series):
+        std = max(std, signals.std)
         directions = max(directions, signals.directions)
-        if place and signals.num_images >= LEAST_IMAGES:
-            found = _kind(signals, spread, directions, found, spread_limit)
+        if number and signals.num_images >= MIN_IMAGES:
+            found = _kind(signals, std, directions, found, std_limit)
     if found is None:
         return None
-    text = _same(series[-1], spread) if found is Kind.SAME else _line(series[-1], directions)
+    last = series[-1]
+    text = _complete(last, std) if found is Kind.COMPLETE else _dimensional(last, directions)
     return Collapse(found, text)
 
 
 def _kind(
-    signals: Signals, spread: float, directions: float, was: Kind | None, spread_limit: Limit
+    signals: Signals, std: float, directions: float, previous: Kind | None, std_limit: Limit
 ) -> Kind | None:
-    if spread_limit.is_below(signals.std, spread, collapsed=was is Kind.SAME):
-        return Kind.SAME
-    if DIRECTIONS.is_below(signals.directions, directions, collapsed=was is Kind.LINE):
-        return Kind.LINE
+    if std_limit.is_below(signals.std, std, collapsed=previous is Kind.COMPLETE):
+        return Kind.COMPLETE
+    dimensional = previous is Kind.DIMENSIONAL
+    if DIRECTIONS_LIMIT.is_below(signals.directions, directions, collapsed=dimensional):
+        return Kind.DIMENSIONAL
     return None
 
 
-def _same(signals: Signals, largest: float) -> str:
+def _complete(signals: Signals, largest: float) -> str:
     return (
-        "the features have collapsed: all images get nearly the same one. Their spread "
-        f"(embedding/std) is {signals.std:.3f}, in this run it was up to {largest:.3f}; 1 would be "
-        f"even. {_REMEDY}"
+        "the features have collapsed: all images get nearly the same features. Their standard "
+        f"deviation (embedding/std) is {signals.std:.3f}, after up to {largest:.3f} in this run; "
+        f"1 is the value of evenly distributed features. {_REMEDY}"
     )
 
 
-def _line(signals: Signals, largest: float) -> str:
+def _dimensional(signals: Signals, largest: float) -> str:
     return (
         f"the features have collapsed: of their {signals.feature_dim} dimensions only about "
-        f"{max(signals.directions, 1):.1f} tell images apart (rank/effective), in this run it was "
-        f"up to {largest:.1f}. {_REMEDY}"
+        f"{max(signals.directions, 1):.1f} distinguish images (rank/effective), after up to "
+        f"{largest:.1f} in this run. {_REMEDY}"
     )
 
 
 _REMEDY = (
-    "The network finds it easier to make images alike than to tell what is in them, and rarely "
-    "recovers. Try a smaller optim_args.lr or a longer optim_args.warmup_epochs first, then larger "
-    "batches; look at the method's temperature and at the momentum of its teacher (closer to 1); "
-    "in a method of your own, at a missing stop-gradient (detach) on the target"
+    "A collapsed network rarely recovers. Start again with a smaller optim_args.lr or a longer "
+    "optim_args.warmup_epochs, then try larger batches. Check the method's temperature, and the "
+    "momentum of its teacher (closer to 1). In a method of your own, check for a missing "
+    "stop-gradient (detach) on the target"
 )

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, without leaving a trace on the model or on the random state."""
+"""Features of a frozen backbone, without changes to the model or the random state."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def extract_features(
 ) -> tuple[Tensor, Tensor]:
     """Compute the pooled features of every image with the model in eval mode.
 
-    The model's train or eval mode, its buffers and torch's random state are afterwards what they
-    were before, so a run with and without evaluation trains the same.
+    The model's train or eval mode, its buffers and torch's random state are restored afterwards,
+    so a run with evaluation trains exactly like one without.
 
     Args:
-        wrapper: Model with its parameters already on `device`.
-        batches: Images of the first stage, of which the first view is used; those without any
-            image are passed over.
-        transform: Second stage; should not be random.
+        wrapper: Model with its parameters on `device`.
+        batches: Output of the transform's first stage. Only the first view is used; empty batches
+            are skipped.
+        transform: Computes the second stage; should not be random.
         device: Where the features are computed.
         precision: Type for autocast, e.g. ``torch.bfloat16``; None computes in the type of
             the weights.
-        channels_last: Hand images to the model in channels-last memory format.
+        channels_last: Whether to pass images in channels-last memory format.
 
     Returns:
         Features (N, D) float32 and the images' positions in their source (N,) int64, both on
@@ -67,7 +67,7 @@ def batch_features(
     precision: torch.dtype | None = None,
     channels_last: bool = False,
 ) -> Tensor:
-    """Compute the features of one batch; to be called inside of `frozen`.
+    """Compute the features of one batch; to be called within `frozen`.
 
     Args:
         wrapper: As in `extract_features`.
@@ -96,13 +96,13 @@ def batch_features(
 
 @contextmanager
 def frozen(wrapper: ModelWrapper, device: torch.device) -> Iterator[None]:
-    """Compute features in eval mode, without gradients; afterwards all is as it was before.
+    """Use eval mode without gradients; afterwards modes and random states are restored.
 
     Args:
-        wrapper: Each of its modules gets its own mode back.
-        device: Its random state is given back, and that of the CPU.
+        wrapper: The model; the mode of each of its modules is restored.
+        device: The random state of this device and of the CPU is restored.
     """
-    # A loader draws its workers' seed from the global generator when its iteration starts.
+    # A loader takes its workers' seed from the global generator when its iteration starts.
     with _kept_random_state(device), _eval_mode(cast(nn.Module, wrapper)), torch.no_grad():
         yield
 
@@ -117,7 +117,7 @@ def _weight_dtype(wrapper: ModelWrapper) -> torch.dtype:
 
 @contextmanager
 def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Switch to eval mode, and afterwards every submodule back to what it was itself."""
+    """Switch to eval mode, and restore the mode of every submodule afterwards."""
     modes = modes_of(model)
     model.eval()
     try:
@@ -128,7 +128,7 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _kept_random_state(device: torch.device) -> Iterator[None]:
-    """Give torch's generators, of the CPU and of `device`, their state back."""
+    """Restore the state of torch's generators of the CPU and of `device` afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield

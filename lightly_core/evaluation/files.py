@@ -1,4 +1,4 @@
-"""Which file holds a finished network, and what it says of itself."""
+"""Finds the file of a finished network and reads its metadata."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ModelFile:
     Attributes:
         path: Where the weights are read from: ``.safetensors`` or ``.ckpt``.
         native: The ``.pt`` in the layout of the model's library; None for a checkpoint.
-        facts: What the file says of itself, see `lightly_core.engine.build.metadata`.
+        facts: Metadata of the file, see `lightly_core.engine.build.metadata`.
         is_checkpoint: Whether it is a ``.ckpt``.
     """
 
@@ -36,10 +36,10 @@ class ModelFile:
     is_checkpoint: bool = False
 
     def model_name(self) -> str:
-        """Return the name that the network was built by.
+        """Return the model name of the network.
 
         Raises:
-            ConfigError: It was the user's own module.
+            ConfigError: The network is the user's own module, which has no name.
         """
         name = self.facts.get("model", "")
         if "/" not in name:
@@ -53,7 +53,7 @@ class ModelFile:
         """Load the layer of ``embed_dim``.
 
         Raises:
-            ConfigError: It is missing.
+            ConfigError: The file of the layer is missing.
         """
         assert isinstance(wrapper, EmbeddingWrapper)
         if self.is_checkpoint:
@@ -65,7 +65,7 @@ class ModelFile:
         if not file.is_file():
             raise ConfigError(
                 f"'{self.path}' was trained with embed_dim={self.facts['embed_dim']}, but "
-                f"'{file.name}' is not beside it; copy it there"
+                f"'{file.name}' is not in the same folder; copy it there"
             )
         tensors = load_file(file)
         tensors["weight"] = tensors["weight"][:, :, None, None]
@@ -73,13 +73,13 @@ class ModelFile:
 
 
 def find_model_file(model: str) -> ModelFile | None:
-    """Return the file that a setting `model` means; None where it is a model's name.
+    """Return the file that the setting `model` refers to; None for a model's name.
 
     Args:
-        model: A run folder, of which the last export is taken, a file, or a name.
+        model: A run folder, whose last export is used, a file, or a name.
 
     Raises:
-        ConfigError: The path exists or looks like one, but holds no finished network.
+        ConfigError: The value is a path, but there is no finished network.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -92,10 +92,10 @@ def find_model_file(model: str) -> ModelFile | None:
 
 
 def find_described_file(checkpoint: str) -> ModelFile | None:
-    """Return the file of a setting `checkpoint`; None where it does not say what it holds.
+    """Return the file of the setting `checkpoint`; None if it has no metadata of a run.
 
     Args:
-        checkpoint: A file of weights from anywhere.
+        checkpoint: A file of weights, not necessarily from a run.
     """
     path = Path(checkpoint).expanduser()
     try:
@@ -120,22 +120,23 @@ def _of_file(path: Path) -> ModelFile:
     if path.suffix == ".safetensors":
         facts = _safetensors_facts(path)
     else:
-        facts = _safetensors_facts(path.with_suffix(".safetensors"), beside=path)
+        facts = _safetensors_facts(path.with_suffix(".safetensors"), required_by=path)
         path = path.with_suffix(".safetensors")
     if "lightly_core_version" not in facts and "lightly_core" not in facts:
         raise ConfigError(
-            f"config.model: '{path}' does not say which network its weights belong to; give "
+            f"config.model: '{path}' does not contain the name of its network; give "
             "model=LIBRARY/NAME and this file as checkpoint"
         )
     native = path.with_suffix(".pt")
     return ModelFile(path, native if native.is_file() else None, facts)
 
 
-def _safetensors_facts(path: Path, beside: Path | None = None) -> Mapping[str, str]:
-    if beside is not None and not path.is_file():
+def _safetensors_facts(path: Path, required_by: Path | None = None) -> Mapping[str, str]:
+    if required_by is not None and not path.is_file():
         raise ConfigError(
-            f"config.model: '{beside}' does not say which network its weights belong to, and "
-            f"'{path.name}' is not beside it; give model=LIBRARY/NAME and this file as checkpoint"
+            f"config.model: '{required_by}' does not contain the name of its network, and "
+            f"'{path.name}' is not in the same folder; give model=LIBRARY/NAME and this file as "
+            "checkpoint"
         )
     try:
         with safe_open(path, framework="pt") as opened:
@@ -150,7 +151,7 @@ def _checkpoint_facts(path: Path) -> Mapping[str, str]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         metadata = content[CHECKPOINT_KEY]["metadata"]
-    except Exception as error:  # a damaged or foreign file can end in any error
+    except Exception as error:  # a damaged or foreign file can raise any error
         reason = str(error).partition("\n")[0]
         raise ConfigError(
             f"config.model: '{path}' cannot be read: {type(error).__name__}: {reason}\n  expected "

@@ -1,4 +1,4 @@
-"""Training of the whole network with labels: what a backbone is worth as a start."""
+"""Fine-tuning: training of the whole network with labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lightly_core.evaluation.backbone import Backbone
 from lightly_core.evaluation.features import batch_features
 from lightly_core.evaluation.linear_head import LinearHead, score_head
 from lightly_core.evaluation.linear_sgd import REFERENCE_BATCH
-from lightly_core.evaluation.measures import Measured, side_features, top5_notes
+from lightly_core.evaluation.measures import Measured, compute_features, top5_notes
 from lightly_core.evaluation.task import Task
 from lightly_core.models.probing import freeze_unused, probe, unfreeze
 from lightly_core.optim.build import build_optimizer, build_scheduler
@@ -44,18 +44,18 @@ def measure_finetuned(
 ) -> Measured:
     """Train a copy of the network with a linear head on random crops and flips, and test it.
 
-    Parameters that the network itself has frozen stay so, and parts that it keeps in evaluation
-    mode. The network after the last epoch is
-    tested, not the best one: choosing by the test images would flatter it.
+    Parameters that the network has frozen stay frozen, and parts that it keeps in eval mode stay
+    in eval mode. The network after the last epoch is tested, not the best one: a choice by the
+    test images would bias the accuracy.
 
     Args:
-        protocol: How it is trained.
-        backbone: Stays as it is.
+        protocol: Settings of the training.
+        backbone: The network; it is not changed.
         task: The images.
-        seed: Of the order, the crops, the head and dropout.
+        seed: Seed of the order, the crops, the head and dropout.
 
     Raises:
-        DataError: No image to test can be read.
+        DataError: No test image can be read.
         RunError: The loss is nan or infinite.
     """
     started = time.perf_counter()
@@ -71,7 +71,7 @@ def measure_finetuned(
     with _random_state(seed, backbone.device):
         head = nn.Linear(tuned.wrapper.feature_dim(), task.num_classes).to(backbone.device)
         losses = _train(protocol, tuned, head, batches)
-    val = side_features(tuned, task.val, "val_data")
+    val = compute_features(tuned, task.val, "val_data")
     device = val.features.device
     trained = LinearHead(head.weight.detach().to(device), head.bias.detach().to(device))
     score = score_head(trained, val.features, val.labels)
@@ -88,7 +88,7 @@ def measure_finetuned(
 
 
 def trainable_copy(backbone: Backbone) -> Backbone:
-    """Copy a network; what its author left trainable and its features depend on is so again."""
+    """Copy a network, and unfreeze the parameters that were trainable and affect the features."""
     wrapper = copy.deepcopy(backbone.wrapper)
     unfreeze(wrapper, backbone.trainable)
     freeze_unused(wrapper, backbone.transform.num_channels, backbone.transform.size)
@@ -96,7 +96,7 @@ def trainable_copy(backbone: Backbone) -> Backbone:
 
 
 def resolved(protocol: FinetuneProtocol) -> FinetuneProtocol:
-    """Fill in what follows from the optimizer."""
+    """Fill in the defaults that depend on the optimizer."""
     lr, decay = protocol.lr, protocol.weight_decay
     return attrs.evolve(
         protocol,
@@ -109,9 +109,9 @@ def parameter_groups(backbone: Backbone, head: nn.Module, decay: float) -> list[
     """Split the trainable parameters by weight decay and, with a layer decay, by layer.
 
     Args:
-        backbone: Its wrapper's parameters, those of the network.
-        head: Is of the last layer.
-        decay: Factor on the learning rate for each layer further from the head, in (0, 1].
+        backbone: The network.
+        head: The classifier, which counts as the last layer.
+        decay: Factor on the learning rate per layer of distance from the head, in (0, 1].
     """
     wrapper = cast(nn.Module, backbone.wrapper)
     groups = default_parameter_groups(nn.ModuleList([wrapper, head]))
@@ -201,7 +201,7 @@ def _optimizer(
 
 @contextmanager
 def _random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch for the time of the training."""
+    """Seed torch, and restore its random state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""Accuracy of the nearest neighbours in feature space: no training, one number."""
+"""Accuracy of a k-nearest-neighbour classifier on frozen features."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lightly_core.evaluation.accuracy import check_features, topk_hits
 
 @dataclass(frozen=True)
 class KnnResult:
-    """What `weighted_knn` found.
+    """Result of `weighted_knn`.
 
     Attributes:
-        top1: Share of the queries whose best class is the right one, in [0, 1].
-        top5: Share of the queries with the right class among the five best, in [0, 1].
-        k: Neighbours that were asked per query.
-        num_train: Images that neighbours were taken from.
+        top1: Fraction of the queries whose best class is the true one, in [0, 1].
+        top5: Fraction of the queries with the true class among the five best, in [0, 1].
+        k: Neighbours per query.
+        num_train: Images among which neighbours were searched.
         num_query: Images that were classified.
-        notes: What a reader of the numbers should know, one sentence each.
+        notes: Remarks to be reported with the numbers, one sentence each.
     """
 
     top1: float
@@ -36,13 +36,13 @@ class KnnResult:
 
 @dataclass(frozen=True)
 class Split:
-    """Which images are classified, and by which others.
+    """A split of labelled images into training images and queries.
 
     Attributes:
-        train: Positions of the images that neighbours are taken from, (N,) int64, ascending.
+        train: Positions of the training images, (N,) int64, ascending.
         query: Positions of the images that are classified, (M,) int64, ascending.
-        num_single: Classes left out because they have one image.
-        num_excess: Classes left out because `max_images` has no room for two images of each.
+        num_single: Classes skipped because they have one image.
+        num_excess: Classes skipped because `max_images` does not allow two images of each.
     """
 
     train: np.ndarray
@@ -62,21 +62,21 @@ def weighted_knn(
     temperature: float = 0.07,
     chunk_size: int = 1024,
 ) -> KnnResult:
-    """Classify every query by its k nearest neighbours, the near ones weighing more.
+    """Classify every query by its k nearest neighbours, weighted by similarity.
 
     A neighbour votes for its class with ``exp(cosine / temperature)`` (Wu et al. 2018,
     https://arxiv.org/abs/1805.01978). Classes with equal scores rank by their number, and a class
-    without a vote is never counted as found.
+    without a vote never counts as a hit.
 
     Args:
-        train_features: (N, D), of any length; normalised here.
+        train_features: (N, D), of any norm; normalised here.
         train_labels: (N,) int64 in [0, num_classes).
-        query_features: (M, D), of any length.
+        query_features: (M, D), of any norm; normalised here.
         query_labels: (M,) int64 in [0, num_classes).
         num_classes: Number of classes.
-        k: Neighbours per query; reduced to N, with a note, where there are fewer images.
+        k: Neighbours per query; reduced to N, with a note, if there are fewer images.
         temperature: Divisor of the cosine, > 0.
-        chunk_size: Queries at a time; memory is chunk_size times N numbers.
+        chunk_size: Queries that are processed at once; memory is chunk_size times N numbers.
 
     Returns:
         Accuracies and counts.
@@ -109,10 +109,10 @@ def weighted_knn_many(
     temperature: float = 0.07,
     chunk_size: int = 1024,
 ) -> list[KnnResult]:
-    """Classify every query as `weighted_knn` does, for several k at the price of the largest.
+    """Classify every query as `weighted_knn` does, for several k at the cost of the largest.
 
-    The results are those of one call per k. Only where the k-th and a further neighbour are
-    equally near may another of the two vote.
+    The results equal those of one call per k, except for ties: if the k-th and the next neighbour
+    are equally near, either of them may vote.
 
     Args:
         train_features: As in `weighted_knn`.
@@ -142,7 +142,7 @@ def weighted_knn_many(
         stop = start + chunk_size
         query = F.normalize(query_features[start:stop].float(), dim=1)
         cosine, neighbours = (query @ train.T).topk(max(used), dim=1)  # (c, k) each
-        # Relative to the nearest neighbour: the same ranking, and no overflow at any temperature.
+        # Relative to the nearest neighbour: the ranking is the same, and exp cannot overflow.
         votes = ((cosine - cosine[:, :1]) / temperature).exp()
         classes = train_labels[neighbours]
         for row, k in enumerate(used):
@@ -158,39 +158,39 @@ def weighted_knn_many(
 
 
 def _reduced(k: int, used_k: int) -> tuple[str, ...]:
-    return () if used_k == k else (f"k reduced from {k} to the {used_k} images there are",)
+    return () if used_k == k else (f"k reduced from {k} to the number of images, {used_k}",)
 
 
 def split(
     labels: Sequence[int] | np.ndarray, *, max_images: int, query_fraction: float, seed: int
 ) -> Split:
-    """Divide labelled images into those that are classified and those that classify them.
+    """Split labelled images into training images and queries.
 
-    Every class with two images or more is on both sides, and each keeps about the same share of
-    its images. The same arguments give the same split on every machine.
+    Every class with at least two images is in both sets, and about the same fraction of each
+    class is used. The same arguments give the same split on every machine.
 
     Args:
-        labels: Class of each image; negative for images without one, which are left out.
-        max_images: Images to use at most; where that is less than two for each class, a random
-            part of the classes is used.
-        query_fraction: Share of the images that is classified, in (0, 1).
-        seed: Decides which images are taken.
+        labels: Class of each image; images with a negative class have no label and are skipped.
+        max_images: Maximum number of images. If it is less than two per class, a random part of
+            the classes is used.
+        query_fraction: Fraction of the images that is classified, in (0, 1).
+        seed: Seed of the choice of images.
 
     Returns:
-        The two sides, both empty when no class has two images.
+        The two sets, both empty if no class has two images.
     """
     rng = np.random.default_rng(seed)
     given = np.asarray(labels, dtype=np.int64)
     order = np.argsort(given, kind="stable")
     classes, starts, counts = np.unique(given[order], return_index=True, return_counts=True)
     usable = np.flatnonzero((classes >= 0) & (counts >= 2))
-    room = max_images // 2
+    max_classes = max_images // 2
     chosen = usable
-    if len(usable) > room:
-        chosen = np.sort(rng.permutation(usable)[:room])
+    if len(usable) > max_classes:
+        chosen = np.sort(rng.permutation(usable)[:max_classes])
     train, query = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for place, quota in zip(chosen, _quotas(counts[chosen], max_images), strict=True):
-        members = order[starts[place] : starts[place] + counts[place]]
+    for row, quota in zip(chosen, _quotas(counts[chosen], max_images), strict=True):
+        members = order[starts[row] : starts[row] + counts[row]]
         picked = rng.permutation(members)[:quota]
         num_query = min(max(round(quota * query_fraction), 1), quota - 1)
         query.append(picked[:num_query])
@@ -204,10 +204,10 @@ def split(
 
 
 def _quotas(sizes: np.ndarray, max_images: int) -> list[int]:
-    """Return how many images of each class to use: two, and an equal share of its others."""
+    """Return how many images of each class to use: two, and an equal fraction of the others."""
     others = int(sizes.sum()) - 2 * len(sizes)
     free = max_images - 2 * len(sizes)
     if free >= others:
         return [int(size) for size in sizes]
-    # In whole numbers, so that no rounding of a float can differ between machines.
+    # Integer arithmetic, so that the result is the same on every machine.
     return [2 + (int(size) - 2) * free // others for size in sizes]

@@ -1,7 +1,7 @@
-"""L-BFGS for smooth convex functions whose curvature is roughly known beforehand.
+"""L-BFGS for smooth convex functions with an approximately known curvature.
 
-Not `torch.optim.LBFGS`: a preconditioner saves most of the iterations on features, whose
-dimensions are strongly correlated, and the stopping rule here has a unit, that of the function.
+Not `torch.optim.LBFGS`, for two reasons. A preconditioner saves most of the iterations on features,
+whose dimensions are strongly correlated. And the tolerance here has the unit of the function.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ MAX_SHORTENINGS = 25
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where `minimize` stopped.
+    """Result of `minimize`.
 
     Attributes:
         point: The best point found, of the shape of the start.
-        value: The function there.
-        iterations: Steps taken.
-        expected_decrease: By how much the function would still fall, as the last model of it
-            says, in the unit of the function.
-        converged: Whether that is at most the tolerance.
+        value: The function at this point.
+        iterations: Number of steps.
+        expected_decrease: Estimate of the remaining decrease, in the unit of the function.
+        converged: Whether `expected_decrease` is at most the tolerance.
     """
 
     point: Tensor
@@ -49,7 +48,7 @@ class _History:
 
     def add(self, step: Tensor, change: Tensor) -> None:
         curvature = float((step * change).sum())
-        if curvature <= 0:  # only rounding does that on a convex function
+        if curvature <= 0:  # only by rounding, since the function is convex
             return
         self.pairs.append((step, change, curvature))
         if len(self.pairs) > self.size:
@@ -81,14 +80,15 @@ def minimize(
     """Minimise a strictly convex function (Liu & Nocedal 1989).
 
     Args:
-        objective: Gives the value and the gradient at a point.
-        start: Where to start, float64 of any shape.
-        precondition: Multiplies by a symmetric positive approximation of the inverse curvature.
-        max_iterations: Steps at most.
+        objective: Returns the value and the gradient at a point.
+        start: Initial point, float64 of any shape.
+        precondition: Multiplies by a symmetric positive definite approximation of the inverse
+            Hessian.
+        max_iterations: Maximum number of steps.
         tolerance: Stop when the expected further decrease is at most this, in the unit of the
             function.
-        rounding: Relative error of the values that `objective` gives. Differences below it do
-            not count; the slope then decides whether a step is good.
+        rounding: Relative error of the values of `objective`. Smaller differences are ignored;
+            the slope then decides whether a step is accepted.
 
     Returns:
         The point, and whether the tolerance was reached.
@@ -100,8 +100,8 @@ def minimize(
     while True:
         direction = history.direction(gradient)
         slope = float((gradient * direction).sum())
-        expected = -slope / 2  # of a parabola with this slope and its minimum at step one
-        # Without a step the scale of the curvature is a guess, and so is the decrease.
+        expected = -slope / 2  # of a parabola with this slope and its minimum at step size 1
+        # Before the first step the scale of the curvature is unknown, and so is the decrease.
         if (expected <= tolerance and history.pairs) or iterations == max_iterations:
             break
         found = _search(objective, point, value, slope, direction, rounding)
@@ -123,7 +123,7 @@ def _search(
     direction: Tensor,
     rounding: float,
 ) -> tuple[float, float, Tensor] | None:
-    """Shorten the step from one until it is good; None when no length is."""
+    """Backtrack from step size 1 until a step is accepted; None if none is."""
     size, slack = 1.0, rounding * abs(value)
     for _ in range(MAX_SHORTENINGS):
         new_value, new_gradient = objective(point + size * direction)
@@ -132,7 +132,7 @@ def _search(
         flattens = new_value <= value + slack and abs(new_slope) <= -CURVATURE * slope
         if falls or flattens:
             return size, new_value, new_gradient
-        # The slope is zero where the straight line through both slopes is.
+        # The zero of the slope by linear interpolation.
         ratio = slope / (slope - new_slope) if new_slope > 0 else 0.5
         size *= min(max(ratio, 0.1), 0.6)
     return None

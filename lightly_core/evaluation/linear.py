@@ -1,4 +1,4 @@
-"""Accuracy of a linear classifier on frozen features."""
+"""Accuracy of a linear classifier on frozen features, with a choice of solvers."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Fit(Protocol):
 
 @dataclass(frozen=True)
 class LinearResult:
-    """What `linear_probe` found.
+    """Result of `linear_probe`.
 
     Attributes:
-        top1: Share of the queries whose best class is the right one, in [0, 1].
-        top5: Share of the queries with the right class among the five best, in [0, 1]; so 1 where
-            there are five classes or fewer and each has a training image.
-        train_top1: Share of the training images that are classified rightly, in [0, 1].
+        top1: Fraction of the queries whose best class is the true one, in [0, 1].
+        top5: Fraction of the queries with the true class among the five best, in [0, 1]; 1 if
+            there are at most five classes and each has a training image.
+        train_top1: Fraction of the training images that are classified correctly, in [0, 1].
         train_loss: Mean cross-entropy of the training images, in nats.
-        penalty: L2 penalty that was chosen; None if the classifier has none.
-        lr: Learning rate per 256 images that was chosen; None if there is none.
+        penalty: The chosen L2 penalty; None if the classifier has none.
+        lr: The chosen learning rate per 256 images; None if there is none.
         held_out: Accuracy of each candidate for penalty or learning rate, see `LinearHead`.
         num_train: Images that the classifier was trained on.
         num_query: Images that were classified.
         num_classes: Number of classes.
-        notes: What a reader of the numbers should know, one sentence each.
+        notes: Remarks to be reported with the numbers, one sentence each.
         head: The classifier itself, for raw features.
     """
 
@@ -66,20 +66,20 @@ def linear_probe(
     num_classes: int,
     fit: Fit = fit_lbfgs,
 ) -> LinearResult:
-    """Train a linear classifier on some features and classify others by it.
+    """Train a linear classifier on training features and classify queries with it.
 
-    The queries take no part in the training, nor in the choice of a penalty or learning rate.
-    Classes with equal scores rank by their number, and a class without a training image is never
-    counted as found.
+    The queries are used neither for training nor for the choice of a penalty or learning rate.
+    Classes with equal scores rank by their number, and a class without a training image never
+    counts as a hit.
 
     Args:
-        train_features: (N, D), on the device that computes.
+        train_features: (N, D), on the device for the computation.
         train_labels: (N,) int64 in [0, num_classes), on the same device.
         query_features: (M, D), on the same device.
         query_labels: (M,) int64 in [0, num_classes), on the same device.
         num_classes: Number of classes.
-        fit: How the classifier is trained, e.g. ``partial(fit_lbfgs, penalties=(0.01,))``, which
-            is quick enough to be repeated during a training.
+        fit: Function that trains the classifier, e.g. ``partial(fit_lbfgs, penalties=(0.01,))``,
+            which is fast enough to be repeated during a training.
 
     Returns:
         Accuracies, counts and the classifier.

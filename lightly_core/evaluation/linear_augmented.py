@@ -1,4 +1,4 @@
-"""The linear protocol of the published tables: features of new random crops in every epoch."""
+"""The linear protocol of published results: features of new random crops in every epoch."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from lightly_core.evaluation.features import batch_features, frozen
 from lightly_core.evaluation.linear_head import LinearHead, hold_out, score_head
 from lightly_core.evaluation.linear_sgd import REFERENCE_BATCH, SgdHeads
 from lightly_core.evaluation.measures import (
+    FeatureSet,
     Measured,
-    Side,
+    compute_features,
     learning_rates,
     linear_settings,
     linear_values,
-    side_features,
     top5_notes,
 )
 from lightly_core.evaluation.task import Task
 
 log = logging.getLogger(__name__)
 
-#: Share of the training images that learning rates are compared on.
+#: Fraction of the training images on which learning rates are compared.
 _HELD_OUT = 0.1
 
 
 def measure_augmented(
-    protocol: LinearProtocol, backbone: Backbone, task: Task, val: Side | None, seed: int
+    protocol: LinearProtocol, backbone: Backbone, task: Task, val: FeatureSet | None, seed: int
 ) -> Measured:
     """Train linear classifiers on random resized crops and flips, the network in eval mode.
 
-    All learning rates see the same crops. Where there are several, a tenth of the training images
-    is kept apart, and the one with the best accuracy there is taken; unlike on cached features it
-    is not trained again on all images.
+    All learning rates are trained on the same crops. If there are several, a tenth of the
+    training images is held out, and the classifier with the best accuracy on it is used. Unlike
+    with cached features, it is not trained again on all images.
 
     Args:
-        protocol: With ``augment``.
-        backbone: Stays as it is.
+        protocol: Settings with ``augment``.
+        backbone: The network; it is not changed.
         task: The images.
-        val: Features of the images that are classified, where they are known already.
-        seed: Of order, crops, and the images kept apart.
+        val: Features of the images that are classified, if they are already computed.
+        seed: Seed of the order, the crops and the held-out images.
 
     Raises:
         DataError: No image can be read.
@@ -56,10 +56,10 @@ def measure_augmented(
     rates = learning_rates(protocol)
     train, held = task.train, None
     if len(rates) > 1:
-        stay, apart = hold_out(torch.from_numpy(train.targets), _HELD_OUT, seed)
-        if len(apart):
-            held = side_features(backbone, train.part(apart.numpy()), "data")
-            train = train.part(stay.numpy())
+        kept, held_out = hold_out(torch.from_numpy(train.targets), _HELD_OUT, seed)
+        if len(held_out):
+            held = compute_features(backbone, train.part(held_out.numpy()), "data")
+            train = train.part(kept.numpy())
     batches = LabelledBatches(
         train,
         crop_transform(backbone.transform, protocol.min_scale),
@@ -74,7 +74,7 @@ def measure_augmented(
             f"linear: the classifier diverged at learning rate {head.lr:g}"
             "\n  set a smaller linear.lr"
         )
-    val = side_features(backbone, task.val, "val_data") if val is None else val
+    val = compute_features(backbone, task.val, "val_data") if val is None else val
     head = LinearHead(
         head.weight.to(val.features.device),
         head.bias.to(val.features.device),
@@ -128,8 +128,8 @@ def _train(
     return heads.heads(torch.arange(num_classes, device=device), num_classes)
 
 
-def _best(heads: list[LinearHead], held: Side | None) -> LinearHead:
-    """Return the head with the best accuracy on the images kept apart; of equal ones the first."""
+def _best(heads: list[LinearHead], held: FeatureSet | None) -> LinearHead:
+    """Return the head with the best accuracy on the held-out images; of equal ones the first."""
     if held is None:
         return heads[len(heads) // 2]
     accuracies = {}

@@ -1,4 +1,4 @@
-"""A linear classifier on raw features, and what all ways to train one share."""
+"""A linear classifier on raw features, and functions shared by the solvers that train one."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class LinearHead:
 
     Attributes:
         weight: (num_classes, D) float32.
-        bias: (num_classes,) float32; minus infinity for classes that had no training image, so
-            that they are never predicted.
-        penalty: L2 penalty that was chosen, of `fit_lbfgs`.
-        lr: Learning rate per 256 images that was chosen, of `fit_sgd`.
-        held_out: Accuracy of each candidate on the training images that were kept apart for the
-            choice, by penalty or learning rate; empty where there was nothing to choose.
-        notes: What a reader of the numbers should know, one sentence each.
+        bias: (num_classes,) float32; minus infinity for classes without a training image, so that
+            they are never predicted.
+        penalty: L2 penalty that `fit_lbfgs` chose.
+        lr: Learning rate per 256 images that `fit_sgd` chose.
+        held_out: Accuracy of each candidate on the held-out training images, by penalty or
+            learning rate; empty if there was only one candidate.
+        notes: Remarks to be reported with the numbers, one sentence each.
     """
 
     weight: Tensor
@@ -44,13 +44,13 @@ class LinearHead:
 
 @contextmanager
 def exact_arithmetic(device: torch.device) -> Iterator[None]:
-    """Compute products in float32, whatever the training around it has chosen for itself.
+    """Compute matrix products in full float32, whatever the precision of the training.
 
-    L-BFGS does not converge on gradients with three digits, and numbers measured during a run
-    are to be those that are measured after it.
+    L-BFGS does not converge with gradients of three digits, and numbers that are measured during
+    a run must equal those measured after it.
 
     Args:
-        device: Where features are.
+        device: Device of the features.
     """
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -64,7 +64,7 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
 def fold(
     weight: Tensor, bias: Tensor, shift: Tensor, scale: Tensor, classes: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor]:
-    """Make a head for standardised features and some classes one for raw features and all.
+    """Convert a head for standardised features and some classes to raw features and all classes.
 
     Args:
         weight: (C, D), for ``(features - shift) / scale``.
@@ -86,7 +86,7 @@ def fold(
 
 
 def train_classes(features: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Check what a classifier is to be trained on, and number the classes that occur.
+    """Check the training data of a classifier, and number the classes that occur.
 
     Args:
         features: (N, D).
@@ -98,8 +98,8 @@ def train_classes(features: Tensor, labels: Tensor, num_classes: int) -> tuple[T
         (N,) int64.
 
     Raises:
-        ValueError: No image, features that are not finite, labels out of range, or fewer than two
-            classes.
+        ValueError: There is no image, a feature is not finite, a label is out of range, or there
+            are fewer than two classes.
     """
     check_features("train", features, labels, num_classes)
     classes, targets = torch.unique(labels, return_inverse=True)
@@ -112,23 +112,24 @@ def train_classes(features: Tensor, labels: Tensor, num_classes: int) -> tuple[T
 
 
 def class_notes(classes: Tensor, num_classes: int) -> list[str]:
-    """Say which part of the classes can never be predicted."""
+    """Return a note on the number of classes that are never predicted."""
     missing = num_classes - len(classes)
     return [f"classes without a training image, never predicted: {missing}"] if missing else []
 
 
 def hold_out(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Keep a part of every class's images apart.
+    """Hold out a fraction of the images of every class.
 
     Args:
         targets: Class of each image, (N,) int64.
-        fraction: Share to keep apart, in (0, 1); at least one image of each class, and never
-            its last one.
-        seed: Decides which images are taken.
+        fraction: Fraction to hold out, in (0, 1). At least one image of each class is held out,
+            but never its only one.
+        seed: Seed of the choice of images.
 
     Returns:
-        Positions of the images that stay and of those kept apart, ascending, on the device of
-        `targets`. The same on every machine; the second is empty if no class has two images.
+        Positions of the other images and of the held-out ones, ascending, on the device of
+        `targets`. They are the same on every machine. The second is empty if no class has two
+        images.
     """
     labels = targets.cpu().numpy()
     shuffled = np.random.default_rng(seed).permutation(len(labels))
@@ -136,11 +137,11 @@ def hold_out(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tenso
     _, starts, inverse, counts = np.unique(
         labels[order], return_index=True, return_inverse=True, return_counts=True
     )
-    place = np.arange(len(labels)) - starts[inverse]  # of an image within its class
+    rank = np.arange(len(labels)) - starts[inverse]  # of an image within its class
     quota = np.minimum(np.maximum(np.rint(counts * fraction).astype(np.int64), 1), counts - 1)
-    apart = place < quota[inverse]
-    stay, held = (torch.from_numpy(np.sort(order[mask])) for mask in (~apart, apart))
-    return stay.to(targets.device), held.to(targets.device)
+    is_held = rank < quota[inverse]
+    kept, held = (torch.from_numpy(np.sort(order[mask])) for mask in (~is_held, is_held))
+    return kept.to(targets.device), held.to(targets.device)
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +151,8 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
         features: (N, D).
 
     Returns:
-        Two tensors (D,) float64. A dimension whose spread float32 cannot hold has deviation 1.
+        Two tensors (D,) float64. The deviation of a dimension is set to 1 if it is below the
+        precision of float32.
     """
     count = len(features)
     chunks = torch.split(features, STATISTICS_ROWS)
@@ -162,17 +164,17 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sum_rows(chunks: Iterator[Tensor]) -> Tensor:
-    """Add up the rows of all chunks, (n, D) each, to one (D,)."""
+    """Return the sum (D,) of the rows of all chunks, (n, D) each."""
     return torch.stack([chunk.sum(dim=0) for chunk in chunks]).sum(dim=0)
 
 
 @dataclass(frozen=True)
 class HeadScore:
-    """How a head does on some images.
+    """Accuracy and loss of a head on some images.
 
     Attributes:
-        top1: Share of the images whose best class is the right one, in [0, 1].
-        top5: Share of the images with the right class among the five best, in [0, 1].
+        top1: Fraction of the images whose best class is the true one, in [0, 1].
+        top5: Fraction of the images with the true class among the five best, in [0, 1].
         loss: Mean cross-entropy in nats; infinite if a class that is never predicted occurs.
     """
 

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression, solved exactly: nothing to tune but one penalty."""
+"""Multinomial logistic regression, solved exactly; the only setting to tune is the penalty."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from lightly_core.evaluation.linear_head import (
 )
 
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-KEPT_NUMBERS = 2**25  # standardised features up to this many are kept, 128 MiB of float32
+KEPT_NUMBERS = 2**25  # up to this many standardised features are cached, 128 MiB of float32
 SPECTRUM_RANK = 128  # directions in which the curvature is estimated
-SPECTRUM_ROWS = 4096  # from which that is done
+SPECTRUM_ROWS = 4096  # rows from which it is estimated
 
 
 def fit_lbfgs(
@@ -47,23 +47,23 @@ def fit_lbfgs(
 
     which is scikit-learn's `LogisticRegression` with ``C = 1 / (N * penalty)``. The problem is
     strictly convex (up to a constant added to all biases), so there is one solution. Equal
-    arguments give equal numbers; torch's random state plays no part and is not touched.
+    arguments give equal numbers. Torch's random state is neither used nor changed.
 
-    Of several penalties the one with the best accuracy on held-out training images is taken
-    (then the one with the lower loss), and the classifier is fitted again to all images.
+    Of several penalties the one with the best accuracy on held-out training images is chosen
+    (of equal ones that with the lowest loss), and the classifier is fitted again to all images.
 
     Args:
-        features: (N, D); computed in float32, or in float64 where they are that. On any device
-            that has float64.
+        features: (N, D), on any device that supports float64. Computed in float64 if they are of
+            this type, else in float32.
         labels: (N,) int64 in [0, num_classes).
         num_classes: K.
-        penalties: Candidates, each > 0; None takes `PENALTIES`.
-        standardize: Bring every dimension to mean 0 and standard deviation 1 first. The
-            penalties then mean the same for all models.
-        max_iterations: Steps at most for each fit; a note says if they did not suffice.
+        penalties: Candidates, each > 0; None: `PENALTIES`.
+        standardize: Whether to normalise every dimension to mean 0 and standard deviation 1
+            first. Penalties are then comparable between models.
+        max_iterations: Maximum number of steps for each fit. If it is reached, a note is added.
         tolerance: Stop when the objective is expected to fall by no more than this, in nats.
-        held_out_fraction: Share of the images that the choice is made on, in (0, 1).
-        seed: Decides which images are held out.
+        held_out_fraction: Fraction of the images on which the choice is made, in (0, 1).
+        seed: Seed of the choice of held-out images.
 
     Returns:
         The head, for raw features.
@@ -101,7 +101,7 @@ def fit_lbfgs(
 
 @dataclass(frozen=True)
 class _Choice:
-    """The penalty that was taken, and where its final fit starts, (C, D + 1) or None."""
+    """The chosen penalty, and the initial point of its final fit, (C, D + 1) or None."""
 
     penalty: float
     start: Tensor | None
@@ -117,16 +117,16 @@ def _choose(
     max_iterations: int,
     tolerance: float,
 ) -> _Choice:
-    """Try the penalties from the strongest to the weakest, each from the solution before."""
+    """Fit with all penalties from the largest down, each starting from the previous solution."""
     if len(grid) == 1:
         return _Choice(grid[0], None, {})
-    stay, held = hold_out(problem.targets, fraction, seed)
+    kept, held = hold_out(problem.targets, fraction, seed)
     if len(held) == 0:
         middle = grid[len(grid) // 2]
         return _Choice(
-            middle, None, {}, (f"no class has two images to choose by: penalty {middle:g} taken",)
+            middle, None, {}, (f"no class has two images for a choice: penalty {middle:g} used",)
         )
-    fitted, judge = problem.subset(stay), problem.subset(held)
+    fitted, judge = problem.subset(kept), problem.subset(held)
     accuracies: dict[float, float] = {}
     best: tuple[float, float] | None = None
     point = start = None
@@ -140,17 +140,17 @@ def _choose(
 
 
 class _Problem:
-    """Logistic regression on some rows of the features, standardised as they are read.
+    """Logistic regression on some rows of the features, which are standardised when read.
 
-    A point is (C, D + 1) float64, the last column holds the biases.
+    A point is (C, D + 1) float64; the last column holds the biases.
 
     Args:
         features: (N, D), all rows.
         targets: (N,) int64 in [0, C), all rows.
         shift: (D,), subtracted from the features.
-        scale: (D,), they are divided by it.
+        scale: (D,), divisor of the shifted features.
         num_classes: C.
-        rows: Positions of the rows in question; None for all.
+        rows: Positions of the rows to use; None: all.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class _Problem:
     def solve(
         self, penalty: float, start: Tensor | None, max_iterations: int, tolerance: float
     ) -> Minimum:
-        """Minimise loss and penalty together; `start` None is the origin."""
+        """Minimise the sum of loss and penalty; `start` None means the origin."""
 
         def objective(point: Tensor) -> tuple[float, Tensor]:
             value, gradient = self.loss(point)
@@ -242,10 +242,10 @@ class _Problem:
         )
 
     def _preconditioner(self, penalty: float) -> Callable[[Tensor], Tensor]:
-        """Return multiplication by roughly the inverse curvature at the origin.
+        """Return a function that multiplies by the approximate inverse Hessian at the origin.
 
-        There every class has probability 1/C, and the curvature is ``gram / C + penalty`` for
-        each class: the first step is close to a ridge regression.
+        There every class has probability 1/C, and the Hessian is ``gram / C + penalty`` for each
+        class. The first step is therefore close to a ridge regression.
         """
         flatness = 1 / self._num_classes
         if self._spectrum is None:
@@ -266,8 +266,8 @@ class _Problem:
 def _leading_spectrum(rows: Tensor) -> tuple[Tensor, Tensor, float]:
     """Estimate the largest eigenvalues of the mean of x x^T, from a random projection.
 
-    Halko et al. 2011, https://arxiv.org/abs/0909.4061. Features vary in few directions, so this
-    is most of what there is to know, at a small part of the price of a D x D matrix.
+    Halko et al. 2011, https://arxiv.org/abs/0909.4061. Features vary mainly in few directions, so
+    these eigenvalues suffice, at a fraction of the cost of a D x D matrix.
 
     Args:
         rows: (n, D).
@@ -275,14 +275,14 @@ def _leading_spectrum(rows: Tensor) -> tuple[Tensor, Tensor, float]:
     Returns:
         Eigenvectors (D, r), their eigenvalues (r,), both float64, and the mean of the others.
     """
-    count, width = rows.shape
-    rank = min(SPECTRUM_RANK, width)
+    count, dim = rows.shape
+    rank = min(SPECTRUM_RANK, dim)
     generator = torch.Generator().manual_seed(0)
-    probes = torch.randn(width, rank, generator=generator).to(rows)
+    probes = torch.randn(dim, rank, generator=generator).to(rows)
     # In float64: a loss of orthogonality would be multiplied by 1 / penalty.
     basis = torch.linalg.qr((rows.T @ (rows @ probes)).double()).Q  # (D, r)
     projected = rows @ basis.to(rows)  # (n, r)
     values, rotation = torch.linalg.eigh((projected.T @ projected).double() / count)
     values = values.clamp(min=0)
     rest = float(rows.square().sum(dtype=torch.float64)) / count - float(values.sum())
-    return basis @ rotation, values, max(rest, 0.0) / max(width - rank, 1)
+    return basis @ rotation, values, max(rest, 0.0) / max(dim - rank, 1)

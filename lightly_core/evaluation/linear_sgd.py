@@ -1,4 +1,4 @@
-"""A linear classifier trained by SGD, as for the published tables."""
+"""A linear classifier trained by SGD, as for published results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lightly_core.evaluation.linear_head import (
     train_classes,
 )
 
-REFERENCE_BATCH = 256  # the batch that learning rates are given for
+REFERENCE_BATCH = 256  # batch size to which learning rates refer
 BATCH_NORM_EPS = 1e-6  # of MAE's linear probe, https://arxiv.org/abs/2111.06377
 BATCH_NORM_MOMENTUM = 0.1  # PyTorch's default
 
@@ -40,9 +40,9 @@ def fit_sgd(
     """Train a linear classifier on cached features by SGD with a cosine schedule to zero.
 
     The protocol of the linear evaluation of ResNets, without its random crops. Several learning
-    rates are trained side by side, on the same batches; the one with the best accuracy on
-    held-out training images is taken (of equal ones the first), and the classifier is trained
-    again on all images. Torch's random state plays no part and is not touched.
+    rates are trained in parallel on the same batches. The one with the best accuracy on held-out
+    training images is chosen (of equal ones the first), and the classifier is trained again on
+    all images. Torch's random state is neither used nor changed.
 
     Args:
         features: (N, D), on any device.
@@ -50,14 +50,13 @@ def fit_sgd(
         num_classes: K.
         lrs: Learning rates per 256 images, each > 0; multiplied by ``batch_size / 256``.
         epochs: Passes over the images.
-        batch_size: Images per step; the last, smaller batch of an epoch is left out. N if there
-            are fewer images.
+        batch_size: Images per step, at most N. The last, smaller batch of an epoch is skipped.
         momentum: In [0, 1).
         weight_decay: Added to the gradient, on weights and biases.
-        batch_norm: Normalise every dimension by the batch, without affine parameters, as usual
-            for ViTs.
-        held_out_fraction: Share of the images that the choice is made on, in (0, 1).
-        seed: Decides the order of the images and which are held out.
+        batch_norm: Whether to normalise every dimension by the batch, without affine parameters,
+            as is usual for ViTs.
+        held_out_fraction: Fraction of the images on which the choice is made, in (0, 1).
+        seed: Seed of the order of the images and of the choice of held-out ones.
 
     Returns:
         The head, for raw features.
@@ -82,21 +81,21 @@ def fit_sgd(
             device=features.device,
         )
         count = len(features) if rows is None else len(rows)
-        for places, factor in _schedule(count, batch_size, epochs, seed, features.device):
-            picked = places if rows is None else rows[places]
+        for batch, factor in _schedule(count, batch_size, epochs, seed, features.device):
+            picked = batch if rows is None else rows[batch]
             heads.step(features[picked], targets[picked], factor)
         return heads.heads(classes, num_classes)
 
     chosen, held_out = lrs[0], dict[float, float]()
     if len(lrs) > 1:
-        stay, held = hold_out(targets, held_out_fraction, seed)
+        kept, held = hold_out(targets, held_out_fraction, seed)
         if len(held):
-            candidates = zip(lrs, train(stay, lrs), strict=True)
+            candidates = zip(lrs, train(kept, lrs), strict=True)
             held_out = _accuracies(candidates, features[held], labels[held])
             chosen = max(held_out, key=held_out.__getitem__)
         else:
             chosen = sorted(lrs)[len(lrs) // 2]
-            notes.append(f"no class has two images to choose by: learning rate {chosen:g} taken")
+            notes.append(f"no class has two images for a choice: learning rate {chosen:g} used")
     (head,) = train(None, (chosen,))
     _require_finite(head, chosen)
     return LinearHead(head.weight, head.bias, lr=chosen, held_out=held_out, notes=tuple(notes))
@@ -119,9 +118,10 @@ def _require_finite(head: LinearHead, lr: float) -> None:
 def _schedule(
     count: int, batch_size: int, epochs: int, seed: int, device: torch.device
 ) -> Iterator[tuple[Tensor, float]]:
-    """Give the places of every batch's images, in a new order every epoch, and the rate's factor.
+    """Yield the positions of the images of each batch and the factor of the learning rate.
 
-    The learning rate falls along half a cosine to 0, and is scaled by the batch that was asked for.
+    The order changes every epoch. The learning rate follows half a cosine to 0, and is scaled by
+    the requested batch size.
     """
     generator = torch.Generator().manual_seed(seed)
     size = min(batch_size, count)
@@ -129,32 +129,32 @@ def _schedule(
     step = 0
     for _ in range(epochs):
         order = torch.randperm(count, generator=generator).to(device)
-        for places in torch.split(order[: count - count % size], size):
+        for batch in torch.split(order[: count - count % size], size):
             decay = (1 + math.cos(math.pi * step / total)) / 2
-            yield places, decay * batch_size / REFERENCE_BATCH
+            yield batch, decay * batch_size / REFERENCE_BATCH
             step += 1
 
 
 class SgdHeads:
-    """Linear classifiers that see the same batches and differ in their learning rate.
+    """Linear classifiers that are trained on the same batches with different learning rates.
 
-    All start at zero. For use with features that are computed anew in every step, too.
+    All are initialised to zero. Features may be cached or computed again in every step.
 
     Shapes: H heads, C classes, D dimensions, B images per batch.
 
     Args:
-        width: D.
+        dim: D.
         num_classes: C.
         lrs: H learning rates.
         momentum: In [0, 1).
         weight_decay: Added to the gradient, on weights and biases.
-        batch_norm: Normalise every dimension by the batch.
-        device: Of the features.
+        batch_norm: Whether to normalise every dimension by the batch.
+        device: Device of the features.
     """
 
     def __init__(
         self,
-        width: int,
+        dim: int,
         num_classes: int,
         lrs: Sequence[float],
         *,
@@ -166,10 +166,10 @@ class SgdHeads:
         self._momentum = momentum
         self._weight_decay = weight_decay
         self._lrs = torch.tensor(lrs, dtype=torch.float32, device=device)[:, None, None]
-        # The bias is the last column, so that one update serves both.
-        self._parameters = torch.zeros(len(lrs), num_classes, width + 1, device=device)
+        # The bias is the last column, so that one update applies to both.
+        self._parameters = torch.zeros(len(lrs), num_classes, dim + 1, device=device)
         self._velocity = torch.zeros_like(self._parameters)
-        self._norm = torch.zeros(width, device=device), torch.ones(width, device=device)
+        self._norm = torch.zeros(dim, device=device), torch.ones(dim, device=device)
         self._batch_norm = batch_norm
 
     def step(self, features: Tensor, targets: Tensor, factor: float) -> None:
@@ -178,7 +178,7 @@ class SgdHeads:
         Args:
             features: (B, D), raw; B > 1 with batch norm.
             targets: (B,) int64 in [0, C).
-            factor: Of the learning rates at this step.
+            factor: Factor of the learning rates at this step.
         """
         with exact_arithmetic(features.device):
             self._step(features, targets, factor)
@@ -207,10 +207,10 @@ class SgdHeads:
         )
 
     def heads(self, classes: Tensor, num_classes: int) -> list[LinearHead]:
-        """Return the heads as they are now, for raw features.
+        """Return the current heads, for raw features.
 
         Args:
-            classes: Number of the class that each row of a head stands for, (C,) int64.
+            classes: Class of each row of a head, (C,) int64.
             num_classes: K, the number of all classes.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The protocols on frozen features: each turns features and settings into numbers."""
+"""The protocols on frozen features: kNN, linear and retrieval."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from lightly_core.evaluation.task import Task
 
 log = logging.getLogger(__name__)
 
-#: Share of the device's free memory that features may take; the rest is for what is computed.
-_MEMORY_SHARE = 0.25
+#: Fraction of the free device memory that features may take; the rest is for other tensors.
+_MEMORY_FRACTION = 0.25
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one protocol found.
+    """Result of one protocol.
 
     Attributes:
-        settings: All that its numbers depend on, as plain data.
+        settings: All settings that the numbers depend on, as plain data.
         values: Numbers by name, as plain data; accuracies in [0, 1].
-        seconds: How long it took, without features that several protocols share.
-        num_train: Images that were learned from.
+        seconds: Duration, without the computation of features that several protocols share.
+        num_train: Training images.
         num_val: Images that were classified.
-        skipped_train: Images that could not be read.
-        skipped_val: The same among those to classify.
-        notes: What a reader of the numbers should know, one sentence each.
+        skipped_train: Training images that could not be read.
+        skipped_val: Images to classify that could not be read.
+        notes: Remarks to be reported with the numbers, one sentence each.
     """
 
     settings: Mapping[str, object]
@@ -55,7 +55,7 @@ class Measured:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class FeatureSet:
     """Features of one set of images.
 
     Attributes:
@@ -71,17 +71,17 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class TaskFeatures:
-    """Features of both sets, computed with the evaluation's view.
+    """Features of both sets, computed with the transform of evaluation.
 
     Attributes:
-        train: Images that classifiers learn from.
-        val: Images that are classified.
+        train: Features of the training images.
+        val: Features of the images that are classified.
         num_classes: Number of classes.
-        seconds: How long both took.
+        seconds: Duration of the computation of both.
     """
 
-    train: Side
-    val: Side
+    train: FeatureSet
+    val: FeatureSet
     num_classes: int
     seconds: float = field(default=0.0)
 
@@ -92,7 +92,7 @@ class TaskFeatures:
         started: float,
         notes: tuple[str, ...] = (),
     ) -> Measured:
-        """Put the numbers of a protocol together with what they were measured on."""
+        """Return the result of a protocol, with the numbers of images of both sets."""
         return Measured(
             settings,
             values,
@@ -114,20 +114,20 @@ def task_features(backbone: Backbone, task: Task) -> TaskFeatures:
     """
     started = time.perf_counter()
     train, val = (
-        side_features(backbone, images, what)
+        compute_features(backbone, images, what)
         for images, what in ((task.train, "data"), (task.val, "val_data"))
     )
     present = int(torch.bincount(train.labels).count_nonzero())
     if present < 2:
         raise DataError(
-            f"data: images of {present} of {task.num_classes} classes can be read; expected two or "
-            f"more\n  {train.skipped} images cannot be read, look at these files"
+            f"data: images of {present} of {task.num_classes} classes can be read; expected at "
+            f"least two\n  {train.skipped} images cannot be read, check these files"
         )
     return TaskFeatures(train, val, task.num_classes, time.perf_counter() - started)
 
 
-def side_features(backbone: Backbone, images: LabelledImages, what: str) -> Side:
-    """Compute the features of images; `what` names their setting in messages.
+def compute_features(backbone: Backbone, images: LabelledImages, what: str) -> FeatureSet:
+    """Compute the features of images; `what` is the name of their setting in messages.
 
     Raises:
         DataError: No image can be read.
@@ -142,21 +142,21 @@ def side_features(backbone: Backbone, images: LabelledImages, what: str) -> Side
         first = images.source.name(int(indices[~finite][0]))
         raise RunError(
             f"{what}: the features of {int((~finite).sum())} of {len(finite)} images are nan or "
-            f"infinite, such as those of '{first}'\n  the weights are of a run that diverged, or "
+            f"infinite, such as those of '{first}'\n  the run of these weights diverged, or the "
             "precision is too low: try precision=32-true"
         )
-    # `indices` are some of the images', in their order, which is ascending.
+    # `indices` is an ascending subset of `images.indices`.
     rows = torch.searchsorted(torch.from_numpy(images.indices), indices)
     labels = torch.from_numpy(images.targets)[rows]
-    device = _roomy_device(backbone.device, features)
-    return Side(features.to(device), labels.to(device), len(images) - len(indices))
+    device = _features_device(backbone.device, features)
+    return FeatureSet(features.to(device), labels.to(device), len(images) - len(indices))
 
 
-def _roomy_device(device: torch.device, features: Tensor) -> torch.device:
-    """Return where features are worked on: the network's device if that has much room."""
+def _features_device(device: torch.device, features: Tensor) -> torch.device:
+    """Return the network's device if it has enough free memory for features, else the CPU."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if features.numel() * features.element_size() < _MEMORY_SHARE * free:
+        if features.numel() * features.element_size() < _MEMORY_FRACTION * free:
             return device
     return torch.device("cpu")  # also for "mps", which has no float64
 
@@ -165,7 +165,7 @@ def _roomy_device(device: torch.device, features: Tensor) -> torch.device:
 
 
 def measure_knn(protocol: KnnProtocol, features: TaskFeatures) -> list[Measured]:
-    """Classify by the nearest neighbours; one result for each k, from one search."""
+    """Classify by the nearest neighbours; returns one result for each k, from one search."""
     started = time.perf_counter()
     ks = protocol.k if isinstance(protocol.k, tuple) else (protocol.k,)
     train, val = features.train, features.val
@@ -193,12 +193,12 @@ def measure_linear(protocol: LinearProtocol, features: TaskFeatures, seed: int) 
     """Train a linear classifier on features that are computed once.
 
     Raises:
-        RunError: It diverged.
+        RunError: The training diverged.
     """
     started = time.perf_counter()
     try:
         head = _fit(protocol, features.train, features.num_classes, seed)
-    except ValueError as error:  # all else that is refused has been looked at by `task_features`
+    except ValueError as error:  # all other causes are already checked by `task_features`
         raise RunError(f"linear: {error}") from error
     return features.measured(
         linear_settings(protocol),
@@ -208,7 +208,7 @@ def measure_linear(protocol: LinearProtocol, features: TaskFeatures, seed: int) 
     )
 
 
-def _fit(protocol: LinearProtocol, train: Side, num_classes: int, seed: int) -> LinearHead:
+def _fit(protocol: LinearProtocol, train: FeatureSet, num_classes: int, seed: int) -> LinearHead:
     if protocol.solver == "lbfgs":
         return fit_lbfgs(
             train.features, train.labels, num_classes, penalties=protocol.penalties, seed=seed
@@ -255,13 +255,13 @@ def linear_settings(protocol: LinearProtocol) -> dict[str, object]:
     """Return what the numbers of a linear classifier depend on."""
     if protocol.solver == "lbfgs":
         return {"solver": "lbfgs", "penalties": list(protocol.penalties or PENALTIES)}
-    left_out = ("penalties",) if protocol.augment else ("penalties", "min_scale")
+    unused = ("penalties",) if protocol.augment else ("penalties", "min_scale")
     settings = attrs.asdict(protocol)
-    return {name: plain(value) for name, value in settings.items() if name not in left_out}
+    return {name: plain(value) for name, value in settings.items() if name not in unused}
 
 
-def linear_values(head: LinearHead, val: Side) -> dict[str, object]:
-    """Return the accuracies of a head, and what was chosen for it."""
+def linear_values(head: LinearHead, val: FeatureSet) -> dict[str, object]:
+    """Return the accuracies of a head, and its chosen penalty or learning rate."""
     score = score_head(head, val.features, val.labels)
     values: dict[str, object] = {"top1": score.top1, "top5": score.top5}
     chosen = {"penalty": head.penalty, "lr": head.lr}
@@ -272,7 +272,7 @@ def linear_values(head: LinearHead, val: Side) -> dict[str, object]:
 
 
 def top5_notes(num_classes: int) -> tuple[str, ...]:
-    """Say where top-5 means nothing."""
+    """Return a note if there are too few classes for top-5 to be meaningful."""
     if num_classes > 5:
         return ()
-    return (f"top-5 of {num_classes} classes leaves hardly anything to get wrong",)
+    return (f"top-5 is not meaningful with {num_classes} classes",)

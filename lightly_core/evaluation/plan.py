@@ -1,4 +1,4 @@
-"""Which labelled images are classified while a run goes on, and by which others."""
+"""Chooses the labelled images of the online kNN: training images and queries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Part:
     Attributes:
         source: The images.
         indices: Positions in the source, (N,) int64, ascending.
-        targets: Class of each, (N,) int64, numbered as `Plan.classes`.
+        targets: Class of each image, (N,) int64, an index of `Plan.classes`.
     """
 
     source: ImageSource
@@ -32,13 +32,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """Two sides of labelled images.
+    """Two sets of labelled images.
 
     Attributes:
-        train: Images that classify the others.
+        train: Images among which neighbours are searched.
         query: Images that are classified.
         classes: Name of each class.
-        notes: What a reader of the numbers should know, one sentence each.
+        notes: Remarks to be reported with the numbers, one sentence each.
     """
 
     train: Part
@@ -50,7 +50,7 @@ class Plan:
 def plan_split(
     source: ImageSource, *, max_images: int, query_fraction: float, seed: int
 ) -> Plan | str:
-    """Classify a part of the images by the others; or say why that is impossible.
+    """Split images into training images and queries, or return why that is impossible.
 
     Args:
         source: The images, with labels or without.
@@ -64,10 +64,10 @@ def plan_split(
     parts = split(labels.targets, max_images=max_images, query_fraction=query_fraction, seed=seed)
     present = np.unique(labels.targets)
     if len(present) < 2:
-        return f"no labels to tell apart: all images are of one class ({labels.origin})"
+        return f"only one class: all images have the same label ({labels.origin})"
     if len(np.unique(labels.targets[parts.query])) < 2:
         return (
-            f"too few labels: of {len(present)} classes, fewer than two have two images or more "
+            f"too few labels: of {len(present)} classes, fewer than two have at least two images "
             f"({labels.origin})"
         )
     return Plan(
@@ -76,8 +76,8 @@ def plan_split(
         classes=labels.classes,
         notes=_counts(
             {
-                "classes left out because they have one image": parts.num_single,
-                "classes left out to stay within max_images": parts.num_excess,
+                "classes skipped because they have one image": parts.num_single,
+                "classes skipped to stay within max_images": parts.num_excess,
             }
         ),
     )
@@ -91,20 +91,19 @@ def plan_validation(
     query_fraction: float,
     seed: int,
 ) -> Plan:
-    """Classify the images of `val_data` by those of `data`; classes are matched by their names.
+    """Use the images of `val_data` as queries and those of `data` as training images.
 
-    Where `data` has no labels, a part of `val_data` is classified by its others.
+    Classes are matched by their names. If `data` has no labels, `val_data` is split instead.
 
     Args:
         source: The training images, with labels or without.
         val_source: Other images, with labels.
-        max_images: Images of each side at most, the same share of each class.
-        query_fraction: As in `split`, where `data` has no labels.
-        seed: Decides which images are taken.
+        max_images: Maximum number of images of each set; the same fraction of each class.
+        query_fraction: As in `split`, used if `data` has no labels.
+        seed: Seed of the choice of images.
 
     Raises:
-        DataError: `val_source` has no labels that could be told apart, or a class that `source`
-            lacks.
+        DataError: `val_source` has no labels, only one class, or a class that `source` lacks.
     """
     val = open_labelled(val_source, None, what="config.val_data")
     if source.labels() is None:
@@ -125,16 +124,16 @@ def plan_validation(
 
 
 def sample(targets: Positions, max_images: int, seed: int) -> Positions:
-    """Choose images, the same share of each class and at least one of each.
+    """Sample the same fraction of the images of each class, at least one of each.
 
     Args:
         targets: Class of each image, (N,) int64.
-        max_images: Images to choose at most; where that is less than the number of classes,
-            images are chosen without looking at these.
-        seed: Decides which.
+        max_images: Maximum number of images. If it is less than the number of classes, images
+            are sampled regardless of their class.
+        seed: Seed of the choice.
 
     Returns:
-        Positions, ascending; all of them where there are no more than `max_images`.
+        Positions, ascending; all of them if there are at most `max_images`.
     """
     if len(targets) <= max_images:
         return np.arange(len(targets))
@@ -143,7 +142,7 @@ def sample(targets: Positions, max_images: int, seed: int) -> Positions:
     _, starts, sizes = np.unique(targets[order], return_index=True, return_counts=True)
     if len(sizes) > max_images:
         return np.sort(shuffled[:max_images])
-    # In whole numbers, so that no rounding of a float can differ between machines.
+    # Integer arithmetic, so that the result is the same on every machine.
     quotas = 1 + (sizes - 1) * (max_images - len(sizes)) // (len(targets) - len(sizes))
     chosen = [order[start : start + quota] for start, quota in zip(starts, quotas, strict=True)]
     return np.sort(np.concatenate(chosen))

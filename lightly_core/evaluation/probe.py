@@ -1,4 +1,4 @@
-"""The proof of a run: accuracy of the frozen features on the user's own labels."""
+"""Accuracy of the frozen features during a run, on the user's own labels."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lightly_core.evaluation.plan import Part, Plan, plan_split, plan_validation
 
 @dataclass(frozen=True, eq=False)
 class LabelledFeatures:
-    """Features of both sides, on the CPU.
+    """Features of training images and queries, on the CPU.
 
     Attributes:
-        train: Features that classify, (N, D) float32.
+        train: Features of the training images, (N, D) float32.
         train_labels: (N,) int64 in [0, num_classes).
-        query: Features that are classified, (M, D) float32.
+        query: Features of the queries, (M, D) float32.
         query_labels: (M,) int64 in [0, num_classes).
         num_classes: Number of classes.
-        notes: What a reader of the numbers should know, one sentence each.
+        notes: Remarks to be reported with the numbers, one sentence each.
     """
 
     train: Tensor
@@ -41,22 +41,22 @@ class LabelledFeatures:
 
 
 class LabelledProbe:
-    """Chooses the images once, so that all its runs compare.
+    """Measures accuracies on images that are chosen once, so that its results are comparable.
 
     Args:
         source: The training images, with labels or without.
-        args: How many images, and how they are compared.
-        transform: Makes a network's input of an image, without randomness.
-        seed: Decides which images are taken.
-        val_source: Other images, with labels, that are classified by the training images; None:
-            a part of the training images is classified by the others.
+        args: Settings of the kNN classifier and number of images.
+        transform: Converts an image to the network's input, without randomness.
+        seed: Seed of the choice of images.
+        val_source: Other images, with labels, to be classified; None: a part of the training
+            images is classified by the others.
 
     Attributes:
-        plan: The images; None where there is nothing to measure.
-        reason: Why there is nothing to measure; None where there is.
+        plan: The images; None if there is nothing to measure.
+        reason: Why there is nothing to measure, or None.
 
     Raises:
-        DataError: The labels of `val_source` are of no use, see `plan_validation`.
+        DataError: The labels of `val_source` cannot be used, see `plan_validation`.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class LabelledProbe:
         precision: torch.dtype | None = None,
         channels_last: bool = False,
     ) -> LabelledFeatures:
-        """Compute the features of both sides.
+        """Compute the features of both sets.
 
-        The model's mode, its buffers and torch's random state are kept. Images that cannot be
-        read, or whose features are not finite, are left out, and a note says how many.
+        The model's mode, its buffers and torch's random state are restored. Unreadable images and
+        images whose features are not finite are skipped; a note gives their number.
 
         Args:
             wrapper: Model with its parameters on `device`.
@@ -136,13 +136,13 @@ class LabelledProbe:
             channels_last: As in `extract_features`.
 
         Raises:
-            RunError: No image is left on one of the two sides.
+            RunError: No image is left in one of the two sets.
             ValueError: The probe is not available.
         """
         if self.plan is None:
             raise ValueError(f"no kNN accuracy: {self.reason}")
 
-        def side(part: Part) -> _Side:
+        def part_features(part: Part) -> _PartFeatures:
             loader = build_eval_loader(
                 part.source,
                 part.indices.tolist(),
@@ -160,10 +160,10 @@ class LabelledProbe:
             )
             return _usable(part, *found)
 
-        return _together(self.plan, side(self.plan.train), side(self.plan.query))
+        return _combine(self.plan, part_features(self.plan.train), part_features(self.plan.query))
 
     def knn(self, features: LabelledFeatures) -> KnnResult:
-        """Classify by the nearest neighbours, with the numbers that `weighted_knn` gives."""
+        """Classify the queries by their nearest neighbours, see `weighted_knn`."""
         result = weighted_knn(
             features.train,
             features.train_labels,
@@ -177,14 +177,14 @@ class LabelledProbe:
 
 
 def linear_score(features: LabelledFeatures, penalty: float) -> HeadScore | None:
-    """Fit a linear classifier to one side and classify the other, see `fit_lbfgs`.
+    """Fit a linear classifier to the training images and classify the queries, see `fit_lbfgs`.
 
     Args:
-        features: Both sides.
-        penalty: Weight of the squared weights.
+        features: Both sets.
+        penalty: L2 penalty.
 
     Returns:
-        Accuracies; None where fewer than two classes are left to tell apart.
+        Accuracies; None if fewer than two classes are left.
     """
     if (features.train_labels == features.train_labels[0]).all():
         return None
@@ -195,8 +195,8 @@ def linear_score(features: LabelledFeatures, penalty: float) -> HeadScore | None
 
 
 @dataclass(frozen=True, eq=False)
-class _Side:
-    """Usable features (N, D) and labels (N,) of a part, ordered as in it."""
+class _PartFeatures:
+    """Finite features (N, D) and labels (N,) of a part, in its order."""
 
     features: Tensor
     labels: Tensor
@@ -204,30 +204,30 @@ class _Side:
     num_not_finite: int
 
 
-def _usable(part: Part, features: Tensor, indices: Tensor) -> _Side:
+def _usable(part: Part, features: Tensor, indices: Tensor) -> _PartFeatures:
     finite = torch.isfinite(features).all(dim=1)
-    # `indices` are some of the part's, in its order, which is ascending.
+    # `indices` is an ascending subset of `part.indices`.
     rows = torch.searchsorted(torch.from_numpy(part.indices), indices)
     labels = torch.from_numpy(part.targets)[rows]
     num_lost = len(part.indices) - int(finite.sum())
-    return _Side(features[finite], labels[finite], num_lost, int((~finite).sum()))
+    return _PartFeatures(features[finite], labels[finite], num_lost, int((~finite).sum()))
 
 
-def _together(plan: Plan, train: _Side, query: _Side) -> LabelledFeatures:
+def _combine(plan: Plan, train: _PartFeatures, query: _PartFeatures) -> LabelledFeatures:
     num_lost = train.num_lost + query.num_lost
     if not len(train.labels) or not len(query.labels):
-        raise RunError(_nothing_left(num_lost, train.num_not_finite + query.num_not_finite))
+        raise RunError(_too_few_images(num_lost, train.num_not_finite + query.num_not_finite))
     notes = plan.notes
     if num_lost:
-        notes += (f"images left out, unreadable or with features not finite: {num_lost}",)
+        notes += (f"images skipped, unreadable or with features that are not finite: {num_lost}",)
     return LabelledFeatures(
         train.features, train.labels, query.features, query.labels, len(plan.classes), notes
     )
 
 
-def _nothing_left(num_lost: int, num_not_finite: int) -> str:
+def _too_few_images(num_lost: int, num_not_finite: int) -> str:
     return (
-        f"no kNN accuracy: {num_lost} images dropped out, {num_not_finite} of them because the "
-        "model's features are nan or infinite, and too few are left\n  look for unreadable images, "
-        "or lower the learning rate; callbacks.knn=none switches the measurement off"
+        f"no kNN accuracy: {num_lost} images were skipped, {num_not_finite} of them because the "
+        "model's features are nan or infinite, and too few are left\n  check for unreadable "
+        "images, or lower the learning rate; set callbacks.knn=none to switch the measurement off"
     )

@@ -1,4 +1,4 @@
-"""How much of their space features use: measures of collapse that need no labels."""
+"""Effective rank and dispersion of features: signals of collapse that need no labels."""
 
 from __future__ import annotations
 
@@ -35,39 +35,39 @@ def rankme(features: Tensor) -> float:
 
 
 def embedding_std(features: Tensor) -> float:
-    """Return the spread of the features' directions, see `direction_std`.
+    """Return the standard deviation of the normalised features, see `direction_std`.
 
     Args:
         features: Any float type, (N, D).
 
     Returns:
-        1 when directions are spread evenly, 0 when all are the same.
+        1 if directions are evenly distributed, 0 if all are equal.
     """
     return float(direction_std(features.double()))
 
 
 def num_directions(features: Tensor) -> float:
-    """Return among how many dimensions the differences between images are spread.
+    """Return the effective number of dimensions in which images differ.
 
     The participation ratio (Gao et al. 2017, https://doi.org/10.1101/214262) of the variances v
-    along the principal axes of the L2-normalised rows less their mean:
-    ``(sum of v) ** 2 / sum of v ** 2``. Where `rankme` counts weak dimensions nearly as much as
-    strong ones, here weak ones hardly count, and what all images share does not count at all.
+    along the principal axes of the centred L2-normalised rows:
+    ``(sum of v) ** 2 / sum of v ** 2``. `rankme` counts weak dimensions nearly as much as strong
+    ones. Here weak dimensions hardly count, and a component common to all images does not count.
 
     Args:
         features: Any float type, (N, D).
 
     Returns:
-        A number in [1, min(N - 1, D)]: 1 when all differences lie along one line; 0 where all
+        A number in [1, min(N - 1, D)]; 1 if all differences are along one line. 0 if all
         directions are equal.
     """
     rows = F.normalize(features.double(), dim=1)
     rows = rows - rows.mean(dim=0)
     num_rows, num_columns = rows.shape
     gram = rows.T @ rows if num_columns <= num_rows else rows @ rows.T
-    # Eigenvalues are not needed: their sum is the trace, that of their squares the squared norm.
+    # Without eigenvalues: their sum is the trace, that of their squares the squared norm.
     total = float(gram.trace())
-    # Below the rounding of float32 features, what is left is noise.
+    # Below the rounding error of float32 features the variance is noise.
     if total <= num_rows * 1e-12:
         return 0.0
     return total**2 / float(gram.square().sum())

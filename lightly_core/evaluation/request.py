@@ -1,4 +1,4 @@
-"""What can be said against the settings of an evaluation before anything heavy is imported."""
+"""Checks of the settings of an evaluation that need no heavy import."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lightly_core.places import place_problem
 
 
 def evaluate_problems(config: EvaluateConfig) -> list[str]:
-    """Return what is wrong, one text a mistake, without reading images or weights."""
+    """Return the problems of the settings, one text each, without reading images or weights."""
     problems = [f"config.data: {problem}" for problem in data_problems(config.data)]
     if config.val_data is not None:
         problems += [f"config.val_data: {problem}" for problem in data_problems(config.val_data)]
     problems += [*_labels_problems(config), *misplaced_files(config, "config")]
     if not config.protocols:
         problems.append(
-            "all protocols are off, so there is nothing to measure; switch one of knn, linear, "
-            "retrieval and finetune on, for example knn=true"
+            "all protocols are off, so there is nothing to measure; switch on one of knn, linear, "
+            "retrieval and finetune, for example knn=true"
         )
     if config.out is not None:
         problems += _out_problems(output_path(config.out), config.overwrite)
@@ -40,8 +40,8 @@ def _labels_problems(config: EvaluateConfig) -> list[str]:
     ]
     if config.val_labels is not None and config.val_data is None:
         problems.append(
-            "config.val_labels: got no val_data that it belongs to; where the images lie in one "
-            "folder, give that as val_data too"
+            "config.val_labels: got no val_data to which it applies; if all images are in one "
+            "folder, give this folder as val_data, too"
         )
     return problems
 

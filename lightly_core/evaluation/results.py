@@ -1,4 +1,4 @@
-"""What an evaluation gives: plain data for files and tables, the same from Python and the shell."""
+"""Results of an evaluation: plain data, and the file and table written from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from lightly_core.atomic import atomic_path
 
-#: What the table shows of a result's settings, by protocol.
+#: Settings of a result that the table shows, by protocol.
 _SHOWN = {
     "knn": ("k",),
     "linear": ("solver", "augment"),
@@ -24,12 +24,12 @@ _SHOWN = {
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What `lightly_core.evaluate` found.
+    """Result of `lightly_core.evaluate`.
 
     Attributes:
         results: One dict of plain data for each protocol, and for each k of kNN; see
             docs/evaluating.md for the keys.
-        out: The JSON file that holds them; None where none was asked for.
+        out: The JSON file with the results; None if none was requested.
     """
 
     results: tuple[dict[str, Any], ...]
@@ -40,10 +40,10 @@ class EvaluationResult:
 
         Args:
             protocol: ``knn``, ``linear``, ``finetune`` or ``retrieval``.
-            settings: Values that its settings must have.
+            settings: Required values of the result's settings.
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no such result.
         """
         for result in self.results:
             given = result["settings"]
@@ -57,7 +57,7 @@ class EvaluationResult:
         return float(self.of(protocol, **settings)["top1"])
 
     def top5(self, protocol: str, **settings: object) -> float:
-        """Return the share with the right class among the first five, as `top1`."""
+        """Return the fraction with the true class among the best five; see `top1`."""
         return float(self.of(protocol, **settings)["top5"])
 
 

@@ -1,4 +1,4 @@
-"""Search by cosine similarity: does a query find the images of its class first?"""
+"""Retrieval by cosine similarity: recall, precision and mean average precision."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from lightly_core.evaluation.accuracy import check_features
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """What `retrieval` found. All numbers are means over the queries, in [0, 1].
+    """Result of `retrieval`. All numbers are means over the queries, in [0, 1].
+
+    Images of the query's class are relevant.
 
     Attributes:
-        recall: For each k, the share of the queries with a right image among the k first.
-        precision: For each k, the share of right images among the k first.
+        recall: For each k, the fraction of queries with a relevant image among the first k.
+        precision: For each k, the fraction of relevant images among the first k.
         mean_average_precision: Average precision over the whole ranking.
-        map_at_r: MAP@R: the precision at every right image among the R first, summed and divided
-            by R, the number of right images that there are (Musgrave et al. 2020).
-        num_gallery: Images that were searched, for each query.
+        map_at_r: MAP@R: the sum of the precision at every relevant image among the first R,
+            divided by R, the number of relevant images (Musgrave et al. 2020).
+        num_gallery: Images that were searched for each query.
         num_query: Queries that were counted.
-        notes: What a reader of the numbers should know, one sentence each.
+        notes: Remarks to be reported with the numbers, one sentence each.
     """
 
     recall: dict[int, float]
@@ -45,24 +47,24 @@ def retrieval(
     ks: Sequence[int] = (1, 5, 10),
     chunk_size: int = 1024,
 ) -> RetrievalResult:
-    """Rank the images of a gallery by cosine for every query, and see where its class stands.
+    """Rank the images of a gallery by cosine for every query, and measure the ranking.
 
-    Without separate queries every image is one in turn and searches all others. Equally near
-    images rank in the order of the gallery. MAP@R is that of Musgrave et al. 2020, "A Metric
+    Without separate queries, every image of the gallery is a query against all others. Equally
+    near images rank in the order of the gallery. MAP@R is that of Musgrave et al. 2020, "A Metric
     Learning Reality Check", https://arxiv.org/abs/2003.08505.
 
     Args:
-        features: Gallery, (N, D), of any length; normalised here.
+        features: Gallery, (N, D), of any norm; normalised here.
         labels: (N,) int64.
-        query_features: (M, D); None searches for every image of the gallery among the others.
+        query_features: (M, D); None uses every image of the gallery as a query.
         query_labels: (M,) int64; given together with `query_features`.
-        ks: Numbers of first images to look at, each at least 1. Where the gallery is smaller,
-            precision is still divided by k, and a note says so.
-        chunk_size: Queries at a time; memory is about 40 * chunk_size * N bytes.
+        ks: Numbers of first images to consider, each at least 1. If the gallery is smaller,
+            precision is still divided by k, and a note is added.
+        chunk_size: Queries that are processed at once; memory is about 40 * chunk_size * N bytes.
 
     Returns:
-        Recall and precision at each k, and the two mean average precisions. Queries that have no
-        image of their class to find are left out, with a note.
+        Recall and precision at each k, and the two mean average precisions. Queries without a
+        relevant image in the gallery are skipped, with a note.
 
     Raises:
         ValueError: There is no image or query, a feature is nan or infinite, no query has an
@@ -84,16 +86,16 @@ def retrieval(
         raise ValueError(f"none of the {len(wanted)} queries has an image of its class to find")
     gallery = F.normalize(features.float(), dim=1)
     sums = torch.zeros(2 + 2 * len(ks), dtype=torch.float64, device=features.device)
-    for places in torch.split(counted, chunk_size):
-        query = F.normalize(query_features[places].float(), dim=1)
+    for chunk in torch.split(counted, chunk_size):
+        query = F.normalize(query_features[chunk].float(), dim=1)
         cosine = query @ gallery.T  # (c, N)
         if leave_one_out:
-            cosine.scatter_(1, places[:, None], -torch.inf)  # goes to the end of the ranking
+            cosine.scatter_(1, chunk[:, None], -torch.inf)  # goes to the end of the ranking
         order = cosine.argsort(dim=1, descending=True, stable=True)
-        right = labels[order] == query_labels[places, None]  # (c, N)
+        right = labels[order] == query_labels[chunk, None]  # (c, N)
         if leave_one_out:
             right = right[:, :-1]
-        sums += _measures(right, wanted[places], ks)
+        sums += _measures(right, wanted[chunk], ks)
     num_gallery = len(features) - int(leave_one_out)
     means = (sums / len(counted)).tolist()
     return RetrievalResult(
@@ -110,8 +112,8 @@ def retrieval(
 def _num_right(labels: Tensor, query_labels: Tensor) -> Tensor:
     """Count the gallery's images of each query's class, (M,) int64."""
     classes, counts = torch.unique(labels, return_counts=True)
-    places = torch.searchsorted(classes, query_labels.contiguous()).clamp(max=len(classes) - 1)
-    return torch.where(classes[places] == query_labels, counts[places], 0)
+    rows = torch.searchsorted(classes, query_labels.contiguous()).clamp(max=len(classes) - 1)
+    return torch.where(classes[rows] == query_labels, counts[rows], 0)
 
 
 def _measures(right: Tensor, wanted: Tensor, ks: Sequence[int]) -> Tensor:
@@ -139,10 +141,10 @@ def _measures(right: Tensor, wanted: Tensor, ks: Sequence[int]) -> Tensor:
     return torch.stack(measures)
 
 
-def _notes(num_left_out: int, ks: Sequence[int], num_gallery: int) -> tuple[str, ...]:
+def _notes(num_skipped: int, ks: Sequence[int], num_gallery: int) -> tuple[str, ...]:
     notes = []
-    if num_left_out:
-        notes.append(f"queries left out, no other image of their class: {num_left_out}")
+    if num_skipped:
+        notes.append(f"queries skipped, no other image of their class: {num_skipped}")
     if max(ks) > num_gallery:
         notes.append(f"k up to {max(ks)}, but only {num_gallery} images to find")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""One evaluation: a network, two sets of labelled images, and the protocols that are on."""
+"""Runs an evaluation: opens the network and the images, and measures all protocols."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_network(config: EvaluateConfig, catalog: Catalog) -> EvaluationResult:
-    """Measure what a network's features are worth.
+    """Evaluate the features of a network.
 
     Args:
-        config: Settings that `evaluate_problems` has nothing against.
-        catalog: What the installed plugins provide.
+        config: Settings for which `evaluate_problems` is empty.
+        catalog: Names of the installed plugins.
 
     Raises:
         ConfigError: The network cannot be opened.
@@ -63,7 +63,7 @@ def evaluate_network(config: EvaluateConfig, catalog: Catalog) -> EvaluationResu
 def _measure(
     config: EvaluateConfig, backbone: Backbone, task: Task
 ) -> Iterator[tuple[str, Measured]]:
-    """Run the protocols; those on features first, as they share them."""
+    """Run the protocols; those on cached features share them."""
     features: TaskFeatures | None = None
     linear = config.linear
     on_features = (config.knn, config.retrieval, linear if linear and not linear.augment else None)
@@ -85,7 +85,7 @@ def _measure(
 
 
 def _facts(config: EvaluateConfig, backbone: Backbone, task: Task) -> dict[str, Any]:
-    """Return what all results say of network, images and machine."""
+    """Return the facts about network, images and machine that all results contain."""
     device = str(backbone.device)
     if backbone.device.type == "cuda":
         device = f"{device} ({torch.cuda.get_device_name(backbone.device)})"
@@ -107,7 +107,7 @@ def _result(
 ) -> dict[str, Any]:
     skipped = measured.skipped_train + measured.skipped_val
     if skipped:
-        notes = (*notes, f"{skipped} images cannot be read and are left out")
+        notes = (*notes, f"{skipped} images cannot be read and are skipped")
     counts = {
         name: getattr(measured, name)
         for name in ("num_train", "num_val", "skipped_train", "skipped_val")

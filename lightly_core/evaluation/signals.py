@@ -1,4 +1,4 @@
-"""What features tell without labels: their spread and their rank, on images decoded once."""
+"""Signals of features that need no labels: standard deviation and rank, on a fixed sample."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lightly_core.data.dataset import RawBatch, build_eval_loader
 from lightly_core.evaluation.features import extract_features
 from lightly_core.evaluation.rank import embedding_std, num_directions, rankme
 
-#: Most memory that the decoded images may take, in bytes.
+#: Maximum memory of the decoded images, in bytes.
 MAX_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class Signals:
-    """One look at the features.
+    """Signals of one measurement.
 
     Attributes:
-        std: Spread of the directions, see `embedding_std`, in [0, 1].
-        rank: RankMe of the features as they are, in [1, min(N, D)].
-        directions: Among how many dimensions the differences between images are spread, see
-            `num_directions`, in [1, min(N - 1, D)]; 0 where there are no differences.
+        std: Standard deviation of the normalised features, see `embedding_std`, in [0, 1].
+        rank: RankMe of the raw features, in [1, min(N, D)].
+        directions: Effective number of dimensions in which images differ, see `num_directions`,
+            in [1, min(N - 1, D)]; 0 if there are no differences.
         num_images: N.
         feature_dim: D.
     """
@@ -38,7 +38,7 @@ class Signals:
     feature_dim: int
 
     def metrics(self) -> dict[str, float]:
-        """Return the numbers under the names that they are logged with."""
+        """Return the signals by the names of their metrics."""
         return {
             "embedding/std": self.std,
             "rank/rankme": self.rank,
@@ -47,7 +47,7 @@ class Signals:
 
 
 def measure(features: Tensor) -> Signals | None:
-    """Compute the signals of features (N, D); None where fewer than two rows are finite."""
+    """Compute the signals of features (N, D); None if fewer than two rows are finite."""
     rows = features[torch.isfinite(features).all(dim=1)]
     if len(rows) < 2:
         return None
@@ -61,14 +61,14 @@ def measure(features: Tensor) -> Signals | None:
 
 
 class SignalProbe:
-    """Looks at the same images again and again; they are decoded at the first look only.
+    """Measures signals on a fixed sample of images, which are decoded once.
 
     Args:
         source: The images.
-        transform: Makes a network's input of an image, without randomness.
-        num_images: Images to look at, fewer where there are fewer or they exceed `max_bytes`.
-        seed: Decides which.
-        max_bytes: Most memory for them.
+        transform: Converts an image to the network's input, without randomness.
+        num_images: Maximum number of images; fewer if they exceed `max_bytes`.
+        seed: Seed of the sample.
+        max_bytes: Maximum memory of the decoded images.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SignalProbe:
         self._source = source
         self._transform = transform
         self._max_bytes = max_bytes
-        # In the order drawn: where memory ends early, what was read is still a fair sample.
+        # In random order: if memory limits the number of images, they are still a random sample.
         order = np.random.default_rng(seed).permutation(len(source))
         self._indices = order[:num_images].tolist()
         self._batches: list[RawBatch] | None = None
@@ -98,14 +98,14 @@ class SignalProbe:
         precision: torch.dtype | None = None,
         channels_last: bool = False,
     ) -> Signals | None:
-        """Compute the signals; None where no two images give finite features.
+        """Compute the signals; None if fewer than two images have finite features.
 
-        The model's mode, its buffers and torch's random state are kept.
+        The model's mode, its buffers and torch's random state are restored.
 
         Args:
             wrapper: Model with its parameters on `device`.
             device: Where features are computed.
-            num_workers: Processes that read images, the first time.
+            num_workers: Processes that read images in the first call.
             batch_size: Images per forward.
             precision: As in `extract_features`.
             channels_last: As in `extract_features`.
@@ -138,6 +138,6 @@ class SignalProbe:
                 size += pixels.nbytes
                 if batches and size > self._max_bytes:
                     break
-                # A copy: what workers hand over stays in shared memory, which is scarce.
+                # A copy: tensors from workers are in shared memory, which is limited.
                 batches.append(RawBatch([pixels.clone()], batch.parameters[:1], batch.indices))
         return batches

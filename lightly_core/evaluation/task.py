@@ -1,4 +1,4 @@
-"""Which images an evaluation learns from, and which it classifies."""
+"""Opens the training images and the images to classify of an evaluation."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lightly_core.data.names import shown
 from lightly_core.errors import DataError
 from lightly_core.evaluation.knn import split
 
-#: What may stand for a set of images in the settings.
+#: Type of the settings `data` and `val_data`.
 Data: TypeAlias = "str | list[str] | PythonObject"
 
 
 @dataclass(frozen=True)
 class Task:
-    """Two sets of labelled images with the same numbers for the same classes.
+    """Two sets of labelled images with a common numbering of the classes.
 
     Attributes:
-        train: Images that classifiers learn from.
+        train: Training images of classifiers.
         val: Images that are classified.
         how: Where the second set comes from, as text for the user.
-        notes: What a reader of an accuracy should know, one sentence each.
+        notes: Remarks to be reported with an accuracy, one sentence each.
     """
 
     train: LabelledImages
@@ -45,7 +45,7 @@ class Task:
         return len(self.train.classes)
 
     def facts(self) -> dict[str, object]:
-        """Return what a result must say of the images."""
+        """Return the facts about the images that a result must contain."""
         return {
             "num_classes": self.num_classes,
             "validation": self.how,
@@ -57,14 +57,14 @@ class Task:
 
 
 def open_task(config: EvaluateConfig, open_source: Callable[[Data], ImageSource]) -> Task:
-    """Find the images of both sets and their classes.
+    """Open the images of both sets and their classes.
 
     Args:
-        config: Says where they are.
-        open_source: Finds the images of a setting, as the network reads them.
+        config: The settings.
+        open_source: Opens the images of a setting with the channels of the network.
 
     Raises:
-        DataError: Images or labels cannot be used, or the two sets do not fit together.
+        DataError: Images or labels cannot be used, or the two sets do not match.
     """
     source = open_source(config.data)
     if config.val_data is None:
@@ -83,29 +83,28 @@ def _split(found: LabelledImages, seed: int) -> Task:
     sides = split(found.targets, max_images=len(found), query_fraction=VAL_FRACTION, seed=seed)
     notes: tuple[str, ...] = ()
     if sides.num_single:
-        notes = (f"{sides.num_single} classes with one image are left out",)
+        notes = (f"{sides.num_single} classes with one image are skipped",)
     train = found.part(sides.train).without_empty_classes()
     if len(train.classes) < 2:
         raise DataError(
-            f"data: of {len(found.classes)} classes ({found.origin}) fewer than two have two "
-            "images or more, so none can be kept apart to be classified; give val_data"
+            f"data: of {len(found.classes)} classes ({found.origin}) fewer than two have at least "
+            "two images, so no images can be held out; give val_data"
         )
     val = found.part(sides.query).without_empty_classes()
-    how = f"{VAL_FRACTION:.0%} of each class of data, kept apart with seed {seed}"
+    how = f"{VAL_FRACTION:.0%} of each class of data, held out with seed {seed}"
     return Task(train, val, how, notes)
 
 
 def _refuse_overlap(config: EvaluateConfig, train: LabelledImages, val: LabelledImages) -> None:
-    """Refuse images that would find themselves; only the same setting is recognised."""
+    """Refuse images that are in both sets; detected only if both settings are the same."""
     if config.val_data is None or place(config.data) != place(config.val_data):
         return
     both = np.intersect1d(train.indices, val.indices)
     if len(both):
         raise DataError(
             f"val_data has {len(both)} images that are in data too, such as "
-            f"'{shown(train.source.name(int(both[0])))}', and would find themselves; leave "
-            f"val_data out to keep {VAL_FRACTION:.0%} of data apart, or give labels and val_labels "
-            "that name different images"
+            f"'{shown(train.source.name(int(both[0])))}'; remove val_data to hold out "
+            f"{VAL_FRACTION:.0%} of data, or give labels and val_labels that name different images"
         )
 
 

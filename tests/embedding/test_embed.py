@@ -145,7 +145,7 @@ def test_random_weights_follow_the_seed_and_are_warned_of(embed, read, tmp_path,
     assert np.array_equal(first, same)
     assert not np.allclose(first, other)
     assert (
-        "weights of timm/test_vit are random; for trained ones give checkpoint"
+        "weights of timm/test_vit are random; for trained ones set checkpoint"
         in capsys.readouterr().out
     )
 

@@ -74,7 +74,7 @@ def test_a_file_that_exists(problems, tmp_path):
 def test_patches_in_a_table(problems):
     (problem,) = problems(features="patch")
     assert problem.startswith("config.features: ")
-    assert "write them to a .npz, .pt or .parquet file" in problem
+    assert "write to a .npz, .pt or .parquet file" in problem
 
 
 def test_parquet_without_pyarrow(problems, monkeypatch):

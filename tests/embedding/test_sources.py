@@ -212,7 +212,7 @@ def test_a_damaged_file_is_named(way, run, features, tmp_path):
         (folder / "exported_last.safetensors").unlink()
     message = refused(features, model=folder / name)
     assert name in message
-    assert "cannot be read" in message or "is not beside it" in message
+    assert "cannot be read" in message or "is not in the same folder" in message
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_folder_without_an_export_and_a_foreign_file(features, tmp_path):
     foreign = tmp_path / "weights.pt"
     torch.save(TinyConv().state_dict(), foreign)
     message = refused(features, model=foreign)
-    assert "does not say which network its weights belong to" in message
+    assert "does not contain the name of its network" in message
     assert "give model=LIBRARY/NAME and this file as checkpoint" in message
 
 
@@ -244,7 +244,7 @@ def test_no_class_token(features):
 
 
 def test_half_of_a_normalisation(features):
-    assert "belong together" in refused(features, model=TinyConv(), mean=(0, 0, 0))
+    assert "got only one of them" in refused(features, model=TinyConv(), mean=(0, 0, 0))
     message = refused(features, model=TinyConv(), mean=(0, 0, 0), std=(0, 1, 1))
     assert "must be numbers in (0, 1]" in message
 

@@ -144,7 +144,7 @@ def reports(result):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "text", "epochs"),
-    [("simsiam", "all images get nearly the same", 10), ("line", "tell images apart", 4)],
+    [("simsiam", "all images get nearly the same", 10), ("line", "distinguish images", 4)],
 )
 def test_a_run_that_is_made_to_collapse_is_reported_once(kind, text, epochs, siamese, train):
     result = train(method="siamese", method_args={"kind": kind}, epochs=epochs)

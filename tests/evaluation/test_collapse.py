@@ -1,6 +1,6 @@
 import pytest
 
-from lightly_core.evaluation.collapse import FREE_SPREAD, Kind, find_collapse
+from lightly_core.evaluation.collapse import FREE_STD_LIMIT, Kind, find_collapse
 from lightly_core.evaluation.signals import Signals
 
 
@@ -11,7 +11,7 @@ def series(*looks, num_images=512):
 
 def test_all_images_alike():
     found = find_collapse(series((0.21, 8.6), (0.09, 8.4), (0.019, 9.3)))
-    assert found.kind is Kind.SAME
+    assert found.kind is Kind.COMPLETE
     assert "0.019" in found.text
     assert "0.210" in found.text
     assert "all images get nearly the same" in found.text
@@ -19,7 +19,7 @@ def test_all_images_alike():
 
 def test_one_dimension_left_while_the_spread_grows():
     found = find_collapse(series((0.10, 7.3), (0.28, 1.4)))
-    assert found.kind is Kind.LINE
+    assert found.kind is Kind.DIMENSIONAL
     assert "of their 32 dimensions only about 1.4" in found.text
 
 
@@ -46,7 +46,7 @@ def test_neither_untrained_nor_healthy_features_are_reported(looks):
 
 
 def test_a_collapse_after_learning_is_measured_against_the_best_so_far():
-    assert find_collapse(series((0.03, 3.0), (0.3, 9.0), (0.02, 9.0))).kind is Kind.SAME
+    assert find_collapse(series((0.03, 3.0), (0.3, 9.0), (0.02, 9.0))).kind is Kind.COMPLETE
 
 
 def test_a_collapse_lasts_until_the_features_have_clearly_recovered():
@@ -56,7 +56,7 @@ def test_a_collapse_lasts_until_the_features_have_clearly_recovered():
 
 
 def test_one_way_of_collapse_may_follow_the_other():
-    assert find_collapse(series((0.2, 9.0), (0.3, 1.3), (0.01, 1.3))).kind is Kind.SAME
+    assert find_collapse(series((0.2, 9.0), (0.3, 1.3), (0.01, 1.3))).kind is Kind.COMPLETE
 
 
 def test_too_few_images_say_nothing():
@@ -66,9 +66,9 @@ def test_too_few_images_say_nothing():
 
 def test_where_the_loss_leaves_the_spread_free_only_a_tiny_one_is_reported():
     looks = series((0.223, 3.0), (0.010, 3.0))
-    assert find_collapse(looks).kind is Kind.SAME
-    assert find_collapse(looks, FREE_SPREAD) is None
+    assert find_collapse(looks).kind is Kind.COMPLETE
+    assert find_collapse(looks, FREE_STD_LIMIT) is None
     gone = series((0.107, 3.0), (0.001, 3.0))
-    assert find_collapse(gone, FREE_SPREAD).kind is Kind.SAME
+    assert find_collapse(gone, FREE_STD_LIMIT).kind is Kind.COMPLETE
     line = series((0.107, 8.0), (0.107, 1.2))
-    assert find_collapse(line, FREE_SPREAD).kind is Kind.LINE
+    assert find_collapse(line, FREE_STD_LIMIT).kind is Kind.DIMENSIONAL

@@ -146,7 +146,7 @@ def test_a_result_says_what_it_was_measured_on(tmp_path):
     data = found["data"]
     assert (data["num_train"], data["num_val"], data["num_classes"]) == (1438, 359, 10)
     assert data["skipped_train"] == data["skipped_val"] == 0
-    assert data["validation"] == "20% of each class of data, kept apart with seed 3"
+    assert data["validation"] == "20% of each class of data, held out with seed 3"
     assert data["fingerprint"].startswith("1797 images, ")
     assert data["fingerprint"] != data["val_fingerprint"]
     assert found["seed"] == 3
@@ -205,9 +205,9 @@ def test_sgd_that_diverges_stops():
 def test_few_classes_make_top5_meaningless_and_few_images_reduce_k(folders):
     result = evaluate(data=folders("few", {"a": 5, "b": 5, "c": 5}), linear=True)
     notes = result.of("knn", k=20)["notes"]
-    assert notes[0] == "k reduced from 20 to the 12 images there are"
-    assert "top-5 of 3 classes" in notes[1]
-    assert "top-5 of 3 classes" in result.of("linear")["notes"][-1]
+    assert notes[0] == "k reduced from 20 to the number of images, 12"
+    assert "top-5 is not meaningful with 3 classes" in notes[1]
+    assert "top-5 is not meaningful with 3 classes" in result.of("linear")["notes"][-1]
 
 
 def test_unreadable_images_are_left_out_and_counted(folders, tmp_path):
@@ -218,7 +218,7 @@ def test_unreadable_images_are_left_out_and_counted(folders, tmp_path):
     found = evaluate(data=data, val_data=val, knn={"k": 1}).of("knn")
     assert found["data"]["skipped_train"] == found["data"]["skipped_val"] == 1
     assert (found["data"]["num_train"], found["data"]["num_val"]) == (11, 5)
-    assert found["notes"][0] == "2 images cannot be read and are left out"
+    assert found["notes"][0] == "2 images cannot be read and are skipped"
     assert found["data"]["validation"] == "val_data"
 
 
@@ -243,7 +243,7 @@ def test_classes_without_validation_image_are_told(folders):
 
 def test_classes_with_one_image_are_left_out_of_a_split(folders):
     found = evaluate(data=folders("data", {"a": 4, "b": 4, "c": 1}), knn={"k": 1}).of("knn")
-    assert found["notes"][0] == "1 classes with one image are left out"
+    assert found["notes"][0] == "1 classes with one image are skipped"
     assert found["data"]["num_classes"] == 2
 
 
@@ -262,7 +262,7 @@ def test_images_of_one_class_are_refused(folders):
 
 
 def test_classes_of_one_image_each_cannot_be_split(folders):
-    with pytest.raises(DataError, match=r"of 3 classes .* fewer than two have two"):
+    with pytest.raises(DataError, match=r"of 3 classes .* fewer than two have at least two"):
         evaluate(data=folders("data", {"a": 1, "b": 1, "c": 5}))
 
 
@@ -370,7 +370,7 @@ def test_the_command_shows_a_table(with_toys, tmp_path, capsys):
     found = json.loads(out.read_text())["results"]
     for text in ("knn k=5", f"{100 * found[0]['top1']:.2f} %", "mAP", "359 images classified"):
         assert text in shown
-    assert "note: knn k=2000: k reduced from 2000 to the 1438 images there are" in shown
+    assert "note: knn k=2000: k reduced from 2000 to the number of images, 1438" in shown
     assert f"written to {out}" in shown.replace("\n", "")
     assert found[0]["model"]["model"] == "toy/net"
 

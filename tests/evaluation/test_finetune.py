@@ -122,7 +122,7 @@ def test_unreadable_images_are_left_out_of_the_training_too():
     data = found.of("finetune")["data"]
     assert data["skipped_train"] + data["skipped_val"] == 10
     assert data["num_train"] + data["num_val"] == 86
-    assert found.of("finetune")["notes"][0] == "10 images cannot be read and are left out"
+    assert found.of("finetune")["notes"][0] == "10 images cannot be read and are skipped"
 
 
 def test_what_the_author_froze_and_what_features_do_not_use_is_not_trained(opened, toy):

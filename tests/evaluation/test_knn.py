@@ -76,7 +76,7 @@ def test_several_k_at_once_are_those_of_single_calls():
     many = weighted_knn_many(*task, num_classes=7, ks=ks, chunk_size=13)
     assert many == [weighted_knn(*task, num_classes=7, k=k) for k in ks]
     assert [result.k for result in many] == [20, 1, 120, 120]
-    assert many[3].notes == ("k reduced from 200 to the 120 images there are",)
+    assert many[3].notes == ("k reduced from 200 to the number of images, 120",)
 
 
 @pytest.mark.parametrize("ks", [(), (0,), (5, -1)])
@@ -154,7 +154,7 @@ def test_k_above_the_number_of_images_is_reduced_with_a_note():
     train, labels = at_angles(0, 90), torch.tensor([0, 1])
     result = weighted_knn(train, labels, at_angles(10), torch.tensor([0]), num_classes=2, k=20)
     assert result.k == 2
-    assert result.notes == ("k reduced from 20 to the 2 images there are",)
+    assert result.notes == ("k reduced from 20 to the number of images, 2",)
 
 
 @pytest.mark.parametrize("side", ["train", "query"])

@@ -59,7 +59,7 @@ def test_classes_are_matched_by_name_not_by_number():
         (Named("ab"), Named("ab", labelled=False), "config.val_data: no labels: "),
         (Named("ab"), Named("aaa"), "config.val_data: all 3 images are of one class, 'a'"),
         (Named("aab"), Named("abxy"), "val_data has 2 classes without any image in data: .*x.*y"),
-        (Named("abcd", labelled=False), Named("ab"), "fewer than two have two images"),
+        (Named("abcd", labelled=False), Named("ab"), "fewer than two have at least two images"),
     ],
 )
 def test_labels_that_are_of_no_use_are_refused(data, val, message):

@@ -114,7 +114,7 @@ def test_unreadable_images_are_left_out_and_counted():
     result = probe_of(Greys(targets, broken=[0, 1, 2, 3])).run(Angles(), "cpu", batch_size=2)
     assert result.num_train + result.num_query == whole.num_train + whole.num_query - 4
     assert result.top1 == 1.0
-    assert result.notes == ("images left out, unreadable or with features not finite: 4",)
+    assert result.notes == ("images skipped, unreadable or with features that are not finite: 4",)
 
 
 def test_images_with_features_that_are_not_finite_are_left_out_and_counted():
@@ -128,18 +128,18 @@ def test_images_with_features_that_are_not_finite_are_left_out_and_counted():
 def test_nothing_left_is_an_error_that_says_so(model):
     broken = [] if model.nan_below > 0 else range(60)
     probe = probe_of(Greys(np.arange(60) % 3, broken=broken))
-    with pytest.raises(RunError, match=f"60 images dropped out, {60 - len(broken)} of them"):
+    with pytest.raises(RunError, match=f"60 images were skipped, {60 - len(broken)} of them"):
         probe.run(model, "cpu")
 
 
 def test_classes_that_are_left_out_are_noted():
     source = Greys([0, 0, 0, 1, 1, 1, 2, 3])
     assert probe_of(source, k=1).run(Angles(), "cpu").notes == (
-        "classes left out because they have one image: 2",
+        "classes skipped because they have one image: 2",
     )
     many = Greys(np.repeat(np.arange(6), 2))
     assert probe_of(many, k=1, max_images=10).run(Angles(), "cpu").notes == (
-        "classes left out to stay within max_images: 1",
+        "classes skipped to stay within max_images: 1",
     )
 
 
@@ -147,9 +147,9 @@ def test_classes_that_are_left_out_are_noted():
     ("source", "reason"),
     [
         (Greys([0, 1, 0, 1], labelled=False), "no labels: "),
-        (Greys([0, 0, 0, 0]), "all images are of one class (class folders)"),
-        (Greys([0, 0, 0, 1]), "of 2 classes, fewer than two have two images or more"),
-        (Greys([0, 1, 2, 3]), "of 4 classes, fewer than two have two images or more"),
+        (Greys([0, 0, 0, 0]), "all images have the same label (class folders)"),
+        (Greys([0, 0, 0, 1]), "of 2 classes, fewer than two have at least two images"),
+        (Greys([0, 1, 2, 3]), "of 4 classes, fewer than two have at least two images"),
     ],
 )
 def test_says_why_there_is_nothing_to_measure(source, reason):

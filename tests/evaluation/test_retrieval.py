@@ -111,7 +111,7 @@ def test_queries_with_nothing_to_find_are_left_out_and_counted():
     assert whole.notes == ()
     assert extended.num_query == 10
     assert extended.recall[1] == 1.0  # the queries are in the gallery here
-    assert extended.notes == ("queries left out, no other image of their class: 3",)
+    assert extended.notes == ("queries skipped, no other image of their class: 3",)
     labels = labels.clone()
     labels[7] = 50
     assert retrieval(features, labels).num_query == 39

@@ -12,7 +12,7 @@ import torch
 from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.module import TrainingModule
-from lightly_core.evaluation.collapse import FREE_SPREAD, SPREAD, Collapse, find_collapse
+from lightly_core.evaluation.collapse import FREE_STD_LIMIT, STD_LIMIT, Collapse, find_collapse
 from lightly_core.evaluation.signals import SignalProbe, Signals
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class SignalsCallback(PeriodicMeasurement):
         spread_is_free: bool = False,
     ) -> None:
         super().__init__(loggers, every_n_epochs)
-        self._spread_limit = FREE_SPREAD if spread_is_free else SPREAD
+        self._std_limit = FREE_STD_LIMIT if spread_is_free else STD_LIMIT
         self._probe = probe
         self._series: list[Signals] = []
         self.collapse: Collapse | None = None
@@ -73,7 +73,7 @@ class SignalsCallback(PeriodicMeasurement):
 
     def _judge(self, signals: Signals, step: int) -> None:
         self._series.append(signals)
-        found = find_collapse(self._series, self._spread_limit)
+        found = find_collapse(self._series, self._std_limit)
         if found is not None and self.collapse is None:
             logger.warning("Step %d: %s", step, found.text)
         elif found is None and self.collapse is not None:
@@ -88,4 +88,4 @@ class SignalsCallback(PeriodicMeasurement):
         """Restore them."""
         super().load_state_dict(state)
         self._series = [Signals(*look) for look in state.get("series", [])]
-        self.collapse = find_collapse(self._series, self._spread_limit)
+        self.collapse = find_collapse(self._series, self._std_limit)

@@ -107,7 +107,7 @@ def _pretrain(
         pairs=pairs,
         arguments=arguments,
         checks=(_out_problems, check_data),
-        look=True,
+        check_files=True,
     )
     from lightly_core.engine.run import execute
 

@@ -139,7 +139,7 @@ def machine(folder, monkeypatch):
 def normalized(text, folder):
     """Replace what differs between machines and releases."""
     text = text.replace(str(folder), "FOLDER").replace(__version__, "VERSION")
-    return re.sub("(is no valid TOML): .*", r"\1: REASON", text)  # the reason is Python's
+    return re.sub("(is not valid TOML): .*", r"\1: REASON", text)  # the reason is Python's
 
 
 @pytest.mark.usefixtures("machine")

@@ -227,7 +227,7 @@ def _check(
                 "out": f"{folder}/{draft.name}/run",
             },
             checks=(check_data,) if look else (),
-            look=check_paths and not waits,
+            check_files=check_paths and not waits,
         ),
     )
     told.add(draft.name, list(_objects(given)))

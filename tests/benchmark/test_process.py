@@ -122,7 +122,7 @@ def test_rows_are_planned_by_their_settings_and_images(load, plan_here):
     # 1,797 digits, incomplete batches dropped: 28 batches of 64 in 4 epochs, 14 of 128 in 2.
     assert (first.num_images, first.epochs, first.steps) == (1797, 4, 4 * 28)
     assert (second.batch_size, second.steps) == (128, 2 * 14)
-    assert "100 images cannot be shared equally by 3 devices" in third.problems[0]
+    assert "got 100 images, which cannot be divided equally among 3 devices" in third.problems[0]
 
 
 def test_plugins_that_are_left_out_plan_nothing(load, plan_here):

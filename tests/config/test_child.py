@@ -74,7 +74,7 @@ def test_a_child_that_imports_the_script_again_is_refused(tmp_path, method):
     script.write_text(UNGUARDED)
     done = subprocess.run([sys.executable, script, method], capture_output=True, text=True)
     assert done.stdout == "first\nchild 1\n"
-    assert "embed() was called again by a new process, which imports 'train.py'" in done.stderr
+    assert "embed() was called again in a new process, which imports 'train.py'" in done.stderr
 
 
 CALLS = {

@@ -46,9 +46,9 @@ def test_promise_15_a_comma_string_on_the_cpu_counts_processes_and_says_so(resol
 @pytest.mark.parametrize(
     ("pairs", "machine", "text"),
     [
-        (["accelerator=gpu"], CPU, "'gpu' is not there, torch finds no GPU"),
-        (["accelerator=cuda"], MAC, "'cuda' is not there, torch finds an Apple GPU"),
-        (["accelerator=mps"], GPUS, "'mps' is not there, torch finds a CUDA device"),
+        (["accelerator=gpu"], CPU, "got 'gpu', but torch finds no GPU"),
+        (["accelerator=cuda"], MAC, "got 'cuda', but torch finds an Apple GPU"),
+        (["accelerator=mps"], GPUS, "got 'mps', but torch finds a CUDA device"),
         (["devices=5"], GPUS, "got 5, but there are only 4 devices, numbered 0 to 3"),
         (["devices=0,4"], GPUS, "got '0,4', but there are only 4 devices"),
         (["devices=2"], MAC, "got 2, but there is only 1 device"),

@@ -121,12 +121,12 @@ def test_a_file_in_another_encoding_says_how_to_save_it(tmp_path):
 def test_a_syntax_error_names_file_and_line(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text("a = 1\nb = \n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"run\.toml' is no valid TOML: .*line 2"):
+    with pytest.raises(ConfigError, match=r"run\.toml' is not valid TOML: .*line 2"):
         read_toml(file)
 
 
 def test_a_key_that_is_set_twice_is_a_syntax_error(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text("a = 1\na = 2\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="no valid TOML"):
+    with pytest.raises(ConfigError, match="not valid TOML"):
         read_toml(file)

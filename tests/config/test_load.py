@@ -205,7 +205,7 @@ def test_promise_03_teacher_momentum_is_another_name(load):
 
 def test_promise_03_both_names_at_once_contradict(problems):
     (line,) = problems(method_args={"teacher_momentum": 0.9, "momentum_start": 0.9})
-    assert "'momentum_start' and 'teacher_momentum' are names of one setting" in line
+    assert "'momentum_start' and 'teacher_momentum' are names of the same setting" in line
 
 
 def test_promise_13_teacher_url_reaches_the_method(load):

@@ -62,7 +62,7 @@ def test_view_counts_and_owned_keys_join_the_other_mistakes(problems):
     assert problems(
         "transform_args.num_views=3", "trainer_args.max_epochs=3", "loader_args.shuffle=false"
     ) == (
-        "config.loader_args.shuffle: set by the run itself; leave it out",
+        "config.loader_args.shuffle: set by the run itself; remove it",
         "config.trainer_args.max_epochs: set by the run itself; use the setting 'epochs' instead",
         "config.transform_args.num_views: method 'toy' takes 2 global views, got 3",
     )
@@ -92,7 +92,7 @@ def test_keys_with_a_setting_of_their_own_point_to_it(problems, key, setting):
 )
 def test_what_the_loader_needs_cannot_be_replaced(problems, key):
     assert problems(f"loader_args.{key}=1") == (
-        f"config.loader_args.{key}: set by the run itself; leave it out",
+        f"config.loader_args.{key}: set by the run itself; remove it",
     )
 
 
@@ -208,7 +208,7 @@ def test_values_that_hold_themselves_or_are_nested_too_deeply_are_refused(proble
     ring = {}
     ring.update(a=ring, b=[ring])
     lines = problems(transform_args=ring)
-    assert lines[0] == "config.transform_args.a: nested too deeply (it holds itself)"
+    assert lines[0] == "config.transform_args.a: nested too deeply (it contains itself)"
     deep = []
     for _ in range(5000):
         deep = [deep]
@@ -274,7 +274,7 @@ def test_a_group_of_a_file_is_told_with_the_file(problems, file):
 def test_a_contradiction_names_the_file_of_the_setting_that_it_is_told_at(problems, file):
     name = file('checkpoint = "a.ckpt"\n')
     (line,) = problems("resume_interrupted=true", config_file=name)
-    assert line.startswith(f"config.checkpoint (from {name}): a resumed run goes on")
+    assert line.startswith(f"config.checkpoint (from {name}): a resumed run continues")
 
 
 def test_what_is_missing_is_from_no_file(catalog, file):
@@ -310,8 +310,8 @@ def test_a_limit_that_is_no_number_of_batches_and_no_share_is_refused(problems, 
     [
         ("fast_dev_run=true", "set epochs=1 and trainer_args.limit_train_batches=1"),
         ("overfit_batches=0.1", "give fewer images as data"),
-        ("barebones=true", "leave it out"),
-        ("use_distributed_sampler=true", "leave it out"),
+        ("barebones=true", "remove it"),
+        ("use_distributed_sampler=true", "remove it"),
     ],
 )
 def test_ways_of_running_that_take_away_parts_of_the_run_are_refused(problems, pair, remedy):

@@ -51,7 +51,7 @@ def test_numbers_of_a_plain_run(resolved):
         "memory": {
             "use": False,
             "required": False,
-            "reason": "the images were not looked at",
+            "reason": "no image was read to decide",
         },
     }
     assert result.warnings == ()
@@ -86,7 +86,7 @@ def test_devices_and_nodes_share_the_batch(resolved):
 
 
 def test_a_batch_that_cannot_be_shared_names_the_nearest_sizes(resolved):
-    with pytest.raises(ConfigError, match=r"130 images .* 4 devices .* batch_size=128 or 132"):
+    with pytest.raises(ConfigError, match=r"130 images, .* 4 devices .* batch_size=128 or 132"):
         resolved("batch_size=130", machine=GPUS)
     with pytest.raises(ConfigError, match=r"use batch_size=4$"):
         resolved("batch_size=3", machine=GPUS)
@@ -96,12 +96,12 @@ def test_a_small_dataset_reduces_the_batch_with_a_warning(resolved):
     result = resolved("batch_size=128", images=30, machine=GPUS)
     assert result.run.batch_size == 28
     assert (result.per_device_batch_size, result.batches_per_epoch) == (7, 1)
-    assert "batch_size=128 is more than the 30 images there are" in result.warnings[0]
+    assert "batch_size=128 is larger than the number of images, 30" in result.warnings[0]
 
 
 @pytest.mark.parametrize("images", [0, 3])
 def test_fewer_images_than_devices(resolved, images):
-    with pytest.raises(DataError, match=f"{images} images are too few: each of the 4 devices"):
+    with pytest.raises(DataError, match=f"got {images} images, but each of the 4 devices"):
         resolved(images=images, machine=GPUS)
 
 

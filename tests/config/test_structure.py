@@ -276,7 +276,7 @@ def test_a_field_has_other_names(name):
 
 def test_two_names_of_one_field_contradict():
     assert wrong({"begin": 0.5, "first": 0.5}) == (
-        "config: 'begin' and 'first' are names of one setting, give only one of them",
+        "config: 'begin' and 'first' are names of the same setting, give only one of them",
     )
 
 

@@ -1,11 +1,11 @@
-"""What changed between two resolved configurations, for a run that is to go on."""
+"""Compares two resolved configurations, to decide whether a run can be resumed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: Settings that change no number of the training, or that say how a run begins.
+#: Settings that do not influence training, or that only matter when a run starts.
 _FREE = frozenset(
     {
         "checkpoint",
@@ -20,24 +20,24 @@ _FREE = frozenset(
         "val_data",
     }
 )
-#: Free where the number of processes and the kind of device stay the same.
+#: Settings that may change while the number of processes and the kind of device stay the same.
 _LAYOUT = frozenset({"devices", "num_nodes", "strategy"})
-#: The one callback that decides when training ends; the others only watch and write.
+#: Callbacks that influence training. The others only measure and write.
 _BINDING_CALLBACKS = frozenset({"early_stopping"})
-#: What watches or writes beside training.
+#: Arguments of Lightning's trainer that only measure or write.
 _FREE_TRAINER_ARGS = frozenset({"callbacks", "logger", "plugins", "profiler", "log_every_n_steps"})
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name the settings that differ so that a run cannot simply go on.
+    """Return the changed settings with which a run cannot be resumed.
 
-    Not named are settings without influence on the training (`out`, loggers, loaders, callbacks
-    other than `early_stopping`, what in `trainer_args` only watches), and where the processes run
-    (`devices`, `num_nodes`, `strategy`) while their number and the accelerator are the same.
+    Settings without influence on training may change: `out`, loggers, loaders, callbacks other than
+    `early_stopping`, and arguments in `trainer_args` that only measure. So may `devices`,
+    `num_nodes` and `strategy`, while the number of processes and the accelerator stay the same.
 
     Args:
-        old: `Resolved.as_dict()` of the run that was interrupted, perhaps read from JSON.
-        new: That of the run that is to go on.
+        old: `Resolved.as_dict()` of the interrupted run, perhaps read from JSON.
+        new: `Resolved.as_dict()` of the run that resumes it.
 
     Returns:
         One line for each setting, for example ``batch_size: was 128, now 64``.

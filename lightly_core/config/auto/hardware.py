@@ -1,4 +1,4 @@
-"""Settings that follow from the machine: devices, precision, what is kept in memory."""
+"""Resolves the settings that depend on the machine: devices, precision, images in memory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def resolve_hardware(
     """Replace every "auto" that depends on the machine.
 
     Args:
-        settings: What the user asked for.
-        machine: What there is.
+        settings: The user's settings.
+        machine: Facts about the machine.
         memory: Whether images are kept in memory.
-        warnings: What the user should know is added.
+        warnings: Warnings for the user are appended to it.
 
     Raises:
         ConfigError: The settings do not fit the machine.
@@ -61,13 +61,13 @@ def resolve_hardware(
 
 
 def _has_tiny_views(settings: Settings) -> bool:
-    # torch 2.15 on CPUs: the weight gradient of a bf16 convolution of 3x3 and stride 2 is garbage
-    # where the map has one position, as before a ResNet's last stage for views of 16 pixels.
+    # torch 2.15 on CPUs: the weight gradient of a bf16 convolution of 3x3 and stride 2 is wrong if
+    # the feature map has one position, as before a ResNet's last stage for views of 16 pixels.
     return min(min(spec.size) for spec in settings.transform.view_specs()) < 32
 
 
 def has_native_bf16(accelerator: str | PythonObject, machine: Machine) -> bool:
-    """Tell whether the devices that are used compute bfloat16 natively."""
+    """Return whether the devices of this accelerator compute bfloat16 natively."""
     return {"gpu": machine.cuda_bf16, "cpu": machine.cpu_bf16}.get(str(accelerator), False)
 
 
@@ -75,7 +75,7 @@ def _accelerator(run: RunConfig, machine: Machine) -> str | PythonObject:
     wanted = run.accelerator
     if isinstance(wanted, PythonObject) or wanted == "cpu":
         return wanted
-    # Lightning, too, calls both kinds of graphics processors "gpu".
+    # "gpu" means CUDA or Apple's GPU, as in Lightning.
     if machine.cuda_devices and wanted in ("auto", "gpu", "cuda"):
         return "gpu"
     if machine.mps and wanted in ("auto", "gpu", "mps"):
@@ -84,8 +84,8 @@ def _accelerator(run: RunConfig, machine: Machine) -> str | PythonObject:
         return "cpu"
     found = "a CUDA device" if machine.cuda_devices else "an Apple GPU" if machine.mps else "no GPU"
     raise ConfigError(
-        f"config.accelerator: '{wanted}' is not there, torch finds {found}; "
-        "use accelerator=auto, or install a torch build for your device"
+        f"config.accelerator: got '{wanted}', but torch finds {found}; use accelerator=auto, or "
+        "install a torch build for your device"
     )
 
 
@@ -123,23 +123,23 @@ def _devices(run: RunConfig, machine: Machine, kind: str, warnings: list[str]) -
 def _launched(
     run: RunConfig, devices: int | list[int], launch: Launch
 ) -> tuple[int | list[int], int]:
-    """Return devices of a node and number of nodes as a launcher has started them.
+    """Return the devices of a node and the number of nodes of a launch.
 
     Raises:
-        ConfigError: The settings ask for others.
+        ConfigError: The settings differ from the launch.
     """
     count = len(devices) if isinstance(devices, list) else devices
     problems = []
     if count != launch.local_size:
         problems.append(
             f"config.devices: got {run.devices!r}, but {launch.launcher} started "
-            f"{launch.local_size} process(es) on this machine, one for each device; leave devices "
-            "out, or start as many"
+            f"{launch.local_size} process(es) on this machine, one for each device; remove the "
+            "setting, or start as many processes"
         )
-    if run.num_nodes not in (1, launch.num_nodes):  # 1 is what it is where nobody has set it
+    if run.num_nodes not in (1, launch.num_nodes):  # 1 is the default
         problems.append(
             f"config.num_nodes: got {run.num_nodes}, but {launch.launcher} started processes on "
-            f"{launch.num_nodes} machine(s); leave num_nodes out, or start it on as many"
+            f"{launch.num_nodes} machine(s); remove the setting, or start it on as many machines"
         )
     if problems:
         raise ConfigError.of(problems)
@@ -149,7 +149,7 @@ def _launched(
 def _refuse_multiprocessing(run: RunConfig) -> None:
     """Refuse strategies of Lightning whose processes are children of multiprocessing.
 
-    What a run has built cannot be sent to them, and what they have trained would not come back.
+    The objects of a run cannot be sent to such processes, and their weights would not be returned.
     """
     strategy = run.strategy
     if isinstance(strategy, PythonObject):
@@ -159,7 +159,7 @@ def _refuse_multiprocessing(run: RunConfig) -> None:
         starts = strategy if re.search(r"_(spawn|fork|forkserver|notebook)(_|$)", strategy) else ""
     if starts:
         raise ConfigError(
-            f"config.strategy: got {run.strategy} with processes of multiprocessing ({starts}), in "
-            "which a run cannot continue; use strategy=ddp, which starts the same command once for "
-            "each device (from a notebook: save the call as a script)"
+            f"config.strategy: got {run.strategy} with child processes of multiprocessing "
+            f"({starts}), in which a run cannot continue; use strategy=ddp, which starts the same "
+            "command once for each device (from a notebook: save the call as a script)"
         )

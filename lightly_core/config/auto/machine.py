@@ -1,4 +1,4 @@
-"""What the machine offers, as far as it can be told without torch."""
+"""Facts about the machine that can be found without torch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Machine:
 
     Attributes:
         cpus: CPUs that this process may use.
-        cpus_per_process: Whether `cpus` is the share of this process alone (one Slurm task a
-            device), not to be divided among the devices.
+        cpus_per_process: Whether `cpus` are for this process only (one Slurm task per device), and
+            so are not divided among the devices.
         cuda_devices: Number of CUDA devices.
         cuda_bf16: Whether they compute bfloat16 natively.
         mps: Whether Apple's GPU can be used.
         cpu_bf16: Whether the CPU computes bfloat16 natively.
-        launch: Processes that a launcher has started; None: this one is alone so far.
+        launch: The processes that a launcher has started; None: no launcher.
     """
 
     cpus: int = 1
@@ -40,11 +40,11 @@ class Machine:
 def usable_cpus(*, root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> int:
     """Return how many CPUs this process may use, at least 1.
 
-    The least of the process's affinity, the CPU quota of its control groups (version 1 or 2,
-    rounded down), and what Slurm gave the task.
+    It is the minimum of the process's affinity, the CPU quota of its control groups (version 1 or
+    2, rounded down), and the CPUs that Slurm allocated to the task.
 
     Args:
-        root: Where `/proc` and `/sys` are found.
+        root: Folder that contains `/proc` and `/sys`.
         environ: Environment variables.
     """
     limits = [_affinity(), *_cgroup_limits(root)]
@@ -55,13 +55,13 @@ def usable_cpus(*, root: Path = _ROOT, environ: Mapping[str, str] = os.environ) 
 
 
 def cpus_are_per_process(environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether Slurm started one task for each device and counted out its CPUs."""
+    """Return whether Slurm started several tasks and allocated CPUs to each of them."""
     tasks = environ.get("SLURM_NTASKS", "")
     return "SLURM_CPUS_PER_TASK" in environ and tasks.isdecimal() and int(tasks) > 1
 
 
 def cpu_has_native_bf16(*, root: Path = _ROOT) -> bool:
-    """Tell whether the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
+    """Return whether the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
     try:
         lines = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux
@@ -95,9 +95,9 @@ def _cgroup_limits(root: Path) -> Iterator[float]:
 
 
 def _upwards(mount: Path, path: str) -> Iterator[Path]:
-    """Yield the group's folder and all above it, for a limit holds for all below.
+    """Yield the group's folder and its parents, as a limit applies to all groups below it.
 
-    In a container the path may be the host's; then only the mount itself exists.
+    In a container the path may be the host's. Then only the mount itself exists.
     """
     inner = PurePosixPath(path.lstrip("/"))
     for part in (inner, *inner.parents):

@@ -1,4 +1,4 @@
-"""What `in_memory` came to: whether all images are decoded once and kept."""
+"""The resolved value of `in_memory`: whether all decoded images are kept in memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class MemoryChoice:
     """Whether images are kept in memory.
 
     Attributes:
-        use: Whether they are, as far as a look at a few images tells.
-        required: Whether it is an error where the rest of the images do not allow it.
-        reason: Why, for the user.
+        use: Whether they are kept, decided from a few of the images.
+        required: Whether it is an error if the other images do not allow it.
+        reason: Reason of the decision, for the user.
     """
 
     use: bool
@@ -23,7 +23,7 @@ class MemoryChoice:
 
 
 def unseen(setting: bool | Literal["auto"]) -> MemoryChoice:
-    """Return the choice where nobody has looked at the images: what the user says, else not."""
+    """Return the choice without reading any image: the user's, and False for "auto"."""
     if setting == "auto":
-        return MemoryChoice(use=False, reason="the images were not looked at")
+        return MemoryChoice(use=False, reason="no image was read to decide")
     return MemoryChoice(use=setting, required=setting, reason=f"in_memory={str(setting).lower()}")

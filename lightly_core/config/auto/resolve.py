@@ -1,4 +1,4 @@
-"""Replace every "auto" by a value. Pure functions: the machine and the data come as numbers."""
+"""Replaces every "auto" by a value. Pure functions of numbers about the machine and the data."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _MAX_LOG_INTERVAL = 50
 
 @define(frozen=True, kw_only=True)
 class Resolved(Settings):
-    """Settings in which every "auto" is a value, and the numbers that follow from them.
+    """Settings without "auto", and the numbers that are computed from them.
 
-    ``run`` holds the real batch size, which is that of one forward over all processes, the number
-    of epochs, ``devices`` as an int or a list of ints, and the seed that is used.
+    ``run`` holds the actual batch size, which is that of one forward pass over all processes, the
+    number of epochs, ``devices`` as an int or a list of ints, and the actual seed.
 
     Attributes:
-        warnings: What the user should know; the caller logs it, once.
-        seed_drawn: Whether ``seed=None`` was asked for, so that the seed is a drawn one.
+        warnings: Warnings for the user. The caller logs them once.
+        seed_drawn: Whether the setting was ``seed=None``, so that the seed is random.
         dataset_size: Number of images.
         world_size: Number of processes on all nodes.
         local_devices: Number of processes on one node.
@@ -50,9 +50,9 @@ class Resolved(Settings):
         total_steps: Optimizer steps of the run.
         peak_lr: Learning rate after the warm-up.
         warmup_steps: Optimizer steps of the warm-up.
-        gradient_clip_val: What Lightning clips gradients to; None: it does not.
+        gradient_clip_val: Norm to which Lightning clips gradients; None: no clipping.
         log_every_n_steps: Optimizer steps between two entries of the metrics.
-        memory: Whether images are kept in memory, and why.
+        memory: Whether images are kept in memory, with the reason.
     """
 
     warnings: tuple[str, ...]
@@ -73,9 +73,9 @@ class Resolved(Settings):
     memory: MemoryChoice
 
     def as_dict(self) -> dict[str, Any]:
-        """Return nested plain data: the settings with all groups filled in, and "derived".
+        """Return nested plain data: the settings with complete groups, and "derived".
 
-        It is what is logged and stored, so keys in addresses are left out.
+        It is logged and stored, so passwords and keys in addresses are removed.
         """
         loggers = {**dict.fromkeys(DEFAULT_LOGGERS), **self.loggers}
         groups = {
@@ -99,7 +99,7 @@ class Resolved(Settings):
 
 
 def draw_seed() -> int:
-    """Draw a seed from the operating system, in [0, 2**32 - 1]."""
+    """Return a random seed from the operating system, in [0, 2**32 - 1]."""
     return int.from_bytes(os.urandom(4), "little")
 
 
@@ -112,21 +112,22 @@ def resolve(
     memory: MemoryChoice | None = None,
     draw_seed: Callable[[], int] = draw_seed,
 ) -> Resolved:
-    """Replace every "auto" and work out the numbers of the run.
+    """Replace every "auto" by a value and compute the numbers of the run.
 
     Args:
-        settings: What the user asked for.
-        machine: What there is.
+        settings: The user's settings.
+        machine: Facts about the machine.
         dataset_size: Number of images.
         val_size: Number of images of `val_data`; None: there are none.
-        memory: What a look at the images said of `in_memory`; None: nobody looked.
-        draw_seed: Called where the seed is None; a run that goes on returns its old one here, and
-            processes that share a run the same one.
+        memory: Whether images are kept in memory; None: no image was read to decide.
+        draw_seed: Called if the seed is None. A resumed run returns its old seed, and all processes
+            of a run return the same one.
 
     Raises:
-        ConfigError: The settings do not fit the machine, or the batch size not the devices.
+        ConfigError: The settings do not fit the machine, or the batch size does not fit the
+            devices.
         DataError: There are fewer images than processes.
-        PluginError: The method leaves an "auto" in its options.
+        PluginError: The resolved options of the method still contain "auto".
     """
     warnings = [*idle_trainer_args(settings.run)]
     memory = memory or unseen(settings.run.in_memory)
@@ -212,13 +213,13 @@ def peak_lr(optimizer: OptimizerArgs, effective_batch_size: int) -> float:
 
 
 def warmup_steps(optimizer: OptimizerArgs, steps_per_epoch: int, total_steps: int) -> int:
-    """Return the optimizer steps of the warm-up, shorter in a short run."""
+    """Return the optimizer steps of the warm-up, at most `warmup_max_fraction` of the run."""
     wanted = optimizer.warmup_epochs * steps_per_epoch
     return round(min(wanted, optimizer.warmup_max_fraction * total_steps))
 
 
 def _shortened_warmup(settings: Settings, steps_per_epoch: int, total_steps: int) -> list[str]:
-    """Say that a warm-up which was asked for does not fit into the run."""
+    """Return a warning if the requested warm-up does not fit into the run."""
     asked = settings.optimizer.warmup_epochs
     steps = warmup_steps(settings.optimizer, steps_per_epoch, total_steps)
     given = "warmup_epochs" in (settings.run.optim_args or {})
@@ -279,7 +280,7 @@ def _method(settings: Settings, facts: RunFacts) -> MethodConfig:
     if left := unresolved(method):
         raise PluginError(
             f"{settings.method_record.label} leaves 'auto' in {', '.join(left)}"
-            "\n  its options must replace every 'auto' in resolve()"
+            "\n  resolve() of its option class must replace every 'auto'"
         )
     return method
 
@@ -293,26 +294,26 @@ def _batch_size(run: RunConfig, world_size: int, dataset_size: int, warnings: li
         lower = wanted // world_size * world_size
         near = [str(size) for size in (lower, lower + world_size) if size]
         raise ConfigError(
-            f"config.batch_size: {wanted} images cannot be shared equally by {world_size} "
-            f"devices (devices * num_nodes); use batch_size={' or '.join(near)}"
+            f"config.batch_size: got {wanted} images, which cannot be divided equally among "
+            f"{world_size} devices (devices * num_nodes); use batch_size={' or '.join(near)}"
         )
     if dataset_size < world_size:
         raise DataError(
-            f"{dataset_size} images are too few: each of the {world_size} devices needs at least "
-            "one\n  give more images, or fewer devices"
+            f"got {dataset_size} images, but each of the {world_size} devices needs at least one"
+            "\n  give more images, or use fewer devices"
         )
     if dataset_size >= wanted:
         return wanted
     reduced = dataset_size // world_size * world_size
     warnings.append(
-        f"batch_size={wanted} is more than the {dataset_size} images there are: "
+        f"batch_size={wanted} is larger than the number of images, {dataset_size}: "
         f"batch_size={reduced} is used"
     )
     return reduced
 
 
 def _batches_per_epoch(run: RunConfig, batches: int) -> int:
-    """Apply Lightning's limit: a number of batches, or a share of them."""
+    """Apply Lightning's limit: a number of batches, or a fraction of them."""
     limit = (run.trainer_args or {}).get("limit_train_batches")
     if isinstance(limit, int) and not isinstance(limit, bool):
         batches = min(batches, limit)
@@ -321,7 +322,7 @@ def _batches_per_epoch(run: RunConfig, batches: int) -> int:
     if batches < 1:
         raise ConfigError(
             f"config.trainer_args.limit_train_batches: {limit} leaves no batch to train on; "
-            "to export the untouched model use epochs=0"
+            "set a larger limit, or epochs=0 to export the model without training"
         )
     return batches
 
@@ -329,7 +330,7 @@ def _batches_per_epoch(run: RunConfig, batches: int) -> int:
 def _num_workers(run: RunConfig, machine: Machine, local_devices: int) -> int:
     if run.num_workers != "auto":
         return run.num_workers
-    share = machine.cpus if machine.cpus_per_process else machine.cpus // local_devices
-    # One CPU is left for the training process, unless no worker would remain then.
+    cpus = machine.cpus if machine.cpus_per_process else machine.cpus // local_devices
+    # One CPU is reserved for the training process, unless no worker would remain then.
     least = 1 if machine.cpus >= 2 else 0
-    return max(least, min(MAX_AUTO_WORKERS, share - 1))
+    return max(least, min(MAX_AUTO_WORKERS, cpus - 1))

@@ -1,23 +1,23 @@
-"""What must not be written down: keys in addresses."""
+"""Removes passwords and keys from addresses before they are stored."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-# User and password; host and path; query and fragment, where signed addresses have their key.
+# User and password; host and path; query and fragment, which hold the key of signed addresses.
 _ADDRESS = re.compile(
     r"\b([a-z][a-z0-9+.-]*://)(?:[^\s/@?#]*@)?([^\s?#'\"]*)([?#][^\s'\"]*)?", re.I
 )
 
 
 def without_secrets(value: object) -> object:
-    """Return nested plain data in which addresses have neither password nor query.
+    """Return nested plain data with user, password and query removed from all addresses.
 
-    What remains names the file, so that two runs can still be compared.
+    The rest of an address still identifies the file, so two runs can be compared.
 
     Args:
-        value: Dicts, lists, strings and other plain values; it is not changed.
+        value: Dicts, lists, strings and other plain values. It is not changed.
     """
     if isinstance(value, str):
         return _ADDRESS.sub(lambda found: found[1] + found[2] + ("?..." if found[3] else ""), value)

@@ -1,4 +1,4 @@
-"""How often a run looks at its features, and which metrics are better large: pure functions."""
+"""Resolves the options of callbacks: how often features are evaluated, and how metrics rank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import define, evolve
 
 from lightly_core.config.options.callbacks import CallbacksArgs, KnnArgs, SignalsArgs
 
-#: Forwards that a view costs in training: one, and about two more for the backward pass.
+#: Cost of a view in training, in forward passes: one, and about two for the backward pass.
 FORWARDS_PER_VIEW = 3
 DEFAULT_SIGNAL_IMAGES = 512
 _LEAST_SIGNAL_IMAGES = 64
@@ -19,13 +19,13 @@ _ACCURACY_WORDS = ("top1", "top5", "accuracy", "agreement", "cosine")
 
 @define(frozen=True, kw_only=True)
 class Work:
-    """What training costs, measured in forwards of one evaluation image.
+    """Cost of training, in forward passes of one evaluation image.
 
     Attributes:
         epochs: Epochs that are trained.
         dataset_size: Number of images.
-        forwards: Forwards that the steps of one process are worth. Evaluation runs on one process
-            while the others wait.
+        forwards: Cost of the training steps of one process. Evaluation runs on one process while
+            the others wait.
     """
 
     epochs: int
@@ -43,7 +43,7 @@ class Work:
         views: float,
         dataset_size: int,
     ) -> Work:
-        """Work out the cost.
+        """Compute the cost.
 
         Args:
             total_steps: Optimizer steps of the run.
@@ -61,22 +61,26 @@ class Work:
         )
 
     def epochs_between(self, images: int, budget: float) -> int:
-        """Return the least number of epochs between looks at `images` that stays in the budget.
+        """Return the smallest number of epochs between evaluations that stays within the budget.
 
-        One look before training and one after the last epoch are always taken.
+        Evaluations before training and after the last epoch always take place.
+
+        Args:
+            images: Images of one evaluation.
+            budget: Fraction of the cost of training that all evaluations may cost.
         """
-        looks = int(budget * self.forwards / images) - 1  # without the one before training
-        return max(1, math.ceil(self.epochs / max(1, looks)))
+        affordable = int(budget * self.forwards / images) - 1  # without the one before training
+        return max(1, math.ceil(self.epochs / max(1, affordable)))
 
 
 def resolve_callbacks(callbacks: CallbacksArgs, work: Work, val_size: int | None) -> CallbacksArgs:
     """Replace every "auto" of the callbacks.
 
-    No clock is read, so a run repeats exactly and all processes agree.
+    The result does not depend on measured times, so a run repeats exactly and all processes agree.
 
     Args:
-        callbacks: What the user asked for.
-        work: What training costs.
+        callbacks: The user's options.
+        work: Cost of training.
         val_size: Number of images of `val_data`; None: not given.
     """
     signals, knn, checkpoint = callbacks.signals, callbacks.knn, callbacks.model_checkpoint
@@ -96,7 +100,7 @@ def resolve_callbacks(callbacks: CallbacksArgs, work: Work, val_size: int | None
 
 
 def larger_is_better(metric: str) -> bool:
-    """Tell whether a metric grows as the network improves: accuracies, agreements and ranks."""
+    """Return whether larger values of a metric are better: accuracies, agreements and ranks."""
     group, _, name = metric.rpartition("/")
     return group.partition("/")[0] in _LARGE_IS_BETTER or name.startswith(_ACCURACY_WORDS)
 

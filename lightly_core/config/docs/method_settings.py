@@ -1,4 +1,4 @@
-"""`docs/method-settings.md`: the options and the defaults of every installed method."""
+"""Generates `docs/method-settings.md`: options and defaults of every installed method."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lightly_core.plugins.records import MethodRecord
 
 _HEAD = """# Settings of each method
 
-Made from the option classes of the plugins by `python -m lightly_core.config.docs`; do not edit
-this page.
+Generated from the option classes of the plugins by `python -m lightly_core.config.docs`. Do not
+edit this page.
 
-[methods.md](methods.md) compares the methods, [settings.md](settings.md) lists the settings of all
-runs. A section lists the options of a method (`method_args`), then those values of `optim_args` and
-of `transform_args` that differ from the defaults in settings.md. With `optim=adam` a method has its
-values for `adamw`, without the decay. `lightly run method=NAME --help` lists them all.
+[methods.md](methods.md) compares the methods, and [settings.md](settings.md) lists the settings of
+all runs. A section lists the options of a method (`method_args`), then the values of `optim_args`
+and of `transform_args` that differ from the defaults in settings.md. With `optim=adam`, a method
+uses its values for `adamw`, without the decay. `lightly run method=NAME --help` lists all values.
 """
 
 
@@ -59,7 +59,7 @@ def _section(record: MethodRecord, other_names: Sequence[str]) -> str:
 
 
 def _facts(config: type[MethodConfig], other_names: Sequence[str]) -> Iterator[str]:
-    """Return what a method's class says beside its options, one line each."""
+    """Yield one line for each fact about a method that is not one of its options."""
     if other_names:
         yield f"- Other names: {', '.join(f'`{name}`' for name in other_names)}."
     yield f"- `optim=auto` is `{config.optimizer}`."
@@ -68,7 +68,7 @@ def _facts(config: type[MethodConfig], other_names: Sequence[str]) -> Iterator[s
     if config.gradient_clip_val is not None:
         yield f"- Gradients are clipped to a norm of {config.gradient_clip_val:g}."
     if config.spread_is_free:
-        yield "- A collapse is reported only where the features of images are nearly equal."
+        yield "- A collapse is reported only if the features of all images are nearly equal."
     missing = _names(MultiCropTransformArgs) - _names(type(config.default_transform()))
     if missing:
         keys = " and ".join(f"`{name}`" for name in sorted(missing))
@@ -102,7 +102,7 @@ def _differences(options: object, reference: type) -> Mapping[str, str]:
 
 
 def _switched_off(name: str, values: Mapping[str, str]) -> bool:
-    """Tell whether an option belongs to a group that is not in use."""
+    """Return whether an option belongs to a group that is switched off."""
     groups = [name[:index] for index, letter in enumerate(name) if letter == "."]
     return any(values[group] in ("off", "same") for group in groups)
 

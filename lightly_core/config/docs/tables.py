@@ -1,4 +1,4 @@
-"""Help texts and tables of option classes, for the terminal and for the pages in `docs`."""
+"""Generates help texts for the terminal, and tables for the pages in `docs`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REQUIRED = "required"
 
 @define(frozen=True)
 class Row:
-    """One setting in words."""
+    """Name, type, default and help of one setting, as text."""
 
     name: str
     type: str
@@ -37,11 +37,11 @@ def settings_help() -> str:
 
 
 def class_help(cls_or_instance: object, prefix: str = "") -> str:
-    """Return the help of an option class, nested groups expanded, for the terminal.
+    """Return the help of an option class with its nested groups, for the terminal.
 
     Args:
-        cls_or_instance: Option class; or an instance, whose values are shown as the defaults.
-        prefix: Put before each name, for example ``method_args``.
+        cls_or_instance: Option class, or an instance whose values are shown as the defaults.
+        prefix: Prefix of each name, for example ``method_args``.
     """
     lines = []
     for row in rows(cls_or_instance, prefix):
@@ -52,7 +52,7 @@ def class_help(cls_or_instance: object, prefix: str = "") -> str:
 
 
 def class_table(cls_or_instance: object, prefix: str = "") -> str:
-    """Return the Markdown table of an option class; arguments as in `class_help`."""
+    """Return the Markdown table of an option class. The arguments are those of `class_help`."""
     lines = ["| Name | Type | Default | Description |", "|---|---|---|---|"]
     for row in rows(cls_or_instance, prefix):
         default = row.default if row.default in ("", _REQUIRED) else f"`{row.default}`"
@@ -62,7 +62,7 @@ def class_table(cls_or_instance: object, prefix: str = "") -> str:
 
 
 def rows(cls_or_instance: object, prefix: str) -> Iterator[Row]:
-    """Return a row for each setting, groups before their members; arguments as in `class_help`."""
+    """Yield a row for each setting, groups before their members; arguments as in `class_help`."""
     cls = cls_or_instance if isinstance(cls_or_instance, type) else type(cls_or_instance)
     for field in settings_fields(cls):
         name = f"{prefix}.{field.name}" if prefix else field.name

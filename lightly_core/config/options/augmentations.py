@@ -1,4 +1,4 @@
-"""Options of the single augmentations: the groups of `transform_args`."""
+"""Options of each augmentation: the groups in `transform_args`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightly_core.config.options.checks import (
     unit_means,
 )
 
-#: Most views of an image of either kind; memory would not do for many more.
+#: Most global views, and most local views, of an image. More would not fit into memory.
 MOST_VIEWS = 1000
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,12 +30,12 @@ class RandomResizeArgs:
     min_scale: float = field(
         default=0.08,
         validator=and_(gt(0), finite),
-        metadata={"help": "smallest area of a crop, as a share of the image"},
+        metadata={"help": "smallest area of a crop, as a fraction of the image"},
     )
     max_scale: float = field(
         default=1.0,
         validator=and_(gt(0), finite),
-        metadata={"help": "largest area of a crop, as a share of the image"},
+        metadata={"help": "largest area of a crop, as a fraction of the image"},
     )
     min_ratio: float = field(
         default=3 / 4,
@@ -49,7 +49,7 @@ class RandomResizeArgs:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse ranges that are turned around."""
+        """Refuse ranges whose minimum is above the maximum."""
         if self.min_scale > self.max_scale or self.max_scale > 1:
             raise ValueError(
                 "expected min_scale <= max_scale <= 1, got "
@@ -66,19 +66,19 @@ class RandomFlipArgs:
     """Mirror the image."""
 
     horizontal_prob: float = field(
-        default=0.5, validator=probability, metadata={"help": "probability of left-right"}
+        default=0.5, validator=probability, metadata={"help": "probability of a left-right flip"}
     )
     vertical_prob: float = field(
-        default=0.0, validator=probability, metadata={"help": "probability of upside-down"}
+        default=0.0, validator=probability, metadata={"help": "probability of an up-down flip"}
     )
 
 
 @define(frozen=True, kw_only=True)
 class RandomRotationArgs:
-    """Turn the image; what comes in from outside is a reflection."""
+    """Rotate the image. Pixels from outside of it are filled by reflection."""
 
     prob: float = field(
-        default=1.0, validator=probability, metadata={"help": "probability of turning"}
+        default=1.0, validator=probability, metadata={"help": "probability of a rotation"}
     )
     degrees: float = field(
         default=90.0,
@@ -86,7 +86,7 @@ class RandomRotationArgs:
         metadata={"help": "the angle is uniform in [-degrees, degrees]"},
     )
     interpolation: Literal["nearest", "bilinear", "bicubic"] = field(
-        default="bilinear", metadata={"help": "interpolation of the turn"}
+        default="bilinear", metadata={"help": "interpolation of the rotation"}
     )
 
 
@@ -100,7 +100,7 @@ class ColorJitterArgs:
     strength: float = field(
         default=1.0,
         validator=and_(ge(0), finite),
-        metadata={"help": "factor on the four half-widths"},
+        metadata={"help": "factor on brightness, contrast, saturation and hue"},
     )
     brightness: float = field(
         default=0.8,
@@ -116,18 +116,18 @@ class ColorJitterArgs:
     hue: float = field(
         default=0.2,
         validator=and_(ge(0), finite),
-        metadata={"help": "turn uniform in [-h, h] of the colour circle, h = strength * hue"},
+        metadata={"help": "shift uniform in [-h, h] of the colour circle, h = strength * hue"},
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a hue turn of more than half the circle."""
+        """Refuse a hue shift of more than half the circle."""
         if self.strength * self.hue > 0.5:
             raise ValueError(f"expected strength * hue <= 0.5, got {self.strength} * {self.hue}")
 
 
 @define(frozen=True, kw_only=True)
 class GaussianBlurArgs:
-    """Blur with a random width."""
+    """Blur with a random standard deviation."""
 
     prob: float = field(
         default=0.5, validator=probability, metadata={"help": "probability of blurring"}
@@ -140,13 +140,13 @@ class GaussianBlurArgs:
     blur_limit: int | tuple[int, int] = field(
         default=0,
         metadata={
-            "help": "odd kernel size in pixels, or (smallest, largest) to draw one; "
-            "0 derives it from sigma"
+            "help": "odd kernel size in pixels, or (smallest, largest) to sample one; "
+            "0: derived from sigma"
         },
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a kernel without a middle."""
+        """Refuse ranges without an odd kernel size."""
         if not self.kernel_sizes:
             raise ValueError(
                 "expected 'blur_limit' to be 0, an odd number of pixels, or two numbers "
@@ -155,13 +155,13 @@ class GaussianBlurArgs:
 
     @property
     def kernel_sizes(self) -> tuple[int, ...]:
-        """Kernel sizes to draw from, in pixels; 0 stands for the one that follows from sigma."""
+        """Kernel sizes to sample from, in pixels; 0 is the size derived from sigma."""
         if self.blur_limit in (0, (0, 0)):
             return (0,)
         low, high = pair(self.blur_limit)
         if low < 0:
             return ()
-        # From 0 on means any size that blurs, so not the kernel of one pixel.
+        # A lower limit of 0 means any size that blurs, so not a kernel of one pixel.
         return tuple(size for size in range(low or 3, high + 1) if size % 2)
 
     @blur_limit.validator
@@ -180,13 +180,13 @@ class SolarizeArgs:
     threshold: float = field(
         default=0.5,
         validator=probability,
-        metadata={"help": "values at or above it are inverted; [0, 1]"},
+        metadata={"help": "pixels at or above it are inverted, in [0, 1]"},
     )
 
 
 @define(frozen=True, kw_only=True)
 class NormalizeArgs:
-    """Mean and standard deviation that are taken out; repeated in turn for more channels."""
+    """Subtract a mean and divide by a standard deviation. Both are repeated for more channels."""
 
     mean: tuple[float, ...] = field(
         default=IMAGENET_MEAN,
@@ -200,7 +200,7 @@ class NormalizeArgs:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse lengths that differ."""
+        """Refuse different numbers of means and standard deviations."""
         if not self.mean or len(self.mean) != len(self.std):
             raise ValueError(
                 f"expected as many means as stds, got {len(self.mean)} and {len(self.std)}"
@@ -209,7 +209,7 @@ class NormalizeArgs:
 
 @define(frozen=True, kw_only=True)
 class ChannelDropArgs:
-    """Keep a random choice of the input channels, the same for all views of an image."""
+    """Keep a random subset of the input channels, the same for all views of an image."""
 
     num_channels_keep: int = field(validator=ge(1), metadata={"help": "how many channels remain"})
     weight_drop: tuple[float, ...] = field(
@@ -218,7 +218,7 @@ class ChannelDropArgs:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse negative weights, and to keep more channels than there are."""
+        """Refuse negative weights, and more channels to keep than there are."""
         if min(self.weight_drop, default=0.0) < 0:
             raise ValueError(f"every weight_drop must be >= 0, got {self.weight_drop}")
         always = sum(weight == 0 for weight in self.weight_drop)
@@ -231,9 +231,9 @@ class ChannelDropArgs:
 
 @define(frozen=True, kw_only=True)
 class GlobalView1Args:
-    """What differs in the second global view: None switches a change off there.
+    """Augmentations that differ in the second global view. None switches one off there.
 
-    ``"same"`` takes it over from the first view.
+    ``"same"`` takes the options of the first view.
     """
 
     random_resize: RandomResizeArgs | Literal["same"] | None = field(
@@ -265,12 +265,12 @@ class GlobalView1Args:
 
 @define(frozen=True, kw_only=True)
 class LocalViewArgs:
-    """Small crops beside the global views."""
+    """Local views: smaller crops, in addition to the global views."""
 
     num_views: int = field(
         default=6,
         validator=and_(ge(1), le(MOST_VIEWS)),
-        metadata={"help": "crops per image"},
+        metadata={"help": "local views per image"},
     )
     view_size: int | tuple[int, int] = field(
         default=96,

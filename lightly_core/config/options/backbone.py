@@ -1,4 +1,4 @@
-"""Settings that every command shares which looks at images with a finished network."""
+"""Settings of all commands that compute features with a finished network."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from lightly_core.config.options.settings import PythonObject
 
 @define(frozen=True, kw_only=True)
 class BackboneConfig:
-    """Which network, and how images are brought to it.
+    """The network, and how images are resized and normalised for it.
 
-    What is None is read from the run or the exported file; for a model by name or a module it is
-    what the model itself says, else 224 pixels, ImageNet's normalisation, three channels.
+    A setting that is None is read from the run or the exported file. For a model by name or a
+    module, it is that of the model, else 224 pixels, ImageNet's normalisation, three channels.
     """
 
     model: str | PythonObject = field(
@@ -44,7 +44,7 @@ class BackboneConfig:
     image_size: int | tuple[int, int] | None = field(
         default=None,
         validator=optional(sizes),
-        metadata={"help": "pixels, or (height, width)"},
+        metadata={"help": "size of the network's input in pixels, or (height, width)"},
     )
     mean: tuple[float, ...] | None = field(
         default=None,
@@ -64,7 +64,9 @@ class BackboneConfig:
         validator=value_range,
         metadata={"help": "as `transform_args.value_range` of `lightly run`"},
     )
-    batch_size: int = field(default=128, validator=ge(1), metadata={"help": "images per forward"})
+    batch_size: int = field(
+        default=128, validator=ge(1), metadata={"help": "images per forward pass"}
+    )
     num_workers: int | Literal["auto"] = field(
         default="auto", validator=workers, metadata={"help": "processes that read images"}
     )
@@ -77,4 +79,4 @@ class BackboneConfig:
         default="32-true",
         metadata={"help": "number format of the network; features are float32 in any case"},
     )
-    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of everything random"})
+    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of all random numbers"})

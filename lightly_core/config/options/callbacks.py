@@ -1,4 +1,4 @@
-"""The settings of what runs beside training: `callbacks` of a run."""
+"""Options of the callbacks of a run, which run during training."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class ModelCheckpointArgs:
     every_n_train_steps: int | None = field(
         default=None,
         validator=optional(ge(1)),
-        metadata={"help": "steps between checkpoints, beside those by epoch"},
+        metadata={"help": "steps between checkpoints, in addition to those by epoch"},
     )
     min_seconds_between: float = field(
         default=30.0,
         validator=and_(finite, ge(0)),
-        metadata={"help": "an epoch that ends sooner after the last checkpoint writes none"},
+        metadata={"help": "least seconds between two checkpoints at the end of an epoch"},
     )
     save_top_k: int = field(
         default=1,
         validator=ge(-1),
-        metadata={"help": "how many epoch=E-step=S.ckpt remain; -1: all; 0: only last.ckpt"},
+        metadata={"help": "how many epoch=E-step=S.ckpt are kept; -1: all; 0: only last.ckpt"},
     )
     monitor: str | None = field(
         default=None,
@@ -43,17 +43,18 @@ class ModelCheckpointArgs:
         default="auto",
         metadata={
             "help": "whether a small or a large `monitor` is better; auto: large for accuracies, "
-            "agreements and ranks, small for all else"
+            "agreements and ranks, small for all others"
         },
     )
     save_weights_only: bool = field(
-        default=False, metadata={"help": "leave out the optimizer; such a file cannot be resumed"}
+        default=False,
+        metadata={"help": "save without the optimizer; a run cannot be resumed from such a file"},
     )
 
 
 @define(frozen=True, kw_only=True)
 class ModelExportArgs:
-    """When `exported_models/` is written; always at the end."""
+    """When `exported_models/` is written. It is always written at the end."""
 
     every_n_epochs: int = field(
         default=1, validator=ge(1), metadata={"help": "epochs between exports"}
@@ -61,7 +62,7 @@ class ModelExportArgs:
     min_seconds_between: float = field(
         default=30.0,
         validator=and_(finite, ge(0)),
-        metadata={"help": "an epoch that ends sooner after the last export writes none"},
+        metadata={"help": "least seconds between two exports at the end of an epoch"},
     )
 
 
@@ -73,7 +74,7 @@ class EarlyStoppingArgs:
     mode: Literal["auto", "min", "max"] = field(
         default="auto",
         metadata={
-            "help": "whether a small or a large `monitor` is better; auto: as of model_checkpoint"
+            "help": "whether a small or a large `monitor` is better; auto: as in model_checkpoint"
         },
     )
     patience: int | None = field(
@@ -98,8 +99,8 @@ class NonFiniteArgs:
         default=0,
         validator=ge(0),
         metadata={
-            "help": "steps with such a gradient that are left out in the whole run, instead of "
-            "stopping it; above 0 every step waits for the device"
+            "help": "most steps with such a gradient that are skipped in a run before it stops; "
+            "above 0 every step waits for the device"
         },
     )
 
@@ -127,12 +128,12 @@ class KnnArgs:
     max_images: int = field(
         default=10_000,
         validator=ge(10),
-        metadata={"help": "images used at most, the same share of each class"},
+        metadata={"help": "most images that are used, the same fraction of each class"},
     )
     query_fraction: float = field(
         default=0.2,
         validator=and_(gt(0.0), le(0.5)),
-        metadata={"help": "share of them that is classified by the others, without val_data"},
+        metadata={"help": "without val_data: fraction of them that is classified by the others"},
     )
     every_n_epochs: int | Literal["auto"] | None = field(
         default="auto",
@@ -145,13 +146,13 @@ class KnnArgs:
     budget: float = field(
         default=0.03,
         validator=and_(finite, gt(0)),
-        metadata={"help": "share of the training time that every_n_epochs=auto may cost"},
+        metadata={"help": "fraction of the training time that every_n_epochs=auto may cost"},
     )
 
 
 @define(frozen=True, kw_only=True)
 class LinearArgs:
-    """Accuracy of a linear classifier on the frozen features that the kNN uses; with val_data."""
+    """Accuracy of a linear classifier on the frozen features of the kNN. It needs val_data."""
 
     penalty: float = field(
         default=1e-3,
@@ -162,24 +163,24 @@ class LinearArgs:
 
 @define(frozen=True, kw_only=True)
 class SignalsArgs:
-    """What features tell without labels: their spread and rank, and whether they collapse."""
+    """Signals about the features without labels: dispersion and rank, and whether they collapse."""
 
     num_images: int | Literal["auto"] = field(
         default="auto",
         metadata={
-            "help": "images that are looked at, at most 256 MiB of them; auto: 512, fewer where "
-            "training is so short that two looks exceed `budget`"
+            "help": "images that are measured, at most 256 MiB of them; auto: 512, or fewer if "
+            "training is so short that two measurements exceed `budget`"
         },
     )
     every_n_epochs: int | Literal["auto"] = field(
         default="auto",
         validator=epochs_between,
-        metadata={"help": "epochs between two looks; auto: as often as `budget` allows"},
+        metadata={"help": "epochs between measurements; auto: as often as `budget` allows"},
     )
     budget: float = field(
         default=0.02,
         validator=and_(finite, gt(0)),
-        metadata={"help": "share of the training time that every_n_epochs=auto may cost"},
+        metadata={"help": "fraction of the training time that every_n_epochs=auto may cost"},
     )
 
     @num_images.validator
@@ -190,7 +191,7 @@ class SignalsArgs:
 
 @define(frozen=True, kw_only=True)
 class CallbacksArgs:
-    """What runs beside training; None switches one off."""
+    """Callbacks of a run. None switches one off."""
 
     model_checkpoint: ModelCheckpointArgs | None = field(
         default=ModelCheckpointArgs(), metadata={"help": "checkpoints"}
@@ -202,7 +203,7 @@ class CallbacksArgs:
         default=EarlyStoppingArgs(), metadata={"help": "stopping early"}
     )
     non_finite: NonFiniteArgs | None = field(
-        default=NonFiniteArgs(), metadata={"help": "watch over losses and gradients"}
+        default=NonFiniteArgs(), metadata={"help": "steps whose loss or gradient is not finite"}
     )
     learning_rate_monitor: LearningRateMonitorArgs | None = field(
         default=LearningRateMonitorArgs(), metadata={"help": "learning rate in the metrics"}
@@ -211,12 +212,13 @@ class CallbacksArgs:
         default=None, metadata={"help": "memory in the metrics"}
     )
     signals: SignalsArgs | None = field(
-        default=SignalsArgs(), metadata={"help": "spread and rank of the features"}
+        default=SignalsArgs(), metadata={"help": "dispersion and rank of the features"}
     )
     knn: KnnArgs | None = field(
         default=KnnArgs(),
-        metadata={"help": "accuracy before and after, with val_data also between"},
+        metadata={"help": "kNN accuracy before and after training; with val_data also during it"},
     )
     linear: LinearArgs | None = field(
-        default=LinearArgs(), metadata={"help": "linear classifier beside the kNN, with val_data"}
+        default=LinearArgs(),
+        metadata={"help": "linear classifier on the features of the kNN, with val_data"},
     )

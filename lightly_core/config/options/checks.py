@@ -1,4 +1,4 @@
-"""Validators for attrs fields, beside those that attrs brings."""
+"""Validators for attrs fields, in addition to those of attrs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from attrs.validators import and_, ge, gt, le, lt
 
 from lightly_core.errors import did_you_mean
 
-#: Longest side of a view: a square one takes 3 GiB as floats.
+#: Longest side of a view in pixels. A square view of this size takes 3 GiB as float32.
 MOST_PIXELS = 16_384
-#: Loader processes of a device: more than any machine has CPUs for; each takes 100 MB and more.
+#: Most loader processes of one device. Each takes at least 100 MB of memory.
 MOST_WORKERS = 1_024
 
 Check = Callable[[Any, "Attribute[Any]", Any], Any]
 
 
 def finite(instance: object, attribute: Attribute[Any], value: float | None) -> None:
-    """Refuse nan and infinities, which every comparison lets through or ties up."""
+    """Refuse nan and infinities. Comparisons alone would accept some of them."""
     if value is not None and not math.isfinite(value):
         raise ValueError(f"'{attribute.name}' must be a finite number, got {value}")
 
@@ -33,7 +33,7 @@ above_zero_to_one: Check = and_(finite, gt(0), le(1))
 
 
 def auto_or(check: Check) -> Callable[..., None]:
-    """Make a validator that lets "auto" pass and has all other values checked."""
+    """Return a validator that accepts "auto" and passes every other value to `check`."""
 
     def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
         if value != "auto":
@@ -71,7 +71,7 @@ def value_range(
 
 
 def workers(instance: object, attribute: Attribute[Any], value: int | str) -> None:
-    """Accept a number of processes from 0 to `MOST_WORKERS`; "auto" passes."""
+    """Accept a number of processes from 0 to `MOST_WORKERS`, or "auto"."""
     if isinstance(value, int) and value < 0:
         raise ValueError(f"'{attribute.name}' must be >= 0 or 'auto', got {value}")
     if isinstance(value, int) and value > MOST_WORKERS:
@@ -81,7 +81,7 @@ def workers(instance: object, attribute: Attribute[Any], value: int | str) -> No
 
 
 def sizes(instance: object, attribute: Attribute[Any], value: int | tuple[int, int]) -> None:
-    """Accept a number of pixels from 1 to `MOST_PIXELS`, or two."""
+    """Accept one or two numbers of pixels from 1 to `MOST_PIXELS`."""
     sides = value if isinstance(value, tuple) else (value,)
     if min(sides) < 1:
         raise ValueError(f"'{attribute.name}' must be >= 1 pixel, got {value}")
@@ -117,7 +117,7 @@ def unit_deviations(instance: object, attribute: Attribute[Any], value: tuple[fl
 
 
 def _divided(numbers: tuple[float, ...]) -> str:
-    """Return what numbers are for pixels in [0, 1], where they may be meant for larger ones."""
+    """Return a hint with the values for pixels in [0, 1], if these look like 8 or 16 bit values."""
     most = next((most for most in (255, 65535) if 1 < max(numbers, default=0) <= most), None)
     if most is None or min(numbers) < 0:
         return ""
@@ -126,13 +126,13 @@ def _divided(numbers: tuple[float, ...]) -> str:
 
 
 def not_empty(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """Refuse an empty text and an empty list; objects that are neither pass."""
+    """Refuse an empty string and an empty list. Other objects are accepted."""
     if isinstance(value, (str, list)) and not value:
         raise ValueError(f"'{attribute.name}' must not be empty")
 
 
 def one_of(*words: str) -> Callable[[object, Attribute[Any], object], None]:
-    """Make a validator that accepts some words; values that are no text pass."""
+    """Return a validator that accepts these words. Values that are not strings are accepted."""
 
     def check(instance: object, attribute: Attribute[Any], value: object) -> None:
         if not isinstance(value, str) or value in words:
@@ -147,13 +147,13 @@ def one_of(*words: str) -> Callable[[object, Attribute[Any], object], None]:
 
 
 def epochs_between(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """Accept a number of epochs >= 1; words and None pass."""
+    """Accept a number of epochs >= 1, a word or None."""
     if isinstance(value, int) and value < 1:
         raise ValueError(f"'{attribute.name}' must be >= 1 or 'auto', got {value}")
 
 
 def devices(instance: object, attribute: Attribute[Any], value: int | str | list[int]) -> None:
-    """Accept what `read_devices` can read."""
+    """Accept every value that `read_devices` accepts."""
     read_devices(value)
 
 
@@ -176,7 +176,7 @@ def read_devices(value: int | str | list[int]) -> int | list[int] | None:
             return None
         words = [word.strip() for word in value.split(",")]
         try:
-            # A comma at the end makes one number the name of a device.
+            # With a comma at the end, one number is the number of a device: "1," is device 1.
             read = [int(word) for word in words if word] if len(words) > 1 else int(value)
         except ValueError:
             read = []

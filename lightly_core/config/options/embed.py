@@ -21,11 +21,16 @@ class EmbedConfig(BackboneConfig):
     )
     format: Literal["auto", "csv", "torch", "npz", "parquet"] = field(
         default="auto",
-        metadata={"help": "auto: from the ending .csv, .pt, .npz or .parquet of `out`"},
+        metadata={
+            "help": "file format; auto: from the ending .csv, .pt, .npz or .parquet of `out`"
+        },
     )
     features: Literal["pooled", "class_token", "patch"] = field(
         default="pooled",
-        metadata={"help": "which features: one vector an image, or (patch) a map of them"},
+        metadata={
+            "help": "pooled or class_token: one vector per image; patch: one vector per position "
+            "of the feature map"
+        },
     )
     l2_normalize: bool = field(
         default=False, metadata={"help": "scale every feature vector to length 1"}
@@ -33,6 +38,6 @@ class EmbedConfig(BackboneConfig):
     max_skipped: float = field(
         default=0.1,
         validator=probability,
-        metadata={"help": "share of unreadable images above which nothing is written"},
+        metadata={"help": "fraction of unreadable images above which nothing is written"},
     )
     overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})

@@ -11,7 +11,7 @@ from lightly_core.config.options.backbone import BackboneConfig
 from lightly_core.config.options.checks import finite, finite_numbers, not_empty
 from lightly_core.config.options.settings import PythonObject
 
-#: Share of the labelled images that is classified where there is no `val_data`.
+#: Fraction of the labelled images that is classified if there is no `val_data`.
 VAL_FRACTION = 0.2
 
 
@@ -20,13 +20,13 @@ class KnnProtocol:
     """Weighted nearest neighbours (Wu et al. 2018, https://arxiv.org/abs/1805.01978).
 
     Attributes:
-        version: Raised when the same settings would give other numbers; so in all protocols.
+        version: Raised when the same settings would give other results, as in all protocols.
     """
 
     version: ClassVar[int] = 1
 
     k: int | tuple[int, ...] = field(
-        default=(20, 200), metadata={"help": "neighbours; several give a result each"}
+        default=(20, 200), metadata={"help": "neighbours; several numbers give a result each"}
     )
     temperature: float = field(
         default=0.07,
@@ -58,24 +58,24 @@ class LinearProtocol:
         default=None,
         validator=optional(finite_numbers),
         metadata={
-            "help": "lbfgs: L2 penalties to choose from, on a part of the training images; None: "
-            "seven between 1e-6 and 1"
+            "help": "lbfgs: L2 penalties, of which the best on held-out training images is used; "
+            "None: seven between 1e-6 and 1"
         },
     )
     augment: bool = field(
         default=False,
         metadata={
-            "help": "sgd: random crops and flips, computing features in every epoch, as in the "
-            "published tables; false: on features that are computed once"
+            "help": "sgd: random crops and flips, with features computed in every epoch, as in the "
+            "published tables; false: features are computed once"
         },
     )
-    epochs: int = field(default=90, validator=ge(1), metadata={"help": "sgd: passes"})
+    epochs: int = field(default=90, validator=ge(1), metadata={"help": "sgd: passes over the data"})
     batch_size: int = field(default=256, validator=ge(1), metadata={"help": "sgd: images a step"})
     lr: float | tuple[float, ...] = field(
         default=0.1,
         metadata={
-            "help": "sgd: learning rate at batch 256, scaled with the batch; several are trained "
-            "together, the best on a part of the training images is taken"
+            "help": "sgd: learning rate at batch size 256, scaled linearly; of several, the best "
+            "on held-out training images is used"
         },
     )
     momentum: float = field(
@@ -86,12 +86,15 @@ class LinearProtocol:
     )
     batch_norm: bool = field(
         default=False,
-        metadata={"help": "sgd: batch norm without affine parameters before it, usual for ViTs"},
+        metadata={
+            "help": "sgd: batch norm without affine parameters before the classifier; usual for "
+            "ViTs"
+        },
     )
     min_scale: float = field(
         default=0.08,
         validator=and_(gt(0), le(1)),
-        metadata={"help": "augment: smallest area of a random crop, as a share of the image"},
+        metadata={"help": "augment: smallest area of a random crop, as a fraction of the image"},
     )
 
     @penalties.validator
@@ -123,7 +126,7 @@ class LinearProtocol:
             )
 
 
-#: Settings that only stochastic gradient descent has.
+#: Settings of the solver "sgd" only.
 _OF_SGD = ("augment", "epochs", "batch_size", "lr", "momentum", "weight_decay", "batch_norm")
 
 
@@ -134,23 +137,28 @@ class FinetuneProtocol:
     version: ClassVar[int] = 1
 
     optim: Literal["sgd", "adamw"] = field(
-        default="sgd", metadata={"help": "sgd as usual for ResNets, adamw as for ViTs"}
+        default="sgd", metadata={"help": "optimizer; sgd is usual for ResNets, adamw for ViTs"}
     )
-    epochs: int = field(default=30, validator=ge(1), metadata={"help": "passes"})
+    epochs: int = field(default=30, validator=ge(1), metadata={"help": "passes over the data"})
     batch_size: int = field(default=256, validator=ge(1), metadata={"help": "images a step"})
     lr: float | None = field(
         default=None,
         validator=optional(and_(finite, gt(0))),
-        metadata={"help": "at batch 256, scaled with the batch; None: 0.05 (sgd), 5e-4 (adamw)"},
+        metadata={
+            "help": "learning rate at batch size 256, scaled linearly; None: 0.05 (sgd), 5e-4 "
+            "(adamw)"
+        },
     )
-    momentum: float = field(default=0.9, validator=and_(ge(0), lt(1)), metadata={"help": "of sgd"})
+    momentum: float = field(
+        default=0.9, validator=and_(ge(0), lt(1)), metadata={"help": "momentum of sgd"}
+    )
     weight_decay: float | None = field(
         default=None,
         validator=optional(and_(finite, ge(0))),
-        metadata={"help": "None: 0 (sgd), 0.05 (adamw)"},
+        metadata={"help": "weight decay; None: 0 (sgd), 0.05 (adamw)"},
     )
     warmup_epochs: float = field(
-        default=0.0, validator=and_(finite, ge(0)), metadata={"help": "linear warm-up"}
+        default=0.0, validator=and_(finite, ge(0)), metadata={"help": "epochs of linear warm-up"}
     )
     layer_decay: float = field(
         default=1.0,
@@ -158,18 +166,20 @@ class FinetuneProtocol:
         metadata={"help": "factor on the learning rate for each layer further from the head"},
     )
     label_smoothing: float = field(
-        default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "of the cross-entropy"}
+        default=0.0,
+        validator=and_(ge(0), lt(1)),
+        metadata={"help": "label smoothing of the cross-entropy"},
     )
     min_scale: float = field(
         default=0.08,
         validator=and_(gt(0), le(1)),
-        metadata={"help": "smallest area of a random crop, as a share of the image"},
+        metadata={"help": "smallest area of a random crop, as a fraction of the image"},
     )
 
     def __attrs_post_init__(self) -> None:
         """Refuse a setting that would be ignored."""
         if self.optim == "adamw" and self.momentum != fields(type(self)).momentum.default:
-            raise ValueError("momentum belongs to optim='sgd', leave it out")
+            raise ValueError("momentum belongs to optim='sgd', remove it or set optim='sgd'")
 
 
 @define(frozen=True, kw_only=True)
@@ -179,7 +189,7 @@ class RetrievalProtocol:
     version: ClassVar[int] = 1
 
     k: tuple[int, ...] = field(
-        default=(1, 5, 10), metadata={"help": "recall and precision among the k first"}
+        default=(1, 5, 10), metadata={"help": "recall and precision among the first k images"}
     )
 
     @k.validator
@@ -194,17 +204,17 @@ class EvaluateConfig(BackboneConfig):
 
     data: str | list[str] | PythonObject = field(
         validator=not_empty,
-        metadata={"help": "labelled images that classifiers learn from, as for `lightly run`"},
+        metadata={"help": "labelled images to train classifiers on, as for `lightly run`"},
     )
     val_data: str | list[str] | PythonObject | None = field(
         default=None,
-        metadata={"help": "labelled images to classify; None: a fifth of `data` is kept apart"},
+        metadata={"help": "labelled images to classify; None: a fifth of `data` is held out"},
     )
     labels: str | None = field(
         default=None,
         metadata={
-            "help": "CSV with the columns image and label; None: class folders, or what the "
-            "dataset says"
+            "help": "CSV with the columns image and label; None: class folders, or the labels of "
+            "the dataset"
         },
     )
     val_labels: str | None = field(
@@ -213,14 +223,14 @@ class EvaluateConfig(BackboneConfig):
     out: str | None = field(
         default=None, metadata={"help": "JSON file for the results; None: they are only shown"}
     )
-    knn: KnnProtocol | None = field(default=KnnProtocol(), metadata={"help": "neighbours"})
+    knn: KnnProtocol | None = field(default=KnnProtocol(), metadata={"help": "nearest neighbours"})
     linear: LinearProtocol | None = field(
         default=LinearProtocol(), metadata={"help": "linear classifier"}
     )
     finetune: FinetuneProtocol | None = field(
         default=None, metadata={"help": "training of the whole network"}
     )
-    retrieval: RetrievalProtocol | None = field(default=None, metadata={"help": "search"})
+    retrieval: RetrievalProtocol | None = field(default=None, metadata={"help": "image retrieval"})
     overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})
 
     @property

@@ -1,4 +1,4 @@
-"""What the option classes say about themselves: fields, types in words, near names."""
+"""Reads option classes: their fields, aliases and defaults, and the text for a type or a value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import Attribute
 
 from lightly_core.config.options.settings import PythonObject
 
-#: What may stand behind a field's colon; typing has no name for it.
+#: A type annotation of a field; typing has no name for it.
 Annotation: TypeAlias = Any
 #: What JSON and TOML can hold.
 Plain: TypeAlias = Any
@@ -40,13 +40,13 @@ def default_of(field: Attribute[Any]) -> object:
     """Return a field's default, or `NO_DEFAULT` where it must be given."""
     default: Any = field.default
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
-        # A factory that looks at the instance has no default of its own.
+        # A factory that takes the instance has no default without one.
         return NO_DEFAULT if default.takes_self else default.factory()
     return default
 
 
 def is_group(annotation: Annotation) -> bool:
-    """Tell whether a type is a class of options."""
+    """Return whether a type is an option class."""
     return (
         isinstance(annotation, type)
         and attrs.has(annotation)
@@ -55,9 +55,9 @@ def is_group(annotation: Annotation) -> bool:
 
 
 def group_class(annotation: Annotation) -> type | None:
-    """Return the option class of a group, which None or words may stand for; None for other types.
+    """Return the option class of a group, or None if the type is not a group.
 
-    ``Group``, ``Group | None`` and ``Group | Literal["same"] | None`` are groups.
+    ``Group``, ``Group | None`` and ``Group | Literal["same"] | None`` are types of a group.
     """
     members = union_members(annotation)
     groups: list[type] = [member for member in members if is_group(member)]
@@ -69,13 +69,13 @@ def group_class(annotation: Annotation) -> type | None:
 
 
 def words_of(annotation: Annotation) -> list[Any]:
-    """Return the words that a type names one by one, as ``"auto"`` in ``int | Literal["auto"]``."""
+    """Return the literals in a type, such as ``"auto"`` in ``int | Literal["auto"]``."""
     literals = [member for member in union_members(annotation) if get_origin(member) is Literal]
     return [word for literal in literals for word in get_args(literal)]
 
 
 def union_members(annotation: Annotation) -> tuple[Any, ...]:
-    """Return the members of a union; a type that is none is its only member."""
+    """Return the members of a union. Any other type is its own only member."""
     origin: Any = get_origin(annotation)
     if origin in UNION_ORIGINS:
         return get_args(annotation)
@@ -83,7 +83,7 @@ def union_members(annotation: Annotation) -> tuple[Any, ...]:
 
 
 def type_name(annotation: Annotation) -> str:
-    """Say in words what a type accepts, for example ``int or 'auto'``."""
+    """Return the text for a type in messages and tables, for example ``int or 'auto'``."""
     return any_of([name for member in union_members(annotation) for name in _names(member)])
 
 
@@ -114,7 +114,7 @@ def any_of(names: Iterable[str]) -> str:
 
 
 def value_name(value: object) -> str:
-    """Show a value and its type as users wrote them, cut to a line."""
+    """Return the text for a value and its type in messages, at most 60 characters of the value."""
     if value is None:
         return "None"
     if isinstance(value, PythonObject):
@@ -126,14 +126,14 @@ def value_name(value: object) -> str:
 
 
 def plain(value: object) -> Plain:
-    """Turn settings into data that JSON can hold; Python objects become their description."""
+    """Convert settings to data that JSON can hold. Python objects become their description."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
         number = float(value)
-        # JSON knows no infinities and no nan.
+        # JSON has no infinities and no nan.
         return number if abs(number) < float("inf") else str(number)
     if isinstance(value, PythonObject):
         return str(value)

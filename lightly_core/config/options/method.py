@@ -1,4 +1,4 @@
-"""What a method's option class inherits. No torch here: `--help` and `--dry-run` read it."""
+"""Base class of the options of a method. No torch here: `--help` and `--dry-run` import it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @define(frozen=True)
 class RunFacts:
-    """What is known of a run before anything heavy is built.
+    """Facts about a run that are known before the model is built.
 
     Attributes:
         dataset_size: Number of images.
-        effective_batch_size: Images per optimizer step: devices, nodes and accumulation counted.
+        effective_batch_size: Images per optimizer step, over all devices, nodes and accumulated
+            batches.
         total_steps: Optimizer steps of the whole run.
         steps_per_epoch: Optimizer steps of one epoch.
         native_bf16: Whether the accelerator computes bfloat16 natively.
@@ -37,16 +38,16 @@ class RunFacts:
 
 @define(frozen=True, kw_only=True)
 class MethodCard:
-    """What the table of all methods says of one, see docs/methods.md.
+    """The row of a method in the table of all methods, see docs/methods.md.
 
     Attributes:
         paper: First author and year.
-        arxiv: Its number there, such as ``2002.05709``; empty where the paper is elsewhere.
+        arxiv: Number of the paper on arXiv, such as ``2002.05709``. Empty if it is not there.
         url: Address of a paper that is not on arXiv.
-        needs: What it asks of a backbone or of the images beyond `ModelWrapper`, in a word or two.
+        needs: What the backbone or the images must provide beyond `ModelWrapper`, in a word or two.
         teacher: ``average`` of past students, ``frozen`` network, or ``none``.
-        memory: What is kept from batch to batch beside that, such as "queue"; empty: nothing.
-        use: When to take it, in half a sentence.
+        memory: What is kept from batch to batch in addition to the teacher, such as "queue".
+        use: When to use the method, in half a sentence.
     """
 
     paper: str
@@ -60,33 +61,33 @@ class MethodCard:
 
 @define(frozen=True, kw_only=True)
 class MethodConfig:
-    """Base of all method options.
+    """Base class of the options of a method.
 
-    A subclass is a frozen attrs class; each field has a default and a ``help`` text in its
-    metadata, and may have ``aliases``: other names under which users know it.
+    A subclass is a frozen attrs class. Each field has a default and a ``help`` text in its
+    metadata. It may also have ``aliases``, other names under which users may give it.
     """
 
-    #: What the table of methods says; None: the method is left out of it.
+    #: The method's row in the table of all methods; None: it has no row.
     card: ClassVar[MethodCard | None] = None
     #: Names of all metrics that `Method.training_step` can return; None: they are not known.
-    #: Where they are known, a `monitor` that is none of them is refused.
+    #: If they are known, a `monitor` that is not one of them is refused.
     metrics: ClassVar[tuple[str, ...] | None] = None
-    #: Names of what `Method.scheduled_values` returns.
+    #: Names of the values that `Method.scheduled_values` returns.
     schedules: ClassVar[tuple[str, ...]] = ()
-    #: What the method needs of views, batch and backbone; see `requirements`.
+    #: Requirements on views, batch and backbone; see `requirements`.
     requires: ClassVar[Requires] = Requires()
     #: The augmentation that the method was published with.
     views: ClassVar[TransformArgs] = TransformArgs()
-    #: The method's values for optimizers by name; a subclass adds to those of its base.
+    #: Default options of optimizers, by name. A subclass adds to those of its base.
     optimizers: ClassVar[Mapping[str, OptimizerArgs]] = {}
-    #: Optimizer that ``optim="auto"`` means.
+    #: Optimizer that ``optim="auto"`` selects.
     optimizer: ClassVar[str] = "adamw"
-    #: Optimizer steps that ``epochs="auto"`` aims at.
+    #: Number of optimizer steps that ``epochs="auto"`` aims at.
     target_steps: ClassVar[int] = 100_000
-    #: Whether the loss leaves free how much the pooled features of images differ, as masked
-    #: prediction does: only a far smaller spread is then called a collapse.
+    #: Whether the loss does not constrain how much the pooled features of images differ, as in
+    #: masked prediction. A collapse is then reported only at a much smaller dispersion.
     spread_is_free: ClassVar[bool] = False
-    #: Largest norm of the gradient where ``trainer_args`` names none; None: it is not clipped.
+    #: Norm to which gradients are clipped if ``trainer_args`` sets none; None: no clipping.
     gradient_clip_val: ClassVar[float | None] = None
 
     @classmethod
@@ -102,12 +103,12 @@ class MethodConfig:
         return (*cls.metrics, *(f"schedule/{name}" for name in cls.schedules))
 
     def requirements(self) -> Requires:
-        """Return what the method needs with these options. By default that is `requires`."""
+        """Return the requirements of the method with these options. By default `requires`."""
         return self.requires
 
     @classmethod
     def default_optimizer(cls, name: str) -> OptimizerArgs:
-        """Return the method's values for the optimizer called `name`.
+        """Return the method's default options for the optimizer called `name`.
 
         Those for Adam are the method's for AdamW without the decay, see `AdamArgs.like`.
         """
@@ -123,14 +124,14 @@ class MethodConfig:
     def view_period(self) -> int | None:
         """Return after how many epochs the views of every image repeat; None: never.
 
-        With a period of K, what is drawn for an image in epoch e is what was drawn in epoch e - K,
-        and `lightly_core.contracts.Batch.view_ids` tells which views these are. The order of the
-        images never repeats.
+        With a period of K, the views of an image in epoch e are those of epoch e - K, and
+        `lightly_core.contracts.Batch.view_ids` identifies them. The order of the images never
+        repeats.
         """
         return None
 
     def resolve(self, facts: RunFacts) -> Self:
-        """Return a copy in which every "auto" has become a value."""
+        """Return a copy in which every "auto" is replaced by a value."""
         return self
 
 

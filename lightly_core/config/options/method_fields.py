@@ -1,10 +1,10 @@
-"""Fields that the options of many methods have, each with one help text. No torch here.
+"""Fields that many methods have among their options, each with one help text. No torch here.
 
-A config class calls one with the default of its paper::
+A config class calls one of these functions with the default of its paper::
 
     temperature: float = temperature(0.1)
 
-Like attrs' own `field`, these functions are annotated with the type that an instance holds.
+As for attrs' own `field`, the annotated return type is the type of the value in an instance.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def predictor_hidden_dim(default: int, note: str = "") -> int:
 
 
 def output_dim(default: int, compared: str = "views", note: str = "") -> int:
-    """Return the field ``output_dim``: the space in which `compared` are compared."""
+    """Return the field ``output_dim``, the dimension of the space in which `compared` are compared.
+
+    `note` is added to its help.
+    """
     return field(
         default=default,
         validator=ge(1),
@@ -65,7 +68,7 @@ def num_layers(default: int, of: str = "projector", note: str = "") -> int:
 
 
 def num_prototypes(default: int) -> int:
-    """Return the field ``num_prototypes``, where it has no ``auto``."""
+    """Return the field ``num_prototypes`` of methods that have no ``auto`` for it."""
     return field(
         default=default,
         validator=ge(2),
@@ -79,8 +82,8 @@ def sinkhorn_iterations(default: int = 3) -> int:
         default=default,
         validator=ge(1),
         metadata={
-            "help": "iterations of the Sinkhorn algorithm, which balances the assignment; more of "
-            "them balance it better"
+            "help": "iterations of the Sinkhorn algorithm, which balances the assignment; more "
+            "iterations balance it better"
         },
     )
 
@@ -94,11 +97,11 @@ def queue_size(note: str) -> int | Literal["auto"]:
 
 
 def loss_weight(default: float, of: str, *aliases: str) -> float:
-    """Return a field for the weight of a term of the loss.
+    """Return a field for the weight of a loss term.
 
     Args:
-        default: The paper's.
-        of: What the term is, as in "the term against correlated dimensions".
+        default: Weight in the paper.
+        of: Description of the term, such as "the term against correlated dimensions".
         *aliases: Other names of the field.
     """
     metadata: dict[str, object] = {"help": f"weight of {of}"}

@@ -15,7 +15,7 @@ Decayed = Literal["method", "weights", "all"]
 
 @define(frozen=True, kw_only=True)
 class OptimizerArgs:
-    """What all optimizers share: the schedule is warm-up, then cosine, both per step.
+    """Options of all optimizers. The schedule is a linear warm-up, then a cosine, both per step.
 
     The peak learning rate is ``lr`` times ``effective batch / reference_batch_size`` (linear),
     its square root (sqrt), or ``lr`` itself (none).
@@ -29,28 +29,29 @@ class OptimizerArgs:
     weight_decay: float = field(
         default=0.0,
         validator=and_(finite, ge(0)),
-        metadata={"help": "decay of weights; biases, norms and tokens are left out"},
+        metadata={"help": "decay of weights; biases, norms and tokens are not decayed"},
     )
     weight_decay_end: float | None = field(
         default=None,
         validator=optional(and_(finite, ge(0))),
-        metadata={"help": "decay in the last step, reached along a cosine; None: it stays"},
+        metadata={"help": "decay in the last step, reached along a cosine; None: constant decay"},
     )
     decayed: Decayed = field(
         default="method",
         metadata={
-            "help": "what is decayed, and adapted by LARS: weights, without biases, norms and "
-            "tokens; all; method: what its paper has, which is weights for most"
+            "help": "parameters that are decayed, and adapted by LARS; weights: without biases, "
+            "norms and tokens; all: every parameter; method: as in the paper, which is weights for "
+            "most methods"
         },
     )
     lr_scale_method: LrScaling = field(
         default="linear",
-        metadata={"help": "how lr follows the effective batch size"},
+        metadata={"help": "how lr is scaled with the effective batch size"},
     )
     reference_batch_size: int = field(
         default=256,
         validator=ge(1),
-        metadata={"help": "batch size for which lr is meant"},
+        metadata={"help": "effective batch size at which the peak learning rate is lr"},
     )
     warmup_epochs: float = field(
         default=10.0,
@@ -60,18 +61,18 @@ class OptimizerArgs:
     warmup_max_fraction: float = field(
         default=0.1,
         validator=and_(ge(0), le(1)),
-        metadata={"help": "share of the run that the warm-up may take at most"},
+        metadata={"help": "largest fraction of the run that the warm-up may take"},
     )
     final_lr_fraction: float = field(
         default=0.001,
         validator=and_(ge(0), le(1)),
-        metadata={"help": "last learning rate as a share of the peak"},
+        metadata={"help": "last learning rate as a fraction of the peak"},
     )
 
 
 @define(frozen=True, kw_only=True)
 class _MomentsArgs(OptimizerArgs):
-    """What Adam and AdamW share."""
+    """Options of both Adam and AdamW."""
 
     betas: tuple[float, float] = field(
         default=(0.9, 0.999),
@@ -96,15 +97,15 @@ class AdamArgs(_MomentsArgs):
         validator=and_(finite, ge(0)),
         metadata={
             "help": "decay of weights, added to the gradient before it is scaled; biases, norms "
-            "and tokens are left out"
+            "and tokens are not decayed"
         },
     )
 
     @classmethod
     def like(cls, other: AdamWArgs) -> AdamArgs:
-        """Return Adam with learning rate, schedule and moments of AdamW, without its decay.
+        """Return Adam with the learning rate, schedule and moments of AdamW, without its decay.
 
-        The two decays do not mean the same: Adam divides its own by the size of the gradient.
+        The two decays differ: Adam adds its decay to the gradient, and so scales it as well.
         """
         names = {one.name for one in fields(cls)} - {"weight_decay", "weight_decay_end"}
         return cls(**{name: getattr(other, name) for name in names})
@@ -117,7 +118,7 @@ class AdamWArgs(_MomentsArgs):
     weight_decay: float = field(
         default=0.01,
         validator=and_(finite, ge(0)),
-        metadata={"help": "decoupled decay of weights; biases, norms and tokens are left out"},
+        metadata={"help": "decoupled decay of weights; biases, norms and tokens are not decayed"},
     )
 
 
@@ -128,7 +129,7 @@ class SGDArgs(OptimizerArgs):
     weight_decay: float = field(
         default=1e-4,
         validator=and_(finite, ge(0)),
-        metadata={"help": "decay of weights; biases, norms and tokens are left out"},
+        metadata={"help": "decay of weights; biases, norms and tokens are not decayed"},
     )
     momentum: float = field(
         default=0.9, validator=and_(ge(0), lt(1)), metadata={"help": "momentum"}
@@ -148,7 +149,7 @@ class LARSArgs(OptimizerArgs):
     weight_decay: float = field(
         default=1e-6,
         validator=and_(finite, ge(0)),
-        metadata={"help": "decay of weights; biases, norms and tokens are left out"},
+        metadata={"help": "decay of weights; biases, norms and tokens are not decayed"},
     )
     momentum: float = field(
         default=0.9, validator=and_(ge(0), lt(1)), metadata={"help": "momentum"}
@@ -160,18 +161,18 @@ class LARSArgs(OptimizerArgs):
     trust_coefficient: float = field(
         default=0.001,
         validator=and_(finite, gt(0)),
-        metadata={"help": "trust ratio: length of a layer's step relative to its weights"},
+        metadata={"help": "norm of a layer's step relative to the norm of its weights"},
     )
     eps: float = field(
         default=1e-8, validator=and_(finite, gt(0)), metadata={"help": "term in the denominator"}
     )
     clip: bool = field(
         default=False,
-        metadata={"help": "never step further than plain SGD would (LARC's clipping)"},
+        metadata={"help": "limit each step to that of plain SGD (LARC's clipping)"},
     )
 
 
-#: Names that ``optim`` takes, beside "auto".
+#: Option classes by the value of ``optim``, without "auto".
 OPTIMIZERS: dict[str, type[OptimizerArgs]] = {
     "adamw": AdamWArgs,
     "adam": AdamArgs,

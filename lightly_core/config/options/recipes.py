@@ -1,4 +1,4 @@
-"""Values of optimizers and queues that several methods share. No torch here."""
+"""Default options of optimizers and queues that several methods use. No torch here."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def paper_adamw(
     warmup_epochs: float,
     final_lr_fraction: float = 0.001,
 ) -> AdamWArgs:
-    """Return AdamW with the learning rate that a paper has at its batch size.
+    """Return AdamW with the learning rate of a paper at its batch size.
 
-    At other batch sizes the rate follows the square root, which suits adaptive steps. The linear
-    rule would make it far too small between the papers' thousands of images and 64.
+    At other batch sizes the rate is scaled with the square root, which suits adaptive steps. The
+    linear rule would make it far too small at 64 images, as the papers use thousands.
     """
     return AdamWArgs(
         lr=lr,
@@ -63,7 +63,7 @@ def paper_adamw(
 
 
 def transformer_adamw() -> AdamWArgs:
-    """Return AdamW for transformers, for methods whose papers have none.
+    """Return AdamW for transformers, for methods whose papers train none.
 
     At 4096 images the rate is 2e-3, near the 2.4e-3 of MoCo v3 (https://arxiv.org/abs/2104.02057).
     """
@@ -74,17 +74,17 @@ def fit_queue(wanted: int | Literal["auto"], facts: RunFacts, largest: int) -> i
     """Return the number of rows of a queue.
 
     "auto" is the paper's number, at most half of the dataset, and at least a batch. In a queue as
-    long as the dataset, every second image would find itself from the epoch before: a neighbour
-    that teaches nothing, or a false negative. With half of it this is one image in eight, with a
-    tenth one in two hundred.
+    long as the dataset, half of the images would find themselves from the epoch before, as a
+    trivial neighbour or a false negative. With half of the dataset this is one image in eight, with
+    a tenth one in two hundred.
 
     Args:
-        wanted: As the user set it.
+        wanted: The user's setting.
         facts: Facts of the run.
-        largest: The paper's number.
+        largest: Number of rows in the paper.
 
     Raises:
-        ConfigError: As many rows are wanted as there are images, or more.
+        ConfigError: `wanted` is not smaller than the number of images.
     """
     images = facts.dataset_size
     if wanted == "auto":
@@ -92,8 +92,8 @@ def fit_queue(wanted: int | Literal["auto"], facts: RunFacts, largest: int) -> i
         return max(1, min(largest, fitting, images - 1))
     if wanted >= images:
         raise ConfigError(
-            f"config.method_args.queue_size: {wanted} is too large for {images} images, "
-            "expected fewer rows than images: it would hold some images more than once"
-            "\n  use queue_size=auto, or a smaller one"
+            f"config.method_args.queue_size: got {wanted} for {images} images, expected fewer rows "
+            "than images, since the queue would hold some images more than once"
+            "\n  use queue_size=auto or a smaller number"
         )
     return wanted

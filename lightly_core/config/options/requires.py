@@ -1,4 +1,4 @@
-"""What a method needs of the views, the batch and the backbone. No torch here."""
+"""Requirements of a method on the views, the batch and the backbone. No torch here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from attrs import define
 
-#: Fewest and most; None: no upper limit.
+#: Smallest and largest number; None: no upper limit.
 Bounds = tuple[int, int | None]
 
 
 def exactly(number: int) -> Bounds:
-    """Return bounds that allow one number."""
+    """Return bounds that allow this number only."""
     return number, number
 
 
@@ -21,7 +21,7 @@ def at_least(number: int) -> Bounds:
 
 
 def bounds_text(bounds: Bounds) -> str:
-    """Return bounds as in ``2``, ``at least 2`` or ``2 to 4``."""
+    """Return the text for bounds: ``2``, ``at least 2`` or ``2 to 4``."""
     low, high = bounds
     if high is None:
         return f"at least {low}"
@@ -30,20 +30,20 @@ def bounds_text(bounds: Bounds) -> str:
 
 @define(frozen=True, kw_only=True)
 class Requires:
-    """What a method needs. The core checks it before a run writes anything, and in a dry run.
+    """Requirements of a method. They are checked before a run writes anything, and in a dry run.
 
     Attributes:
-        global_views: Fewest and most global views of an image, see `exactly` and `at_least`.
+        global_views: Allowed numbers of global views of an image, see `exactly` and `at_least`.
         local_views: Whether the method uses local views, which are smaller crops.
         images: Fewest images in a batch over all processes: 2 for methods that compare images.
         images_per_process: Fewest images in the batch of one process: 2 where a batch norm of the
             method's own heads needs more than one.
-        capability: Name of what the backbone must be able to do, such as ``tokens``; see
+        capability: Name of a capability that the backbone must have, such as ``tokens``; see
             `lightly_core.contracts.capabilities`.
-        needed_by: Option that needs the capability, where it is not the method as a whole.
+        needed_by: Option that needs the capability, if the method as a whole does not.
         whole_patches: Whether the sides of a global view must be multiples of the patch size.
             Implies the capability ``tokens``.
-        crops: Whether `Batch.crops` must say where each view was cut out.
+        crops: Whether the method needs `Batch.crops`, the position of each view in its image.
     """
 
     global_views: Bounds = (1, None)
@@ -56,7 +56,7 @@ class Requires:
     crops: bool = False
 
     def view_problems(self, method: str, num_global: int, num_local: int) -> Iterator[str]:
-        """Yield what is wrong with the number of views of an image."""
+        """Yield the problems with the number of views of an image."""
         low, high = self.global_views
         if num_global < low or (high is not None and num_global > high):
             yield (
@@ -70,7 +70,7 @@ class Requires:
             )
 
     def batch_problems(self, method: str, batch_size: int, num_processes: int) -> Iterator[str]:
-        """Yield what is wrong with the number of images in a batch over all processes."""
+        """Yield the problems with the number of images in a batch over all processes."""
         fewest = max(self.images, self.images_per_process * num_processes)
         if batch_size < fewest:
             processes = "1 process" if num_processes == 1 else f"{num_processes} processes"
@@ -81,7 +81,7 @@ class Requires:
             )
 
     def sentences(self) -> Iterator[str]:
-        """Yield what the method needs, a sentence each, for the docs and `lightly methods`."""
+        """Yield one sentence for each requirement, for the docs and `lightly methods`."""
         yield f"Global views of an image: {bounds_text(self.global_views)}."
         yield f"Local views: {'allowed' if self.local_views else 'none'}."
         if self.images > 1:

@@ -1,4 +1,4 @@
-"""The settings of a run: the one source of the Python signature, the command line and the docs."""
+"""Settings of a run. Python signature, command line and docs are generated from these classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Precision = Literal[
 
 @define(frozen=True)
 class PythonObject:
-    """Something that only Python can pass: a module, a dataset, a strategy.
+    """An object that can be passed from Python only: a module, a dataset, a strategy.
 
     Attributes:
         value: The object; it never leaves the process.
@@ -43,15 +43,15 @@ class PythonObject:
 
 @define(frozen=True, kw_only=True)
 class ActivationCheckpointArgs:
-    """Compute activations again in the backward pass, to save memory."""
+    """Recompute activations in the backward pass to save memory."""
 
     enabled: bool = field(
-        default=False, metadata={"help": "on or off; the numbers stay the same, a step is slower"}
+        default=False, metadata={"help": "on or off; results stay the same, each step is slower"}
     )
     every_n_blocks: int = field(
         default=1,
         validator=ge(1),
-        metadata={"help": "blocks computed again together, for vision transformers"},
+        metadata={"help": "transformer blocks that are recomputed together"},
     )
 
 
@@ -78,8 +78,8 @@ class RunConfig:
         default=None,
         validator=optional(not_empty),
         metadata={
-            "help": "other images, with labels, of the kinds that data may be; they are "
-            "classified now and then to show how training goes, and never trained on"
+            "help": "labelled images, given as `data`; they are classified during training to show "
+            "its progress, and never trained on"
         },
     )
     method: str = field(default="distillation", metadata={"help": "pretraining method"})
@@ -89,16 +89,22 @@ class RunConfig:
     embed_dim: int | None = field(
         default=None,
         validator=optional(ge(1)),
-        metadata={"help": "width of an added linear layer; None: the model's own width"},
+        metadata={
+            "help": "dimension of a linear layer added on top; None: no layer, the model's own "
+            "dimension"
+        },
     )
     epochs: int | Literal["auto"] = field(
         default="auto",
-        metadata={"help": "passes over the data; auto: from dataset, batch and method; 0: export"},
+        metadata={
+            "help": "passes over the data; auto: from dataset, batch size and method; 0: only "
+            "export the model"
+        },
     )
     batch_size: int = field(
         default=128,
         validator=ge(1),
-        metadata={"help": "images per forward, over all devices and nodes together"},
+        metadata={"help": "images per forward pass, over all devices and nodes together"},
     )
     num_workers: int | Literal["auto"] = field(
         default="auto", validator=workers, metadata={"help": "loader processes per device"}
@@ -106,28 +112,28 @@ class RunConfig:
     in_memory: bool | Literal["auto"] = field(
         default="auto",
         metadata={
-            "help": "keep all images decoded in memory and make the views without loader "
-            "processes; auto: where they are small and of one size"
+            "help": "keep all decoded images in memory and create the views without loader "
+            "processes; auto: if the images are small and of one size"
         },
     )
     devices: int | str | list[int] = field(
         default="auto",
         validator=devices,
-        metadata={"help": "number of devices, or which: '0,1' or [0, 1]"},
+        metadata={"help": "number of devices, or their indices: '0,1' or [0, 1]"},
     )
     num_nodes: int = field(default=1, validator=ge(1), metadata={"help": "number of machines"})
     resume_interrupted: bool = field(
-        default=False, metadata={"help": "go on from checkpoints/last.ckpt in `out`"}
+        default=False, metadata={"help": "continue from checkpoints/last.ckpt in `out`"}
     )
     checkpoint: str | None = field(
         default=None,
         metadata={
-            "help": "weights to start from: our .ckpt, an exported file, a state dict",
+            "help": "weights to start from: .ckpt of a run, exported file or state dict",
             "file": True,
         },
     )
     overwrite: bool = field(
-        default=False, metadata={"help": "clear what an earlier run wrote to `out`"}
+        default=False, metadata={"help": "remove the files that an earlier run wrote to `out`"}
     )
     accelerator: str | PythonObject = field(
         default="auto",
@@ -135,7 +141,8 @@ class RunConfig:
         metadata={"help": "'cpu', 'gpu', 'mps' or 'auto'"},
     )
     strategy: str | PythonObject = field(
-        default="auto", metadata={"help": "how several devices work together, e.g. 'ddp'"}
+        default="auto",
+        metadata={"help": "Lightning's strategy for several devices, such as 'ddp'"},
     )
     precision: Precision = field(default="auto", metadata={"help": "number format of training"})
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = field(
@@ -143,13 +150,13 @@ class RunConfig:
     )
     seed: int | None = field(
         default=0,
-        metadata={"help": "seed of everything random; None: a new one each run"},
+        metadata={"help": "seed of all random numbers; None: a new seed for each run"},
     )
     loggers: dict[str, Any] | None = field(
-        default=None, metadata={"help": "options by logger; None as value switches one off"}
+        default=None, metadata={"help": "options of each logger; None switches one off"}
     )
     callbacks: dict[str, Any] | None = field(
-        default=None, metadata={"help": "options by callback; None as value switches one off"}
+        default=None, metadata={"help": "options of each callback; None switches one off"}
     )
     optim: str = field(
         default="auto",
@@ -173,7 +180,7 @@ class RunConfig:
     )
     activation_checkpoint_args: ActivationCheckpointArgs | None = field(
         default=None,
-        metadata={"help": "less memory for activations; None: off"},
+        metadata={"help": "recomputes activations to save memory; None: off"},
     )
     gradient_accumulation_steps: int = field(
         default=1,
@@ -183,7 +190,7 @@ class RunConfig:
     max_skipped: float = field(
         default=0.1,
         validator=and_(finite, ge(0), le(1)),
-        metadata={"help": "share of unreadable images above which a run stops"},
+        metadata={"help": "fraction of unreadable images above which a run stops"},
     )
     resume: bool | None = field(
         default=None, metadata={"help": "deprecated name of resume_interrupted"}
@@ -191,7 +198,7 @@ class RunConfig:
 
     @seed.validator
     def _seed_in_range(self, attribute: object, value: int | None) -> None:
-        # What NumPy and Lightning take.
+        # The range that NumPy and Lightning accept.
         if value is not None and not 0 <= value < 2**32:
             raise ValueError(f"'seed' must be in [0, 2**32 - 1] or None, got {value}")
 
@@ -206,7 +213,7 @@ class RunConfig:
 
 @define(frozen=True, kw_only=True)
 class JsonlArgs:
-    """`metrics.jsonl`, one JSON object a line; always on."""
+    """`metrics.jsonl`, one JSON object per line. It is always on."""
 
 
 @define(frozen=True, kw_only=True)
@@ -216,4 +223,4 @@ class TensorBoardArgs:
     sub_dir: str | None = field(
         default=None, metadata={"help": "folder below `out`; None: `out` itself"}
     )
-    prefix: str = field(default="", metadata={"help": "put before every metric's name"})
+    prefix: str = field(default="", metadata={"help": "prefix of every metric's name"})

@@ -1,4 +1,4 @@
-"""What a file of `lightly benchmark` may say."""
+"""Settings of `lightly benchmark`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 def _is_folder_name(instance: object, attribute: Attribute[Any], value: str | None) -> None:
     if value is not None and not _FOLDER_NAME.fullmatch(value):
         raise ValueError(
-            f"'{attribute.name}' must be usable as a folder: letters, digits, '.', '_', '+', '-', "
+            f"'{attribute.name}' must be a folder's name of letters, digits, '.', '_', '+', '-', "
             f"got '{value}'"
         )
 
@@ -33,15 +33,15 @@ class SuiteData:
         default=None,
         validator=optional(not_empty),
         metadata={
-            "help": "labelled images to classify, never trained on; None: a fifth of `train` is "
-            "classified by the rest"
+            "help": "labelled images to classify, never trained on; None: evaluation classifies a "
+            "fifth of `train` with the rest"
         },
     )
 
 
 @define(frozen=True, kw_only=True)
 class Published:
-    """Accuracies that others have published for a row, each a share in [0, 1]."""
+    """Published accuracies of a row, each a fraction in [0, 1]."""
 
     knn_top1: float | None = field(
         default=None, validator=probability, metadata={"help": "kNN top-1"}
@@ -61,19 +61,19 @@ class Published:
 
     @classmethod
     def read(cls, value: float | Published | None) -> Published | None:
-        """Return the accuracies of a setting in which a number alone is the kNN top-1."""
+        """Return the accuracies of a setting. A single number is the kNN top-1."""
         return cls(knn_top1=value) if isinstance(value, (int, float)) else value
 
 
 @define(frozen=True, kw_only=True)
 class RowConfig:
-    """One row of a table; beside these keys, any key of `lightly run`."""
+    """One row of a suite: these keys, and any key of `lightly run`."""
 
     method: str = field(validator=not_empty, metadata={"help": "pretraining method"})
     name: str | None = field(
         default=None,
         validator=_is_folder_name,
-        metadata={"help": "folder of the row below `out`; None: the method, and the sizes"},
+        metadata={"help": "folder of the row below `out`; None: from the method and the sizes"},
     )
     label: str | None = field(
         default=None,
@@ -86,21 +86,23 @@ class RowConfig:
     )
     evaluate: dict[str, Any] | Literal[False] | None = field(
         default=None,
-        metadata={"help": "laid over [evaluate]; false: this row is only pretrained"},
+        metadata={"help": "overrides [evaluate] for this row; false: only pretrain"},
     )
     sizes: list[dict[str, Any]] | None = field(
         default=None,
         validator=optional(not_empty),
         metadata={
-            "help": "a row for each: tables laid over this one, for example "
+            "help": "one row for each: keys that override those of this row, for example "
             "{batch_size = 512, epochs = 200, reference = 0.84}"
         },
     )
 
     @reference.validator
-    def _reference_is_a_share(self, attribute: object, value: object) -> None:
+    def _reference_is_a_fraction(self, attribute: object, value: object) -> None:
         if isinstance(value, float) and not (math.isfinite(value) and 0 <= value <= 1):
-            raise ValueError(f"'reference' must be a share in [0, 1], got {value}; 84.7 % is 0.847")
+            raise ValueError(
+                f"'reference' must be a fraction in [0, 1], got {value}; write 84.7 % as 0.847"
+            )
 
 
 @define(frozen=True, kw_only=True)
@@ -127,23 +129,23 @@ class SuiteConfig:
     methods: Literal["all"] | list[str] = field(
         factory=list,
         metadata={
-            "help": "further rows, one for each of these methods that `rows` does not name; all: "
-            "every method that is installed"
+            "help": "further rows, one for each of these methods that is not in `rows`; all: every "
+            "installed method"
         },
     )
     skip: dict[str, str] = field(
-        factory=dict, metadata={"help": "methods that methods=all leaves out, and why"}
+        factory=dict, metadata={"help": "methods that methods=all skips, each with the reason"}
     )
     overrides: dict[str, dict[str, Any]] = field(
         factory=dict,
         metadata={
-            "help": "settings of `lightly run` by method, laid over [run]; a key may name several "
-            "methods, separated by commas"
+            "help": "settings of `lightly run` by method, which override [run]; a key may name "
+            "several methods, separated by commas"
         },
     )
     token_run: dict[str, Any] = field(
         factory=dict,
-        metadata={"help": "settings laid over [run] for the methods in token_methods"},
+        metadata={"help": "settings that override [run] for the methods in token_methods"},
     )
     token_methods: list[str] = field(
         factory=list, metadata={"help": "methods that need a backbone with tokens"}
@@ -155,7 +157,7 @@ class SuiteConfig:
     )
     overwrite: bool = field(
         default=False,
-        metadata={"help": "do those rows anew whose settings have changed since they were run"},
+        metadata={"help": "run rows again whose settings have changed since they were run"},
     )
 
     @property

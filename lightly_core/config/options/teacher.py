@@ -12,51 +12,48 @@ from lightly_core.config.options.method import MethodConfig, RunFacts
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing only since Python 3.11
 
-# A teacher's memory, 1 / (1 - momentum) steps, is this share of the run, within limits: with the
-# papers' momentum a run of some hundred steps would export a teacher that has hardly moved.
-_MEMORY_SHARE = 0.02
+# The time constant of the EMA, 1 / (1 - momentum) steps, is this fraction of the run, within
+# limits. With the papers' momentum, a run of a few hundred steps would hardly change the teacher.
+_MEMORY_FRACTION = 0.02
 
 
 def exported(
     default: Literal["teacher", "student"], note: str = ""
 ) -> Literal["teacher", "student"]:
-    """Return the field ``export``; `note` is added to its help.
-
-    As attrs' own `field` it says to return what will stand there in an instance.
-    """
-    text = f"which network is exported and evaluated; the papers take the {default}"
+    """Return the field ``export``; `note` is added to its help."""
+    text = f"which network is exported and evaluated; the papers use the {default}"
     return field(default=default, metadata={"help": text + note})
 
 
 @define(frozen=True, kw_only=True)
 class TeacherConfig(MethodConfig):
-    """What all methods with a teacher have that follows the student."""
+    """Options of all methods whose teacher is an EMA of the student."""
 
     schedules: ClassVar[tuple[str, ...]] = ("teacher_momentum",)
-    #: Momentum of the paper, which ``auto`` takes in long runs.
+    #: Momentum of the paper, which ``auto`` selects for long runs.
     paper_momentum: ClassVar[float] = 0.996
-    #: Momentum below which ``auto`` does not go, however short the run.
+    #: Smallest momentum that ``auto`` selects, however short the run.
     least_momentum: ClassVar[float] = 0.9
 
     momentum_start: float | Literal["auto"] = field(
         default="auto",
         validator=auto_or(zero_to_one),
         metadata={
-            "help": "momentum of the teacher's average at the start; auto: the paper's, or less in "
-            "runs of less than some ten thousand steps",
+            "help": "momentum of the EMA teacher at the start; auto: the paper's, or less in runs "
+            "of less than some ten thousand steps",
             "aliases": ("teacher_momentum",),
         },
     )
     momentum_end: float = field(
         default=1.0,
         validator=zero_to_one,
-        metadata={"help": "momentum towards which it goes until the end"},
+        metadata={"help": "momentum of the EMA teacher at the end of the run"},
     )
     export: Literal["teacher", "student"] = exported("teacher")
 
     def auto_momentum(self, facts: RunFacts) -> float:
-        """Return what ``momentum_start="auto"`` means in a run."""
-        wanted = 1 - 1 / max(1.0, _MEMORY_SHARE * facts.total_steps)
+        """Return the value of ``momentum_start="auto"`` in a run."""
+        wanted = 1 - 1 / max(1.0, _MEMORY_FRACTION * facts.total_steps)
         return min(max(wanted, self.least_momentum), self.paper_momentum)
 
     def resolve(self, facts: RunFacts) -> Self:

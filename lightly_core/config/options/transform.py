@@ -1,4 +1,4 @@
-"""Options of the augmentation (`transform_args`) and the plain description built from them."""
+"""Options of the augmentation (`transform_args`), and the description of each view from them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from lightly_core.config.options.augmentations import (
 )
 from lightly_core.config.options.checks import probability, sizes, value_range
 
-#: Value of `name` that means the augmentation of the core.
+#: Value of `name` for the built-in augmentation.
 DEFAULT_TRANSFORM = "default"
 
 
 @define(frozen=True)
 class ViewSpec:
-    """All that is done to make one view; sizes are (height, width) in pixels."""
+    """All augmentations of one view. Sizes are (height, width) in pixels."""
 
     size: tuple[int, int]
     random_resize: RandomResizeArgs | None = None
@@ -47,7 +47,7 @@ class TransformArgs:
 
     name: str = field(
         default=DEFAULT_TRANSFORM,
-        metadata={"help": "which transform makes the views: 'default', or that of a plugin"},
+        metadata={"help": "transform that creates the views: 'default', or that of a plugin"},
     )
     image_size: int | tuple[int, int] = field(
         default=(224, 224),
@@ -64,15 +64,18 @@ class TransformArgs:
     )
     num_channels: int | Literal["auto"] = field(
         default="auto",
-        metadata={"help": "channels of the network's input; auto: those that remain, or len(mean)"},
+        metadata={
+            "help": "channels of the network's input; auto: those that channel_drop keeps, or "
+            "len(mean)"
+        },
     )
 
     value_range: tuple[float, float] | None = field(
         default=None,
         validator=value_range,
         metadata={
-            "help": "pixel values that become black and white, for images above 8 bit, signed and "
-            "float ones; None: by the number of bits, floats in [0, 1]"
+            "help": "pixel values that become black and white, for images of more than 8 bit, "
+            "signed or float pixels; None: by the number of bits, [0, 1] for floats"
         },
     )
 
@@ -87,7 +90,7 @@ class TransformArgs:
     random_flip: RandomFlipArgs | None = field(
         default=RandomFlipArgs(), metadata={"help": "mirroring"}
     )
-    random_rotation: RandomRotationArgs | None = field(default=None, metadata={"help": "turning"})
+    random_rotation: RandomRotationArgs | None = field(default=None, metadata={"help": "rotation"})
     color_jitter: ColorJitterArgs | None = field(
         default=ColorJitterArgs(),
         metadata={"help": "colour changes; saturation and hue for RGB images only"},
@@ -133,13 +136,13 @@ class TransformArgs:
 
     @property
     def source_channels(self) -> int:
-        """Channels that images are read with, before any are dropped."""
+        """Channels of the images as they are read, before any are dropped."""
         if self.channel_drop is not None:
             return len(self.channel_drop.weight_drop)
         return self.channels
 
     def view_specs(self) -> tuple[ViewSpec, ...]:
-        """Return one full description a view."""
+        """Return the full description of each view."""
         view = ViewSpec(
             size=self.size,
             random_resize=self.random_resize,
@@ -155,7 +158,7 @@ class TransformArgs:
 
 @define(frozen=True, kw_only=True)
 class MultiCropTransformArgs(TransformArgs):
-    """Two unequal global views and, if wanted, small local ones."""
+    """Global views that may differ from each other, and optional local views."""
 
     num_views: int = field(
         default=2,
@@ -166,7 +169,7 @@ class MultiCropTransformArgs(TransformArgs):
         default=None, metadata={"help": "what differs in the second, fourth, ... global view"}
     )
     local_view: LocalViewArgs | None = field(
-        default=None, metadata={"help": "small crops beside the global views"}
+        default=None, metadata={"help": "local views, in addition to the global views"}
     )
 
     def view_specs(self) -> tuple[ViewSpec, ...]:

@@ -1,7 +1,7 @@
-"""Augmentations that several papers share. No torch here.
+"""Augmentations of papers that several methods use. No torch here.
 
-Each returns the views of one image; a method's config class hands them on as its
-`default_transform`. Sizes are in pixels, scales are shares of the image's area.
+Each function returns the options for the views of an image, which a method's config class sets as
+`views`. Sizes are in pixels, scales are fractions of the image's area.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FLIP = RandomFlipArgs(horizontal_prob=0.5, vertical_prob=0.0)
 
 
 def simclr_views(*, num_views: int = 2, min_scale: float = 0.08) -> TransformArgs:
-    """Return equal views of strong colour (SimCLR, https://arxiv.org/abs/2002.05709)."""
+    """Return equal views with strong colour jitter (SimCLR, https://arxiv.org/abs/2002.05709)."""
     return TransformArgs(
         num_views=num_views,
         random_resize=RandomResizeArgs(min_scale=min_scale, max_scale=1.0),
@@ -43,9 +43,9 @@ def simclr_views(*, num_views: int = 2, min_scale: float = 0.08) -> TransformArg
 
 
 def swav_views() -> MultiCropTransformArgs:
-    """Return two global and six local views in the colours of SimCLR.
+    """Return two global and six local views with the colour jitter of SimCLR.
 
-    SwAV, https://arxiv.org/abs/2006.09882; DeepCluster-v2 takes them too.
+    They are those of SwAV (https://arxiv.org/abs/2006.09882) and DeepCluster-v2.
     """
     global_views = simclr_views(min_scale=0.14)
     return MultiCropTransformArgs(
@@ -61,9 +61,9 @@ def swav_views() -> MultiCropTransformArgs:
 
 
 def moco_views(*, num_views: int = 2) -> TransformArgs:
-    """Return equal views of half the colour (MoCo v2, https://arxiv.org/abs/2003.04297).
+    """Return equal views with half the colour jitter (MoCo v2, https://arxiv.org/abs/2003.04297).
 
-    SimSiam and DenseCL take them too.
+    SimSiam and DenseCL use them too.
     """
     return TransformArgs(
         num_views=num_views,
@@ -81,13 +81,13 @@ def byol_views(
     min_scale: float = 0.08,
     local: LocalViewArgs | None = None,
 ) -> MultiCropTransformArgs:
-    """Return two unequal views: one always blurred, one solarised now and then.
+    """Return two different views: the first is always blurred, the second sometimes solarised.
 
-    BYOL, https://arxiv.org/abs/2006.07733, table 6; many methods took them over.
+    They are those of BYOL (https://arxiv.org/abs/2006.07733, table 6), which many methods use.
 
     Args:
-        min_scale: Smallest crop.
-        local: Small crops beside the two views.
+        min_scale: Smallest area of a crop, as a fraction of the image.
+        local: Local views, in addition to the two global views.
     """
     return MultiCropTransformArgs(
         num_views=2,

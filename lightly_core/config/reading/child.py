@@ -1,4 +1,4 @@
-"""Refuses entry functions in processes that must not do runs: children of multiprocessing."""
+"""Refuses entry functions in child processes of multiprocessing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 from lightly_core.errors import ConfigError
 
-#: Set to 1 by a program that means to call an entry function in a child of multiprocessing.
+#: Set it to 1 to allow entry functions in a child process of multiprocessing.
 ALLOW_VARIABLE = "LIGHTLY_ALLOW_CHILD"
 
 _GUARD = """
@@ -22,43 +22,42 @@ _GUARD = """
 
 
 def refuse_in_child(function: str) -> None:
-    """Raise an error where this process is a child of multiprocessing.
+    """Raise an error if this process is a child of multiprocessing.
 
-    Three kinds of children are told apart. One that imports the script again, as spawn and
-    forkserver do, has come to an unguarded call by mistake. A daemonic one, such as a worker of a
-    DataLoader, can start no processes. Any other child may have been started for this call. It is
-    refused too, because a forked one may hang in CUDA or OpenMP, and because the caller may not
-    know that it is a child; the variable `ALLOW_VARIABLE` in the environment lets it pass.
+    There are three kinds of children. One that imports the script again, as spawn and forkserver
+    do, has reached an unguarded call by mistake. A daemonic one, such as a worker of a DataLoader,
+    cannot start processes. Any other child may have been started for this call. It is refused too,
+    because a forked one may hang in CUDA or OpenMP, and because the caller may not know that it is
+    a child. The environment variable `ALLOW_VARIABLE` allows it.
 
     Args:
         function: Name of the entry function, such as ``pretrain``.
 
     Raises:
-        ConfigError: This is such a child. Nothing was written or removed.
+        ConfigError: This is such a child. Nothing has been written or removed.
     """
-    # A child has imported this module; others need not, which saves them the time.
+    # Children always import this module. Other processes are spared the time to import it.
     module = sys.modules.get("multiprocessing.process")
     if module is None:
         return
     process = module.current_process()
     guard = _GUARD.format(function=function)
-    # CPython marks a process so from its start until it has imported the script.
+    # CPython sets this from the start of a process until it has imported the script.
     if getattr(process, "_inheriting", False):
         script = os.path.basename(sys.argv[0]) if sys.argv else "the script"
         raise ConfigError(
-            f"{function}() was called again by a new process, which imports '{script}' to find "
-            f"what it is to do. This call was refused, and nothing was written or removed. Put "
-            f"the call in '{script}' below a guard, so that only the first process comes to "
-            f"it:\n{guard}"
+            f"{function}() was called again in a new process, which imports '{script}' when it "
+            f"starts. The call was refused, and nothing was written or removed. Put the call in "
+            f"'{script}' below a guard, so that only the first process runs it:\n{guard}"
         )
     if module.parent_process() is None:
         return
     if not process.daemon and os.environ.get(ALLOW_VARIABLE) == "1":
         return
     remedy = (
-        "a daemonic process can start no loader workers"
+        "a daemonic process cannot start loader workers"
         if process.daemon
-        else "if a process of its own is meant, start it with subprocess, or with spawn and "
+        else "to run it in a process of its own, start that with subprocess, or with spawn and "
         f"{ALLOW_VARIABLE}=1 in its environment"
     )
     raise ConfigError(
@@ -69,16 +68,16 @@ def refuse_in_child(function: str) -> None:
 
 
 def refuse_unguarded(start_method: str) -> None:
-    """Raise an error where the workers that are to be started would come to this very call again.
+    """Raise an error if loader workers would run the current call again when they start.
 
-    Only a call that is certainly unguarded is refused: one at the top level of the script, in no
-    ``if`` that looks at ``__name__``.
+    A call is refused only if it is certainly unguarded: at the top level of the script, and not in
+    an ``if`` that reads ``__name__``.
 
     Args:
-        start_method: How the workers are started: ``fork``, ``spawn`` or ``forkserver``.
+        start_method: How workers are started: ``fork``, ``spawn`` or ``forkserver``.
 
     Raises:
-        ConfigError: This is such a call.
+        ConfigError: The call is unguarded.
     """
     if start_method == "fork":
         return
@@ -100,18 +99,18 @@ def refuse_unguarded(start_method: str) -> None:
     line = linecache.getline(file, frame.f_lineno).strip()
     raise ConfigError(
         f"loader workers that are started by {start_method} import '{script}' again, and would "
-        f"come to line {frame.f_lineno} again. Put it below a guard:\n\n"
+        f"run line {frame.f_lineno} again. Put it below a guard:\n\n"
         f'    if __name__ == "__main__":\n        {line}\n\nor use num_workers=0'
     )
 
 
 def _is_guarded(file: str, line: int) -> bool:
-    """Tell whether a line of a script stands in an ``if`` that looks at ``__name__``."""
+    """Return whether a line of a script is in an ``if`` that reads ``__name__``."""
     try:
         with open(file, encoding="utf-8") as source:
             tree: ast.AST = ast.parse(source.read())
     except (OSError, SyntaxError, ValueError):
-        return True  # not known
+        return True  # unknown, so the call is not refused
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and node.lineno <= line <= (node.end_lineno or 0):
             names = {part.id for part in ast.walk(node.test) if isinstance(part, ast.Name)}

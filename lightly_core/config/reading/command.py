@@ -1,4 +1,4 @@
-"""Settings of the commands that train nothing: read, merged and checked in one place."""
+"""Reads, merges and checks the settings of commands other than `lightly run`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def load_options(
 ) -> T:
     """Read the settings of a command.
 
-    Defaults are overruled by the file, that by ``key=value`` pairs, these by Python arguments.
+    The file overrides the defaults, ``key=value`` pairs override the file, and Python arguments
+    override pairs.
 
     Args:
         cls: Option class of the command.
         config_file: A TOML file.
         pairs: Words of the form ``key=value``.
         arguments: Python arguments; only those that the caller gave.
-        checks: Functions that look at the settings and return further problems.
+        checks: Functions that check the settings and return further problems.
 
     Raises:
-        ConfigError: All that is wrong, one entry of `problems` for each mistake.
+        ConfigError: The settings are wrong. `problems` has one entry for each mistake.
     """
     layers = Layers(config_file, pairs, arguments)
     try:

@@ -1,4 +1,4 @@
-"""Settings as text: ``key=value`` on the command line and TOML files."""
+"""Reads settings from text: ``key=value`` on the command line, and TOML files."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _WORDS = {
 
 
 def parse_pairs(tokens: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` words; dots in a key make nested dictionaries.
+    """Read ``key=value`` words. Dots in a key create nested dictionaries.
 
-    A value is read as TOML (``10``, ``1e-3``, ``true``, ``[0, 1]``, ``{a = 1}``); what is none
-    stays a string, so paths and names need no quotes. ``none`` and ``null`` mean None; ``True``,
-    ``False`` and ``None`` may be written as in Python. Dates and times stay strings. The first
-    ``=`` splits.
+    A value is read as TOML (``10``, ``1e-3``, ``true``, ``[0, 1]``, ``{a = 1}``). Text that is not
+    valid TOML stays a string, so paths and names need no quotes. ``none`` and ``null`` mean None.
+    ``True``, ``False`` and ``None`` may be written as in Python. Dates and times stay strings. A
+    word is split at its first ``=``.
 
     Raises:
-        ConfigError: A word is no pair, or two pairs set the same key.
+        ConfigError: A word is not a pair, or two pairs set the same key.
     """
     settings: dict[str, Any] = {}
     problems = []
@@ -55,15 +55,15 @@ def parse_pairs(tokens: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Plain:
-    """Read the right side of a ``key=value`` pair; see `parse_pairs`."""
+    """Read the right side of a ``key=value`` pair, see `parse_pairs`."""
     text = text.strip()
     if text in _WORDS:
         return _WORDS[text]
     try:
         table = tomllib.loads(f"value = {text}")
-        # A comment or a comma at the end parses above, and would be lost without a word.
+        # A comment or a comma at the end is valid above, and would be lost silently.
         alone = tomllib.loads(f"value = [{text}]")
-    except (ValueError, RecursionError):  # no TOML, a number of too many digits, deep nesting
+    except (ValueError, RecursionError):  # not TOML, a number of too many digits, deep nesting
         return text
     if table.keys() != {"value"} or len(alone["value"]) != 1 or text.endswith(","):
         return text
@@ -104,20 +104,20 @@ def _insert(tree: dict[str, Any], path: Sequence[str], value: Plain, done: str) 
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """Read a settings file; paths in it stay as they are written.
+    """Read a settings file. Paths in it are not changed.
 
     Raises:
-        ConfigError: The file is missing, unreadable or no valid TOML; the message names the line.
+        ConfigError: The file is missing, unreadable or not valid TOML. The message names the line.
     """
     file = Path(path)
     try:
-        # Some editors on Windows put a byte-order mark first, which TOML does not allow.
+        # Some editors on Windows write a byte-order mark, which TOML does not allow.
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"the config file '{path}' does not exist") from None
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"the config file '{path}' is no text in UTF-8: {error.reason} at byte {error.start}; "
+            f"the config file '{path}' is not valid UTF-8: {error.reason} at byte {error.start}; "
             "save it as UTF-8"
         ) from None
     except (OSError, ValueError) as error:  # also a NUL in the name
@@ -125,4 +125,4 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return dict(tomllib.loads(text))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"the config file '{path}' is no valid TOML: {error}") from None
+        raise ConfigError(f"the config file '{path}' is not valid TOML: {error}") from None

@@ -1,4 +1,4 @@
-"""Recognises launchers: programs that start one run as several processes."""
+"""Recognises launchers, which are programs that start one run as several processes."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _MPI = {
 _PMI = ("PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID")
 _VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
 
-#: What only srun sets; a batch script has the other variables of SLURM, too.
+#: Variables that only srun sets. A batch script has the other variables of SLURM too.
 _SRUN = ("SLURM_STEP_ID", "SLURM_STEPID", "SLURM_STEP_NUM_TASKS", "SLURM_SRUN_COMM_HOST")
-_INTERACTIVE = ("bash", "interactive")  # job names by which Lightning, too, knows such jobs
+_INTERACTIVE = ("bash", "interactive")  # names of interactive jobs, as in Lightning
 
 
 @define(frozen=True, kw_only=True)
 class Launch:
-    """Several processes that a launcher has started for one run, and which of them this is.
+    """The processes that a launcher has started for one run, and the rank of this one.
 
     Attributes:
         launcher: Name of the launcher, for messages.
         world_size: Number of processes, >= 1.
         rank: Number of this process, in [0, world_size).
-        local_size: Number of processes on this node; the same on every node.
+        local_size: Number of processes on this node, the same on every node.
         local_rank: Number of this process on its node, in [0, local_size).
     """
 
@@ -63,9 +63,9 @@ class Launch:
 
 
 def find_launch(environ: Mapping[str, str] = os.environ) -> Launch | None:
-    """Return the launch that this process is a part of; None where it was started alone.
+    """Return the launch that this process belongs to. None: it was started alone.
 
-    Processes that Lightning starts itself are no launch: the first of them decides for all.
+    Processes that Lightning starts itself are not a launch, since the first one starts the others.
 
     Args:
         environ: Environment variables.
@@ -82,8 +82,8 @@ def find_launch(environ: Mapping[str, str] = os.environ) -> Launch | None:
 def early_rank(environ: Mapping[str, str] = os.environ) -> int:
     """Return a number that is 0 in the first process of a run only.
 
-    It is the rank where a launcher or Lightning has said it. With several nodes and Lightning's
-    own launcher, processes of further nodes get some number that is not 0.
+    It is the rank, if a launcher or Lightning has set it. With several nodes and Lightning's own
+    launcher, it is some positive number in the processes of further nodes.
     """
     launch = find_launch(environ)
     if launch is not None:
@@ -93,30 +93,30 @@ def early_rank(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def is_first_process() -> bool:
-    """Tell whether this process writes files and speaks to the user."""
+    """Return whether this process writes the files and the messages of a run."""
     return early_rank() == 0
 
 
 def nodes_problem(num_nodes: int, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Say why a run over several machines would wait for the others for ever.
+    """Return why a run on several machines would never start, or None.
 
     Args:
-        num_nodes: Number of machines that the settings ask for.
+        num_nodes: Number of machines in the settings.
         environ: Environment variables.
     """
-    # LSF is recognised by Lightning alone.
-    told = "MASTER_ADDR" in environ or "LSB_JOBID" in environ or find_launch(environ) is not None
-    if num_nodes == 1 or told:
+    # Only Lightning recognises LSF.
+    known = "MASTER_ADDR" in environ or "LSB_JOBID" in environ or find_launch(environ) is not None
+    if num_nodes == 1 or known:
         return None
     return (
-        f"config.num_nodes: got {num_nodes}, but nothing says where the machines meet and which "
-        "of them this is; start the command on each by torchrun or srun, or set MASTER_ADDR, "
-        "MASTER_PORT and NODE_RANK on each"
+        f"config.num_nodes: got {num_nodes}, but the address of the first machine and the number "
+        "of this one are not set; start the command on each by torchrun or srun, or set "
+        "MASTER_ADDR, MASTER_PORT and NODE_RANK on each"
     )
 
 
 def _torchrun(environ: Mapping[str, str]) -> Launch | None:
-    # Also with one process: Lightning asks torchrun, not `devices`, where this is set.
+    # Also with one process: if this is set, Lightning uses torchrun's number, not `devices`.
     return _of("torchrun", _VARIABLES, environ) if "TORCHELASTIC_RUN_ID" in environ else None
 
 
@@ -129,15 +129,15 @@ def _mpi(environ: Mapping[str, str]) -> Launch | None:
 
 def _slurm(environ: Mapping[str, str]) -> Launch | None:
     world_size = _number(environ, "SLURM_STEP_NUM_TASKS") or _number(environ, "SLURM_NTASKS") or 1
-    # A shell of salloc has the number of tasks, but is none of them.
+    # A shell of salloc has the number of tasks, but is not one of them.
     alone = world_size == 1 or "SLURM_PROCID" not in environ
     if alone or environ.get("SLURM_JOB_NAME") in _INTERACTIVE:
         return None
     if not any(name in environ for name in _SRUN):
         raise ConfigError(
             f"SLURM has {world_size} tasks for this job (SLURM_NTASKS), but this process was not "
-            "started by srun (SLURM_STEP_ID is not set). Put srun before the command; or ask for "
-            "one task with as many CPUs as are needed (--ntasks=1 --cpus-per-task=N)"
+            "started by srun (SLURM_STEP_ID is not set). Put srun before the command, or request "
+            "one task with as many CPUs as needed (--ntasks=1 --cpus-per-task=N)"
         )
     nodes = _number(environ, "SLURM_STEP_NUM_NODES") or _number(environ, "SLURM_NNODES") or 1
     if world_size % nodes:
@@ -159,15 +159,15 @@ def _pmi(environ: Mapping[str, str]) -> Launch | None:
 
 
 def _plain(environ: Mapping[str, str]) -> Launch | None:
-    """Recognise RANK and WORLD_SIZE, which clusters and people set without torchrun."""
+    """Recognise RANK and WORLD_SIZE, set by a cluster or the user without torchrun."""
     if (_number(environ, "WORLD_SIZE") or 1) < 2 or _number(environ, "RANK") is None:
         return None
     return _of("the variables RANK and WORLD_SIZE", _VARIABLES, environ)
 
 
-def _meets_here(environ: Mapping[str, str]) -> bool:
-    """Tell whether the processes meet on this machine, so that all of them run on it."""
-    import socket  # takes milliseconds, and nearly nobody gets here
+def _master_is_here(environ: Mapping[str, str]) -> bool:
+    """Return whether this machine is the master, so that all processes run on it."""
+    import socket  # takes milliseconds, and is rarely needed
 
     address = environ.get("MASTER_ADDR", "localhost")
     return address in ("localhost", "127.0.0.1", "::1", socket.gethostname())
@@ -178,8 +178,8 @@ def _of(
 ) -> Launch | None:
     """Read a launch from the names of its size, rank, local size and local rank.
 
-    Where the last two are missing, the address at which processes meet says whether all of them are
-    on this machine; else each has one of its own.
+    If the last two are missing, all processes are on this machine if it is the master; otherwise
+    each is on a machine of its own.
     """
     world_size = _needed(environ, variables[0], name)
     if world_size == 1 and name != "torchrun":
@@ -187,9 +187,9 @@ def _of(
     rank = _needed(environ, variables[1], name)
     local_size, local_rank = (_number(environ, variable) for variable in variables[2:])
     if local_size is None:
-        if not _meets_here(environ) and local_rank is not None:
+        if not _master_is_here(environ) and local_rank is not None:
             raise ConfigError(_missing(name, variables[2]))
-        local_size = world_size if _meets_here(environ) else 1
+        local_size = world_size if _master_is_here(environ) else 1
     return Launch(
         launcher=name,
         world_size=world_size,
@@ -208,10 +208,10 @@ def _checked(launch: Launch) -> Launch:
     )
     if not fits:
         raise ConfigError(
-            f"the variables of {launch.launcher} contradict each other: {launch.world_size} "
+            f"the variables of {launch.launcher} contradict each other: got {launch.world_size} "
             f"processes, of which this is number {launch.rank}, and {launch.local_size} on this "
-            f"node, of which this is number {launch.local_rank} (numbers begin with 0, and every "
-            "node needs the same number of processes)"
+            f"node, of which this is number {launch.local_rank}; numbers start at 0, and every "
+            "node needs the same number of processes"
         )
     return launch
 

@@ -1,4 +1,4 @@
-"""From what the user gave to checked settings: every mistake is told, nothing heavy is imported."""
+"""Reads and checks the settings of a run. One error names all mistakes. No heavy imports."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ from lightly_core.plugins.records import LoggerRecord, MethodRecord, ModelsRecor
 
 T = TypeVar("T")
 
-#: Loggers that run without being asked for.
+#: Loggers that are on by default.
 DEFAULT_LOGGERS = ("jsonl", "tensorboard")
 
 
 @define(frozen=True, kw_only=True)
 class Settings:
-    """Checked settings with "auto" still in them; `resolve` replaces it.
+    """Checked settings that may still contain "auto"; `resolve` replaces it.
 
     Attributes:
-        run: The settings themselves; the groups in it hold what was given.
-        method_record: Where the method is.
+        run: The settings. The groups in it hold only what was given.
+        method_record: Record of the method.
         method: Options of the method, complete.
         transform: Options of the augmentation, complete.
-        transform_record: Where the transform is; None for that of the core.
-        optimizer_name: Name of the optimizer; never "auto".
+        transform_record: Record of the transform; None: the built-in one.
+        optimizer_name: Name of the optimizer, never "auto".
         optimizer: Options of optimizer and schedule, complete.
         callbacks: Options of the callbacks, complete.
         loggers: Options of the loggers that are on, by name.
-        logger_records: Where they are, by name.
-        model_record: Library of the model; None for an object that the user built.
-        model_name: Name of the model in its library; None for an object.
+        logger_records: Records of these loggers, by name.
+        model_record: Record of the model's library; None: a Python object.
+        model_name: Name of the model in its library; None: a Python object.
     """
 
     run: RunConfig
@@ -80,23 +80,23 @@ def load_settings(
     pairs: Sequence[str] = (),
     arguments: Mapping[str, object] | None = None,
     checks: Sequence[Callable[[RunConfig], Sequence[str]]] = (),
-    look: bool = False,
+    check_files: bool = False,
 ) -> Settings:
     """Read, merge and check the settings of a run.
 
-    Defaults are overruled by the file, that by ``key=value`` pairs, these by Python arguments;
-    groups are merged key by key.
+    The file overrides the defaults, ``key=value`` pairs override the file, and Python arguments
+    override pairs. Groups are merged key by key.
 
     Args:
-        catalog: What the plugins provide.
+        catalog: Records of all plugins.
         config_file: A TOML file.
         pairs: Words of the form ``key=value``.
         arguments: Python arguments; only those that the caller gave.
-        checks: Functions that look at the settings and return further problems.
-        look: Whether files that settings refer to have to be there.
+        checks: Functions that check the settings and return further problems.
+        check_files: Whether files that settings refer to must exist.
 
     Raises:
-        ConfigError: All that is wrong, one entry of `problems` for each mistake.
+        ConfigError: The settings are wrong. `problems` has one entry for each mistake.
         PluginError: The only mistake is a method, model or logger whose plugin cannot be used.
     """
     layers = Layers(config_file, pairs, arguments)
@@ -105,13 +105,13 @@ def load_settings(
     optimizer_cls = _optimizer_class(layers, config_cls)
     run = _run_config(layers, config_cls, optimizer_cls, checks, problems)
     method, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
-    _references(catalog, run, method, look, problems)
+    _references(catalog, run, method, check_files, problems)
     transform_record, transform = _transform(catalog, layers, method_record, config_cls, problems)
     callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
     logger_records, loggers = _loggers(catalog, layers, problems)
     model_record, model_name = _model(catalog, layers, problems)
     problems.raise_all(layers)
-    # Without a problem there is nothing that could not be made.
+    # Without a problem, all of these exist.
     assert run is not None
     assert method_record is not None
     assert method is not None
@@ -154,20 +154,20 @@ def _run_config(
     if run is None:
         readable = _readable_part(given)
         if readable is not None:
-            problems.add(*(line for look in checks for line in look(readable)))
+            problems.add(*(line for check in checks for line in check(readable)))
         return None
     if run.resume is not None:
         renamed = functools.partial(_without_resume, run, "resume_interrupted" in given)
         run = problems.attempt(renamed)
         if run is None:
             return None
-    looks = (_contradictions, owned_keys, *COMBINATIONS, *checks)
-    problems.add(*(line for look in looks for line in look(run)))
+    all_checks = (_contradictions, owned_keys, *COMBINATIONS, *checks)
+    problems.add(*(line for check in all_checks for line in check(run)))
     return run
 
 
 def _readable_part(given: Mapping[str, object]) -> RunConfig | None:
-    """Return the settings that are right, so that these can be looked at beside the wrong ones."""
+    """Return the valid settings, so that one error names the further problems with these too."""
 
     def attempt(settings: Mapping[str, object]) -> RunConfig | None:
         try:
@@ -188,8 +188,9 @@ def _without_resume(run: RunConfig, new_name_given: bool) -> RunConfig:
     )
     if new_name_given and run.resume is not run.resume_interrupted:
         raise ConfigError(
-            f"config.resume: it is the old name of 'resume_interrupted', but resume={run.resume} "
-            f"and resume_interrupted={run.resume_interrupted}; give only resume_interrupted"
+            f"config.resume: it is the old name of 'resume_interrupted', but got resume="
+            f"{run.resume} and resume_interrupted={run.resume_interrupted}; give only "
+            "resume_interrupted"
         )
     return evolve(run, resume=None, resume_interrupted=bool(run.resume))
 
@@ -197,20 +198,20 @@ def _without_resume(run: RunConfig, new_name_given: bool) -> RunConfig:
 def _contradictions(run: RunConfig) -> Iterator[str]:
     if run.resume_interrupted and run.checkpoint is not None:
         yield (
-            "config.checkpoint: a resumed run goes on from its own checkpoint; give either "
-            "checkpoint (new run from its weights) or resume_interrupted (same run goes on)"
+            "config.checkpoint: a resumed run continues from its own checkpoint; give either "
+            "checkpoint (new run from its weights) or resume_interrupted (same run continues)"
         )
     if run.resume_interrupted and run.overwrite:
         yield (
-            "config.overwrite: it would delete the run that resume_interrupted goes on with; "
-            "give one of the two"
+            "config.overwrite: it would delete the run that resume_interrupted continues; give "
+            "only one of the two"
         )
 
 
 def _misplaced(
     given: Mapping[str, Any], config_cls: type | None, optimizer_cls: type | None
 ) -> dict[str, str]:
-    """Find keys that belong into a group, and return the full names by key."""
+    """Return the full names of keys that belong to a group, by key."""
     known = {field.name for field in settings_fields(RunConfig)}
     groups = {
         "method_args": config_cls,
@@ -240,7 +241,7 @@ def _method(
     fields = {field.name: field for field in settings_fields(RunConfig)}
     name = layers.merged(RunConfig).get("method", default_of(fields["method"]))
     if not isinstance(name, str):
-        return None, None  # the settings' own types are checked elsewhere
+        return None, None  # `_run_config` reports the type
     record = problems.attempt(lambda: catalog.get("method", name), at="config.method")
     if record is None:
         return None, None
@@ -266,14 +267,14 @@ def _groups(
     optimizer_cls: type[OptimizerArgs] | None,
     problems: Problems,
 ) -> tuple[MethodConfig | None, OptimizerArgs | None]:
-    """Check the groups whose defaults the method decides."""
+    """Check the groups whose defaults depend on the method."""
     optimizer = None
     if optimizer_cls is not None:
         names = {cls: name for name, cls in OPTIMIZERS.items()}
         base = (config_cls or MethodConfig).default_optimizer(names[optimizer_cls])
         optimizer = _group(layers, "optim_args", type(base), base, problems)
     if config_cls is None:
-        return None, optimizer  # which keys are right depends on the method
+        return None, optimizer  # the known keys depend on the method
     return _group(layers, "method_args", config_cls, None, problems), optimizer
 
 
@@ -281,12 +282,12 @@ def _references(
     catalog: Catalog,
     run: RunConfig | None,
     method: MethodConfig | None,
-    look: bool,
+    check_files: bool,
     problems: Problems,
 ) -> None:
-    """Check that the files and models are there that settings refer to."""
+    """Check that the files and models that settings refer to exist."""
     for settings, path in ((run, "config"), (method, "config.method_args")):
-        problems.add(*(misplaced_files(settings, path) if look else ()))
+        problems.add(*(misplaced_files(settings, path) if check_files else ()))
         for name, model in model_names(settings):
             find = functools.partial(catalog.model, model)
             problems.attempt(find, at=f"{path}.{name}")
@@ -322,8 +323,8 @@ def _group(layers: Layers, name: str, cls: type[T], base: T | None, problems: Pr
 
 
 def _unknown_crops(requires: Requires, transform: TransformArgs) -> Iterator[str]:
-    turned = any(spec.random_rotation is not None for spec in transform.view_specs())
-    if requires.crops and turned:
+    rotated = any(spec.random_rotation is not None for spec in transform.view_specs())
+    if requires.crops and rotated:
         yield (
             "config.transform_args.random_rotation: the method needs the position of each view, "
             "which rotated images do not have; set it to None"
@@ -346,7 +347,7 @@ def _loggers(
     loggers: dict[str, object] = {}
     for name, options in given.items():
         path = f"config.loggers.{name}"
-        # An unknown name is a mistake even where it is switched off.
+        # An unknown name is a mistake even if the logger is switched off.
         record = problems.attempt(functools.partial(_logger_record, catalog, name), at=path)
         if record is None or options is None or options is False:
             continue

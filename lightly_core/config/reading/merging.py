@@ -1,4 +1,4 @@
-"""Settings from several places, laid over one another."""
+"""Merges settings from a file, ``key=value`` pairs and Python arguments."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from lightly_core.config.options.settings import PythonObject
 from lightly_core.config.reading.keyvalue import parse_pairs, read_toml
 from lightly_core.errors import ConfigError
 
-#: Arguments that reach a library as they are; all others become plain data.
+#: Arguments that are passed to a library unchanged. All others are converted to plain data.
 _AS_GIVEN = ("loader_args", "trainer_args", "model_args")
 #: Arguments that may be an object of any class.
 _OBJECTS = ("accelerator", "data", "model", "strategy", "val_data")
-#: Levels of dictionaries and lists that no settings need.
+#: Most levels of nested dictionaries and lists. No settings need more.
 _DEEPEST = 20
-#: How a problem begins: the setting's full name, and the key in it that is unknown.
+#: Start of a problem: the setting's full name, and the key in it that is unknown.
 _SETTING = re.compile(r"config(?P<name>(?:\.\w+)*)[^\s:]*(?=: (?:unknown key '(?P<key>\w+)')?)")
 
 
 class Layers:
-    """The settings that were given: a file, overruled by pairs, overruled by Python arguments.
+    """The given settings. Pairs override the file, and Python arguments override pairs.
 
     Args:
         config_file: A TOML file.
@@ -60,24 +60,24 @@ class Layers:
         return result
 
     def merged_group(self, name: str, cls: type | None) -> dict[str, Any]:
-        """Return what was given for one group; empty where it is no dictionary."""
+        """Return the given settings of one group. Empty if they are not a dictionary."""
         result: dict[str, Any] = {}
         for layer in self._layers:
             group = layer.get(name, {})
-            # None means the defaults, so it takes back what a weaker layer said.
+            # None means the defaults, so it discards the values of earlier layers.
             result = merge(result, group, cls) if isinstance(group, Mapping) else {}
         return result
 
     def located(self, problems: Iterable[str]) -> list[str]:
-        """Name the file in each problem with a value that is from it.
+        """Name the file in each problem whose value is from the file.
 
-        Values of the command line and of Python are in the user's sight, those of a file are not.
+        Users see the values on the command line and in Python, but not those in a file.
 
         Args:
             problems: Each begins with the setting's name, such as ``config.epochs: ...``.
 
         Returns:
-            The same, with such beginnings as ``config.epochs (from run.toml): ...``.
+            The problems, such as ``config.epochs (from run.toml): ...``.
         """
         return [self._located(problem) for problem in problems]
 
@@ -95,12 +95,12 @@ class Layers:
 def merge(
     below: Mapping[str, Any], above: Mapping[str, Any], cls: type | None = None
 ) -> dict[str, Any]:
-    """Lay one nested dictionary over another.
+    """Merge two nested dictionaries. Values of `above` override those of `below`.
 
     Args:
-        below: The weaker one.
-        above: The stronger one.
-        cls: Option class that both describe; a field's other names count as the field.
+        below: Settings that are overridden.
+        above: Settings that override them.
+        cls: Option class of both. A field's aliases name the same setting as the field.
     """
     fields = settings_fields(cls) if cls is not None else ()
     by_name = {name: field for field in fields for name in (field.name, *aliases(field))}
@@ -119,7 +119,7 @@ def merge(
 
 
 def _sets(settings: Mapping[str, Any], keys: Sequence[str]) -> bool:
-    """Tell whether settings have a value under these keys, or in place of one of their groups."""
+    """Return whether settings have a value under these keys, or in place of one of their groups."""
     value: Any = settings
     for key in keys:
         if not isinstance(value, Mapping):
@@ -131,14 +131,14 @@ def _sets(settings: Mapping[str, Any], keys: Sequence[str]) -> bool:
 
 
 def from_python(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Turn paths into text and wrap what only Python can pass.
+    """Convert paths to strings and wrap objects that can be passed from Python only.
 
     Raises:
-        ConfigError: A key is no text, or a value is nested too deeply, such as one that holds
-            itself.
+        ConfigError: A key is not a string, or a value is nested too deeply, such as one that
+            contains itself.
     """
     settings: dict[str, object] = {}
-    problems = [text for name, value in arguments.items() for text in _odd(value, name)]
+    problems = [text for name, value in arguments.items() for text in _nesting(value, name)]
     if problems:
         raise ConfigError.of(problems)
     for name, value in arguments.items():
@@ -151,20 +151,20 @@ def from_python(arguments: Mapping[str, object]) -> dict[str, object]:
     return settings
 
 
-def _odd(value: object, path: str, above: tuple[int, ...] = ()) -> Iterator[str]:
-    """Name keys that are no text, and what is nested too deeply to be settings."""
+def _nesting(value: object, path: str, above: tuple[int, ...] = ()) -> Iterator[str]:
+    """Yield the problems with keys that are not strings, and with values nested too deeply."""
     if id(value) in above or len(above) > _DEEPEST:
-        what = "it holds itself" if id(value) in above else f"more than {_DEEPEST} levels"
+        what = "it contains itself" if id(value) in above else f"more than {_DEEPEST} levels"
         yield f"config.{'.'.join(path.split('.')[:3])}: nested too deeply ({what})"
     elif isinstance(value, Mapping):
         for key, member in value.items():
             if isinstance(key, str):
-                yield from _odd(member, f"{path}.{key}", (*above, id(value)))
+                yield from _nesting(member, f"{path}.{key}", (*above, id(value)))
             else:
                 yield f"config.{path}: expected names as keys, got {key!r}"
     elif isinstance(value, (list, tuple)):
         for member in value:
-            yield from itertools.islice(_odd(member, path, (*above, id(value))), 1)
+            yield from itertools.islice(_nesting(member, path, (*above, id(value))), 1)
 
 
 def _as_data(value: object, *, keep_options: bool) -> object:

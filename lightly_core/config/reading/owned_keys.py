@@ -1,4 +1,4 @@
-"""Arguments of other libraries that belong to settings of our own."""
+"""Refuses arguments of torch's loader and Lightning's trainer that the run sets itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lightly_core.config.options.settings import RunConfig
 
-#: Keys of `trainer_args` for which there is a setting of our own.
+#: The setting that replaces a key of `trainer_args`.
 TRAINER_KEYS = {
     "accelerator": "accelerator",
     "accumulate_grad_batches": "gradient_accumulation_steps",
@@ -19,7 +19,7 @@ TRAINER_KEYS = {
     "strategy": "strategy",
 }
 
-#: Keys of `loader_args` that have a setting, or None: nobody but the run itself may set them.
+#: The setting that replaces a key of `loader_args`; None: only the run itself sets it.
 LOADER_KEYS = {
     "batch_sampler": None,
     "batch_size": "batch_size",
@@ -35,7 +35,7 @@ LOADER_KEYS = {
 
 
 def owned_keys(run: RunConfig) -> Iterator[str]:
-    """Name the keys of `loader_args` and `trainer_args` that the run sets itself."""
+    """Yield a problem for each key of `loader_args` and `trainer_args` that the run sets itself."""
     for group, given, owned in (
         ("loader_args", run.loader_args, LOADER_KEYS),
         ("trainer_args", run.trainer_args, TRAINER_KEYS),
@@ -43,5 +43,5 @@ def owned_keys(run: RunConfig) -> Iterator[str]:
         for key in given or {}:
             if key in owned:
                 setting = owned[key]
-                remedy = f"use the setting '{setting}' instead" if setting else "leave it out"
+                remedy = f"use the setting '{setting}' instead" if setting else "remove it"
                 yield f"config.{group}.{key}: set by the run itself; {remedy}"

@@ -1,4 +1,4 @@
-"""Settings that refer to something else: a file that must be there, a model of a library."""
+"""Checks settings that refer to a file, a folder or the name of a model."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lightly_core.places import place_problem
 
 #: Key in a field's metadata: the setting is the path of a file that must exist.
 FILE = "file"
-#: Key in a field's metadata: the setting is the path of a folder that is made where it is missing.
+#: Key in a field's metadata: the setting is the path of a folder, created if it is missing.
 FOLDER = "folder"
-#: Key in a field's metadata: a text is a model's name, ``library/name``.
+#: Key in a field's metadata: a string is a model's name, ``library/name``.
 MODEL = "model"
 
 _LAST = os.path.join("exported_models", "exported_last.safetensors")
 
 
 def misplaced_files(settings: object, path: str) -> Iterator[str]:
-    """Name files that settings refer to and that are not there, and impossible folders; only looks.
+    """Yield a problem for each file that does not exist and each folder that cannot be created.
 
     Args:
         settings: An instance of an option class, or None.
@@ -34,8 +34,8 @@ def misplaced_files(settings: object, path: str) -> Iterator[str]:
         file = os.path.expanduser(value)
         if os.path.isdir(file):
             last = os.path.join(file, _LAST)
-            way_out = f"give '{last}'" if os.path.isfile(last) else "give a file in it"
-            yield f"{path}.{name}: '{value}' is a folder, expected a file of weights; {way_out}"
+            remedy = f"give '{last}'" if os.path.isfile(last) else "give a file in it"
+            yield f"{path}.{name}: '{value}' is a folder, expected a file of weights; {remedy}"
         elif not os.path.exists(file):
             folder = os.path.dirname(os.path.abspath(file))
             nor = "" if os.path.isdir(folder) else f", nor does the folder '{folder}'"
@@ -51,7 +51,7 @@ def misplaced_files(settings: object, path: str) -> Iterator[str]:
 
 
 def model_names(settings: object) -> Iterator[tuple[str, str]]:
-    """Yield field and value of settings that name a model."""
+    """Yield the field and the value of each setting that names a model."""
     for name, value in _marked(settings, MODEL):
         if isinstance(value, str):
             yield name, value

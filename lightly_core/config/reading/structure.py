@@ -1,6 +1,6 @@
-"""From plain data to option classes, strictly: nothing is bent into shape, all mistakes are told.
+"""Converts plain data to option classes. Types are strict, and one error names all mistakes.
 
-cattrs is imported here only; commands that read no settings do not import this module.
+Only this module imports cattrs. Commands that read no settings do not import it.
 """
 
 from __future__ import annotations
@@ -38,23 +38,22 @@ Hook = Callable[[Any, Any], Any]
 
 
 def structure(value: Mapping[str, Any], cls: type[T], *, path: str, base: T | None = None) -> T:
-    """Make an instance of an option class.
+    """Create an instance of an option class.
 
-    Types must fit exactly: an int is taken for a float and a list for a tuple, nothing else is
-    converted. Where a type is ``Group | None``, ``None`` and ``False`` switch the group off and
-    ``True`` switches it on as it is; words that the type names are taken too, and a dictionary
-    takes their place. TOML, which has no null, can write ``seed = "none"`` where the type allows
-    None and no free text.
+    Types must match. Only an int for a float and a list for a tuple are converted. For the type
+    ``Group | None``, ``None`` and ``False`` switch the group off, and ``True`` switches it on with
+    the values of `base`. Literals in the type are accepted too; a dictionary replaces them. TOML
+    has no null: it can write ``seed = "none"`` if the type allows None and no free text.
 
     Args:
-        value: Settings by name; names of nested groups hold mappings.
+        value: Settings by name. Those of a nested group are a mapping.
         cls: An attrs class.
-        path: Where the settings stand, for messages.
-        base: Values of everything that `value` does not name, recursively. By default the
-            defaults of `cls`.
+        path: Full name of these settings, for messages.
+        base: Values of all settings that `value` does not name, recursively. None: the defaults
+            of `cls`.
 
     Raises:
-        ConfigError: All that is wrong, one entry of `problems` for each mistake.
+        ConfigError: The settings are wrong. `problems` has one entry for each mistake.
     """
     try:
         instance: T = _converter().structure(_Layer(value, base), cls)
@@ -64,17 +63,17 @@ def structure(value: Mapping[str, Any], cls: type[T], *, path: str, base: T | No
 
 
 def unstructure(instance: AttrsInstance) -> dict[str, Any]:
-    """Return the settings as plain JSON data; a Python object becomes its description."""
+    """Return the settings as plain JSON data. A Python object becomes its description."""
     data: dict[str, Any] = plain(instance)
     return data
 
 
 class _WrongValue(Exception):
-    """Mistakes on the way up to `structure`.
+    """Mistakes in a value, raised by the hooks and collected by `structure`.
 
     Args:
-        found: Pairs of the place below the value that was read (``.lr``, ``[0]``) and the text.
-        inside: Whether the value was of the right kind and the mistake lies inside of it.
+        found: Pairs of the path from the value (``.lr``, ``[0]``) and the text.
+        inside: Whether the value has the right kind, and only its members are wrong.
     """
 
     def __init__(self, found: list[tuple[str, str]], *, inside: bool = False) -> None:
@@ -83,13 +82,13 @@ class _WrongValue(Exception):
         self.inside = inside
 
     def below(self, place: str) -> list[tuple[str, str]]:
-        """Return what was found as seen from one level higher."""
+        """Return the mistakes with paths that start one level higher, with `place`."""
         return [(place + inner, text) for inner, text in self.found]
 
 
 @define(frozen=True)
 class _Layer:
-    """Given settings and the instance that they are laid over."""
+    """Given settings, and the instance whose values they override."""
 
     given: object
     base: object
@@ -103,14 +102,14 @@ def _unexpected(annotation: Annotation, value: object) -> _WrongValue:
 
 @functools.cache
 def _converter() -> Converter:
-    """Build the converter: cattrs picks the hook by type, the hooks are strict."""
+    """Build the converter. cattrs selects a hook by type, and the hooks are strict."""
     converter = Converter(detailed_validation=False)
     converter.register_structure_hook(int, _int)
     converter.register_structure_hook(float, _float)
     converter.register_structure_hook(bool, _instance_of(bool))
     converter.register_structure_hook(str, _instance_of(str))
     converter.register_structure_hook(types.NoneType, _instance_of(types.NoneType))
-    # One that is asked last comes first: the general hooks stand on top.
+    # cattrs tries the hook that was registered last first, so the general ones are first here.
     for accepts, make in (
         (_has_origin(Literal), _literal_hook),
         (_has_origin(dict), _dict_hook),
@@ -136,7 +135,7 @@ def _holds_group(cls: Annotation) -> bool:
 
 
 def _int(value: object, cls: type) -> int:
-    # NumPy's integers count as such; a bool is an int to Python, not to users.
+    # NumPy's integers are accepted. A bool is an int in Python, but not to users.
     if not isinstance(value, bool) and isinstance(value, numbers.Integral):
         return int(value)
     raise _unexpected(cls, value)
@@ -165,7 +164,7 @@ def _literal_hook(converter: Converter, cls: Annotation) -> Hook:
 
     def hook(value: object, _: object) -> object:
         if value is None and "none" in words:
-            return "none"  # the command line has read the word as None
+            return "none"  # the command line reads this word as None
         if any(type(value) is type(word) and value == word for word in words):
             return value
         raise _unexpected(cls, value)
@@ -259,7 +258,7 @@ def _union_hook(converter: Converter, cls: Annotation) -> Hook:
 
 def _group_hook(converter: Converter, annotation: Annotation) -> Hook:
     cls = group_class(annotation)
-    assert cls is not None  # the converter asks for these types only
+    assert cls is not None  # the hook is registered for these types only
     optional = types.NoneType in union_members(annotation)
     words = words_of(annotation)
 
@@ -274,7 +273,7 @@ def _group_hook(converter: Converter, annotation: Annotation) -> Hook:
             given = {}
         if not isinstance(given, Mapping):
             raise _unexpected(annotation, given)
-        # A base that is a word has no values to lay these over.
+        # A base that is a word has no values to override.
         return _build(converter, cls, given, None if layer.base in words else layer.base)
 
     return hook
@@ -288,7 +287,7 @@ def _build(converter: Converter, cls: type, given: Mapping[str, Any], base: obje
         names = [name for name in (field.name, *aliases(field)) if name in given]
         if len(names) > 1:
             both = " and ".join(f"'{name}'" for name in names)
-            wrong.append(("", f"{both} are names of one setting, give only one of them"))
+            wrong.append(("", f"{both} are names of the same setting, give only one of them"))
         elif names:
             value = given[names[0]]
             if group_class(field.type) is not None:
@@ -307,7 +306,7 @@ def _build(converter: Converter, cls: type, given: Mapping[str, Any], base: obje
     try:
         return cls(**{_argument(cls, name): value for name, value in values.items()})
     except (ValueError, TypeError) as error:
-        raise _WrongValue([("", _told(error))], inside=True) from None
+        raise _WrongValue([("", _message(error))], inside=True) from None
 
 
 def _argument(cls: type, name: str) -> str:
@@ -333,8 +332,8 @@ def _unknown_keys(cls: type, given: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _out_of_range(cls: type, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Run every field's validator; attrs itself stops at the first that complains."""
-    # Validators get an instance, which may not be made yet: one without __init__ will do.
+    """Run every field's validator. attrs itself stops at the first that fails."""
+    # Validators take an instance. One created without __init__ has the values that they need.
     instance: object = object.__new__(cls)
     for name, value in values.items():
         object.__setattr__(instance, name, value)
@@ -345,12 +344,12 @@ def _out_of_range(cls: type, values: Mapping[str, Any]) -> list[tuple[str, str]]
         try:
             field.validator(instance, field, values[field.name])
         except (ValueError, TypeError) as error:
-            text = _told(error).removeprefix(f"'{field.name}' ")
+            text = _message(error).removeprefix(f"'{field.name}' ")
             wrong.append((f".{field.name}", text))
     return wrong
 
 
-def _told(error: Exception) -> str:
-    """Return the text of a validator; those of attrs put the value behind a colon."""
+def _message(error: Exception) -> str:
+    """Return a validator's message. Those of attrs write ": VALUE", ours write ", got VALUE"."""
     text = str(error.args[0]) if error.args else str(error)
     return re.sub(r"^('\w+' must be [<>]=? \S+): (.*)$", r"\1, got \2", text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""Finds the transform that `transform_args.name` asks for."""
+"""Selects the transform that `transform_args.name` names."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lightly_core.plugins.records import TransformRecord
 def choose_transform(
     catalog: Catalog, name: str, views: TransformArgs
 ) -> tuple[TransformRecord | None, TransformArgs]:
-    """Return where the transform is (None: the built-in one) and its defaults.
+    """Return the record of the transform (None: the built-in one) and its default options.
 
-    A plugin's options start from its own defaults, with the method's views in those fields that
-    both have.
+    The defaults of a plugin's transform are its own, except for fields that the method's
+    augmentation has too: these are set to the method's values.
 
     Args:
-        catalog: What the plugins provide.
+        catalog: Records of all plugins.
         name: Value of ``transform_args.name``.
         views: The method's default augmentation.
 
     Raises:
         ConfigError: No plugin provides the name.
-        PluginError: The plugin's option class is no `TransformArgs`.
+        PluginError: The plugin's option class is not a subclass of `TransformArgs`.
     """
     if name == DEFAULT_TRANSFORM:
         return None, views
@@ -35,7 +35,7 @@ def choose_transform(
     if not issubclass(config_cls, TransformArgs):
         raise PluginError(
             f"config of {record.label}: expected a subclass of TransformArgs, got {config_cls!r}"
-            f"\n  tell the authors of {record.owner}"
+            f"\n  report this to the authors of {record.owner}"
         )
     shared = {field.name for field in attrs.fields(type(views))} & {
         field.name for field in attrs.fields(config_cls)

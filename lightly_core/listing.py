@@ -78,6 +78,6 @@ def _live_names(record: ModelsRecord) -> list[str]:
     if not (isinstance(library, type) and issubclass(library, ModelLibrary)):
         raise PluginError(
             f"target {record.target} of {record.label}: expected a subclass of ModelLibrary, "
-            f"got {library!r}\n  tell the authors of {record.owner}"
+            f"got {library!r}\n  report this to the authors of {record.owner}"
         )
     return list(library().names())

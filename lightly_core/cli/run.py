@@ -76,7 +76,7 @@ def _method_help(name: str, optimizer: str) -> str:
     if not issubclass(config, MethodConfig):
         raise PluginError(
             f"config of {record.label}: expected a subclass of MethodConfig, got {config!r}"
-            f"\n  tell the authors of {record.owner}"
+            f"\n  report this to the authors of {record.owner}"
         )
     optimizer = config.optimizer if optimizer == "auto" else optimizer
     if optimizer not in OPTIMIZERS:

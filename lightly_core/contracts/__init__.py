@@ -1,4 +1,4 @@
-"""What plugins provide and what they are given: the contracts of the framework.
+"""Contracts between the framework and plugins: their base classes and the data passed to them.
 
 Letters used for shapes: B images on this process, C input channels, H and W pixels, D feature
 channels, h and w feature positions.

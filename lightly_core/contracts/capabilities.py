@@ -1,11 +1,11 @@
-"""What some backbones can do beyond the members of a `ModelWrapper`.
+"""Capabilities: methods that some backbones have beyond those of `ModelWrapper`.
 
-A wrapper has a capability when it has the methods of its protocol; nothing is declared. Methods and
-the engine ask with `require_capability`.
+A wrapper has a capability if it has the methods of the protocol. It declares nothing. Methods and
+the engine check it with `require_capability`.
 
 Letters used for shapes: B images, C input channels, H and W pixels, D feature channels, h and w
-positions of the patch grid, N = h * w patches, P prefix tokens, T width of the tokens in front of
-the first block.
+rows and columns of the patch grid, N = h * w patches, P prefix tokens, T dimension of the tokens
+before the first block.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ ACTIVATION_CHECKPOINTING = "activation_checkpointing"
 
 @runtime_checkable
 class TokenModel(Protocol):
-    """A vision transformer whose patches can be masked or left out.
+    """A vision transformer whose patches can be masked or dropped.
 
-    Patches are numbered row by row. Prefix tokens are those in front of the patches: class token,
+    Patches are numbered row by row. Prefix tokens come before the patch tokens: class token,
     registers, distillation token.
     """
 
@@ -38,11 +38,11 @@ class TokenModel(Protocol):
         ...
 
     def token_dim(self) -> int:
-        """Return T, the width that a mask token must have."""
+        """Return T, the dimension that a mask token must have."""
         ...
 
     def token_grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the patch grid (h, w) of images of this many pixels."""
+        """Return the patch grid (h, w) of images of this height and width in pixels."""
         ...
 
     def forward_tokens(
@@ -53,36 +53,37 @@ class TokenModel(Protocol):
         mask_token: Tensor | None = None,
         keep: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the tokens behind the last block and its norm.
+        """Compute the tokens after the last block and the final norm.
 
         Args:
             x: Normalised images (B, C, H, W).
-            mask: Patches to replace by `mask_token` before positions are added, (B, N) bool.
-            mask_token: (T,); needed with `mask`, gets a gradient.
-            keep: Indices of the only patches to compute, (B, K) int64, positions kept; each row
-                without repetition. Together with `mask`, the masked patches are replaced first.
+            mask: Patches to replace by `mask_token` before position embeddings are added, (B, N)
+                bool.
+            mask_token: (T,). Required with `mask`. It gets a gradient.
+            keep: Indices of the patches to compute, (B, K) int64, without repetition in a row. They
+                keep their position embeddings. With `mask`, masked patches are replaced first.
 
         Returns:
             ``patch_tokens`` (B, N, D), or (B, K, D) in the order of `keep`; ``prefix_tokens``
-            (B, P, D); and ``cls_token`` (B, D) where the model has one.
+            (B, P, D); and ``cls_token`` (B, D) if the model has one.
         """
         ...
 
     def forward_intermediates(
         self, x: Tensor, layers: int | Sequence[int], *, norm: bool = True
     ) -> list[dict[str, Tensor]]:
-        """Compute the tokens behind several blocks.
+        """Compute the tokens after several blocks.
 
         Args:
             x: Normalised images (B, C, H, W).
-            layers: Indices of the blocks, negative ones from the end; or how many of the last.
-            norm: Whether the model's last norm is applied to each.
+            layers: Indices of the blocks, negative ones from the end; or the number of last blocks.
+            norm: Whether to apply the model's final norm to the tokens of each block.
 
         Returns:
-            One dict a block, in the order of the blocks, as `forward_tokens` returns it.
+            One dict per block, in the order of the blocks, as returned by `forward_tokens`.
 
         Raises:
-            ValueError: There is no such block.
+            ValueError: A block does not exist.
         """
         ...
 
@@ -92,34 +93,34 @@ class MultiScaleFeatures(Protocol):
     """A backbone with feature maps of several strides."""
 
     def multi_scale_dims(self) -> tuple[int, ...]:
-        """Return the width of each map, finest map first."""
+        """Return the number of channels D_i of each feature map, finest first."""
         ...
 
     def forward_multi_scale(self, x: Tensor) -> list[Tensor]:
-        """Compute the maps (B, D_i, h_i, w_i) of images (B, C, H, W), finest first."""
+        """Compute the feature maps (B, D_i, h_i, w_i) of images (B, C, H, W), finest first."""
         ...
 
 
 @runtime_checkable
 class ActivationCheckpointing(Protocol):
-    """A backbone that can compute activations again in the backward pass to save memory."""
+    """A backbone that can recompute activations in the backward pass to save memory."""
 
     def set_activation_checkpointing(self, enabled: bool, every_n_blocks: int = 1) -> None:
         """Switch it on or off.
 
         Args:
-            enabled: Off gives the same numbers, faster and with more memory.
-            every_n_blocks: How many blocks are computed again together.
+            enabled: On saves memory and is slower. The results are the same.
+            every_n_blocks: Number of blocks that are recomputed together.
 
         Raises:
-            ConfigError: The model supports no other number of blocks than 1.
+            ConfigError: The model supports one block only.
         """
         ...
 
 
 @runtime_checkable
 class InputNormalization(Protocol):
-    """A backbone that knows how the images that its weights were trained on were normalised."""
+    """A backbone that knows the normalisation of the images that its weights were trained on."""
 
     def input_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each channel, for values in [0, 1]."""
@@ -127,5 +128,5 @@ class InputNormalization(Protocol):
 
 
 def per_channel(values: Sequence[float], num_channels: int) -> tuple[float, ...]:
-    """Repeat or cut numbers to one a channel, as first convolutions are adapted."""
+    """Repeat or cut values to one per channel, as weights of a first convolution are adapted."""
     return tuple(float(values[channel % len(values)]) for channel in range(num_channels))

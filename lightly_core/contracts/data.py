@@ -1,4 +1,4 @@
-"""The contracts of data: a sample, a batch, and the transform that makes their views.
+"""The contracts of data: a sample, a batch, and the transform that creates their views.
 
 Shapes: B images on this process, C input channels, H and W pixels.
 """
@@ -24,16 +24,15 @@ class Sample:
 
     Attributes:
         index: Position in the source.
-        views: One tensor (C, H, W) a view, uint8, or float32 in [0, 1] for sources above 8 bit.
-        parameters: One float32 vector a view: what the device stage is to do, drawn in the
-            worker so that it depends on nothing but seed, epoch and index.
-        extras: Tensors that a method wants made in the worker (masks, positions).
-        skipped: ``(index, name, reason)`` of the files that could not be read and whose place
-            this image takes.
+        views: One tensor (C, H, W) per view, uint8, or float32 in [0, 1] for images of more than 8
+            bit.
+        parameters: One float32 vector per view with the parameters of the second stage. They are
+            sampled in the worker, so that they depend only on seed, epoch and index.
+        extras: Tensors that the method has requested from the worker, such as masks.
+        skipped: ``(index, name, reason)`` of the unreadable files that this image replaces.
         view_id: See `Batch.view_ids`.
-        crops: Where each view was cut out, one (6,) a view as in `Batch.crops`; empty where
-            nobody asked.
-        notes: ``(name, text)`` of what a library said while a file was read, set by the loader.
+        crops: Crop of each view, one (6,) per view as in `Batch.crops`. Empty if not requested.
+        notes: ``(name, text)`` of messages of a library while it read the file, set by the loader.
     """
 
     index: int
@@ -48,22 +47,21 @@ class Sample:
 
 @dataclass
 class Batch:
-    """What a method's `training_step` gets.
+    """Input of a method's `training_step`.
 
     Attributes:
-        views: One float tensor (B, C, H, W) a view, normalised; row i of each is image i.
+        views: One normalised float tensor (B, C, H, W) per view. Row i of each is image i.
         indices: Position of each image in the source, (B,) int64.
         extras: Stacked `Sample.extras`, first dimension B.
-        view_ids: (B,) int64, always on the CPU. Where views repeat with period K
-            (`MethodConfig.view_period`) the number ``place * K + epoch % K`` in [0, N * K) of an
-            image's views; equal numbers mean equal views. -1 where they come only once: nothing
-            repeats, or the image of that place could not be read and another one is shown. None
-            is as -1 everywhere.
-        crops: Where each view was cut out of its image, one float32 tensor (B, 6) a view, where
-            the views are: left, top, width and height as fractions of the image's width and height,
-            in [0, 1], then 1 where the view is mirrored left-right, else 0, and the same for
-            top-bottom. Empty unless the method needs it (`Requires.crops`).
-        num_global: How many of the views are global ones, which come first; None: all.
+        view_ids: (B,) int64, always on the CPU. If views repeat with period K
+            (`MethodConfig.view_period`), the number ``index * K + epoch % K`` in [0, N * K). Equal
+            numbers mean equal views. -1: these views do not repeat, or the image could not be read
+            and another one replaces it. None: -1 for all images.
+        crops: Crop of each view, one float32 tensor (B, 6) per view on the device of the views:
+            left, top, width and height as fractions of the image's width and height, in [0, 1];
+            then 1 if the view is mirrored left-right, else 0; and the same for top-bottom. Empty
+            unless the method needs it (`Requires.crops`).
+        num_global: Number of global views, which come first; None: all views are global.
     """
 
     views: list[Tensor]
@@ -89,13 +87,13 @@ class Batch:
 
 
 class Transform(ABC):
-    """Makes the views of an image in two stages.
+    """Creates the views of an image in two stages.
 
-    A run builds it from this one argument, by position.
+    A run builds it with this one argument, by position.
 
     Args:
         config: Options of the transform, an instance of the class that its `TransformRecord`
-            names, which is a subclass of `lightly_core.config.options.transform.TransformArgs`.
+            names, which is a subclass of `lightly_core.config.method.TransformArgs`.
     """
 
     def __init__(self, config: TransformArgs | None = None) -> None:
@@ -105,7 +103,7 @@ class Transform(ABC):
     def sample(
         self, image: Image.Image | np.ndarray, rng: np.random.Generator, index: int
     ) -> Sample:
-        """First stage, in a worker: crop, resize, flip, and draw the second stage's parameters.
+        """First stage, in a worker: crop, resize, flip, and sample the second stage's parameters.
 
         Args:
             image: A decoded image: Pillow in mode L or RGB, or an array (H, W, C), uint8, or
@@ -119,12 +117,12 @@ class Transform(ABC):
         """Second stage, on the training device: photometric changes and normalisation.
 
         Args:
-            pixels: One tensor (B, C, H, W) a view on the training device, uint8 or float32 in
+            pixels: One tensor (B, C, H, W) per view on the training device, uint8 or float32 in
                 [0, 1].
-            parameters: One tensor (B, P) a view, on the CPU.
+            parameters: One tensor (B, P) per view, on the CPU.
 
         Returns:
-            One normalised float32 tensor (B, C, H, W) a view.
+            One normalised float32 tensor (B, C, H, W) per view.
         """
 
 
@@ -132,9 +130,9 @@ class ViewTensors(NamedTuple):
     """The views of a batch before the second stage, see `RawBatch` for the shapes.
 
     Attributes:
-        pixels: One tensor (B, C, H, W) a view on the training device.
-        parameters: One float32 tensor (B, P) a view, on the CPU.
-        crops: One tensor (B, 6) a view as in `Batch.crops`; empty where they are not needed.
+        pixels: One tensor (B, C, H, W) per view on the training device.
+        parameters: One float32 tensor (B, P) per view, on the CPU.
+        crops: One tensor (B, 6) per view as in `Batch.crops`. Empty if the method needs none.
     """
 
     pixels: list[Tensor]
@@ -143,31 +141,31 @@ class ViewTensors(NamedTuple):
 
 
 class MemoryViews(ABC):
-    """Makes the first stage's views of images in memory, many images at a time."""
+    """Creates the first stage's views of images in memory, many images at a time."""
 
     @abstractmethod
     def sample(self, keys: Sequence[tuple[int, int]]) -> Any:  # noqa: ANN401 - the maker's own
-        """Sample all that is random for images ``(epoch, index)``.
+        """Sample the random parameters of images ``(epoch, index)``.
 
-        The numbers of an image follow from seed, epoch and index alone, as in `Transform.sample`.
+        Those of an image depend only on seed, epoch and index, as in `Transform.sample`.
         """
 
     @abstractmethod
     def make(self, sampled: Any, rows: slice, indices: Tensor) -> ViewTensors:  # noqa: ANN401
-        """Make the views of some of the images.
+        """Create the views of some of the images.
 
         Args:
-            sampled: What `sample` returned for M images.
-            rows: Which B of the M images, with a start and a stop.
-            indices: Positions of the images whose pixels are shown, (B,) int64.
+            sampled: Parameters that `sample` returned for M images.
+            rows: Slice of B of the M images, with a start and a stop.
+            indices: Positions of the images whose pixels are used, (B,) int64.
         """
 
 
 @runtime_checkable
 class InMemoryTransform(Protocol):
-    """A transform that can keep images in memory and make their views on the device.
+    """A transform that can keep images in memory and create their views on the device.
 
-    A `Transform` with this method is used so where ``in_memory`` allows it.
+    If ``in_memory`` allows it, a run uses this method of a `Transform`.
     """
 
     def from_memory(
@@ -178,26 +176,26 @@ class InMemoryTransform(Protocol):
         make_generator: Callable[[int, int, int], np.random.Generator],
         device: torch.device,
     ) -> MemoryViews:
-        """Return what makes the views.
+        """Return the object that creates the views.
 
         Args:
             images: All images, (N, H, C, W) uint8.
             seed: Seed of the run.
-            make_generator: Returns the generator of ``(seed, epoch, index)`` that `sample` would
-                be given in a worker.
-            device: Where views are made.
+            make_generator: Returns the generator of ``(seed, epoch, index)``, the one that `sample`
+                gets in a worker.
+            device: Device on which views are created.
         """
         ...
 
 
 class SampleExtras(Protocol):
-    """Makes tensors that belong to an image and are drawn anew in every epoch."""
+    """Creates tensors that belong to an image and are sampled again in every epoch."""
 
     def __call__(self, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """Return tensors by name, of the same shape and type for every image.
 
         Args:
-            rng: The only source of randomness. It follows from seed, epoch and image, and is
-                another one than that of the views.
+            rng: The only source of randomness. It depends on seed, epoch and image, and differs
+                from the generator of the views.
         """
         ...

@@ -11,15 +11,15 @@ import numpy as np
 
 
 class Logger(ABC):
-    """Where metrics go. Called on the first process only; an exception switches it off.
+    """Records metrics. It is called on the first process only, and an exception switches it off.
 
-    A run builds it from exactly these three arguments, by position.
+    A run builds it with exactly these three arguments, by position.
 
     Args:
         config: Options of the logger, an instance of the class that its `LoggerRecord` names.
-        folder: The run folder, which exists.
-        resume_step: Steps that a resumed run starts from. Entries that an interrupted run wrote
-            beyond it are to be dropped, since those steps are taken again. None: a new run.
+        folder: The existing run folder.
+        resume_step: Step from which a run is resumed. The logger must remove later entries of the
+            interrupted run, since these steps are repeated. None: a new run.
     """
 
     def __init__(self, config: Any, folder: Path, resume_step: int | None) -> None:  # noqa: ANN401
@@ -29,16 +29,20 @@ class Logger(ABC):
 
     @abstractmethod
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record scalars of one step; `step` never decreases."""
+        """Record scalars of one step. `step` never decreases."""
 
     def log_config(self, config: Mapping[str, object]) -> None:  # noqa: B027 - optional
         """Record the resolved configuration, nested plain data."""
 
     def log_image(self, name: str, image: np.ndarray, step: int) -> None:  # noqa: B027 - optional
-        """Record a picture, uint8 (H, W, 3)."""
+        """Record an image, uint8 (H, W, 3)."""
 
     def log_artifact(self, path: Path) -> None:  # noqa: B027 - optional
         """Record a file that the run wrote."""
 
     def finish(self, status: str) -> None:  # noqa: B027 - optional
-        """Close; `status` is ``finished``, ``interrupted`` or ``failed``. May be called twice."""
+        """Close the logger. It may be called twice.
+
+        Args:
+            status: ``finished``, ``interrupted`` or ``failed``.
+        """

@@ -23,7 +23,7 @@ C = TypeVar("C", bound=MethodConfig)
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a method may know of the run.
+    """Facts about the run that a method may use.
 
     Attributes:
         dataset_size: Number of images.
@@ -34,12 +34,12 @@ class RunContext:
         input_channels: C.
         num_views: Global views per image.
         image_size: Height and width of a global view in pixels.
-        mean: What `Batch.views` were normalised with, for values in [0, 1], a number a channel.
-        std: As `mean`.
-        method_name: The method as users type it; empty: the name of its class in lower case.
-        view_facts: Where views repeat (`MethodConfig.view_period`), all that they depend on, as
-            data that JSON can hold: runs with equal facts get equal views for equal
-            `Batch.view_ids`. Else empty.
+        mean: Mean of each channel that `Batch.views` were normalised with, for pixels in [0, 1].
+        std: Standard deviation of each channel that `Batch.views` were normalised with.
+        method_name: Name of the method as users type it; empty: its class name in lower case.
+        view_facts: If views repeat (`MethodConfig.view_period`), all that they depend on, as data
+            that JSON can hold. Runs with equal facts get equal views for equal `Batch.view_ids`.
+            Otherwise empty.
     """
 
     dataset_size: int
@@ -58,12 +58,12 @@ class RunContext:
 
 @dataclass
 class StepResult:
-    """What one training step gives.
+    """Result of one training step.
 
     Attributes:
         loss: Scalar with gradient.
-        metrics: Scalars by name, detached, left on the device: ``train_loss/<part>`` for parts
-            of the loss. No `.item()`. Scheduled values are left to `Method.scheduled_values`.
+        metrics: Scalars by name, detached and on the device, without `.item()`. Loss terms are
+            called ``train_loss/<term>``. `Method.scheduled_values` returns scheduled values.
     """
 
     loss: Tensor
@@ -71,10 +71,10 @@ class StepResult:
 
 
 class Method(nn.Module, Generic[C], ABC):
-    """A pretraining method. It knows nothing of trainers, loggers, files or devices.
+    """A pretraining method. It does not depend on trainers, loggers, files or devices.
 
-    A subclass writes `build` and `training_step`. What it needs of views, batch and backbone is
-    declared in its config (`MethodConfig.requires`) and checked before it is built.
+    A subclass writes `build` and `training_step`. Its config declares the requirements on views,
+    batch and backbone (`MethodConfig.requires`), which are checked before it is built.
 
     Args:
         config: Options of the method, without "auto" values.
@@ -90,24 +90,24 @@ class Method(nn.Module, Generic[C], ABC):
         self.build()
 
     def build(self) -> None:
-        """Create the modules beside the backbone, such as heads.
+        """Create the modules other than the backbone, such as heads.
 
-        ``self.config``, ``self.model`` and ``self.context`` are set.
+        ``self.config``, ``self.model`` and ``self.context`` are already set.
         """
 
     @abstractmethod
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute the loss of one step; no backward pass, no logging.
+        """Compute the loss of one step, without backward pass and logging.
 
         Args:
             batch: The views of this process's images.
-            step: Optimizer steps taken so far.
+            step: Number of optimizer steps taken so far.
         """
 
     def scheduled_values(self, step: int) -> Mapping[str, float]:
-        """Return the values that follow a schedule, by name; logged as ``schedule/<name>``.
+        """Return the scheduled values by name. They are logged as ``schedule/<name>``.
 
-        The config names them, see `MethodConfig.schedules`.
+        `MethodConfig.schedules` lists the names.
         """
         return {}
 
@@ -118,15 +118,15 @@ class Method(nn.Module, Generic[C], ABC):
     def before_step(self, step: int) -> None:
         """Run between backward pass and optimizer step. Gradients may be removed here.
 
-        Gradients are neither clipped nor, under 16-bit precision, unscaled yet. `step` counts the
-        optimizer steps taken so far.
+        Gradients are not clipped yet, and with 16-bit precision not unscaled. `step` is the number
+        of optimizer steps taken so far.
         """
 
     def after_step(self, step: int) -> None:
-        """Run after each optimizer step: EMA updates, queues. `step` counts the one just taken."""
+        """Run after each optimizer step: EMA updates, queues. `step` counts the step just taken."""
 
     def sample_extras(self) -> SampleExtras | None:
-        """Return what makes `Batch.extras` for an image, such as masks. By default there are none.
+        """Return a function that creates `Batch.extras` of an image, such as masks. Default: None.
 
         It is called in the loader's workers. It must be picklable and hold no tensors of the
         method.
@@ -134,14 +134,14 @@ class Method(nn.Module, Generic[C], ABC):
         return None
 
     def exported_wrapper(self) -> ModelWrapper:
-        """Return the network that the user gets: the student, or an EMA teacher."""
+        """Return the network that is exported: the student, or an EMA teacher."""
         return self.model
 
     # ------------------------------------------------------------------ for subclasses
 
     @property
     def name(self) -> str:
-        """The method as users type it."""
+        """Name of the method as users type it."""
         return self.context.method_name or type(self).__name__.lower()
 
     def pool(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The contracts of backbones: one network, and the library that it comes from.
+"""The contracts of backbones: a wrapped network, and the library that provides it.
 
 Shapes: B images, C input channels, H and W pixels, D feature channels, h and w feature positions.
 """
@@ -17,9 +17,9 @@ from lightly_core.parts.state import portable_state_dict
 
 
 class ModelWrapper(nn.Module, ABC):
-    """A backbone as methods see it. Base class for wrappers.
+    """Base class of wrappers. Methods use a backbone through these four methods.
 
-    A module of the user that has the four methods without this base class is accepted too, see
+    A user's module with the four methods but without this base class is accepted too, see
     `WrapperLike`.
     """
 
@@ -31,12 +31,12 @@ class ModelWrapper(nn.Module, ABC):
             x: Normalised images (B, C, H, W).
 
         Returns:
-            ``features`` (B, D, h, w) and, where the model has one, ``cls_token`` (B, D).
+            ``features`` (B, D, h, w), and ``cls_token`` (B, D) if the model has one.
         """
 
     @abstractmethod
     def forward_pool(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Pool what `forward_features` returned.
+        """Pool the features that `forward_features` returned.
 
         Returns:
             ``pooled_features`` (B, D, 1, 1).
@@ -48,14 +48,14 @@ class ModelWrapper(nn.Module, ABC):
 
     @abstractmethod
     def get_model(self) -> nn.Module:
-        """Return the user's own module, which is what gets exported."""
+        """Return the wrapped module, which is the one that gets exported."""
 
 
 @runtime_checkable
 class WrapperLike(Protocol):
     """A `torch.nn.Module` with the methods of `ModelWrapper`, whatever its base class.
 
-    `lightly_core.models.wrapping.build_model` accepts one as ``model=...``.
+    `lightly_core.models.wrapping.build_model` accepts it as ``model=...``.
     """
 
     def forward_features(self, x: Tensor) -> dict[str, Tensor]: ...  # noqa: D102
@@ -71,16 +71,16 @@ class WrapperLike(Protocol):
 
 
 class ModelLibrary(ABC):
-    """How one library's models come in and go out; the target of a ``catalog.models`` record.
+    """Builds, wraps and exports the models of a library; the target of a `ModelsRecord`.
 
     Attributes:
-        examples: Small models without prefix, one of each kind; the conformance checks try them.
-        pickled_modules: Top-level modules whose classes a weights file of the library may hold as
-            pickled objects, such as ``("ultralytics",)``; all others are refused.
-        loads_weights: Whether `create` takes a file or URL as ``weights`` in `model_args`, loads it
-            completely or not at all, and then fetches no weights of its own.
-        weight_args: Arguments in `model_args` that only say where weights come from; without them
-            the same network is built.
+        examples: Names of small models without prefix, one of each kind, for conformance checks.
+        pickled_modules: Top-level modules whose classes a weights file of the library may contain
+            as pickled objects, such as ``("ultralytics",)``. All others are refused.
+        loads_weights: Whether `create` accepts a file or URL as ``weights`` in `model_args`, loads
+            it completely or not at all, and then downloads no other weights.
+        weight_args: Arguments in `model_args` that only select the weights. Without them the same
+            network is built.
     """
 
     examples: ClassVar[Sequence[str]] = ()
@@ -95,34 +95,33 @@ class ModelLibrary(ABC):
         """Build the model called `name` (without the prefix).
 
         Raises:
-            UnknownModelError: The library has no such model; the message offers near names.
+            UnknownModelError: The library has no such model. The message suggests similar names.
             ConfigError: The library's constructor refuses `model_args`.
         """
 
     @abstractmethod
     def wrap(self, module: nn.Module, *, num_input_channels: int) -> ModelWrapper:
-        """Wrap a module of this library that the user built."""
+        """Wrap a module of this library that the user has built."""
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """Ask the installed library for its model names, without the prefix."""
+        """Return the model names of the installed library, without the prefix."""
 
     def save(self, module: nn.Module, path: Path) -> None:
-        """Write the file that the library itself loads; by default the plain state dict."""
+        """Write the file that the library itself loads. By default this is the state dict."""
         save_torch(portable_state_dict(module), path)
 
     def translate_weights(
         self, tensors: Mapping[str, Tensor], module: nn.Module
     ) -> Mapping[str, Tensor]:
-        """Convert tensors from a layout in which weights are published to that of `module`.
+        """Convert published weights to the names and shapes of `module`.
 
         Args:
             tensors: Contents of a weights file by name.
-            module: As `ModelWrapper.get_model` returns it.
+            module: Module that `ModelWrapper.get_model` returns.
 
         Returns:
-            Tensors under the names and in the shapes of `module`; by default they are returned as
-            they are.
+            Tensors with the names and shapes of `module`. By default they are returned unchanged.
         """
         return tensors
 
@@ -135,11 +134,11 @@ class ModelLibrary(ABC):
         model_args: Mapping[str, object],
         file: Path,
     ) -> str:
-        """Return Python code, ready to run, that loads `file` into a fresh model called ``model``.
+        """Return runnable Python code that loads `file` into a new model called ``model``.
 
         Args:
-            name: Model name without prefix; None for a module that the user built.
-            num_input_channels: As given to `create`.
-            model_args: As given to `create`.
-            file: What `save` wrote.
+            name: Model name without prefix; None: a module that the user has built.
+            num_input_channels: Argument given to `create`.
+            model_args: Argument given to `create`.
+            file: File that `save` has written.
         """

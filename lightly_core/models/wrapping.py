@@ -137,7 +137,7 @@ def _library(record: ModelsRecord) -> ModelLibrary:
     if not (isinstance(loaded, type) and issubclass(loaded, ModelLibrary)):
         raise PluginError(
             f"target {record.target} of {record.label} of {record.owner} is no ModelLibrary, but "
-            f"{loaded!r}\n  tell the authors of {record.owner}"
+            f"{loaded!r}\n  report this to the authors of {record.owner}"
         )
     return loaded()
 

@@ -1,1 +1,1 @@
-"""Plugins: what is installed, what each provides, and loading it when it is first used."""
+"""Plugins: discovery, the catalog of what they provide, and imports on first use."""

@@ -1,4 +1,4 @@
-"""What lightly-core itself provides."""
+"""Records of the loggers that lightly-core itself provides."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register_builtin(catalog: Catalog) -> None:
                 name="jsonl",
                 target="lightly_core.engine.loggers.jsonl:JsonlLogger",
                 config="lightly_core.config.options.settings:JsonlArgs",
-                summary="metrics.jsonl, one JSON object a line; always on.",
+                summary="metrics.jsonl, one JSON object per line; always on.",
             )
         )
         catalog.add(

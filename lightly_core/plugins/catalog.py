@@ -1,4 +1,4 @@
-"""The catalog: names that users type, and where the things behind them are."""
+"""The catalog: names that users type, and the import strings of what they name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from lightly_core.plugins.requirements import normalize
 
 __all__ = ["Catalog", "Kind", "PluginStatus", "Record", "named"]
 
-#: Distribution whose names nobody else can claim.
+#: Distribution whose names no other distribution can use.
 CORE = "lightly-core"
 
 
@@ -53,12 +53,12 @@ class _Owner:
 
 
 class Catalog:
-    """Records of import strings; nothing they point to is imported here.
+    """Records with import strings. Nothing that they point to is imported here.
 
-    A plugin gets it in its `lightly_register` and calls `add` for each thing it provides.
+    A plugin gets the catalog in `lightly_register` and calls `add` for everything it provides.
 
     Attributes:
-        problems: Plugins that are not loaded; errors about unknown names mention them.
+        problems: Plugins that are not loaded. Errors about unknown names mention them.
     """
 
     def __init__(self) -> None:
@@ -69,13 +69,13 @@ class Catalog:
     # ------------------------------------------------------------------- for plugins
 
     def add(self, record: Record) -> None:
-        """Add something that the plugin provides.
+        """Add a record of what the plugin provides.
 
         Args:
             record: A `MethodRecord`, `ModelsRecord`, `TransformRecord` or `LoggerRecord`.
 
         Raises:
-            PluginError: The record is not as it must be, or the name is taken.
+            PluginError: The record is not valid, or its name is taken.
         """
         owner = self._owner
         if not isinstance(record, RECORDS):
@@ -103,13 +103,13 @@ class Catalog:
     def registering(
         self, *, plugin: str, distribution: str, version: str = "", root: str
     ) -> Iterator[None]:
-        """Say whose records are added inside of the ``with`` block.
+        """Set the plugin whose records are added inside of the ``with`` block.
 
         Args:
             plugin: Name of the entry point.
             distribution: Name of the distribution.
             version: Version of the distribution.
-            root: Top-level module that all import strings must lie in.
+            root: Top-level module that all import strings must start with.
         """
         self._owner = _Owner(plugin=plugin, distribution=distribution, version=version, root=root)
         try:
@@ -132,7 +132,7 @@ class Catalog:
         """Look up a name, or the qualified form ``distribution:name``.
 
         Raises:
-            ConfigError: Nobody provides it (UnknownModelError for models).
+            ConfigError: No plugin provides it (UnknownModelError for models).
             PluginError: More than one plugin provides it.
         """
         owner, _, plain = name.rpartition(":")
@@ -163,14 +163,15 @@ class Catalog:
     def model(self, name: str) -> tuple[ModelsRecord, str]:
         """Look up the model that ``library/name`` names.
 
-        Names are checked against what the plugin lists. Where that list is not complete, any name
-        passes.
+        Names are checked against those that the plugin lists. If the list is not complete, any name
+        is accepted.
 
         Returns:
             The library's record, and the model's name without prefix.
 
         Raises:
-            UnknownModelError: No slash, or nobody provides the library or the model.
+            UnknownModelError: The name has no slash, or no plugin provides the library or the
+                model.
             PluginError: More than one plugin provides the library.
         """
         prefix, slash, short_name = name.partition("/")
@@ -196,11 +197,11 @@ class Catalog:
         """Find the library that can wrap a module, without importing any plugin.
 
         Args:
-            modules: Modules of the classes in its method resolution order, in this order. Their
-                first dotted part counts.
+            modules: Modules of the classes in its method resolution order, in this order. Only
+                their first dotted part is used.
 
         Raises:
-            PluginError: More than one library wraps the first of them that any does.
+            PluginError: More than one library can wrap the first class that any library can wrap.
         """
         for module in modules:
             root = module.partition(".")[0]
@@ -222,19 +223,19 @@ class Catalog:
         }
 
     def is_ambiguous(self, record: Record) -> bool:
-        """Tell whether another plugin provides the same name."""
+        """Return whether another plugin provides the same name."""
         return len(self._records.get((record.kind, record.name), ())) > 1
 
     def usable_name(self, record: Record) -> str:
-        """Return what to type: the name, or the qualified name where that is ambiguous."""
+        """Return the name to type: the name, or the qualified name if that is ambiguous."""
         return record.qualified_name if self.is_ambiguous(record) else record.name
 
     def usable_names(self, kind: Kind) -> list[str]:
-        """Return what can be typed for a kind, sorted."""
+        """Return the names to type for a kind, sorted."""
         return sorted(self.usable_name(record) for record in self.records(kind))
 
     def provided_by(self, plugin: str, distribution: str) -> tuple[Record, ...]:
-        """Return what a plugin registered."""
+        """Return the records of a plugin."""
         return tuple(
             record
             for records in self._records.values()
@@ -243,11 +244,11 @@ class Catalog:
         )
 
     def discard(self, plugin: str, distribution: str | None = None) -> None:
-        """Forget all records of a plugin.
+        """Remove all records of a plugin.
 
         Args:
             plugin: Name of the entry point.
-            distribution: Only the plugin of this distribution, where two have the same name.
+            distribution: Remove only those of this distribution. None: of any.
         """
         for key, records in list(self._records.items()):
             kept = [
@@ -266,13 +267,13 @@ class Catalog:
         others = self._records.setdefault((record.kind, record.name), [])
         for other in others:
             if other == record:
-                return  # The same distribution registered it before.
+                return  # The same distribution has added it before.
             if other.distribution == record.distribution:
                 raise PluginError(
                     f"{record.label} is added twice by {record.owner}, with different contents"
                 )
             if other.distribution == CORE:
-                # Ambiguity would let any installed package switch a built-in off.
+                # Otherwise any installed package could make a built-in name ambiguous.
                 raise PluginError(f"{record.label} belongs to {CORE}\n  choose another name for it")
         others.append(record)
 
@@ -286,14 +287,14 @@ class Catalog:
         ]
         lines += [f"  {line}" for line in _problem_lines(self.problems)]
         distribution = distribution_of(kind, name)
-        there = {status.distribution for status in self.problems}  # installed, but of no use
-        if distribution is not None and distribution not in there:
+        unusable = {status.distribution for status in self.problems}  # installed, but not loaded
+        if distribution is not None and distribution not in unusable:
             lines += [f"  {distribution} provides it:", f"  pip install {distribution}"]
         return "\n".join(lines)
 
 
 def named(name: str, plugin: str, distribution: str) -> bool:
-    """Tell whether a user's name for a plugin means this one: entry point or distribution."""
+    """Return whether `name` is the entry point or the distribution of a plugin."""
     return normalize(name) in (normalize(plugin), normalize(distribution))
 
 

@@ -1,4 +1,4 @@
-"""Finds the installed plugins, and loads each one without letting it harm the rest."""
+"""Finds the installed plugins and loads each one in isolation from the others."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _FALSE = ("", "0", "false", "no", "off")
 
 
 class Plugins:
-    """All that is known of the plugins of this process.
+    """The plugins of this process.
 
     Args:
-        catalog: What the loaded ones provide, and the built-ins.
-        statuses: One a plugin, sorted by name and distribution.
-        manager: Holds the modules of the loaded ones.
+        catalog: Records of the loaded plugins and the built-in ones.
+        statuses: One status per plugin, sorted by name and distribution.
+        manager: Holds the modules of the loaded plugins.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class Plugins:
 
     @property
     def problems(self) -> tuple[PluginStatus, ...]:
-        """Those that are broken or do not fit; not those that were blocked on purpose."""
+        """Plugins that are failed or incompatible. Blocked ones are not included."""
         return tuple(s for s in self.statuses if s.state in ("failed", "incompatible"))
 
     def run_start(self, run: RunInfo) -> None:
-        """Call every plugin's `lightly_run_start`; one that raises is reported and passed over."""
+        """Call every plugin's `lightly_run_start`. Errors are logged and not raised."""
         self._call("lightly_run_start", {"run": run})
 
     def run_end(self, run: RunInfo) -> None:
-        """Call every plugin's `lightly_run_end`; one that raises is reported and passed over."""
+        """Call every plugin's `lightly_run_end`. Errors are logged and not raised."""
         self._call("lightly_run_end", {"run": run})
 
     def warn_about_problems(self) -> None:
-        """Log one warning a broken plugin; for the start of a run, on its first process."""
+        """Log one warning for each broken plugin. A run calls it on its first process."""
         for status in self.problems:
             _warn(
                 "plugin %s is %s and not used: %s; see `lightly plugins -v`",
@@ -78,7 +78,7 @@ class Plugins:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except (Exception, SystemExit):
                 _warn(
-                    "plugin %s: %s failed; the run goes on",
+                    "plugin %s: %s failed; the run continues",
                     implementation.plugin_name,
                     hook,
                     exc_info=True,
@@ -93,22 +93,22 @@ def discover(
 ) -> Plugins:
     """Find and load the installed plugins.
 
-    A plugin is named by its entry point or its distribution. Each ends in one state: loaded;
-    blocked, before anything of it is imported; incompatible with this version; or failed, and
-    then nothing of it remains in the catalog.
+    A plugin is named by its entry point or its distribution. It gets one of these states: loaded;
+    blocked, and then not imported; incompatible with this version; or failed, and then the catalog
+    has none of its records.
 
     Args:
         allow: Only these are loaded; None: those in the environment variable LIGHTLY_PLUGINS
-            (names with commas between), or all where it is not set. An empty list allows none.
+            (separated by commas), or all if it is not set. An empty list allows none.
         block: These are not loaded.
-        strict: Raise for broken plugins; LIGHTLY_STRICT_PLUGINS=1 does the same.
+        strict: Raise for broken plugins. LIGHTLY_STRICT_PLUGINS=1 does the same.
 
     Raises:
         PluginError: With `strict`, if a plugin is failed or incompatible. Never otherwise.
     """
     allow_text = f"{ALLOW_VARIABLE}={','.join(allow)}" if allow is not None else ""
     if allow is None and ALLOW_VARIABLE in os.environ:
-        # Set but empty allows nothing: a list meant to keep code out must not open by accident.
+        # Set but empty allows no plugin: a list that restricts plugins must not allow all of them.
         allow = [name.strip() for name in os.environ[ALLOW_VARIABLE].split(",") if name.strip()]
         allow_text = f"{ALLOW_VARIABLE}={','.join(allow)}"
     found = find_plugins()
@@ -140,7 +140,7 @@ _plugins: Plugins | None = None
 
 
 def configure(*, block: Sequence[str] = (), strict: bool = False) -> None:
-    """Set how `get_plugins` discovers, and make its next call discover anew.
+    """Set the arguments with which `get_plugins` discovers. Its next call discovers again.
 
     Args:
         block: As in `discover`.
@@ -151,7 +151,7 @@ def configure(*, block: Sequence[str] = (), strict: bool = False) -> None:
 
 
 def blocked_plugins() -> tuple[str, ...]:
-    """Return the plugins that are left out, for processes that this one starts."""
+    """Return the names of the blocked plugins, for processes that this one starts."""
     return _block
 
 
@@ -179,9 +179,9 @@ class _Refused(LightlyError):
 
 
 class _Manager(pluggy.PluginManager):
-    """Looks at our own names only.
+    """Inspects the names of hooks only.
 
-    pluggy would get every attribute of a module, and thereby trigger lazy imports.
+    pluggy would read every attribute of a module, which triggers lazy imports.
     """
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
@@ -189,7 +189,7 @@ class _Manager(pluggy.PluginManager):
 
 
 def _load(plugin: FoundPlugin, catalog: Catalog, manager: pluggy.PluginManager) -> PluginStatus:
-    """Import a plugin and let it register; whatever it does, nothing is raised."""
+    """Import a plugin and call its `lightly_register`. No error of the plugin is raised."""
     began = time.perf_counter()
     elapsed = 0.0
     traceback = None
@@ -198,7 +198,7 @@ def _load(plugin: FoundPlugin, catalog: Catalog, manager: pluggy.PluginManager) 
             raise _Refused("failed", plugin.error)
         if (problem := incompatibility(plugin, __version__)) is not None:
             raise _Refused("incompatible", problem)
-        # What a plugin prints must not get into lists that another program reads.
+        # The output of a plugin must not get into lists that another program reads.
         with contextlib.redirect_stdout(sys.stderr):
             try:
                 module = _import(plugin)
@@ -243,17 +243,17 @@ def _check_api(plugin: FoundPlugin, module: ModuleType) -> None:
         )
     if oldest <= api <= newest:
         return
-    speaks = str(newest) if oldest == newest else f"{oldest} to {newest}"
-    old_one = "lightly-core" if api > newest else plugin.distribution
+    supported = str(newest) if oldest == newest else f"{oldest} to {newest}"
+    outdated = "lightly-core" if api > newest else plugin.distribution
     raise _Refused(
         "incompatible",
-        f"speaks plugin API {api}, this lightly-core {__version__} speaks {speaks}"
-        f"\n  pip install -U {old_one}",
+        f"uses plugin API {api}, this lightly-core {__version__} supports {supported}"
+        f"\n  pip install -U {outdated}",
     )
 
 
 def _check_hooks(module: ModuleType) -> None:
-    """Refuse hooks that would silently never be called, and kinds that we could not isolate."""
+    """Refuse hooks that would silently never be called, and kinds that cannot be isolated."""
     marked = {
         name: options
         for name, value in vars(module).items()
@@ -264,7 +264,7 @@ def _check_hooks(module: ModuleType) -> None:
         if name not in hookspecs.HOOKS:
             raise _Refused("failed", f"unknown hook '{name}'\n  hooks are: {known}")
         if options.get("wrapper") or options.get("hookwrapper") or options.get("specname"):
-            raise _Refused("failed", f"hook '{name}': @hookimpl takes tryfirst and trylast only")
+            raise _Refused("failed", f"hook '{name}': @hookimpl accepts tryfirst and trylast only")
     for name in hookspecs.HOOKS:
         if name in vars(module) and name not in marked:
             raise _Refused("failed", f"'{name}' is not marked\n  put @hookimpl above it")
@@ -297,7 +297,7 @@ def _register(
 def _blocked(
     plugin: FoundPlugin, allow: Sequence[str] | None, allow_text: str, block: Sequence[str]
 ) -> str | None:
-    """Say why a plugin may not be imported; None if it may."""
+    """Return why a plugin may not be imported, or None if it may."""
     for name in block:
         if named(name, plugin.name, plugin.distribution):
             return f"--no-plugin {name}"
@@ -310,7 +310,7 @@ def _warn_about_unused_names(
     found: Sequence[FoundPlugin], allow: Sequence[str], block: Sequence[str]
 ) -> None:
     if any(os.environ.get(name, "0") != "0" for name in ("RANK", "LOCAL_RANK")):
-        return  # Said by the first process.
+        return  # the first process warns
     for source, names in ((ALLOW_VARIABLE, allow), ("--no-plugin", block)):
         for name in names:
             if not any(named(name, plugin.name, plugin.distribution) for plugin in found):
@@ -321,8 +321,8 @@ def _warn_about_slow(statuses: Sequence[PluginStatus]) -> None:
     for status in statuses:
         if status.import_ms > _SLOW_MS:
             _warn(
-                "plugin %s took %.1f s to import, for which every command waits; --no-plugin %s "
-                "leaves it out",
+                "plugin %s took %.1f s to import, which delays every command; --no-plugin %s "
+                "skips it",
                 status.owner,
                 status.import_ms / 1000,
                 status.distribution,
@@ -335,7 +335,7 @@ def _refuse_problems(problems: Sequence[PluginStatus]) -> None:
     listed = "".join(f"\n  {s.owner} is {s.state}: {s.error}" for s in problems)
     raise PluginError(
         f"{len(problems)} of the installed plugins cannot be used, and strict mode is on{listed}"
-        "\n  repair or uninstall them, or leave them out with --no-plugin NAME"
+        "\n  repair or uninstall them, or skip them with --no-plugin NAME"
     )
 
 
@@ -382,7 +382,7 @@ def _format(error: BaseException) -> str:
 
 
 def _warn(message: str, *values: object, exc_info: bool = False) -> None:
-    # Imported late: logging is a tenth of the time that listing plugins may take.
+    # Imported late: it takes a tenth of the time budget for listing plugins.
     import logging
 
     logging.getLogger(__name__).warning(message, *values, exc_info=exc_info)

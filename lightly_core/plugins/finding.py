@@ -1,4 +1,4 @@
-"""Which installed distributions have a plugin entry point; nothing of them is imported."""
+"""Finds the installed distributions with a plugin entry point, without importing them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class FoundPlugin:
         name: Name of the entry point.
         distribution: Name of the distribution.
         version: Version of the distribution.
-        value: What the entry point says, a module.
-        core_requirements: What the distribution requires of lightly-core.
-        error: Why its metadata cannot be used, None where it can.
+        value: Value of the entry point, a module.
+        core_requirements: Requirements of the distribution on lightly-core.
+        error: Why its metadata cannot be used; None: it can.
     """
 
     name: str
@@ -36,9 +36,8 @@ class FoundPlugin:
 def find_plugins() -> list[FoundPlugin]:
     """Return all plugins on the path, sorted by name and distribution.
 
-    Of two copies of one distribution the first on the path counts, as for imports. One
-    distribution with broken metadata does not hide the others, which
-    `importlib.metadata.entry_points` would let happen.
+    Of two copies of a distribution, the first on the path is used, as for imports. A distribution
+    with broken metadata does not hide the others, unlike in `importlib.metadata.entry_points`.
     """
     found: dict[tuple[str, str], FoundPlugin] = {}
     seen: set[str] = set()
@@ -56,7 +55,7 @@ def find_plugins() -> list[FoundPlugin]:
 
 
 def incompatibility(plugin: FoundPlugin, core_version: str) -> str | None:
-    """Say why a plugin's distribution does not fit this version of the core; None if it does."""
+    """Return why a plugin does not fit this version of the core, or None if it does."""
     for requirement in plugin.core_requirements:
         if not accepts(requirement, core_version):
             return (
@@ -76,7 +75,7 @@ def _plugins_of(distribution: importlib.metadata.Distribution, name: str) -> Ite
         entries = [
             (entry.name, entry.value) for entry in distribution.entry_points if entry.group == GROUP
         ]
-    except Exception as error:  # whatever an installer or a hand may have left behind
+    except Exception as error:  # metadata may be broken in any way
         yield FoundPlugin(
             name=name,
             distribution=name,

@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement, and the marker it puts on them."""
+"""The hooks that a plugin may implement, and the marker for their implementations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PROJECT = "lightly"
 
 #: Oldest and newest plugin API (``LIGHTLY_API`` of a plugin's module) that this version accepts.
-#: A new hook, hook argument or optional protocol does not raise it; taking one away does.
+#: A new hook, hook argument or optional protocol does not raise it. Removing one does.
 OLDEST_API, NEWEST_API = 2, 2
 
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -27,18 +27,18 @@ RunStatus = Literal["running", "finished", "interrupted", "failed"]
 
 @frozen(kw_only=True)
 class RunInfo:
-    """What a plugin is told of a run.
+    """Facts about a run, passed to the hooks of plugins.
 
     Attributes:
         out: The run folder.
-        model: As the user named it; the class of a module that was passed.
+        model: The user's name of the model, or the class of a module that was passed.
         method: Name of the method.
-        config: All settings without "auto" and without secrets, nested plain data; "derived" holds
-            the numbers that follow from them. As in `config.json`.
+        config: All settings without "auto" and without secrets, as nested plain data. "derived"
+            holds the numbers computed from them. The content of `config.json`.
         rank: Number of this process, in [0, world_size).
         world_size: Number of processes.
         total_steps: Optimizer steps of the run.
-        resumed: Whether an interrupted run goes on.
+        resumed: Whether this run resumes an interrupted one.
         status: ``running`` at the start; ``finished``, ``interrupted`` or ``failed`` at the end.
     """
 
@@ -57,30 +57,30 @@ class RunInfo:
 def lightly_register(catalog: Catalog) -> None:
     """Add the plugin's records to the catalog.
 
-    Called once, at start-up, so neither this function nor its module may import anything heavy.
+    It is called once, at start-up, so this function and its module must not import anything heavy.
 
     Args:
-        catalog: Takes records of import strings; whatever they point to is imported on first use.
+        catalog: Accepts records with import strings. Their targets are imported on first use.
     """
 
 
 @hookspec
 def lightly_run_start(run: RunInfo) -> None:
-    """Look at a run before its first step, on every process.
+    """Run before the first step of a run, on every process.
 
     An exception is reported and does not stop the run.
 
     Args:
-        run: What is about to start; `RunInfo.status` is ``running``.
+        run: Facts about the run. `RunInfo.status` is ``running``.
     """
 
 
 @hookspec
 def lightly_run_end(run: RunInfo) -> None:
-    """Look at a run after its last step, also when it failed or was interrupted.
+    """Run after the last step of a run, also if it failed or was interrupted.
 
     Args:
-        run: As `lightly_run_start` got it, with the status in which the run ended.
+        run: The facts passed to `lightly_run_start`, with the status in which the run ended.
     """
 
 

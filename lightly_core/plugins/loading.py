@@ -1,4 +1,4 @@
-"""From a record to the thing itself; the only place that imports what plugins point to."""
+"""Imports the targets of records. No other module imports them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lightly_core.plugins.requirements import missing
 
 
 def load_target(record: Record) -> object:
-    """Import what a record stands for; this may import torch.
+    """Import the target of a record. This may import torch.
 
     Raises:
         PluginError: A requirement is missing, or the import fails.
@@ -20,10 +20,10 @@ def load_target(record: Record) -> object:
 
 
 def load_config(record: ConfiguredRecord) -> type:
-    """Import the class of a record's options; this imports no torch.
+    """Import the option class of a record. This imports no torch.
 
     Raises:
-        PluginError: The import fails, or it is no class.
+        PluginError: The import fails, or the result is not a class.
     """
     loaded = _load(record, record.config, "config")
     if not isinstance(loaded, type):
@@ -35,7 +35,7 @@ def load_config(record: ConfiguredRecord) -> type:
 
 
 def missing_requirements(record: Record) -> tuple[str, ...]:
-    """Return those of a record's requirements that what is installed does not meet."""
+    """Return the requirements of a record that are not met by the installed packages."""
     return tuple(requirement for requirement, _ in missing(record.requires))
 
 
@@ -43,14 +43,14 @@ def _check_requirements(record: Record) -> None:
     lacking = missing(record.requires)
     if not lacking:
         return
-    told = " and ".join(
+    needed = " and ".join(
         f"{requirement}, which is not installed"
         if version is None
         else f"{requirement}, but {version} is installed"
         for requirement, version in lacking
     )
     install = " ".join(f"'{requirement}'" for requirement, _ in lacking)
-    raise PluginError(f"{record.label} needs {told}\n  pip install {install}")
+    raise PluginError(f"{record.label} needs {needed}\n  pip install {install}")
 
 
 def _load(record: Record, import_string: str, what: str) -> object:
@@ -61,12 +61,12 @@ def _load(record: Record, import_string: str, what: str) -> object:
         raise PluginError(
             f"{what} {import_string} of {record.label} cannot be imported"
             f"\n  {type(error).__name__}: {error}"
-            f"\n  tell the authors of {record.owner}, or reinstall it"
+            f"\n  reinstall {record.owner}, or report this to its authors"
         ) from error
     try:
         return getattr(module, attribute)
     except AttributeError:
         raise PluginError(
             f"{what} {import_string} of {record.label}: '{module_name}' has no '{attribute}'"
-            f"\n  tell the authors of {record.owner}"
+            f"\n  report this to the authors of {record.owner}"
         ) from None

@@ -1,4 +1,4 @@
-"""Names of models: what a library's record lists, and what to say of names that are none."""
+"""Names of models: those that a library's record lists, and error texts for unknown names."""
 
 from __future__ import annotations
 
@@ -42,34 +42,34 @@ def model_names(record: ModelsRecord) -> tuple[str, ...]:
 
 
 def is_weights_file(name: str) -> bool:
-    """Tell whether a name has the ending of a file of weights."""
+    """Return whether a name ends like a file of weights."""
     return name.lower().endswith(_WEIGHTS)
 
 
 def weights_as_model(name: str) -> str:
-    """Say what to do with a file of weights that was given as the name of a model."""
-    there = "" if Path(name).is_file() else ", which does not exist"
+    """Return the error text for a file of weights that was given as the name of a model."""
+    missing = "" if Path(name).is_file() else ", which does not exist"
     lines = [
         "expected the name of a model such as 'torchvision/resnet18', "
-        f"got the file '{name}'{there}",
-        "  give the file as checkpoint=FILE, and as model= the network whose weights it holds",
+        f"got the file '{name}'{missing}",
+        "  give the file as checkpoint=FILE, and the name of its network as model=NAME",
     ]
     config = Path(name).absolute().parent.parent / "config.json"
     try:
         model = json.loads(config.read_text(encoding="utf-8"))["model"]
     except (OSError, ValueError, KeyError, TypeError):
         return "\n".join(lines)
-    return "\n".join([*lines, f"  {config} says that this is model={model}"])
+    return "\n".join([*lines, f"  according to {config}, that is model={model}"])
 
 
 def no_library(name: str, catalog: Catalog) -> str:
-    """Say what is wrong with the name of a model that names no library."""
+    """Return the error text for the name of a model without a library."""
     full_names = []
     for record in catalog.records("models"):
         try:
             names = model_names(record)
         except PluginError:
-            continue  # Another library's broken list is not what this message is about.
+            continue  # the broken list of another library is not the subject of this message
         full_names += [f"{catalog.usable_name(record)}/{model}" for model in names]
     same = [full for full in full_names if full.rpartition("/")[2] == name.lower()]
     libraries = ", ".join(catalog.usable_names("models")) or "none is installed"

@@ -1,7 +1,6 @@
-"""What the plugins of this project provide, for the advice to install one.
+"""Names that the plugins of this project provide, to suggest which one to install.
 
-Only distributions on this list are ever suggested. A name that nobody has published today may be
-a stranger's package tomorrow.
+Only distributions in this list are suggested. Anyone could publish a package under another name.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ PUBLISHED: dict[Kind, dict[str, tuple[str, ...]]] = {
 
 
 def distribution_of(kind: Kind, name: str) -> str | None:
-    """Return the distribution of this project that provides a name; None where none does."""
+    """Return the distribution of this project that provides a name, or None."""
     for distribution, names in PUBLISHED.get(kind, {}).items():
         if name in names:
             return distribution

@@ -1,4 +1,4 @@
-"""What plugins add to the catalog: records of where a thing is and what it is for."""
+"""Records that plugins add to the catalog: a name, an import string and a summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 State = Literal["loaded", "blocked", "incompatible", "failed"]
 
-#: How a kind is called in a sentence.
+#: Name of a kind in messages.
 KIND_NAMES: dict[Kind, str] = {
     "method": "method",
     "models": "model library",
@@ -32,16 +32,16 @@ _MODULE_ROOT = re.compile(r"[A-Za-z_]\w*")
 
 @frozen(kw_only=True)
 class Record:
-    """One thing that a plugin provides; base class of the records that a plugin adds.
+    """Base class of the records that a plugin adds to the catalog.
 
     Attributes:
-        name: What the user types; for models the part before the slash.
+        name: Name that the user types; for models the part before the slash.
         target: ``package.module:Name``, imported on first use.
         summary: One line for the lists.
-        requires: Requirements beyond the plugin's own that ``pip install`` understands, such as
+        requires: Requirements beyond those of the plugin, as for ``pip install``, such as
             ``("timm>=1.0",)``.
-        licence: Licence of the library behind it, where it is not Apache-2.0.
-        plugin: Name of the entry point; set by the catalog, as all that follow.
+        licence: Licence of the library that it uses, if that is not Apache-2.0.
+        plugin: Name of the entry point. The catalog sets it and the following attributes.
         distribution: Name of the installed distribution.
         version: Version of the distribution.
     """
@@ -53,7 +53,7 @@ class Record:
     summary: str
     requires: tuple[str, ...] = ()
     licence: str | None = None
-    # Two entry points of one distribution may register the same thing: same record.
+    # Two entry points of a distribution may add equal records, so this is not compared.
     plugin: str = field(default="", eq=False)
     distribution: str = ""
     version: str = field(default="", eq=False)
@@ -65,18 +65,18 @@ class Record:
 
     @property
     def label(self) -> str:
-        """What it is called in a message, for example ``method 'simclr'``."""
+        """Kind and name for messages, for example ``method 'simclr'``."""
         return f"{KIND_NAMES[self.kind]} '{self.name}'"
 
     @property
     def qualified_name(self) -> str:
-        """The name that is unique also when two plugins provide `name`."""
+        """A name that is unique even if two plugins provide `name`."""
         return f"{self.distribution}:{self.name}"
 
 
 @frozen(kw_only=True)
 class ConfiguredRecord(Record):
-    """A record of something that has options.
+    """Base class of records with an option class.
 
     Attributes:
         config: Class of the options, ``package.module:Name``, in a module that imports no torch.
@@ -93,8 +93,8 @@ class MethodRecord(ConfiguredRecord):
     `lightly_core.config.method.MethodConfig`.
 
     Attributes:
-        alias_of: Name of the method of the same plugin that runs under this name too. Settings and
-            files of a run then show that one.
+        alias_of: Name of the method of the same plugin that this is another name of. Settings and
+            files of a run then show the method's own name.
     """
 
     kind: ClassVar[Kind] = "method"
@@ -107,11 +107,11 @@ class ModelsRecord(Record):
     """A library of models. `target` is a `lightly_core.contracts.ModelLibrary`.
 
     Attributes:
-        names: The models without prefix; or ``package:file.txt``, one name a line; or None if only
-            the library itself knows them.
+        names: Names of the models without prefix; or ``package:file.txt``, a file with one name per
+            line; or None if only the library itself knows them.
         wraps: Top-level modules whose classes it can wrap, such as ``("timm",)``.
-        complete: Whether `names` are all there are. Others are then refused without importing the
-            library. False where another version of it may know more, or files are names too.
+        complete: Whether `names` has all models. Other names are then refused without importing the
+            library. False if another version may have more, or if names of files are accepted too.
         capabilities: Capabilities that some models have, by their names in
             `lightly_core.contracts.capabilities`, each with a few such models. Error messages
             suggest them.
@@ -138,28 +138,28 @@ class TransformRecord(ConfiguredRecord):
 
 @frozen(kw_only=True)
 class LoggerRecord(ConfiguredRecord):
-    """A logger. `target` is a `lightly_core.contracts.Logger`, `config` any class of options."""
+    """A logger. `target` is a `lightly_core.contracts.Logger`, `config` any option class."""
 
     kind: ClassVar[Kind] = "logger"
 
 
-#: What a plugin may add.
+#: Records that a plugin may add.
 RECORDS = (MethodRecord, ModelsRecord, TransformRecord, LoggerRecord)
 
 
 @frozen(kw_only=True)
 class PluginStatus:
-    """What became of one plugin.
+    """State of a plugin after discovery.
 
     Attributes:
         name: Name of the entry point.
         distribution: Name of the installed distribution.
         version: Version of the distribution.
         state: ``loaded``, ``blocked``, ``incompatible`` or ``failed``.
-        provides: For example ``method simclr``.
-        import_ms: Time that importing its module took, milliseconds.
-        error: Why it is not loaded; a second line says what to do, where something can be done.
-        traceback: Where it failed, None if nowhere.
+        provides: Kind and name of its records, for example ``method simclr``.
+        import_ms: Time to import its module, in milliseconds.
+        error: Why it is not loaded. Further lines give the remedy, if there is one.
+        traceback: Traceback of the failure; None: there is none.
     """
 
     name: str
@@ -195,14 +195,14 @@ class PluginStatus:
 
 
 def check_record(record: Record, root: str) -> None:
-    """Refuse a record that a plugin may not add.
+    """Raise an error for a record that is not valid.
 
     Args:
-        record: What the plugin registered.
-        root: Top-level module of the plugin's entry point; it owns nothing beyond.
+        record: Record that the plugin adds.
+        root: Top-level module of the plugin's entry point. Import strings must start with it.
 
     Raises:
-        PluginError: Name, import strings or texts are not as they must be.
+        PluginError: The name, an import string or a text is not valid.
     """
     _check_texts(record)
     _check_string("target", record.target, _IMPORT_STRING, record, root)
@@ -228,7 +228,7 @@ def _check_string(
     if re.split(r"[.:]", value)[0] != root:
         raise PluginError(
             f"{what} of {record.label} is {value!r}, outside of the plugin's package '{root}'"
-            "\n  a plugin registers its own code only"
+            "\n  a plugin can register its own code only"
         )
 
 
@@ -236,7 +236,7 @@ def _check_texts(record: Record) -> None:
     if not isinstance(record.name, str) or not LEGAL_NAME.fullmatch(record.name):
         raise PluginError(
             f"{KIND_NAMES[record.kind]} name {record.name!r} is not allowed"
-            "\n  use lower-case letters, digits, '_', '.', '-', beginning with a letter or digit"
+            "\n  use lower-case letters, digits, '_', '.', '-', starting with a letter or digit"
         )
     if not isinstance(record.summary, str) or len(record.summary.strip().splitlines()) != 1:
         raise PluginError(f"summary of {record.label}: expected one line, got {record.summary!r}")

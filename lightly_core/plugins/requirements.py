@@ -1,4 +1,4 @@
-"""Is a requirement such as ``timm>=1.0`` met by what is installed?"""
+"""Checks requirements such as ``timm>=1.0`` against the installed packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMPARE = {
 
 
 def normalize(name: str) -> str:
-    """Return a distribution's name in the form in which names are compared (PEP 503)."""
+    """Return a distribution's name in the normalized form of PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -31,7 +31,7 @@ def requirement_name(requirement: str) -> str:
     """Return the normalized name of the distribution that is required.
 
     Raises:
-        ValueError: `requirement` does not begin with a name.
+        ValueError: `requirement` does not start with a name.
     """
     match = _NAME.match(requirement)
     if match is None:
@@ -40,9 +40,9 @@ def requirement_name(requirement: str) -> str:
 
 
 def accepts(requirement: str, version: str) -> bool:
-    """Tell whether a requirement accepts a version of the distribution that it names.
+    """Return whether a requirement accepts a version of the distribution that it names.
 
-    A requirement whose marker does not hold here accepts everything.
+    A requirement whose marker is false in this environment accepts every version.
 
     Args:
         requirement: As in ``Requires-Dist``.
@@ -51,7 +51,7 @@ def accepts(requirement: str, version: str) -> bool:
     plain = _accepts_plain(requirement, version)
     if plain is not None:
         return plain
-    # Costs as much time as all the rest of the start-up: only for what the plain form can't say.
+    # This import takes as long as the rest of the start-up, so plain requirements avoid it.
     from packaging.requirements import Requirement
 
     parsed = Requirement(requirement)
@@ -61,14 +61,14 @@ def accepts(requirement: str, version: str) -> bool:
 
 
 def missing(requirements: Iterable[str]) -> list[tuple[str, str | None]]:
-    """Return the requirements that are not met, each with the version found instead, if any."""
+    """Return the requirements that are not met, each with the installed version or None."""
     result: list[tuple[str, str | None]] = []
     for requirement in requirements:
         name = requirement_name(requirement)
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            # A package on the path without metadata, for example a source checkout, is enough.
+            # A package without metadata, such as a source checkout, is accepted.
             if importlib.util.find_spec(name.replace("-", "_")) is None:
                 result.append((requirement, None))
             continue
@@ -78,7 +78,7 @@ def missing(requirements: Iterable[str]) -> list[tuple[str, str | None]]:
 
 
 def _accepts_plain(requirement: str, version: str) -> bool | None:
-    """Decide where all versions are plain numbers; None where they are not."""
+    """Return whether the version is accepted; None if a version is not made of plain numbers."""
     match = _PLAIN_REQUIREMENT.match(requirement)
     installed = _PLAIN_VERSION.match(version)
     if match is None or installed is None:
@@ -94,7 +94,7 @@ def _accepts_plain(requirement: str, version: str) -> bool | None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version; 1.0 and 1 are the same one."""
+    """Return the numbers of a version without zeros at the end, so that 1.0 equals 1."""
     numbers = [int(part) for part in version.split(".")]
     while numbers and numbers[-1] == 0:
         numbers.pop()

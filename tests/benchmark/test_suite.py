@@ -132,7 +132,7 @@ evaluate = { knn = { kk = 3 } }
         (["data.val=builtin:digits"], "", "config.val_data: got the same images as data"),
         (["data.train=no/such/place"], "", "suite.data.train: 'no/such/place' does not exist"),
         ([], '[[rows]]\nname = "a"\n', "suite.rows: row 2 has no method"),
-        ([], '[[rows]]\nmethod = "simclr"\nreference = 84.7\n', "84.7 % is 0.847"),
+        ([], '[[rows]]\nmethod = "simclr"\nreference = 84.7\n', "write 84.7 % as 0.847"),
         ([], '[[rows]]\nmethod = "simclr"\nname = "../up"\n', "must be a folder's name"),
         ([], '[[rows]]\nmethod = "simclr"\n[[rows]]\nmethod = "simclr"\n', "2 rows are called"),
     ],

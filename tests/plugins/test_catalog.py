@@ -244,7 +244,7 @@ def test_unknown_owner_of_a_known_name(known):
 def test_plugins_that_are_not_loaded_are_mentioned(known):
     known.problems = (
         status("foo", "failed", "ModuleNotFoundError: No module named 'foolib'"),
-        status("bar", "incompatible", "speaks plugin API 2\n  pip install -U lightly-core"),
+        status("bar", "incompatible", "uses plugin API 2\n  pip install -U lightly-core"),
         status("mae", "blocked", "--no-plugin mae"),
         status("mim", "blocked", "not in LIGHTLY_PLUGINS=x"),
         status("methods", "blocked", "--no-plugin methods"),
@@ -254,7 +254,7 @@ def test_plugins_that_are_not_loaded_are_mentioned(known):
     assert lines[2:5] == [
         "  1 plugin failed to load: lightly-foo 0.2.0 "
         "(ModuleNotFoundError: No module named 'foolib'); see `lightly plugins -v`",
-        "  1 plugin is incompatible: lightly-bar 0.2.0 (speaks plugin API 2); "
+        "  1 plugin is incompatible: lightly-bar 0.2.0 (uses plugin API 2); "
         "see `lightly plugins -v`",
         "  3 plugins are blocked: lightly-mae 0.2.0 (--no-plugin mae), "
         "lightly-mim 0.2.0 (not in LIGHTLY_PLUGINS=x), lightly-methods 0.2.0 (--no-plugin "

@@ -74,7 +74,7 @@ def test_plugins_shows_every_state(sandbox, run):
         ["c-old", "c-old", "1.0", "incompatible", out.splitlines()[3].split(None, 4)[4]],
         ["d-bad", "d-bad", "1.0", "failed", "ZeroDivisionError: division by zero"],
     ]
-    assert "speaks plugin API 0" in out
+    assert "uses plugin API 0" in out
     assert "Traceback" not in out
 
 

@@ -80,7 +80,7 @@ BROKEN = {
     ),
     "wraps a hook": (
         "@hookimpl(wrapper=True)\ndef lightly_run_start(run): yield",
-        "@hookimpl takes tryfirst and trylast only",
+        "@hookimpl accepts tryfirst and trylast only",
     ),
     "has no API number": ("del LIGHTLY_API\n" + REGISTER, "has no LIGHTLY_API"),
     "has an API number that is none": (
@@ -138,7 +138,7 @@ def test_a_plugin_that_takes_long_to_import_is_named(sandbox, monkeypatch, caplo
     monkeypatch.setattr(discovery, "_SLOW_MS", -1.0)
     sandbox.add("late", HOOK)
     sandbox.discover()
-    assert "s to import, for which every command waits; --no-plugin late" in caplog.text
+    assert "s to import, which delays every command; --no-plugin late" in caplog.text
 
 
 def test_ctrl_c_during_an_import_is_not_swallowed(sandbox):
@@ -202,7 +202,7 @@ def test_another_api_is_incompatible(sandbox, api, remedy):
     status = sandbox.status()
     assert status.state == "incompatible"
     assert status.error == (
-        f"speaks plugin API {api}, this lightly-core {__version__} speaks 2"
+        f"uses plugin API {api}, this lightly-core {__version__} supports 2"
         f"\n  pip install -U {remedy}"
     )
 
@@ -296,7 +296,7 @@ def test_strict_mode_raises_and_names_all(sandbox):
     text = str(caught.value)
     assert text.startswith("2 of the installed plugins cannot be used, and strict mode is on")
     assert "bad 1.0 is failed: ZeroDivisionError: division by zero" in text
-    assert "old 1.0 is incompatible: speaks plugin API 0" in text
+    assert "old 1.0 is incompatible: uses plugin API 0" in text
 
 
 @pytest.mark.parametrize(("value", "strict"), [("1", True), ("0", False), ("", False)])
@@ -330,7 +330,7 @@ def test_run_hooks_are_called_and_one_that_raises_is_isolated(sandbox, caplog):
         plugins.run_start(calls)
     assert sorted(calls) == ["first", "last"]
     (record,) = caplog.records
-    assert record.getMessage() == "plugin b-bad:b-bad: lightly_run_start failed; the run goes on"
+    assert record.getMessage() == "plugin b-bad:b-bad: lightly_run_start failed; the run continues"
     assert "SystemExit: out" in caplog.text
 
 

@@ -55,13 +55,13 @@ def test_target_and_config_are_imported_on_use_only(sandbox):
             "import foolib_that_is_not",
             "target acme.method:Thing of method 'm' cannot be imported\n"
             "  ModuleNotFoundError: No module named 'foolib_that_is_not'\n"
-            "  tell the authors of acme 1.0, or reinstall it",
+            "  reinstall acme 1.0, or report this to its authors",
         ),
         ("raise SystemExit('bye')", "SystemExit: bye"),
         (
             "",
             "target acme.method:Thing of method 'm': 'acme.method' has no 'Thing'\n"
-            "  tell the authors of acme 1.0",
+            "  report this to the authors of acme 1.0",
         ),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_file_of_weights_is_no_name_of_a_model(zoo, tmp_path):
     text = catch_model(zoo, str(file))
     assert f"got the file '{file}'\n  give the file as checkpoint=FILE" in text
     (tmp_path / "run" / "config.json").write_text('{"model": "tup/vit"}')
-    assert catch_model(zoo, str(file)).endswith("says that this is model=tup/vit")
+    assert catch_model(zoo, str(file)).endswith("that is model=tup/vit")
 
 
 # -------------------------------------------------------------------------- wrapping

@@ -60,7 +60,7 @@ from lightly_core.engine.watching import Watchers, choose_images, open_val_sourc
 from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.export.files import export_model, snippet
 from lightly_core.failures import explained
-from lightly_core.models.inventory import given_back
+from lightly_core.models.snapshot import restored_after
 from lightly_core.models.trainable import CONVERTING
 from lightly_core.plugins.discovery import Plugins
 from lightly_core.plugins.hookspecs import RunStatus
@@ -178,7 +178,7 @@ class Run:
     def execute(self) -> RunResult:
         """Build, train, export."""
         run = self.resolved.run
-        with given_back(plain(run.model), converted=run.precision in CONVERTING):
+        with restored_after(plain(run.model), converted=run.precision in CONVERTING):
             return self._execute()
 
     def _execute(self) -> RunResult:

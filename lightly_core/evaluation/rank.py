@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.parts.spread import direction_std
+from lightly_core.parts.direction_std import direction_std
 
 
 def rankme(features: Tensor) -> float:

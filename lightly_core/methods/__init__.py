@@ -1,1 +1,1 @@
-"""What several methods are built on, above `lightly_core.contracts.Method`."""
+"""Base classes and helpers that several methods share."""

@@ -1,4 +1,4 @@
-"""Parameter groups that differ from the usual ones."""
+"""Parameter groups for methods that need other ones than the default."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from lightly_core.optim.groups import ParameterGroup
 
 
-def apart(
+def separate_group(
     groups: Sequence[ParameterGroup],
     name: str,
     module: nn.Module,
@@ -21,9 +21,9 @@ def apart(
     """Move the trainable parameters of a module into a group of their own.
 
     Args:
-        groups: All groups of a method; not changed.
-        name: Of the new group.
-        module: Part of the method.
+        groups: All groups of a method. They are not changed.
+        name: Name of the new group.
+        module: Part of the method whose parameters are moved.
         weight_decay: See `ParameterGroup`.
         constant_lr: See `ParameterGroup`.
     """
@@ -39,8 +39,8 @@ def apart(
 
 
 def all_decayed(method: nn.Module) -> list[ParameterGroup]:
-    """Return one group of all trainable parameters: biases and norms are decayed too.
+    """Return one group of all trainable parameters, with weight decay on biases and norms too.
 
-    For methods whose papers do so, such as SimSiam (https://arxiv.org/abs/2011.10566).
+    Some papers do this, such as SimSiam (https://arxiv.org/abs/2011.10566).
     """
     return [ParameterGroup("decayed", [p for p in method.parameters() if p.requires_grad])]

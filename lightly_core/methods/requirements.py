@@ -1,4 +1,4 @@
-"""Checks of what a method requires, and the building of methods that pass them."""
+"""Check what a method requires, then build it."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _CAPABILITIES: dict[str, tuple[type, str]] = {
 def build_method(
     method_class: type[Method[C]], config: C, model: ModelWrapper, context: RunContext
 ) -> Method[C]:
-    """Build a method whose requirements are met.
+    """Check the requirements of a method and build it.
 
     Args:
         method_class: The method.
-        config: Its options, without "auto" values.
+        config: Its options, with all "auto" values resolved.
         model: Backbone to pretrain.
         context: Facts of the run.
 
     Raises:
-        ConfigError: A requirement is not met, or the method refuses its options.
+        ConfigError: A requirement is not met, or the method rejects its options.
         MissingCapabilityError: The backbone lacks a capability.
     """
     name = context.method_name or method_class.__name__.lower()
@@ -72,16 +72,18 @@ def _require_whole_patches(name: str, model: object, sides: tuple[int, int]) -> 
 
 
 def require_capability(wrapper: object, capability: type[_A], needed_by: str) -> _A:
-    """Return a wrapper as one that has a capability.
+    """Check that a wrapper has a capability, and return it with that type.
 
     Args:
         wrapper: Any wrapper.
-        capability: `TokenModel`, `MultiScaleFeatures` or `ActivationCheckpointing`. The fourth,
-            `InputNormalization`, is asked for with `isinstance`: no caller depends on it.
-        needed_by: Who asks, as the beginning of a sentence: ``"method 'ibot'"``.
+        capability: `TokenModel`, `MultiScaleFeatures` or `ActivationCheckpointing`. Use
+            `isinstance` for `InputNormalization`, which no caller requires.
+        needed_by: What needs the capability, for example ``"method 'ibot'"``. The error starts
+            with it.
 
     Raises:
-        MissingCapabilityError: It does not have it; the message lists models that do.
+        MissingCapabilityError: The wrapper lacks the capability. The message lists models that
+            have it.
     """
     if isinstance(wrapper, capability):
         return wrapper

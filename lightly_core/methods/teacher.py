@@ -1,4 +1,4 @@
-"""Methods whose targets come from a moving average of the student."""
+"""Base class of methods with an EMA teacher."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ class Teacher(EmaTeacher):
 
 
 class TeacherMethod(Method[T]):
-    """Base of methods with an EMA teacher.
+    """Base class of methods with an EMA teacher.
 
-    `build` ends with `add_teacher`. The teacher is updated after each step, its momentum is logged
-    as ``schedule/teacher_momentum``, and ``export`` chooses which of the two networks is exported.
+    Call `add_teacher` at the end of `build`. The teacher is updated after each step. Its momentum
+    is logged as ``schedule/teacher_momentum``. The option ``export`` chooses whether the teacher's
+    or the student's backbone is exported.
     """
 
     teacher: Teacher
-    _followed: tuple[str, ...] = ()
+    _averaged_heads: tuple[str, ...] = ()
 
     def add_teacher(self, *heads: str, batch_norm: BatchNorm = "own_statistics") -> None:
-        """Create ``self.teacher``, a copy of the backbone and of heads.
+        """Create ``self.teacher``, a copy of the backbone and of some heads.
 
         Args:
-            *heads: Attributes of this method, such as ``"projector"``. The teacher has them under
-                the same names: ``self.teacher["projector"]``.
+            *heads: Names of attributes of this method, such as ``"projector"``. The teacher's copy
+                has the same name: ``self.teacher["projector"]``.
             batch_norm: ``own_statistics``: batch norms of the teacher use the statistics of the
-                batch that the teacher sees, as in MoCo, BYOL and DINO. ``student_statistics``: the
-                teacher runs in evaluation mode with the running statistics of the student, as in
-                DINOv2.
+                teacher's batch, as in MoCo, BYOL and DINO. ``student_statistics``: the teacher
+                runs in evaluation mode with the running statistics of the student, as in DINOv2.
         """
-        self._followed = heads
+        self._averaged_heads = heads
         own = batch_norm == "own_statistics"
         self.teacher = Teacher(
             self.student(),
@@ -67,11 +67,12 @@ class TeacherMethod(Method[T]):
         )
 
     def student(self) -> Mapping[str, nn.Module]:
-        """Return the modules that the teacher is a copy of, ``backbone`` first."""
-        return {"backbone": self.model, **{name: getattr(self, name) for name in self._followed}}
+        """Return the modules that the teacher averages, ``backbone`` first."""
+        heads = {name: getattr(self, name) for name in self._averaged_heads}
+        return {"backbone": self.model, **heads}
 
     def momentum(self, step: int) -> float:
-        """Return the momentum of the teacher's update after step number `step`, from 0."""
+        """Return the momentum of the teacher's update after step `step`, counted from 0."""
         start, end = float(self.config.momentum_start), self.config.momentum_end
         return cosine(step, start, end, self.context.total_steps)
 
@@ -84,5 +85,5 @@ class TeacherMethod(Method[T]):
         self.teacher.update_from(self.student(), self.momentum(step - 1))
 
     def exported_wrapper(self) -> ModelWrapper:
-        """Return the teacher's backbone, or the student's."""
+        """Return the teacher's backbone, or the student's with ``export="student"``."""
         return self.model if self.config.export == "student" else self.teacher.backbone

@@ -1,1 +1,1 @@
-"""Backbones: from a name or a module to a wrapper that methods can use."""
+"""Backbones: build wrappers that methods use, from names or modules."""

@@ -14,11 +14,11 @@ from lightly_core.models.custom_words import choices, named, pixels, shown
 from lightly_core.models.layouts import BATCH, Layout, Size, find_layout
 from lightly_core.models.outputs import (
     LAST_HIDDEN_STATE,
-    Look,
+    OutputShapes,
     entry,
     images_for,
-    look,
     meta_twin,
+    output_shapes,
     run_until,
 )
 from lightly_core.models.probing import undisturbed
@@ -26,7 +26,7 @@ from lightly_core.models.unwrapping import unwrapped, unwrapped_path
 
 Pool = Callable[[Tensor], Tensor]
 
-#: Words that `pool` takes, beside paths and functions.
+#: Values of `pool` other than paths and functions.
 POOLS = ("avg", "max", "cls")
 
 
@@ -39,46 +39,46 @@ def wrap(
     image_size: int | tuple[int, int] = 224,
     num_prefix_tokens: int | None = None,
 ) -> ModelWrapper:
-    """Make a backbone of a module of your own, to be passed as ``model=``.
+    """Turn a module of your own into a backbone, to pass as ``model=``.
 
-    Width and layout of the features are found by trying the module out: a map (B, D, h, w), a
-    map with the channels last (B, h, w, D), or tokens (B, P + h * w, D) with P prefix tokens such
-    as a class token. What comes behind the features does not run, so a classifier may stay in
+    Dimension and layout of the features are found by a trial forward pass. Supported are a map
+    (B, D, h, w), a map with channels last (B, h, w, D), and tokens (B, P + h * w, D) with P prefix
+    tokens such as a class token. Layers after the features do not run, so a classifier may stay in
     place. The module is not changed, and keeps no hook.
 
-    In a run, a module that is in evaluation mode as a whole is trained in training mode. In one
-    that is not, each part keeps the mode that it has, so a batch norm after ``bn.eval()`` keeps its
-    statistics; frozen parameters stay frozen. Of a module behind `torch.compile`, `DataParallel`
-    or `DistributedDataParallel` the module inside is taken.
+    In a run, a module that is in evaluation mode as a whole is trained in training mode. In any
+    other module each part keeps its mode, so a batch norm after ``bn.eval()`` keeps its
+    statistics. Frozen parameters stay frozen. `torch.compile`, `DataParallel` and
+    `DistributedDataParallel` are unwrapped.
 
     Example::
 
         model = lightly_core.wrap(MyResNet(), features="layer4")
 
     Args:
-        module: Takes images (B, C, H, W).
-        features: The part whose output (at its first call, if it has several) the features are,
-            as a dotted path such as ``"backbone.stages.3"``; None for what the module returns. If
-            that is a list, its last map or tokens are taken; if a dict, its only ones, or the
-            ``last_hidden_state``. ``"path:key"`` takes another entry, by key or position, and
-            ``":key"`` one of what the module returns.
-        pool: ``"avg"`` or ``"max"`` over all positions; ``"cls"``, the first prefix token; the
-            path of the part that pools, which gets the features as the module lays them out; or
-            a function without parameters of the map (B, D, h, w). It returns (B, D) or
+        module: Module that takes images (B, C, H, W).
+        features: Dotted path of the part whose output is used as features, such as
+            ``"backbone.stages.3"``. Its first call counts if there are several. None uses the
+            output of the module. Of a list, the last map or tokens are used. Of a dict, the
+            ``last_hidden_state`` or the only entry that fits. ``"path:key"`` selects another
+            entry by key or position, and ``":key"`` an entry of the module's output.
+        pool: ``"avg"`` or ``"max"`` over all positions, ``"cls"`` for the first prefix token, the
+            path of a part that pools the features in the layout of the module, or a function
+            without parameters of the map (B, D, h, w). Part and function return (B, D) or
             (B, D, 1, 1).
         num_input_channels: C.
-        image_size: Height and width in pixels, or one number for both, that the module takes.
-            It is tried with a larger size too, if it takes one.
-        num_prefix_tokens: P; None finds it out.
+        image_size: Height and width in pixels, or one number for both, that the module accepts.
+            The trial also uses a larger size if the module accepts one.
+        num_prefix_tokens: P. None determines it from the shapes.
 
     Returns:
-        A `torch.nn.Module` with the four methods of a wrapper; `get_model` gives `module`. A
-        module that is a wrapper already is returned as it is.
+        A `torch.nn.Module` with the four methods of a wrapper. `get_model` returns `module`. A
+        module that is a wrapper already is returned unchanged.
 
     Raises:
         ConfigError: There is no such part, its output is neither map nor tokens, `pool` does not
-            fit it, or the module does not take such images. The message lists parts that fit.
-            Or the module is scripted, traced, or in pieces on several devices.
+            fit it, or the module does not accept such images. The message lists parts that fit.
+            Or the module is scripted, traced, or sharded over several devices.
     """
     _check_module(module)
     features = unwrapped_path(module, features) if features else features
@@ -87,8 +87,8 @@ def wrap(
     if isinstance(module, WrapperLike):
         if features is not None or pool != "avg" or num_prefix_tokens is not None:
             raise ConfigError(
-                f"wrap: {type(module).__name__} is a wrapper already, it says itself what its "
-                "features are\n  pass it as model= without wrap, or wrap its get_model()"
+                f"wrap: {type(module).__name__} is a wrapper already, and defines its features "
+                "itself\n  pass it as model= without wrap, or wrap its get_model()"
             )
         return cast(ModelWrapper, module)
     path, _, key = (features or "").partition(":")
@@ -98,7 +98,7 @@ def wrap(
     pool = _as_path(module, pool)
     if isinstance(pool, str) and pool not in POOLS:
         _check_path(module, pool, "pool", POOLS)
-    seen = look(module, path, num_input_channels, size)
+    seen = output_shapes(module, path, num_input_channels, size)
     key, layout = _find(module, path, key, seen, num_input_channels, num_prefix_tokens)
     if pool == "cls" and not layout.num_prefix_tokens:
         raise ConfigError(
@@ -112,17 +112,17 @@ def wrap(
 
 
 class CustomWrapper(ModelWrapper):
-    """Give any module the interface of a backbone; `wrap` makes one.
+    """A backbone around any module. Use `wrap` to create one.
 
     Shapes: B images, C channels, D = `feature_dim()`, h and w feature positions, P prefix tokens.
 
     Args:
         model: The user's module.
-        path: Of the part that gives the features; "" for the module itself.
-        key: Key or position of the features in what that part returns; "" for all of it.
-        layout: Where the tensor has its features.
+        path: Path of the part that returns the features, "" for the module itself.
+        key: Key or position of the features in the output of that part, "" for the whole output.
+        layout: Layout of the features.
         pool: As in `wrap`.
-        only_size: The size that the module takes, None if there are several.
+        only_size: The only size that the module accepts, None if there are several.
     """
 
     def __init__(
@@ -143,17 +143,17 @@ class CustomWrapper(ModelWrapper):
         self._only_size = only_size
 
     def forward_features(self, x: Tensor) -> dict[str, Tensor]:
-        """Compute the feature map; nothing behind it runs.
+        """Compute the feature map. Layers after it do not run.
 
         Args:
             x: Normalised images (B, C, H, W).
 
         Returns:
-            ``features`` (B, D, h, w); with prefix tokens also these, ``prefix_tokens``
-            (B, P, D), and the first of them as ``cls_token`` (B, D).
+            ``features`` (B, D, h, w). With prefix tokens also ``prefix_tokens`` (B, P, D), and
+            the first of them as ``cls_token`` (B, D).
 
         Raises:
-            ValueError: The module takes images of another size only, or gives something else
+            ValueError: The module accepts images of another size only, or returns something else
                 than when it was wrapped.
         """
         size = (x.shape[-2], x.shape[-1])
@@ -181,11 +181,11 @@ class CustomWrapper(ModelWrapper):
         return {"features": features, "prefix_tokens": prefix, "cls_token": prefix[:, 0]}
 
     def forward_pool(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Pool what `forward_features` returned.
+        """Pool the result of `forward_features`.
 
         Args:
-            x: ``features`` (B, D, h, w) and, where there are any, ``prefix_tokens`` (B, P, D)
-                and ``cls_token`` (B, D).
+            x: ``features`` (B, D, h, w) and, if there are any, ``prefix_tokens`` (B, P, D) and
+                ``cls_token`` (B, D).
 
         Returns:
             ``pooled_features`` (B, D, 1, 1).
@@ -217,7 +217,7 @@ def _find(
     module: nn.Module,
     path: str,
     key: str,
-    seen: Look,
+    seen: OutputShapes,
     num_input_channels: int,
     num_prefix_tokens: int | None,
 ) -> tuple[str, Layout]:
@@ -250,7 +250,7 @@ def _find(
     if num_prefix_tokens is not None and layout.kind != "tokens":
         raise ConfigError(
             f"wrap: num_prefix_tokens={num_prefix_tokens} is for tokens (B, T, D), but "
-            f"{named(module, path)} gives {layout}\n  leave it out"
+            f"{named(module, path)} gives {layout}\n  remove num_prefix_tokens"
         )
     return name, layout
 
@@ -284,7 +284,7 @@ def _check_path(module: nn.Module, path: str, argument: str, words: Sequence[str
 
 
 def _as_path(module: nn.Module, pool: str | Pool) -> str | Pool:
-    """Return the path of a part that was given itself; it would else be registered twice."""
+    """Return the path of a part that was passed itself. It must not be registered twice."""
     if not isinstance(pool, nn.Module):
         return pool
     path = next((name for name, part in module.named_modules() if part is pool), None)
@@ -298,7 +298,7 @@ def _as_path(module: nn.Module, pool: str | Pool) -> str | Pool:
 
 
 def _check_pool(wrapper: CustomWrapper, num_input_channels: int, size: Size) -> None:
-    """Try the pooling out, on a copy without memory where that works."""
+    """Try the pooling, on a copy on the meta device if that works."""
     if wrapper.pool in POOLS:
         return
     expected = (BATCH, wrapper.feature_dim())
@@ -310,7 +310,7 @@ def _check_pool(wrapper: CustomWrapper, num_input_channels: int, size: Size) -> 
                 images = images_for(candidate, num_input_channels, size)
                 found = cast(CustomWrapper, candidate).forward_features(images)
                 pooled = cast(CustomWrapper, candidate).forward_pool(found)["pooled_features"]
-        except Exception as error:  # The pooling may be anybody's code.
+        except Exception as error:  # The pooling may be code of the user.
             reason = f"fails: {type(error).__name__}: {error}"
             continue
         got = tuple(pooled.shape[:2])
@@ -325,7 +325,7 @@ def _check_pool(wrapper: CustomWrapper, num_input_channels: int, size: Size) -> 
     )
 
 
-def _not_reached(module: nn.Module, path: str, seen: Look, num_input_channels: int) -> str:
+def _not_reached(module: nn.Module, path: str, seen: OutputShapes, num_input_channels: int) -> str:
     name = type(module).__name__
     if seen.error is None:
         return (
@@ -339,7 +339,7 @@ def _not_reached(module: nn.Module, path: str, seen: Look, num_input_channels: i
         f"its first convolution takes {wanted} channels: set num_input_channels={wanted}, or "
         f"build it for {num_input_channels}"
         if wanted != num_input_channels
-        else "set image_size to a size that it takes, or name a part in front of what fails"
+        else "set image_size to a size that it accepts, or name a part before the one that fails"
     )
     return (
         f"wrap: {name} fails on images of {num_input_channels} channels, "
@@ -348,14 +348,14 @@ def _not_reached(module: nn.Module, path: str, seen: Look, num_input_channels: i
     )
 
 
-def _no_features(module: nn.Module, path: str, keys: Sequence[str], seen: Look) -> str:
+def _no_features(module: nn.Module, path: str, keys: Sequence[str], seen: OutputShapes) -> str:
     what = f"wrap: {named(module, path)} gives {shown(seen, path, keys) or 'no tensor'}"
     for key in keys:
         layout = find_layout(seen.at_sizes(path, key), seen.sizes)
-        if layout is not None:  # without the number of prefix tokens that was given
+        if layout is not None:  # without the given number of prefix tokens
             return (
-                f"{what}, which without so many prefix tokens is no grid of patches; it looks "
-                f"like {layout}\n  leave num_prefix_tokens out, or correct it"
+                f"{what}, which with the given num_prefix_tokens is not a grid of patches; it "
+                f"looks like {layout}\n  remove num_prefix_tokens, or correct it"
             )
     return (
         f"{what}, which is neither a map (B, D, h, w) or (B, h, w, D) nor tokens (B, T, D), "

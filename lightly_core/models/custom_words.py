@@ -1,4 +1,4 @@
-"""What a module gives, in words: for the errors of `lightly_core.models.custom`."""
+"""Descriptions of a module's outputs, for the errors of `lightly_core.models.custom`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from torch import nn
 
 from lightly_core.models.layouts import BATCH, Shape, Size, find_layout
-from lightly_core.models.outputs import Look
+from lightly_core.models.outputs import OutputShapes
 
 _MOST_CANDIDATES = 6
 
 
-def choices(seen: Look) -> str:
-    """List parts that give features, best first: the later, the better."""
+def choices(seen: OutputShapes) -> str:
+    """List parts whose output can be used as features, the last in the network first."""
     giving = {
         path: shapes
         for path, known in seen.shapes[0].items()
@@ -21,8 +21,8 @@ def choices(seen: Look) -> str:
         for shapes in [tuple(seen.at_sizes(path, ""))]
         if find_layout(shapes, seen.sizes) is not None
     }
-    # Of parts that give the same shapes the last is kept, which ends outermost. Parts deep inside
-    # of others, such as the layers of a block, are no good places.
+    # Of parts with the same shapes the last to end is kept, which is the outermost. Parts deep
+    # inside of others, such as the layers of a block, are not listed.
     by_shape = {
         shapes: path
         for path, shapes in giving.items()
@@ -37,8 +37,8 @@ def choices(seen: Look) -> str:
     return "\n  ".join(["", head, *lines[:_MOST_CANDIDATES]])
 
 
-def shown(seen: Look, path: str, keys: Sequence[str]) -> str:
-    """Return the shapes of some entries of what a part returned."""
+def shown(seen: OutputShapes, path: str, keys: Sequence[str]) -> str:
+    """Return the shapes of some entries of a part's output."""
     known = seen.shapes[0][path]
     return ", ".join(f"{key!r} {_text(known[key])}" if key else _text(known[key]) for key in keys)
 

@@ -1,4 +1,4 @@
-"""A backbone with another width."""
+"""A backbone with another feature dimension."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lightly_core.models.probing import undisturbed
 
 
 def embed(wrapper: ModelWrapper, embed_dim: int) -> EmbeddingWrapper:
-    """Bring a backbone's features to a chosen width; its tokens too, if it is a `TokenModel`.
+    """Map a backbone's features to a given dimension, and its tokens if it is a `TokenModel`.
 
     Args:
         wrapper: The backbone.
-        embed_dim: The new width, >= 1.
+        embed_dim: The new dimension, >= 1.
     """
     if isinstance(wrapper, TokenModel):
         return TokenEmbeddingWrapper(wrapper, embed_dim)
@@ -27,12 +27,13 @@ def embed(wrapper: ModelWrapper, embed_dim: int) -> EmbeddingWrapper:
 
 
 class EmbeddingWrapper(ModelWrapper):
-    """Bring a backbone's features to a chosen width with a 1x1 convolution.
+    """Map a backbone's features to a given dimension with a 1x1 convolution.
 
-    It is a wrapper itself, so every method works with it; `embed` makes it. The same linear map
-    is applied at every position, to the pooled features, the class token and all prefix tokens.
+    It is a wrapper itself, so every method works with it. Use `embed` to create one. The same
+    linear map is applied at every position, to the pooled features, the class token and all prefix
+    tokens.
 
-    Shapes: B images, C channels, D = width of the inner backbone, E = `embed_dim`, h and w
+    Shapes: B images, C channels, D = dimension of the inner backbone, E = `embed_dim`, h and w
     feature positions, P prefix tokens.
 
     Args:
@@ -42,7 +43,7 @@ class EmbeddingWrapper(ModelWrapper):
 
     def __init__(self, wrapper: ModelWrapper, embed_dim: int) -> None:
         super().__init__()
-        # A wrapper is a module; the protocol cannot say so.
+        # A wrapper is a module, which the protocol cannot express.
         self.wrapper = cast(nn.Module, wrapper)
         self.embed = nn.Conv2d(wrapper.feature_dim(), embed_dim, kernel_size=1)
 
@@ -53,12 +54,12 @@ class EmbeddingWrapper(ModelWrapper):
             x: Normalised images (B, C, H, W).
 
         Returns:
-            ``features`` (B, E, h, w), ``pooled_features`` (B, E, 1, 1) and, where the backbone
-            gives them, ``cls_token`` (B, E) and ``prefix_tokens`` (B, P, E).
+            ``features`` (B, E, h, w), ``pooled_features`` (B, E, 1, 1) and, if the backbone has
+            them, ``cls_token`` (B, E) and ``prefix_tokens`` (B, P, E).
         """
         inner = self._inner()
         found = inner.forward_features(x)
-        # The inner pooling may have a norm of width D, so it has to come before the convolution.
+        # The inner pooling may have a norm of dimension D, so it comes before the convolution.
         pooled = inner.forward_pool(found)["pooled_features"]
         result = {
             "features": self.embed(found["features"]),  # (B, E, h, w)
@@ -70,8 +71,7 @@ class EmbeddingWrapper(ModelWrapper):
         """Return the pooled features (B, E, 1, 1).
 
         Args:
-            x: What `forward_features` returned; or features (B, E, h, w) alone, which are
-                averaged.
+            x: Result of `forward_features`, or only ``features`` (B, E, h, w), which are averaged.
         """
         if "pooled_features" in x:
             return {"pooled_features": x["pooled_features"]}
@@ -82,14 +82,14 @@ class EmbeddingWrapper(ModelWrapper):
         return self.embed.out_channels
 
     def get_model(self) -> nn.Module:
-        """Return the user's own module, which has no part of the new convolution."""
+        """Return the user's own module, without the new convolution."""
         return self._inner().get_model()
 
     def _inner(self) -> ModelWrapper:
         return cast(ModelWrapper, self.wrapper)
 
     def _embed_tokens(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Apply the linear map to those entries whose last axis is D."""
+        """Apply the linear map to the entries whose last axis is D."""
         weight = self.embed.weight.flatten(1)  # (E, D)
         return {
             name: F.linear(found[name], weight, self.embed.bias)
@@ -101,11 +101,10 @@ class EmbeddingWrapper(ModelWrapper):
 class TokenEmbeddingWrapper(EmbeddingWrapper):
     """An `EmbeddingWrapper` around a `TokenModel`, and a `TokenModel` itself.
 
-    Tokens come out E wide. In front of the first block nothing changes: a mask token has the
-    width T of the backbone's own tokens.
+    Its tokens have dimension E. Nothing changes before the first block, so a mask token has the
+    dimension T of the backbone's own tokens.
 
-    Shapes: those of `EmbeddingWrapper`, N = h * w patches, K patches that are kept, T =
-    `token_dim()`.
+    Shapes: those of `EmbeddingWrapper`, N = h * w patches, K kept patches, T = `token_dim()`.
 
     Args:
         wrapper: The backbone, a `TokenModel`.
@@ -120,9 +119,9 @@ class TokenEmbeddingWrapper(EmbeddingWrapper):
         """Return the pooled features (B, E, 1, 1).
 
         Args:
-            x: What `forward_features` returned; or features (B, E, h, w) and ``cls_token``
-                (B, E) from `forward_tokens`: the class token is taken if it is what the backbone
-                pools to, else the mean of the features.
+            x: Result of `forward_features`, or ``features`` (B, E, h, w) and ``cls_token`` (B, E)
+                from `forward_tokens`. The class token is returned if the backbone pools to it,
+                else the mean of the features.
         """
         if self._pools_class_token and "pooled_features" not in x and "cls_token" in x:
             return {"pooled_features": x["cls_token"][:, :, None, None]}
@@ -141,7 +140,7 @@ class TokenEmbeddingWrapper(EmbeddingWrapper):
         return self._tokens().token_dim()
 
     def token_grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the patch grid (h, w) of images of this many pixels."""
+        """Return the patch grid (h, w) of images of this height and width in pixels."""
         return self._tokens().token_grid(height, width)
 
     def forward_tokens(
@@ -157,12 +156,12 @@ class TokenEmbeddingWrapper(EmbeddingWrapper):
         Args:
             x: Normalised images (B, C, H, W).
             mask: Patches to replace by `mask_token`, (B, N) bool.
-            mask_token: (T,); needed with `mask`.
+            mask_token: (T,), required with `mask`.
             keep: Indices of the only patches to compute, (B, K) int64.
 
         Returns:
             ``patch_tokens`` (B, N, E) or (B, K, E), ``prefix_tokens`` (B, P, E), and
-            ``cls_token`` (B, E) where the backbone has one.
+            ``cls_token`` (B, E) if the backbone has one.
         """
         found = self._tokens().forward_tokens(x, mask=mask, mask_token=mask_token, keep=keep)
         return self._embed_tokens(found)
@@ -170,15 +169,15 @@ class TokenEmbeddingWrapper(EmbeddingWrapper):
     def forward_intermediates(
         self, x: Tensor, layers: int | Sequence[int], *, norm: bool = True
     ) -> list[dict[str, Tensor]]:
-        """Compute embedded tokens behind several blocks; all go through the same linear map.
+        """Compute embedded tokens after several blocks, all with the same linear map.
 
         Args:
             x: Normalised images (B, C, H, W).
-            layers: Indices of the blocks, or how many of the last.
+            layers: Indices of the blocks, or the number of last blocks.
             norm: Whether the model's last norm is applied to each.
 
         Returns:
-            One dict a block, as `forward_tokens` returns it.
+            One dict for each block, as `forward_tokens` returns it.
 
         Raises:
             ValueError: There is no such block.
@@ -191,7 +190,7 @@ class TokenEmbeddingWrapper(EmbeddingWrapper):
 
 
 def _pools_class_token(wrapper: ModelWrapper) -> bool:
-    """Tell whether a token model's pooled features are its class token, by trying it."""
+    """Return whether a token model's pooled features are its class token, by trying it."""
     assert isinstance(wrapper, TokenModel)
     weight = next(iter(wrapper.parameters()))
     dim, num_prefix = wrapper.feature_dim(), wrapper.num_prefix_tokens()
@@ -208,6 +207,6 @@ def _pools_class_token(wrapper: ModelWrapper) -> bool:
     with torch.no_grad(), undisturbed(wrapper):
         try:
             pooled = wrapper.forward_pool(found)["pooled_features"]
-        except Exception:  # A pooling that needs more than this is no choice of a token.
+        except Exception:  # A pooling that needs more than this does not select a token.
             return False
     return torch.equal(pooled.flatten(1), prefix[:, 0])

@@ -1,6 +1,6 @@
-"""How a tensor holds features of an image: maps and tokens told from everything else by shapes.
+"""Layouts of feature tensors: maps and tokens, recognised by their shapes.
 
-What grows with the image is a map or tokens; class scores and pooled features do not.
+Maps and tokens grow with the image. Class scores and pooled features do not.
 
 Letters used for shapes: B images, H and W pixels, D feature channels, h and w feature positions,
 P prefix tokens, T = P + h * w tokens.
@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 Size = tuple[int, int]
 Kind = Literal["channels first", "channels last", "tokens"]
 
-#: Images in a trial run; more than one, so that a wrong first axis is found out.
+#: Images in a trial forward pass. More than one, to detect a wrong first axis.
 BATCH = 2
 
 _MOST_PREFIX_TOKENS = 64
@@ -28,14 +28,14 @@ _MOST_PREFIX_TOKENS = 64
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a tensor has its features.
+    """Layout of a feature tensor.
 
     Attributes:
         kind: ``channels first`` (B, D, h, w), ``channels last`` (B, h, w, D) or ``tokens``
             (B, T, D).
         dim: D.
-        num_prefix_tokens: P, of tokens only.
-        stride: Pixels per token and side, of tokens only.
+        num_prefix_tokens: P, for tokens only.
+        stride: Side of a token in pixels, for tokens only.
     """
 
     kind: Kind
@@ -51,10 +51,10 @@ class Layout:
             size: Height and width in pixels of the images that it was computed from.
 
         Returns:
-            The map (B, D, h, w); the prefix tokens (B, P, D), None if there are none.
+            The map (B, D, h, w), and the prefix tokens (B, P, D) or None if there are none.
 
         Raises:
-            ValueError: The tensor has another layout than this.
+            ValueError: The tensor does not have this layout.
         """
         dim = found.shape[1 if self.kind == "channels first" else -1]
         if found.ndim != (3 if self.kind == "tokens" else 4) or dim != self.dim:
@@ -69,7 +69,7 @@ class Layout:
         return features, prefix if self.num_prefix_tokens else None
 
     def from_map(self, features: Tensor, prefix: Tensor | None) -> Tensor:
-        """Undo `to_map`; without prefix tokens these are left out."""
+        """Invert `to_map`. Without `prefix` the result has no prefix tokens."""
         if self.kind == "channels first":
             return features
         if self.kind == "channels last":
@@ -90,19 +90,19 @@ class Layout:
 def find_layout(
     shapes: Sequence[Shape], sizes: Sequence[Size], num_prefix_tokens: int | None = None
 ) -> Layout | None:
-    """Tell the layout from the shapes for images of one or two sizes.
+    """Determine the layout from the shapes for images of one or two sizes.
 
-    With two sizes the axes that grow are height and width. With one, they are the two neighbours
-    that are in proportion to the image; where that holds for both pairs, channels come first.
-    Of several possible numbers of prefix tokens the smallest is taken.
+    With two sizes, the axes that grow are height and width. With one size, they are the two
+    neighbouring axes in proportion to the image. If that holds for both pairs, channels come first.
+    Of several possible numbers of prefix tokens the smallest is used.
 
     Args:
-        shapes: Shapes that a part of a model returned, one for each size.
-        sizes: Heights and widths of the images in pixels, the second larger in both.
-        num_prefix_tokens: P where it is known.
+        shapes: Output shapes of a part of a model, one for each size.
+        sizes: Heights and widths of the images in pixels. The second is larger in both.
+        num_prefix_tokens: P if it is known.
 
     Returns:
-        None if these are neither maps nor tokens.
+        The layout, None if the output is neither map nor tokens.
     """
     if len({len(shape) for shape in shapes}) != 1 or any(s[0] != BATCH for s in shapes):
         return None
@@ -121,15 +121,15 @@ def find_layout(
 
 
 def token_grid(num_tokens: int, size: Size, stride: int) -> Size:
-    """Return the grid (h, w) of tokens, read row by row.
+    """Return the grid (h, w) of tokens in row-major order.
 
     Args:
         num_tokens: h * w.
         size: Height and width of the image in pixels.
-        stride: Pixels per token and side.
+        stride: Side of a token in pixels.
 
     Raises:
-        ValueError: Neither rounding of the sides gives so many tokens.
+        ValueError: Neither rounding of the sides gives this number of tokens.
     """
     for grid in _grids(size, stride):
         if math.prod(grid) == num_tokens:
@@ -141,18 +141,18 @@ def token_grid(num_tokens: int, size: Size, stride: int) -> Size:
 
 
 def _is_grid(pairs: Sequence[Shape], sizes: Sequence[Size]) -> bool:
-    """Tell whether two axes behave like height and width."""
+    """Return whether two axes behave like height and width."""
     if len(pairs) == 2:
         return all(small < large for small, large in zip(*pairs, strict=True))
     (rows, columns), (height, width) = pairs[0], sizes[0]
-    # In proportion up to one position, which rounding may cost.
+    # In proportion up to one position, because of rounding.
     return rows * columns > 1 and abs(rows * width - columns * height) < max(height, width)
 
 
 def _prefix_and_stride(
     counts: Sequence[int], sizes: Sequence[Size], given: int | None
 ) -> tuple[int, int] | None:
-    """Return P and the stride that explain the numbers of tokens T; None if nothing does."""
+    """Return P and the stride that explain the numbers of tokens T, None if there are none."""
     found = []
     if len(counts) == 2 and counts[0] >= counts[1]:
         return None
@@ -171,7 +171,7 @@ def _prefix_and_stride(
 
 
 def _grids(size: Size, stride: int) -> Iterator[Size]:
-    """Return the grids that a stride gives, with the sides rounded down and up."""
+    """Yield the grids of a stride, with the sides rounded down and up."""
     height, width = size
     yield height // stride, width // stride
     yield -(-height // stride), -(-width // stride)

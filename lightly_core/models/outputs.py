@@ -1,4 +1,4 @@
-"""What the parts of a module return: shapes without side effects, and a forward up to one part.
+"""Output shapes of the parts of a module, and forward passes that end at one part.
 
 Letters used for shapes: B images, H and W pixels, D feature channels, h and w feature positions,
 P prefix tokens.
@@ -21,22 +21,22 @@ from lightly_core.models.layouts import BATCH, Shape, Size
 from lightly_core.models.probing import undisturbed
 from lightly_core.models.unwrapping import unwrap_parts
 
-#: Shapes of the tensors that one part returned, by `entries` key.
+#: Shapes of the tensors in the output of one part, by `entries` key.
 Entries = dict[str, Shape]
 
-#: What transformers' models call the one of their outputs that is meant here.
+#: Name of the features in the outputs of transformers' models.
 LAST_HIDDEN_STATE = "last_hidden_state"
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the parts of a module returned for images of one or two sizes.
+class OutputShapes:
+    """Output shapes of the parts of a module for images of one or two sizes.
 
     Attributes:
-        sizes: Heights and widths of the images. One only where no other size was taken.
-        shapes: For each size what every part returned at its first call, by path, in the order
-            in which the calls ended. The module itself has the path "".
-        error: What stopped the forward pass at the first size, None if nothing did.
+        sizes: Heights and widths of the images. Only one if the module accepts no other size.
+        shapes: For each size the shapes of every part's first output, by path, in the order in
+            which the calls ended. The module itself has the path "".
+        error: Error of the forward pass at the first size, None if there was none.
     """
 
     sizes: tuple[Size, ...]
@@ -44,27 +44,29 @@ class Look:
     error: Exception | None
 
     def at_sizes(self, path: str, key: str) -> list[Shape]:
-        """Return the shapes of one entry, at the first size only if the others lack it."""
+        """Return the shapes of one entry, only that of the first size if the second lacks it."""
         found = [known[path][key] for known in self.shapes if key in known.get(path, {})]
         return found if len(found) == len(self.shapes) else found[:1]
 
 
-def look(module: nn.Module, path: str, num_input_channels: int, size: Size) -> Look:
-    """Find out what the parts of a module return for images of `size`, and of a larger size.
+def output_shapes(
+    module: nn.Module, path: str, num_input_channels: int, size: Size
+) -> OutputShapes:
+    """Determine the output shapes of all parts for images of `size`, and of a larger size.
 
-    This is done on a copy without memory; on the module itself where that does not work, which
-    then is in evaluation mode for the time being. The forward pass may fail behind `path`.
+    The trial runs on a copy on the meta device, or on the module itself in evaluation mode if the
+    copy does not work. The forward pass may fail after `path`.
 
     Args:
-        module: Takes images (B, C, H, W).
-        path: Of the part that has to be reached.
+        module: Module that takes images (B, C, H, W).
+        path: Path of the part that has to be reached.
         num_input_channels: C.
         size: Height and width in pixels.
     """
     twin: nn.Module | None
     try:
         twin = meta_twin(module)
-    except Exception:  # Modules may hold anything, also what cannot be copied.
+    except Exception:  # Modules may hold objects that cannot be copied.
         twin = None
     first: dict[str, Entries] = {}
     error: Exception | None = None
@@ -75,8 +77,8 @@ def look(module: nn.Module, path: str, num_input_channels: int, size: Size) -> L
         if path not in first:
             continue
         height, width = size
-        # Multiples of all common strides, then what divides as the first size does; square at
-        # last, for models that take nothing else.
+        # Multiples of all common strides, then multiples of the first size. Square sizes last, for
+        # models that accept no other.
         for other in (
             (height + 64, width + 128),
             (2 * height, 3 * width),
@@ -85,15 +87,15 @@ def look(module: nn.Module, path: str, num_input_channels: int, size: Size) -> L
         ):
             second, _ = _shapes(candidate, num_input_channels, other)
             if path in second:
-                return Look((size, other), (first, second), error)
+                return OutputShapes((size, other), (first, second), error)
         break
-    return Look((size,), (first,), error)
+    return OutputShapes((size,), (first,), error)
 
 
 def meta_twin(module: nn.Module) -> nn.Module:
-    """Copy a module without its numbers: the tensors are on the meta device and take no memory.
+    """Copy a module to the meta device, where its tensors have no values and take no memory.
 
-    Hooks are not copied: those of the user are not to see what is done with the copy.
+    Hooks are not copied, so that hooks of the user do not run for the copy.
     """
     memo: dict[int, Any] = {}
     for part in module.modules():
@@ -105,12 +107,12 @@ def meta_twin(module: nn.Module) -> nn.Module:
             empty = nn.Parameter(empty, requires_grad=tensor.requires_grad)
         memo[id(tensor)] = empty
     twin = copy.deepcopy(module, memo)
-    unwrap_parts(twin)  # nothing is compiled for it
+    unwrap_parts(twin)  # so that nothing is compiled for the copy
     return twin
 
 
 def images_for(module: nn.Module, num_input_channels: int, size: Size) -> Tensor:
-    """Return images (B, C, H, W) on the device and of the type of a module's numbers."""
+    """Return random images (B, C, H, W) on the device and in the dtype of a module."""
     tensors = (*module.parameters(), *module.buffers())
     like = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
     generator = torch.Generator().manual_seed(0)
@@ -119,7 +121,7 @@ def images_for(module: nn.Module, num_input_channels: int, size: Size) -> Tensor
 
 
 def entries(output: object) -> dict[str, Tensor]:
-    """Return the tensors in what a module returned: "" for a tensor, else by key or position."""
+    """Return the tensors in an output: under "" for a tensor, else by key or position."""
     if isinstance(output, Tensor):
         return {"": output}
     if isinstance(output, Mapping):
@@ -132,7 +134,7 @@ def entries(output: object) -> dict[str, Tensor]:
 
 
 def entry(output: object, key: str) -> object:
-    """Return one of the `entries` of what a module returned; None if there is no such entry."""
+    """Return one of the `entries` of an output, None if there is no such entry."""
     if not key:
         return output
     if isinstance(output, Mapping):
@@ -143,7 +145,7 @@ def entry(output: object, key: str) -> object:
 
 
 class _Reached(BaseException):
-    """Ends a forward pass; no `Exception`, which a model may catch."""
+    """Ends a forward pass. It is not an `Exception`, which a model may catch."""
 
     def __init__(self, output: object, with_gradients: bool) -> None:
         super().__init__()
@@ -152,15 +154,15 @@ class _Reached(BaseException):
 
 
 def run_until(module: nn.Module, path: str, x: Tensor) -> object:
-    """Run a module up to one of its parts; what comes behind does not run.
+    """Run a module up to one of its parts. Layers after it do not run.
 
     Args:
-        module: Takes `x`.
-        path: Of the part; "" for the whole module.
+        module: Module that takes `x`.
+        path: Path of the part, "" for the whole module.
         x: Images (B, C, H, W).
 
     Returns:
-        What the part returned at its first call.
+        The output of the part at its first call.
 
     Raises:
         ValueError: The forward pass ended without a call of the part, or computed it without
@@ -196,7 +198,7 @@ def run_until(module: nn.Module, path: str, x: Tensor) -> object:
 def _shapes(
     module: nn.Module, num_input_channels: int, size: Size
 ) -> tuple[dict[str, Entries], Exception | None]:
-    """Run a module once; return what its parts returned, and what stopped it."""
+    """Run a module once. Return the output shapes of its parts, and the error if it fails."""
     found: dict[str, Entries] = {}
 
     def recorder(path: str) -> Callable[[nn.Module, object, object], None]:
@@ -217,6 +219,6 @@ def _shapes(
             stack.callback(part.register_forward_hook(recorder(path)).remove)
         try:
             module(images_for(module, num_input_channels, size))
-        except Exception as error:  # The module may be anybody's code.
+        except Exception as error:  # The module may be code of the user.
             return found, error
     return found, None

@@ -1,4 +1,4 @@
-"""Try a wrapper out before a run depends on it."""
+"""Check a wrapper with a trial forward pass before a run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
 from lightly_core.parts.modes import modes_of, set_modes
 
-_BATCH = 2  # More than one image, so that a wrapper which mixes up the axes is found out.
+_BATCH = 2  # More than one image, to detect a wrapper that mixes up the axes.
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a wrapper makes of images.
+    """Properties of a wrapper's features.
 
     Attributes:
         feature_dim: D.
@@ -35,7 +35,7 @@ class ProbeResult:
 
 
 def probe(wrapper: ModelWrapper, channels: int, size: int | tuple[int, int]) -> ProbeResult:
-    """Run two images through a wrapper and check what comes out.
+    """Run two images through a wrapper and check its outputs.
 
     Modes, batch-norm statistics, gradients and random generators stay as they are.
 
@@ -45,7 +45,7 @@ def probe(wrapper: ModelWrapper, channels: int, size: int | tuple[int, int]) -> 
         size: Height and width in pixels, or one number for both.
 
     Raises:
-        ConfigError: The wrapper fails, or returns something else than a wrapper has to.
+        ConfigError: The wrapper fails, or its outputs do not fit the contract of wrappers.
     """
     name = type(wrapper).__name__
     height, width = (size, size) if isinstance(size, int) else size
@@ -60,7 +60,7 @@ def probe(wrapper: ModelWrapper, channels: int, size: int | tuple[int, int]) -> 
     if features.shape[1] != dim:
         raise ConfigError(
             f"{name}.forward_features returns {features.shape[1]} channels "
-            f"{tuple(features.shape)}, but feature_dim() says {dim}"
+            f"{tuple(features.shape)}, but feature_dim() returns {dim}"
             "\n  correct feature_dim(), or put channels first: (B, D, h, w)"
         )
     if "cls_token" in found:
@@ -77,9 +77,9 @@ def probe(wrapper: ModelWrapper, channels: int, size: int | tuple[int, int]) -> 
 
 
 def freeze_unused(wrapper: ModelWrapper, channels: int, size: int | tuple[int, int]) -> list[str]:
-    """Freeze the parameters that features and pooling do not depend on: the classifier.
+    """Freeze the parameters that features and pooling do not depend on, such as a classifier.
 
-    Without gradients they would stop distributed training, and an optimizer would decay them.
+    They get no gradients, which would stop distributed training.
 
     Args:
         wrapper: Any wrapper that passes `probe`.
@@ -152,7 +152,7 @@ def _forward(
         pooled = wrapper.forward_pool(dict(found))
     except ConfigError:
         raise
-    except Exception as error:  # The wrapper may be anybody's code.
+    except Exception as error:  # The wrapper may be code of the user.
         raise ConfigError(
             f"{name} fails on images of {channels} channels, {height} x {width} pixels: "
             f"{type(error).__name__}: {error}"
@@ -161,7 +161,7 @@ def _forward(
 
 
 def _entry(found: object, key: str, source: str, expected: str, num_axes: int) -> Tensor:
-    """Return one entry of what a wrapper returned."""
+    """Return one entry of a wrapper's output."""
     if not isinstance(found, Mapping) or key not in found:
         got = f"keys {list(found)}" if isinstance(found, Mapping) else type(found).__name__
         raise ConfigError(f"{source} must return a dict with {key!r} {expected}, got {got}")

@@ -1,4 +1,4 @@
-"""What of a backbone is trained: modes, frozen parameters, number formats."""
+"""Which parts of a backbone are trained: modes, frozen parameters, dtypes."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ _SHOWN = 5
 
 
 def backbone_modes(wrapper: ModelWrapper) -> dict[str, bool]:
-    """Return in which mode each part of a wrapper is to be trained, by path.
+    """Return the mode in which each part of a wrapper is trained, by path.
 
-    The user's module decides by the rule of `lightly_core.parts.modes.training_modes`. What the
-    wrapper adds keeps its mode; it goes to training mode with a module that was in evaluation mode
-    as a whole.
+    Parts of the user's module follow `lightly_core.parts.modes.training_modes`. Parts that the
+    wrapper adds keep their mode, or are in training mode if the user's module was in evaluation
+    mode as a whole.
     """
     whole, model = cast(nn.Module, wrapper), _model_of(wrapper)
     if model is None or model is whole:
         return training_modes(whole)
-    woken, modes = in_evaluation(model), training_modes(model)
+    was_evaluating, modes = in_evaluation(model), training_modes(model)
     inside = {id(part): modes[path] for path, part in model.named_modules()}
     return {
-        path: inside.get(id(part), part.training or woken) for path, part in whole.named_modules()
+        path: inside.get(id(part), part.training or was_evaluating)
+        for path, part in whole.named_modules()
     }
 
 
 def start_training(wrapper: ModelWrapper, *, by_name: bool) -> None:
-    """Put a wrapper in the modes in which it is trained, and say what stays in evaluation mode.
+    """Set the modes in which a wrapper is trained, and log which parts stay in evaluation mode.
 
     Args:
         wrapper: The backbone.
-        by_name: Whether a library built it, so that nobody has chosen any mode: all is trained.
+        by_name: Whether a library built it. If so, all parts are set to training mode, since the
+            user has not chosen any mode.
     """
     whole = cast(nn.Module, wrapper)
     if by_name:
@@ -61,23 +63,23 @@ def start_training(wrapper: ModelWrapper, *, by_name: bool) -> None:
 
 
 def require_trainable(wrapper: ModelWrapper, unused: Sequence[str], *, embed_dim: bool) -> None:
-    """Refuse a backbone without anything to train, and say how much of it is frozen.
+    """Reject a backbone without trainable parameters, and log how much of it is frozen.
 
     Args:
-        wrapper: After `lightly_core.models.probing.freeze_unused`.
-        unused: What that returned.
-        embed_dim: Whether the setting of that name adds a layer, which is trained in any case.
+        wrapper: The backbone, after `lightly_core.models.probing.freeze_unused`.
+        unused: Result of that function.
+        embed_dim: Whether the setting ``embed_dim`` adds a layer, which is always trained.
 
     Raises:
-        ConfigError: No parameter of the user's module can be trained.
+        ConfigError: The user's module has no trainable parameters.
     """
     model = _model_of(wrapper)
     if model is None:
         return
     name, parameters = type(model).__name__, list(model.parameters())
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    behind = {id(cast(nn.Module, wrapper).get_parameter(path)) for path in unused}
-    frozen = [p for p in parameters if not p.requires_grad and id(p) not in behind]
+    unused_ids = {id(cast(nn.Module, wrapper).get_parameter(path)) for path in unused}
+    frozen = [p for p in parameters if not p.requires_grad and id(p) not in unused_ids]
     if trained:
         if frozen:
             log.info(
@@ -112,15 +114,15 @@ def require_trainable(wrapper: ModelWrapper, unused: Sequence[str], *, embed_dim
 
 
 def require_number_format(wrapper: ModelWrapper, precision: str) -> None:
-    """Refuse weights of a number format in which the run does not train.
+    """Reject weights of a dtype that the run cannot train.
 
     Args:
         wrapper: The backbone.
-        precision: The run's; those of `CONVERTING` convert all weights.
+        precision: Precision of the run. Those in `CONVERTING` convert all weights.
 
     Raises:
-        ConfigError: Weights are quantized, have no values, were made in inference mode, or are not
-            float32 where the run trains in float32.
+        ConfigError: Weights are quantized, have no values, were created in inference mode, or are
+            not float32 although the run trains in float32.
     """
     whole = cast(nn.Module, wrapper)
     name = type(wrapper.get_model()).__name__
@@ -149,9 +151,9 @@ def require_number_format(wrapper: ModelWrapper, precision: str) -> None:
 
 
 def _refuse_without_values(whole: nn.Module, name: str) -> None:
-    """Refuse weights that are not there, or that autograd must not see."""
+    """Reject weights without values, and weights that autograd cannot use."""
     if is_rehearsal():
-        return  # where nothing has values
+        return  # a dry run has no values
     meta = [path for path, parameter in whole.named_parameters() if parameter.is_meta]
     if meta:
         raise ConfigError(
@@ -167,7 +169,7 @@ def _refuse_without_values(whole: nn.Module, name: str) -> None:
 
 
 def _model_of(wrapper: ModelWrapper) -> nn.Module | None:
-    """Return the user's module; None where a wrapper for another framework gives something else."""
+    """Return the user's module, None if `get_model` returns an object of another framework."""
     model: object = wrapper.get_model()
     return model if isinstance(model, nn.Module) else None
 
@@ -178,7 +180,7 @@ def _is_quantized(part: nn.Module) -> bool:
     tensors = [*part.parameters(recurse=False), *part.buffers(recurse=False)]
     if any(tensor.is_quantized for tensor in tensors):
         return True
-    # Integers that are registered as parameters are weights; tables of indices are buffers.
+    # Integer parameters are quantized weights. Tables of indices are registered as buffers.
     return any(
         parameter.dtype in (torch.int8, torch.uint8) and parameter.ndim > 1
         for parameter in part.parameters(recurse=False)

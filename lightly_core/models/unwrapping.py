@@ -1,4 +1,4 @@
-"""Modules inside of what other programs put around them: compiled, parallel, scripted."""
+"""Unwrap compiled and parallel modules, and reject scripted, exported and sharded ones."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lightly_core.errors import ConfigError
 
 
 def unwrapped(module: nn.Module, asked_by: str = "model") -> nn.Module:
-    """Return the module that was compiled or spread over devices; any other one as it is.
+    """Return the module inside a compiled or parallel one. Any other module is returned itself.
 
-    `torch.compile`, `DataParallel` and `DistributedDataParallel` put a module around the user's
-    own, with other names for its weights. The run compiles and spreads by itself.
+    `torch.compile`, `DataParallel` and `DistributedDataParallel` wrap the user's module and change
+    the names of its weights. The run sets up several devices itself.
 
     Args:
-        module: Anything.
-        asked_by: What errors begin with.
+        module: Any module.
+        asked_by: First word of error messages.
 
     Raises:
-        ConfigError: It is scripted, traced or exported, or its weights are in pieces (FSDP).
+        ConfigError: The module is scripted, traced or exported, or its weights are sharded (FSDP).
     """
     while (inner := _inner(module)) is not None:
         module = inner
@@ -31,11 +31,11 @@ def unwrapped(module: nn.Module, asked_by: str = "model") -> nn.Module:
 
 
 def unwrapped_path(module: nn.Module, path: str) -> str:
-    """Return the path of a part without the names of compiled or parallel modules on it.
+    """Return the path of a part without the names of compiled or parallel modules.
 
     Args:
-        module: What the path starts from.
-        path: Dotted, as ``_orig_mod.layer4``.
+        module: Module that the path starts from.
+        path: Dotted path, such as ``_orig_mod.layer4``.
     """
     kept = []
     part: object = module
@@ -48,7 +48,7 @@ def unwrapped_path(module: nn.Module, path: str) -> str:
 
 
 def unwrap_parts(module: nn.Module) -> None:
-    """Put what is inside of compiled and parallel parts in their place; see `unwrapped`."""
+    """Replace compiled and parallel parts by the modules inside them, see `unwrapped`."""
     for parent in list(module.modules()):
         for name, part in list(parent.named_children()):
             inner = part
@@ -60,7 +60,7 @@ def unwrap_parts(module: nn.Module) -> None:
 
 
 def _inner(module: nn.Module) -> nn.Module | None:
-    """Return what a module was put around; None for any other module."""
+    """Return the module inside a compiled or parallel module, None for any other module."""
     found: object = None
     if type(module).__name__ == "OptimizedModule" and _is_of_torch(module):
         found = module._modules.get("_orig_mod")
@@ -82,7 +82,7 @@ def _refuse(module: nn.Module, path: str, part: nn.Module, asked_by: str) -> Non
             f"whose parts cannot be reached\n  give the {original} as it was before "
             "torch.jit.script or torch.jit.trace, and convert what the run exports"
         )
-    # What torch.export makes can only be called; its train() raises.
+    # A module of torch.export can only be called. Its train() raises.
     if isinstance(part, torch.fx.GraphModule) and "train" in vars(part):
         raise ConfigError(
             f"{asked_by}: {what} was made by torch.export, and cannot be trained"

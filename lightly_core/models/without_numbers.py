@@ -1,4 +1,4 @@
-"""Networks without numbers: all that a constructor registers goes to the meta device."""
+"""Build networks on the meta device: shapes without values."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 
 @contextmanager
 def without_numbers() -> Iterator[None]:
-    """Build modules in no time and no memory: parameters and buffers have shapes only.
+    """Put all parameters and buffers that modules register on the meta device.
 
-    Names are built without pretrained weights, and nothing is downloaded, see
-    `lightly_core.download.rehearsal`. Not `torch.device("meta")`: random numbers that a constructor
-    draws by a generator of its own would fail.
+    Building is fast and takes little memory. Models are built by name without pretrained weights,
+    and nothing is downloaded, see `lightly_core.download.rehearsal`. `torch.device("meta")` is not
+    used, since constructors that sample with a generator of their own would fail.
     """
     with ExitStack() as stack:
-        # torch's annotations say that hooks return nothing; its documentation, a replacement.
+        # By torch's documentation hooks may return a replacement, which its annotations omit.
         for register, hook in (
             (register_module_parameter_registration_hook, _parameter_to_meta),
             (register_module_buffer_registration_hook, _buffer_to_meta),
@@ -45,15 +45,15 @@ def without_numbers() -> Iterator[None]:
         stack.enter_context(KnownShapes())
         stack.enter_context(rehearsing())
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # of numbers that are copied to where there are none
+        warnings.simplefilter("ignore")  # of copies to tensors on the meta device
         yield
 
 
 def is_for_want_of_numbers(error: BaseException) -> bool:
-    """Tell whether an error, or one that it was raised from, comes of `without_numbers`."""
+    """Return whether an error, or one that it was raised from, is caused by `without_numbers`."""
     link: BaseException | None = error
     while link is not None:
-        # Errors for users have what torch said as their cause; they may name Meta themselves.
+        # Errors for users may name the company Meta. The error of torch is their cause.
         text = "" if isinstance(link, LightlyError) else str(link)
         if isinstance(link, NotFetchedError) or _WITHOUT_NUMBERS.search(text):
             return True
@@ -64,10 +64,10 @@ def is_for_want_of_numbers(error: BaseException) -> bool:
 def without_weights(
     arguments: Mapping[str, object], weight_args: tuple[str, ...]
 ) -> dict[str, object]:
-    """Leave out arguments that only say where weights come from, but for files that are missing.
+    """Remove arguments that select pretrained weights, except for paths of missing files.
 
     Args:
-        arguments: Of a model's constructor.
+        arguments: Arguments of a model's constructor.
         weight_args: See `lightly_core.contracts.ModelLibrary.weight_args`.
     """
     return {

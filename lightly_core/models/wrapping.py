@@ -1,4 +1,4 @@
-"""From what the user gave as ``model=`` to a wrapper."""
+"""Build a wrapper from the user's ``model=``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target
 from lightly_core.plugins.records import ModelsRecord
 
-#: What a user's own wrapper needs beside being a `torch.nn.Module`.
+#: Methods that a user's own wrapper needs, in addition to being a `torch.nn.Module`.
 WRAPPER_METHODS = ("forward_features", "forward_pool", "feature_dim", "get_model")
 
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A wrapper and where it comes from.
+    """A wrapper and its origin.
 
     Attributes:
         wrapper: The backbone.
-        library: The library that built or wrapped it; None for a wrapper that the user wrote.
-        name: Full name, for example ``torchvision/resnet18``; None for a module or wrapper.
-        short_name: Name without the library; None for a module or wrapper.
+        library: The library that built or wrapped it, None for a wrapper that the user wrote.
+        name: Full name, for example ``torchvision/resnet18``, None for a module or wrapper.
+        short_name: Name without the library, None for a module or wrapper.
         model_args: Arguments of the library's constructor.
         num_input_channels: Channels of the images.
     """
@@ -51,8 +51,8 @@ def get_wrapped_model(
     """Give a model the interface that methods use.
 
     Args:
-        model: A name such as ``"torchvision/resnet18"``; a module of a library whose plugin is
-            installed; or your own wrapper, which is returned as it is.
+        model: A name such as ``"torchvision/resnet18"``, a module of a library whose plugin is
+            installed, or your own wrapper, which is returned unchanged.
         num_input_channels: Channels C of the images (B, C, H, W).
         model_args: Arguments of the library's constructor, for names only.
 
@@ -62,8 +62,8 @@ def get_wrapped_model(
 
     Raises:
         UnknownModelError: No installed plugin provides the name.
-        ConfigError: The module cannot be wrapped, or `model_args` do not suit the model; or it is
-            scripted, traced, or in pieces on several devices.
+        ConfigError: The module cannot be wrapped, or is scripted, traced or sharded over several
+            devices, or `model_args` do not fit the model.
         PluginError: The plugin that provides the model cannot be used.
     """
     built = build_model(
@@ -82,17 +82,17 @@ def build_model(
     num_input_channels: int = 3,
     model_args: Mapping[str, object] | None = None,
 ) -> BuiltModel:
-    """Do what `get_wrapped_model` does, and keep where the wrapper comes from.
+    """Build a wrapper as `get_wrapped_model` does, and record its origin.
 
     Args:
         model: As in `get_wrapped_model`.
-        catalog: What the installed plugins provide.
+        catalog: Catalog of the installed plugins.
         num_input_channels: As in `get_wrapped_model`.
         model_args: As in `get_wrapped_model`.
 
     Raises:
         UnknownModelError: No installed plugin provides the name.
-        ConfigError: The module cannot be wrapped, or `model_args` do not suit the model.
+        ConfigError: The module cannot be wrapped, or `model_args` do not fit the model.
         PluginError: The plugin that provides the model cannot be used.
     """
     arguments = dict(model_args or {})
@@ -106,9 +106,9 @@ def build_model(
         return BuiltModel(wrapper, maker, model, short_name, arguments, num_input_channels)
     if arguments:
         raise ConfigError(
-            f"model_args {', '.join(arguments)} given together with a ready "
-            f"{type(model).__name__}\n  they are for models given by name; build the module with "
-            "these arguments yourself and leave model_args out"
+            f"model_args: got {', '.join(arguments)} together with a {type(model).__name__}, "
+            "expected them with a model name only\n  build the module with these arguments "
+            "yourself, and remove model_args"
         )
     library: ModelLibrary | None = None
     if isinstance(model, nn.Module):
@@ -136,8 +136,8 @@ def _library(record: ModelsRecord) -> ModelLibrary:
     loaded = load_target(record)
     if not (isinstance(loaded, type) and issubclass(loaded, ModelLibrary)):
         raise PluginError(
-            f"target {record.target} of {record.label} of {record.owner} is no ModelLibrary, but "
-            f"{loaded!r}\n  report this to the authors of {record.owner}"
+            f"target {record.target} of {record.label} of {record.owner} is {loaded!r}, expected a "
+            f"subclass of ModelLibrary\n  report this to the authors of {record.owner}"
         )
     return loaded()
 
@@ -161,14 +161,14 @@ def _no_module(model: object) -> str:
 
 def _no_wrapper(model: nn.Module, catalog: Catalog) -> str:
     missing = [method for method in WRAPPER_METHODS if not hasattr(model, method)]
-    inner = getattr(model, "module", None)  # as AveragedModel and the wrappers of trainers have it
+    inner = getattr(model, "module", None)  # as in AveragedModel and the wrappers of trainers
     hint = f"\n  or give the {type(inner).__name__} in it: model.module"
     roots = sorted({root for record in catalog.records("models") for root in record.wraps})
     return (
         f"model: cannot find the features of a {type(model).__module__}.{type(model).__name__}"
-        f"\n  modules of these libraries are understood: {', '.join(roots) or 'none is installed'}"
+        f"\n  modules of these libraries can be used: {', '.join(roots) or 'none is installed'}"
         f"{hint if isinstance(inner, nn.Module) else ''}"
-        '\n  or say where they are: model=lightly_core.wrap(model, features="...")'
-        f"\n  or add to the class what makes it a wrapper; missing: {', '.join(missing)}"
-        "\n  or write such a class around it, see `lightly_core.ModelWrapper`"
+        '\n  name the features: model=lightly_core.wrap(model, features="...")'
+        f"\n  or make the class a wrapper, by adding the methods {', '.join(missing)}"
+        "\n  or write a wrapper class around it, see `lightly_core.ModelWrapper`"
     )

@@ -1,4 +1,4 @@
-"""From the optimizer's settings to the optimizer and its schedule."""
+"""Build the optimizer and its learning-rate schedule from the settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lightly_core.optim.groups import ParameterGroup
 from lightly_core.optim.lars import LARS
 from lightly_core.parts.schedules import cosine, warmup_cosine
 
-# Where every torch from 2.4 on has fused Adam, AdamW and SGD.
+# Every torch from 2.4 on has fused Adam, AdamW and SGD on these devices.
 _FUSED_DEVICES = ("cpu", "cuda")
 
 # Weights of these formats are not changed by fused SGD on CPUs before torch 2.15, but for up to 15
@@ -40,24 +40,24 @@ def build_optimizer(
     device: torch.device,
     fused: bool = True,
 ) -> Optimizer:
-    """Make the optimizer that the settings ask for.
+    """Build the optimizer that the settings name.
 
     Args:
         groups: Parameters, on `device`.
         name: ``adamw``, ``adam``, ``sgd`` or ``lars``.
         args: Options of that optimizer.
         peak_lr: Largest learning rate, already scaled to the batch size.
-        device: Where the parameters are.
-        fused: Allow one kernel for the whole step. Lightning clips no gradients under mixed
-            precision with such an optimizer: pass False if the trainer is to clip them.
+        device: Device of the parameters.
+        fused: Allow one kernel for the whole step. Lightning cannot clip gradients under mixed
+            precision with such an optimizer. Pass False if the trainer clips gradients.
 
     Returns:
         An optimizer whose groups also hold ``name``, ``lr_scale``, ``decay_scale``,
-        ``constant_lr`` and ``initial_lr``, the group's own peak. LARS is always ours, and not
-        fused.
+        ``constant_lr`` and ``initial_lr``, the peak learning rate of the group. LARS is
+        `lightly_core.optim.lars.LARS` and never fused.
 
     Raises:
-        ConfigError: `name` is unknown, or `args` are those of another optimizer.
+        ConfigError: `name` is unknown, or `args` belong to another optimizer.
     """
     expected = OPTIMIZERS.get(name)
     if expected is None:
@@ -68,7 +68,7 @@ def build_optimizer(
             "change 'optim' or 'optim_args'"
         )
     torch_groups = [_torch_group(group, args, peak_lr) for group in groups]
-    # None lets torch choose; False would take its slowest form, a loop over the parameters.
+    # None lets torch choose. False would select its slowest form, a loop over the parameters.
     parameters = _all_parameters(groups)
     use_fused = True if fused and can_be_fused(parameters, device, name) else None
     if isinstance(args, AdamWArgs):
@@ -100,10 +100,10 @@ def build_optimizer(
 
 
 def _start_momentum(optimizer: SGD) -> None:
-    """Give every parameter a momentum of zero, from which the first step is the same.
+    """Give every parameter a momentum of zero. The first step stays the same.
 
-    The fused kernel stops where some parameters of a group have a momentum and others have not,
-    such as those of a layer that gets no gradients in the first steps.
+    The fused kernel fails if only some parameters of a group have a momentum. This happens if a
+    layer gets no gradients in the first steps.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -111,11 +111,11 @@ def _start_momentum(optimizer: SGD) -> None:
 
 
 def can_be_fused(parameters: Iterable[Tensor], device: torch.device, name: str) -> bool:
-    """Tell whether torch has a fused form of an optimizer, and one that is right.
+    """Return whether torch has a fused form of an optimizer that gives right results.
 
     Args:
-        parameters: All that the optimizer is to change.
-        device: Where they are.
+        parameters: All parameters of the optimizer.
+        device: Their device.
         name: ``adamw``, ``adam`` or ``sgd``.
     """
     dtypes = {parameter.dtype for parameter in parameters}
@@ -127,16 +127,16 @@ def can_be_fused(parameters: Iterable[Tensor], device: torch.device, name: str) 
 def build_scheduler(
     optimizer: Optimizer, *, warmup_steps: int, total_steps: int, final_fraction: float
 ) -> LambdaLR:
-    """Make the learning-rate schedule: linear warm-up, then cosine, as in `warmup_cosine`.
+    """Build the learning-rate schedule: linear warm-up, then cosine, as in `warmup_cosine`.
 
     Args:
-        optimizer: From `build_optimizer`; groups with ``constant_lr`` stay at their peak.
+        optimizer: From `build_optimizer`. Groups with ``constant_lr`` keep their peak.
         warmup_steps: Optimizer steps of the warm-up, >= 0.
         total_steps: Optimizer steps of the run, >= 0.
-        final_fraction: Last learning rate as a share of the peak, in [0, 1].
+        final_fraction: Last learning rate as a fraction of the peak, in [0, 1].
 
     Returns:
-        A scheduler to be stepped once after each optimizer step.
+        A scheduler. Call its `step` once after each optimizer step.
     """
 
     def scheduled(step: int) -> float:
@@ -159,16 +159,16 @@ def build_scheduler(
 
 
 def scheduled_lr(optimizer: Optimizer) -> float:
-    """Return the learning rate that the schedule gives now, that of parameters without a factor.
+    """Return the scheduled learning rate of parameters without a factor.
 
-    With layer decay this is the largest: the rate of the layers nearest to the loss.
+    With layer decay this is the largest rate, that of the layers nearest to the loss.
 
     Args:
         optimizer: From `build_optimizer`.
     """
     moving = [g for g in optimizer.param_groups if not g["constant_lr"]]
     groups = moving or optimizer.param_groups
-    # That of a group whose factor is 1, where there is one, to the last bit.
+    # A group with a factor of 1 gives the rate to the last bit.
     nearest = min(groups, key=lambda group: abs(group["lr_scale"] - 1.0))
     return float(nearest["lr"]) / float(nearest["lr_scale"] or 1.0)
 
@@ -176,7 +176,7 @@ def scheduled_lr(optimizer: Optimizer) -> float:
 def set_weight_decay(
     optimizer: Optimizer, args: OptimizerArgs, *, step: int, total_steps: int
 ) -> None:
-    """Give every group its weight decay of a step; call it before each one.
+    """Set the weight decay of every group for a step. Call it before each step.
 
     A function of the step alone, so a resumed run needs no state of it.
 

@@ -1,4 +1,4 @@
-"""Which parameters are trained alike, and which of them are decayed."""
+"""Parameter groups: learning-rate factors, and which parameters get weight decay."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class ParameterGroup:
     """Parameters that the optimizer treats alike.
 
     Attributes:
-        name: Shown in logs; unique within a run.
-        parameters: The parameters, each in no other group.
-        weight_decay: Whether they are decayed, or a factor on the run's weight decay. LARS also
-            gives no trust ratio to a group that is not decayed: it takes plain SGD steps.
+        name: Name in logs, unique within a run.
+        parameters: The parameters. Each belongs to one group only.
+        weight_decay: Whether they are decayed, or a factor on the run's weight decay. LARS uses
+            no trust ratio for a group without decay, which takes plain SGD steps.
         lr_scale: Factor on the run's learning rate, > 0.
-        constant_lr: Keep the peak learning rate: no warm-up and no decay (SimSiam's predictor,
+        constant_lr: Keep the peak learning rate, without warm-up or decay (SimSiam's predictor,
             https://arxiv.org/abs/2011.10566).
     """
 
@@ -44,9 +44,9 @@ _UNDECAYED_TYPES = (
     nn.Embedding,
     nn.EmbeddingBag,
 )
-# What libraries define themselves: RMSNorm, LayerNorm2d, BatchNormAct2d, LayerScale.
+# Classes that libraries define themselves: RMSNorm, LayerNorm2d, BatchNormAct2d, LayerScale.
 _UNDECAYED_TYPE_NAME = re.compile(r"(norm(act)?|layerscale|affine)\d*d?$", re.IGNORECASE)
-# A parameter's own name, in lower case, cut into words at dots, underscores and digits.
+# Words of a parameter's own name, in lower case, split at dots, underscores and digits.
 _UNDECAYED_WORDS = frozenset(
     [
         *("bias", "biases", "token", "tokens", "register", "registers"),
@@ -61,21 +61,21 @@ _UNDECAYED_PAIRS = frozenset([("layer", "scale"), ("class", "embedding"), ("cls"
 def default_parameter_groups(module: nn.Module) -> list[ParameterGroup]:
     """Split the trainable parameters into those with and those without weight decay.
 
-    Left out of the decay are biases, the parameters of norms and embeddings, all vectors and
-    scalars, class, mask and register tokens, learned queries, positional parameters, temperatures
-    and layer scales. What a parameter's module is counts first (the weight of a linear layer that
-    is called ``query`` is decayed), the parameter's name second.
+    Not decayed are biases, the parameters of norms and embeddings, all vectors and scalars, class,
+    mask and register tokens, learned queries, positional parameters, temperatures and layer
+    scales. The class of a parameter's module takes precedence over the parameter's name: the
+    weight of a linear layer called ``query`` is decayed.
 
     Args:
-        module: Anything with parameters; frozen ones are passed over.
+        module: Any module with parameters. Frozen parameters are skipped.
 
     Returns:
         The groups ``decayed`` and ``not_decayed``, in the order in which the module lists its
-        parameters; a group without parameters is left out. A shared parameter appears once, and
-        is not decayed if one of its owners says so.
+        parameters. Empty groups are omitted. A shared parameter appears once, and is not decayed
+        if it would not be in one of its modules.
 
     Raises:
-        ConfigError: Nothing is trainable.
+        ConfigError: No parameter is trainable.
     """
     parameters: dict[int, nn.Parameter] = {}
     not_decayed: set[int] = set()
@@ -86,7 +86,7 @@ def default_parameter_groups(module: nn.Module) -> list[ParameterGroup]:
     if not parameters:
         raise ConfigError(
             f"'{type(module).__name__}' has no trainable parameters, expected at least one; "
-            "set requires_grad=True on the parts of the model that are to be trained"
+            "set requires_grad=True on the parts of the model that you want to train"
         )
     groups = [
         ParameterGroup("decayed", [p for key, p in parameters.items() if key not in not_decayed]),
@@ -105,9 +105,9 @@ def split_by_factor(
     """Split groups so that each has one learning rate.
 
     Args:
-        groups: To be split; what they say is kept.
+        groups: Groups to split. Their other attributes are kept.
         factors: Factor on the group's learning rate by the parameter's `id`, see
-            `lightly_core.parts.layer_decay`; 1 for those that are not named.
+            `lightly_core.parts.layer_decay`. Parameters that are not listed have the factor 1.
     """
     result: list[ParameterGroup] = []
     for group in groups:
@@ -124,20 +124,20 @@ def split_by_factor(
 def with_decay(
     groups: Sequence[ParameterGroup], module: nn.Module, decayed: Decayed
 ) -> list[ParameterGroup]:
-    """Say anew which parameters are decayed; learning rates stay as they are.
+    """Change which parameters are decayed. Learning rates stay the same.
 
     Args:
-        groups: Of a method; not changed.
-        module: Holds their parameters.
-        decayed: ``method``: those that the groups say; ``all``: every one; ``weights``: those of
-            `default_parameter_groups`. A factor on the decay is kept where a group has one.
+        groups: Groups of a method. They are not changed.
+        module: Module that holds their parameters.
+        decayed: ``method``: as the groups define it. ``all``: every parameter. ``weights``: as in
+            `default_parameter_groups`. A group's factor on the decay is kept.
 
     Returns:
-        The groups; for ``weights`` one that holds both kinds is split.
+        The groups. With ``weights``, a group that holds both kinds is split.
     """
     if decayed == "method":
         return list(groups)
-    left_out = {
+    undecayed = {
         id(parameter)
         for owner, name, parameter in _owned_parameters(module)
         if decayed == "weights" and not is_decayed(owner, name, parameter)
@@ -145,8 +145,8 @@ def with_decay(
     result: list[ParameterGroup] = []
     for group in groups:
         name, decay = group.name, group.weight_decay or True
-        kept = [p for p in group.parameters if id(p) not in left_out]
-        rest = [p for p in group.parameters if id(p) in left_out]
+        kept = [p for p in group.parameters if id(p) not in undecayed]
+        rest = [p for p in group.parameters if id(p) in undecayed]
         if kept:
             own_name = name.replace("not_decayed", "also_decayed")
             result.append(replace(group, name=own_name, parameters=kept, weight_decay=decay))
@@ -158,7 +158,7 @@ def with_decay(
 
 
 def is_decayed(owner: nn.Module, name: str, parameter: nn.Parameter) -> bool:
-    """Tell whether weight decay is right for a parameter.
+    """Return whether a parameter is decayed by default.
 
     Args:
         owner: Module that holds the parameter directly.
@@ -186,9 +186,9 @@ def _named_as_undecayed(name: str) -> bool:
 
 
 def _owned_parameters(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
-    """Yield owner, name and parameter; a shared parameter comes once for each owner."""
+    """Yield owner, name and parameter, a shared parameter once for each owner."""
     for path, owner in module.named_modules():
-        # The entries of a list are called 0, 1, ...: what they are says the list's name.
+        # The entries of a list are named 0, 1, ..., so the list's name is needed too.
         is_container = isinstance(owner, (nn.ParameterList, nn.ParameterDict))
         prefix = f"{path.rpartition('.')[2]}." if is_container else ""
         for name, parameter in owner.named_parameters(recurse=False, remove_duplicate=False):

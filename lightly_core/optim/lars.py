@@ -1,4 +1,4 @@
-"""LARS: each layer's step is as long as its weights allow."""
+"""LARS: SGD with a learning rate for each weight tensor."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from torch.optim import Optimizer
 
 
 class LARS(Optimizer):
-    """SGD with momentum whose steps follow the length of each weight tensor.
+    """SGD with momentum that scales each step by the norm of the weight tensor.
 
-    For batches of thousands of images, where one learning rate is too large for some layers and
-    too small for others (You et al. 2017, https://arxiv.org/abs/1708.03888). With w a weight, g its
-    gradient and v its momentum::
+    Use it for batches of thousands of images, where one learning rate is too large for some layers
+    and too small for others (You et al. 2017, https://arxiv.org/abs/1708.03888). With w a weight,
+    g its gradient and v its momentum::
 
         rate = trust_coefficient * ||w|| / (||g|| + weight_decay * ||w|| + eps)
         v = momentum * v + (1 - dampening) * rate * (g + weight_decay * w)
         w = w - lr * v
 
-    The rate is 1 where ||w|| or ||g|| is 0, so that parameters which start at zero do move. In the
-    first step v is ``rate * (g + weight_decay * w)``, as in `torch.optim.SGD`. Nothing here waits
+    The rate is 1 where ||w|| or ||g|| is 0, so that parameters which start at zero are trained. In
+    the first step v is ``rate * (g + weight_decay * w)``, as in `torch.optim.SGD`. No step waits
     for the device.
 
     Args:
-        params: Parameters or parameter groups. A group with ``adapt=False`` always has the rate 1:
-            meant for biases and norms.
+        params: Parameters or parameter groups. A group with ``adapt=False`` always has the rate 1.
+            Use it for biases and norms.
         lr: Learning rate, >= 0.
         momentum: In [0, 1).
         dampening: In [0, 1].
         weight_decay: >= 0.
-        nesterov: Use Nesterov's form of momentum; needs momentum and no dampening.
-        trust_coefficient: Length of a step relative to the weights, > 0.
+        nesterov: Use Nesterov's form of momentum. It needs momentum and no dampening.
+        trust_coefficient: Norm of a step relative to the norm of the weights, > 0.
         eps: Added to the denominator, > 0.
-        clip: Use ``min(rate / lr, 1)`` for the rate: the step is never longer than that of SGD
-            (LARC).
+        clip: Use ``min(rate / lr, 1)`` for the rate, so that a step is never longer than that of
+            SGD (LARC).
 
     Raises:
         ValueError: `nesterov` without momentum or with dampening.
@@ -82,20 +82,22 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step; parameters without a gradient are passed over.
+        """Take one step. Parameters without a gradient are skipped.
 
         Args:
-            closure: Computes the loss and its gradients.
+            closure: Function that computes the loss and its gradients.
 
         Returns:
-            What `closure` returned, or None.
+            The return value of `closure`, or None.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameters in _alike(p for p in group["params"] if p.grad is not None):
+            for parameters in _by_device_and_dtype(
+                p for p in group["params"] if p.grad is not None
+            ):
                 self._step(parameters, group)
         return loss
 
@@ -131,7 +133,7 @@ class LARS(Optimizer):
 def _rates(
     parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any]
 ) -> list[Tensor]:
-    """Return one scalar a parameter, on its device and in its dtype."""
+    """Return one scalar for each parameter, on its device and in its dtype."""
     # Half precision would round the rates to two or three digits.
     dtype = torch.promote_types(parameters[0].dtype, torch.float32)
     weight_norms = torch.stack(torch._foreach_norm(parameters, 2, dtype=dtype))
@@ -144,8 +146,8 @@ def _rates(
     return list(rates.to(parameters[0].dtype).unbind())
 
 
-def _alike(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
-    """Sort tensors into lists with one device and one dtype each."""
+def _by_device_and_dtype(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Group tensors by device and dtype."""
     lists: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
     for parameter in parameters:
         lists[parameter.device, parameter.dtype].append(parameter)

@@ -1,1 +1,1 @@
-"""Building blocks for method authors; they need nothing but torch, and numpy for masks."""
+"""Building blocks for method authors. They depend on torch only, and on numpy for masks."""

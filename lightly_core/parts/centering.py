@@ -1,4 +1,4 @@
-"""Centring of a teacher's outputs against collapse to one class."""
+"""Centring of the teacher's outputs, which avoids collapse to one class."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lightly_core.parts.precision import no_autocast, single
 
 
 class Center(nn.Module):
-    """The moving average of the teacher's outputs, and the softmax that is centred by it.
+    """Moving average of the teacher's outputs, and the centred softmax.
 
-    ``center = m * center + (1 - m) * mean``, the mean over all rows of all processes. What a step
-    adds is seen by the steps after it, as in DINO (https://arxiv.org/abs/2104.14294)::
+    ``center = m * center + (1 - m) * mean``, the mean over all rows of all processes. An update
+    affects the next steps only, as in DINO (https://arxiv.org/abs/2104.14294)::
 
         targets = self.center.probabilities(logits, temperature)
         self.center.update(logits)
 
-    The sum over processes runs beside the student's forward pass: it is waited for when the centre
-    is next looked at. iBOT and DINOv2 have one centre for class tokens and one for patches.
+    The sum over processes runs during the student's forward pass. The next read of the centre
+    waits for it. iBOT and DINOv2 have one centre for class tokens and one for patches.
 
     Args:
         dim: K, number of outputs.
@@ -55,7 +55,7 @@ class Center(nn.Module):
 
         Args:
             logits: The teacher's outputs, (..., K).
-            temperature: > 0; smaller is sharper.
+            temperature: > 0. Smaller values give sharper targets.
 
         Returns:
             (..., K), at least float32, no gradient.
@@ -69,9 +69,9 @@ class Center(nn.Module):
         """Add a step's outputs to the average.
 
         Args:
-            logits: (..., K). The number of rows may differ among processes, and be 0; without
-                rows on any of them the centre stays.
-            counted: Which rows count, (...) bool; None: all.
+            logits: (..., K). The number of rows may differ among processes, and may be 0. If no
+                process has rows, the centre does not change.
+            counted: Rows to include, (...) bool. None includes all.
         """
         self.finish()
         rows = logits.detach().reshape(-1, logits.shape[-1])  # (R, K)
@@ -81,14 +81,14 @@ class Center(nn.Module):
         else:
             counted = counted.reshape(-1, 1)  # (R, 1)
             rows, count = rows.masked_fill(~counted, 0), counted.sum(dim=0).to(dtype)
-        # The sum converts as it goes: R counts patches, and R x K in single precision is large.
+        # The sum converts on the fly: R counts patches, and R x K in single precision is large.
         total = torch.cat([rows.sum(dim=0, dtype=dtype), count])  # (K + 1,)
         work = dist.all_reduce(total, async_op=True) if world_size() > 1 else None
         self._pending = (total, work)
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Wait for the last update, if one is under way."""
+        """Wait for the last update if it is still running."""
         if self._pending is None:
             return
         (total, work), self._pending = self._pending, None
@@ -99,14 +99,14 @@ class Center(nn.Module):
         self._center = torch.lerp(self._center.to(mean), mean, weight.to(mean))
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """Return what a state dict holds."""
+        """Return the centre for the state dict."""
         return {"center": self.center}
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `get_extra_state` returned.
+        """Load a centre that `get_extra_state` returned.
 
         Raises:
-            ValueError: It comes from a centre of another width.
+            ValueError: Its number of outputs differs.
         """
         center = state["center"]
         if center.shape != self._center.shape:
@@ -114,5 +114,5 @@ class Center(nn.Module):
                 f"the saved centre has {len(center)} numbers, expected {len(self._center)}"
             )
         self._pending = None
-        # A copy: the other centre may still be in use.
+        # Copied, since the other centre may still be in use.
         self._center = center.to(self._center, copy=True)

@@ -1,4 +1,4 @@
-"""Coding rate: how much room embeddings take."""
+"""Coding rate: the volume that embeddings occupy."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from lightly_core.parts.precision import no_autocast, single
 
 
 def coding_rate(embeddings: Tensor, *, eps: float, normalize: bool = True) -> Tensor:
-    """Return the coding rate of the rows of all processes; to be made large.
+    """Return the coding rate of the rows of all processes, which a loss maximises.
 
     With rows z of length 1 and N rows on all processes::
 
         rate = 1 / 2 * log det(I + D / (N * eps) * sum over i of z[i] z[i]^T)
 
     SimDINO (https://arxiv.org/abs/2502.10385) subtracts it, weighted by `coding_rate_weight`, from
-    the loss: embeddings that collapse take no room. It stands for centre, temperatures and
-    prototypes. Applied to global views only, and to each alone.
+    the loss, since collapsed embeddings have a small rate. It replaces centre, temperatures and
+    prototypes. It is applied to each global view separately, and to no local view.
 
     Args:
         embeddings: (B, D), B the same on all processes.
         eps: The papers' squared precision, > 0: 0.05 in SimDINO's released command, 0.2 in EMP-SSL.
-            Smaller values pull harder when embeddings collapse.
-        normalize: Divide rows by their lengths. Without it lengths count, as for means of two
-            directions, which are short where the two disagree.
+            Smaller values give larger gradients for collapsed embeddings.
+        normalize: Divide rows by their lengths. Set it to False if lengths matter, as for means of
+            two directions, which are short where the two disagree.
 
     Returns:
-        Scalar in nats, at least float32. For rows of length 1 ``log(1 + D / eps) / 2`` when all are
-        equal, ``D * log(1 + 1 / eps) / 2`` when directions are used evenly.
+        Scalar in nats, at least float32. For rows of length 1, ``log(1 + D / eps) / 2`` if all
+        are equal, and ``D * log(1 + 1 / eps) / 2`` if they are uniform on the sphere.
 
     Raises:
         ValueError: `eps` is not positive.
@@ -44,7 +44,7 @@ def coding_rate(embeddings: Tensor, *, eps: float, normalize: bool = True) -> Te
         num_rows, dim = len(rows) * world_size(), rows.shape[1]
         second_moment = reduce_sum_with_gradient(rows.T @ rows) / num_rows  # (D, D)
         identity = torch.eye(dim, dtype=rows.dtype, device=rows.device)
-        # Positive definite by construction, so the device is not waited for to say so.
+        # Positive definite by construction. cholesky_ex does not wait for the device to check it.
         factor, _ = torch.linalg.cholesky_ex(identity + dim / eps * second_moment)
         rate: Tensor = factor.diagonal().log().sum()
         return rate

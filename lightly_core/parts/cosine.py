@@ -1,4 +1,4 @@
-"""Comparing directions: unit vectors, cosines, and the regression loss of BYOL and SimSiam."""
+"""Unit vectors, cosine similarities, and the loss of BYOL and SimSiam."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def cosine_distance(prediction: Tensor, target: Tensor) -> Tensor:
     """Return one minus the mean cosine of rows.
 
     Twice this is the squared distance of the rows at length 1, the loss of BYOL
-    (https://arxiv.org/abs/2006.07733); SimSiam (https://arxiv.org/abs/2011.10566) leaves out the 1.
+    (https://arxiv.org/abs/2006.07733). SimSiam (https://arxiv.org/abs/2011.10566) omits the 1.
 
     Args:
         prediction: (..., D), any length.
-        target: (..., D); no gradient flows into it.
+        target: (..., D). No gradient flows into it.
 
     Returns:
         Scalar in [0, 2], at least float32.

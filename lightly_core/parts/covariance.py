@@ -1,11 +1,11 @@
-"""Mean, variance and covariance of a batch that lies on several processes, with gradient.
+"""Mean, variance and covariance of a batch over all processes, with gradient.
 
 B rows on this process, W processes, N = B * W rows in all, D columns. Every process must pass the
-same number of rows. Gradients are summed over processes, so that, averaged as
-DistributedDataParallel does, they are those of one process with all rows.
+same number of rows. Gradients are summed over processes. Averaged by DistributedDataParallel, they
+equal those of one process with all rows.
 
-All results are at least float32: half precision has three digits, which covariances of thousands
-of columns do not survive.
+All results are at least float32: half precision has three digits, too few for covariances of
+thousands of columns.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def num_rows(x: Tensor) -> int:
 
 
 def centered(x: Tensor) -> Tensor:
-    """Take away from each column its mean over all processes.
+    """Subtract from each column its mean over all processes.
 
     Args:
         x: (B, ...).
 
     Returns:
-        As `x`; its columns sum to 0 over all processes.
+        Tensor of the shape of `x`. Its columns sum to 0 over all processes.
     """
     rows = single(x)
     return rows - reduce_sum_with_gradient(rows.sum(dim=0)) / num_rows(rows)
@@ -40,7 +40,7 @@ def second_moment(first: Tensor, second: Tensor, *, ddof: int = 0) -> Tensor:
     Args:
         first: (B, D).
         second: (B, E), row i belongs to row i of `first`.
-        ddof: What is taken off the number of rows: 1 for covariances of centred rows without bias.
+        ddof: Subtracted from the number of rows. 1 gives the unbiased covariance of centred rows.
 
     Returns:
         (D, E), equal on all processes.
@@ -51,11 +51,11 @@ def second_moment(first: Tensor, second: Tensor, *, ddof: int = 0) -> Tensor:
 
 
 def covariance(x: Tensor, *, ddof: int = 1) -> Tensor:
-    """Return the covariance of the columns over all processes; variances are on its diagonal.
+    """Return the covariance matrix of the columns over all processes.
 
     Args:
         x: (B, D), not centred.
-        ddof: 1 divides by N - 1, the estimate without bias; 0 by N, as batch norms do.
+        ddof: 1 divides by N - 1, the unbiased estimate. 0 divides by N, as batch norms do.
 
     Returns:
         (D, D), equal on all processes.
@@ -65,9 +65,9 @@ def covariance(x: Tensor, *, ddof: int = 1) -> Tensor:
 
 
 def standardized(x: Tensor, *, eps: float = 1e-5) -> Tensor:
-    """Bring columns to mean 0 and variance 1 over all processes.
+    """Standardise columns to mean 0 and variance 1 over all processes.
 
-    What a synchronised batch norm without learned parameters does: the variance is divided by N.
+    Equal to a synchronised batch norm without learned parameters: the variance is divided by N.
 
     Args:
         x: (B, D).
@@ -82,10 +82,10 @@ def standardized(x: Tensor, *, eps: float = 1e-5) -> Tensor:
 
 
 def off_diagonal(matrix: Tensor) -> Tensor:
-    """Return all entries of square matrices but those on the diagonal.
+    """Return the off-diagonal entries of square matrices.
 
-    Taking the squares of the diagonal off those of the matrix would leave a small difference of
-    large numbers.
+    Use it for sums of squares. Subtracting the diagonal's squares from those of the whole matrix
+    would be a small difference of large numbers.
 
     Args:
         matrix: (..., D, D).

@@ -11,8 +11,8 @@ from lightly_core.parts.precision import no_autocast, single
 def soft_cross_entropy(targets: Tensor, logits: Tensor, temperature: float) -> Tensor:
     """Return ``-sum over k of targets[k] * log_softmax(logits / temperature)[k]`` of each row.
 
-    Of many thousand classes most have a share that half precision rounds to 0; the logarithm of
-    that would be -inf.
+    It is computed in at least float32. With many thousand classes, half precision rounds most
+    probabilities to 0, whose logarithm is -inf.
 
     Args:
         targets: Probabilities (..., K), no gradient.
@@ -23,29 +23,29 @@ def soft_cross_entropy(targets: Tensor, logits: Tensor, temperature: float) -> T
         (...) in nats, at least float32; log(K) for equal logits.
     """
     with no_autocast(logits.device):
-        log_shares = F.log_softmax(single(logits) / temperature, dim=-1)
-        return -(single(targets.detach()) * log_shares).sum(dim=-1)
+        log_probabilities = F.log_softmax(single(logits) / temperature, dim=-1)
+        return -(single(targets.detach()) * log_probabilities).sum(dim=-1)
 
 
 def masked_patch_loss(
     targets: Tensor, logits: Tensor, weights: Tensor, num_images: int, temperature: float
 ) -> Tensor:
-    """Predict what the teacher sees in masked patches (iBOT, https://arxiv.org/abs/2111.07832).
+    """Return the loss of masked patches (iBOT, https://arxiv.org/abs/2111.07832).
 
-    With weights of 1 / (masked patches of the image), every masked image counts the same. The
+    With weights of 1 / (masked patches of the image), all masked images have equal weight. The
     sum is divided by all images, masked or not, as in DINOv2 (https://arxiv.org/abs/2304.07193)::
 
         loss = 1 / num_images * sum over m of weights[m] * cross_entropy[m]
 
     Args:
         targets: The teacher's probabilities of the masked patches, (M, K), no gradient. M may be 0.
-        logits: The student's outputs in the same places, (M, K).
-        weights: (M,).
-        num_images: Images (global crops) of this process, >= 1.
+        logits: The student's outputs of the same patches, (M, K).
+        weights: Weight of each masked patch, (M,).
+        num_images: Number of images (global views) of this process, >= 1.
         temperature: Divisor of the logits, > 0.
 
     Returns:
-        Scalar in nats, at least float32; 0 where nothing is masked.
+        Scalar in nats, at least float32. It is 0 if nothing is masked.
     """
     entropies = soft_cross_entropy(targets, logits, temperature)  # (M,)
     return (entropies * weights).sum() / num_images

@@ -1,10 +1,10 @@
-"""Tensors of all processes together, with the right gradient.
+"""Gather and reduce tensors over all processes, with the right gradient.
 
-Every function does nothing, and hands back its argument, where there is one process only. The
-gradients fit DistributedDataParallel, which averages: if each process takes the mean over its own
-images of a loss that looks at all images, the averaged gradient is that of one process with all of
-them. All processes must pass tensors of the same shape; the training loader drops the last,
-incomplete batch for this.
+With a single process, every function returns its argument. The gradients fit
+DistributedDataParallel, which averages them. If the loss depends on the images of all processes and
+each process takes the mean over its own, the averaged gradient equals that of one process with all
+images. All processes must pass tensors of the same shape. For this reason the training loader drops
+the last, incomplete batch.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch.autograd.function import FunctionCtx
 
 
 def world_size() -> int:
-    """Return the number of processes; 1 where no process group was started."""
+    """Return the number of processes, 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return this process's number, from 0; 0 where no process group was started."""
+    """Return the rank of this process, 0 without a process group."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def gather(x: Tensor) -> Tensor:
     """Concatenate a tensor of all processes, in the order of their ranks, without gradient.
 
-    For keys, queues, targets and labels.
+    Use it for keys, queues, targets and labels.
 
     Args:
         x: (B, ...), B the same on all processes.
@@ -41,10 +41,10 @@ def gather(x: Tensor) -> Tensor:
 
 
 def gather_with_gradient(x: Tensor) -> Tensor:
-    """Concatenate a tensor of all processes, and send each its share of the gradient.
+    """Concatenate a tensor of all processes, with gradient.
 
-    For negatives: a row's gradient is the sum over the losses of all processes, not only of the
-    process that computed the row.
+    Use it for negatives. The gradient of a row is the sum over the losses of all processes, not
+    only of the process that computed the row.
 
     Args:
         x: (B, ...), B the same on all processes.
@@ -59,9 +59,9 @@ def gather_with_gradient(x: Tensor) -> Tensor:
 
 
 def reduce_sum_with_gradient(x: Tensor) -> Tensor:
-    """Sum a tensor over all processes; the gradient is summed over them too.
+    """Sum a tensor over all processes. Its gradient is summed over them too.
 
-    For statistics of the whole batch inside a loss, such as correlations.
+    Use it for statistics of the whole batch in a loss, such as correlations.
 
     Args:
         x: Any shape, the same on all processes.
@@ -76,7 +76,7 @@ def reduce_sum_with_gradient(x: Tensor) -> Tensor:
 
 
 def reduce_mean_with_gradient(x: Tensor) -> Tensor:
-    """Average a floating-point tensor over all processes; as `reduce_sum_with_gradient`."""
+    """Average a floating-point tensor over all processes, see `reduce_sum_with_gradient`."""
     return reduce_sum_with_gradient(x) / world_size()
 
 

@@ -1,4 +1,4 @@
-"""A teacher that is the moving average of its student."""
+"""EMA teacher: an exponential moving average of the student."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _Self = TypeVar("_Self", bound="EmaTeacher")
 
 
 class EmaTeacher(nn.ModuleDict):
-    """Copies of the student's modules that follow them slowly.
+    """Exponential moving averages of the student's modules.
 
-    Each update is ``teacher = m * teacher + (1 - m) * student``. The copies are equal to the
-    student at the start, take no gradient and are in no group of an optimizer. They are reached by
-    name, ``teacher["head"]``, and saved in the state dict. In a method::
+    Each update is ``teacher = m * teacher + (1 - m) * student``. The copies start equal to the
+    student, get no gradient and are in no parameter group. Access them by name,
+    ``teacher["head"]``. They are saved in the state dict. In a method::
 
         self.teacher = EmaTeacher({"backbone": self.model, "head": self.head})
 
@@ -34,28 +34,27 @@ class EmaTeacher(nn.ModuleDict):
     Mean Teacher (https://arxiv.org/abs/1703.01780), MoCo (https://arxiv.org/abs/1911.05722), BYOL
     (https://arxiv.org/abs/2006.07733), DINO (https://arxiv.org/abs/2104.14294).
 
-    What the papers' code does with batch norms: MoCo, BYOL and DINO run the teacher on the
-    statistics of its own batch and let its running statistics move on their own, which is
-    ``mode="batch_norm", buffers="keep"``. Where the teacher runs in evaluation mode (DINOv2, and
-    vision transformers in general), running statistics must come from the student:
+    Batch norms in the code of the papers: MoCo, BYOL and DINO run the teacher with the statistics
+    of its own batch and keep its own running statistics, which is
+    ``mode="batch_norm", buffers="keep"``. If the teacher runs in evaluation mode (DINOv2, and
+    vision transformers in general), the running statistics must come from the student:
     ``mode="eval", buffers="copy"``. With ``ema`` they are averaged like the parameters.
 
-    In half precision (``bf16-true``) an average with a momentum near 1 stands still, as its steps
-    are below the precision of the weights.
+    In half precision (``bf16-true``) a teacher with a momentum near 1 does not change, as its
+    updates are below the precision of the weights.
 
     Args:
-        student: Modules by name; complete, without layers that are made in the first forward pass.
-        mode: What the copies do while the method trains. ``eval``: as in evaluation, without
+        student: Modules by name. They must be complete, without lazy layers.
+        mode: Mode of the copies while the method trains. ``eval``: evaluation mode, without
             dropout and stochastic depth. ``batch_norm``: the same, but batch norms use the
-            statistics of the batch. ``train``: as the student. In each case a part stays in
-            evaluation mode whose original in the student does, see
-            `lightly_core.parts.modes.training_modes`.
+            statistics of the batch. ``train``: as the student. Parts that stay in evaluation mode
+            in the student stay so in the copy, see `lightly_core.parts.modes.training_modes`.
         buffers: What `update_from` does with floating-point buffers: ``copy`` them from the
             student, average them (``ema``), or ``keep`` the teacher's own. Other buffers
-            (``num_batches_tracked``) are never averaged: they are copied in the first two cases.
+            (``num_batches_tracked``) are never averaged. ``copy`` and ``ema`` copy them.
 
     Raises:
-        ValueError: There are no modules, or an option is another word.
+        ValueError: There are no modules, or `mode` or `buffers` is unknown.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class EmaTeacher(nn.ModuleDict):
         self.train()
 
     def train(self: _Self, mode: bool = True) -> _Self:
-        """Set the mode that was chosen at the start, or evaluation mode."""
+        """Set the mode chosen at construction, or evaluation mode."""
         super().train(False)
         for name, modes in self._student_modes.items() if mode else ():
             if self.mode == "train":
@@ -88,20 +87,21 @@ class EmaTeacher(nn.ModuleDict):
                 for path, module in self[name].named_modules():
                     if isinstance(module, _BatchNorm):
                         module.train(modes[path])
-        # As others look at it, a teacher in training is one, whatever its modules do.
+        # The flag shows the requested mode, whatever the modes of the parts.
         self.training = mode
         return self
 
     @torch.no_grad()
     def update_from(self, student: Mapping[str, nn.Module], momentum: float) -> None:
-        """Move towards the student; once after each optimizer step.
+        """Update the averages. Call it once after each optimizer step.
 
         Args:
-            student: The modules that were copied, by the same names.
-            momentum: m, in [0, 1]: 1 changes no average, 0 copies the student.
+            student: The modules that were copied, under the same names.
+            momentum: m, in [0, 1]. With 1 the averages do not change, with 0 they are set to the
+                student.
 
         Raises:
-            ValueError: `momentum` is out of its range, or the student has other modules.
+            ValueError: `momentum` is out of range, or the student has other modules.
         """
         if not 0 <= momentum <= 1:
             raise ValueError(f"expected a momentum in [0, 1], got {momentum}")
@@ -122,8 +122,8 @@ class EmaTeacher(nn.ModuleDict):
                     own.copy_(new)
         if len(averages) != len(targets):
             raise ValueError(
-                f"the student has {len(targets)} tensors, its copy {len(averages)}; make the "
-                "teacher when the student is complete"
+                f"the student has {len(targets)} tensors, its copy {len(averages)}; create the "
+                "teacher after all layers of the student exist"
             )
         if averages:
             torch._foreach_lerp_(averages, targets, 1.0 - momentum)

@@ -1,4 +1,4 @@
-"""Gram anchoring: patches keep the similarities that an earlier network gave them."""
+"""Gram anchoring: match the patch similarities of an earlier network."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ def gram_loss(
     negatives: Literal["keep", "clip"] = "keep",
     chunk_size: int = 1024,
 ) -> Tensor:
-    """Compare how similar the patches of an image are to each other, student and teacher.
+    """Compare the Gram matrices of patches, the student's with the teacher's.
 
     With patches of length 1::
 
         loss = mean over b, i, j of (s[b, i] . s[b, j] - t[b, i] . t[b, j]) ** 2
 
-    Features may turn as long as their inner geometry stays. DINOv3
+    A rotation of the features does not change the loss. DINOv3
     (https://arxiv.org/abs/2508.10104), section 4.
 
-    The N x N similarities exist for `chunk_size` rows at a time and are computed again in the
-    backward pass.
+    The N x N similarities are computed for `chunk_size` rows at a time, and again in the backward
+    pass, to save memory.
 
     Args:
         student: Patch features (B, N, D). Any length, normalised here.
-        teacher: Patch features of the anchor (B, N, E), the same positions; no gradient.
-        negatives: ``keep`` all similarities, or ``clip`` those below 0 to 0 on both sides: what
-            is unlike need not be unlike in the same way.
-        chunk_size: Largest number of rows whose similarities exist at once, >= 1.
+        teacher: Features of the same patches from the teacher (B, N, E), no gradient.
+        negatives: ``keep`` all similarities, or ``clip`` those below 0 to 0 on both sides, so that
+            only positive similarities have to match.
+        chunk_size: Largest number of rows whose similarities are in memory at once, >= 1.
 
     Returns:
-        Scalar >= 0, at least float32; 0 if and only if the similarities are equal.
+        Scalar >= 0, at least float32. It is 0 if and only if the similarities are equal.
 
     Raises:
-        ValueError: The two have other numbers of images or patches, or an option is wrong.
+        ValueError: The numbers of images or patches differ, or an option is invalid.
     """
     if student.shape[:2] != teacher.shape[:2]:
         raise ValueError(
-            "expected as many images and patches of student and teacher, got "
+            "expected the same number of images and patches for student and teacher, got "
             f"{tuple(student.shape[:2])} and {tuple(teacher.shape[:2])}"
         )
     if negatives not in ("keep", "clip") or chunk_size < 1:
@@ -72,7 +72,7 @@ def gram_loss(
 
 
 def _differences(unit: Tensor, target: Tensor, rows: slice, clip: bool) -> Tensor:
-    """Return the sum of squared differences of some rows; nothing of N x N is kept."""
+    """Return the sum of squared differences of some rows. No N x N tensor is kept."""
 
     def compute(own: Tensor, anchor: Tensor) -> Tensor:
         with no_autocast(own.device):

@@ -20,35 +20,36 @@ def mlp(
     last_bias: bool = True,
     init_std: float | None = None,
 ) -> nn.Sequential:
-    """Build linear layers with norm and activation between them.
+    """Build a multilayer perceptron.
 
-    A linear layer in front of a batch norm has no bias: the norm would take it out again.
+    A linear layer before a batch norm has no bias, since the norm would remove it.
 
     Args:
-        dims: Widths from input to output, at least two; each further one is a hidden layer.
-        norm: What follows each hidden linear layer.
-        activation: What follows each hidden norm.
-        last_norm: Put a norm of the same kind after the last layer too; ``no_affine``: one
+        dims: Dimensions of the input, the hidden layers and the output, at least two.
+        norm: Norm after each hidden linear layer.
+        activation: Activation after each hidden norm.
+        last_norm: Whether a norm of the same kind follows the last layer. ``no_affine``: one
             without learned scale and shift.
-        last_bias: Whether the last linear layer has a bias, where no batch norm follows.
-        init_std: Draw weights from a normal distribution with this deviation, cut at two units,
-            and set biases to 0 (DINO: 0.02); None: as torch does.
+        last_bias: Whether the last linear layer has a bias. Ignored if a batch norm follows it.
+        init_std: Standard deviation of a normal distribution, truncated at two deviations, from
+            which weights are sampled. Biases are set to 0 (DINO: 0.02). None keeps the
+            initialisation of torch.
 
     Returns:
         A module from (B, dims[0]) to (B, dims[-1]).
 
     Raises:
-        ValueError: Fewer than two widths, or `last_norm` without `norm`.
+        ValueError: Fewer than two dimensions, or `last_norm` without `norm`.
     """
     if len(dims) < 2:
-        raise ValueError(f"expected at least two widths, input and output, got {list(dims)}")
+        raise ValueError(f"expected at least two dimensions, input and output, got {list(dims)}")
     if last_norm and norm is None:
         raise ValueError(f"last_norm={last_norm!r} needs norm='batch' or norm='layer', got None")
     layers: list[nn.Module] = []
-    for width_in, width_out in pairwise(dims[:-1]):
-        layers.append(nn.Linear(width_in, width_out, bias=norm != "batch"))
+    for dim_in, dim_out in pairwise(dims[:-1]):
+        layers.append(nn.Linear(dim_in, dim_out, bias=norm != "batch"))
         if norm is not None:
-            layers.append(_norm(norm, width_out, affine=True))
+            layers.append(_norm(norm, dim_out, affine=True))
         layers.append(_ACTIVATIONS[activation]())
     bias = last_bias and not (last_norm and norm == "batch")
     layers.append(nn.Linear(dims[-2], dims[-1], bias=bias))
@@ -60,10 +61,10 @@ def mlp(
     return nn.Sequential(*layers)
 
 
-def _norm(kind: Literal["batch", "layer"], width: int, affine: bool) -> nn.Module:
+def _norm(kind: Literal["batch", "layer"], dim: int, affine: bool) -> nn.Module:
     if kind == "batch":
-        return nn.BatchNorm1d(width, affine=affine)
-    return nn.LayerNorm(width, elementwise_affine=affine)
+        return nn.BatchNorm1d(dim, affine=affine)
+    return nn.LayerNorm(dim, elementwise_affine=affine)
 
 
 def _init_linear(layer: nn.Module, std: float) -> None:

@@ -1,7 +1,7 @@
-"""Spherical k-means: clusters of directions.
+"""Spherical k-means: clustering by cosine similarity.
 
-N rows of width D, K centroids; rows and centroids have length 1. Nothing here talks to other
-processes: where all of them hold equal rows, all of them find equal centroids.
+N rows of dimension D, K centroids. Rows and centroids have length 1. There is no communication
+between processes: processes with equal rows find equal centroids.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightly_core.parts.precision import no_autocast, single
 
-# Products of so many rows with all centroids are in memory at once.
+# Number of rows whose products with all centroids are in memory at once.
 _CHUNK_SIZE = 4096
 
 
@@ -22,7 +22,7 @@ _CHUNK_SIZE = 4096
 def spherical_kmeans(
     rows: Tensor, centroids: Tensor, *, num_iterations: int = 10, chunk_size: int = _CHUNK_SIZE
 ) -> Tensor:
-    """Move centroids into the middle of the rows that are nearest to them, again and again.
+    """Run iterations of spherical k-means from given centroids.
 
     One iteration, in plain form::
 
@@ -31,19 +31,19 @@ def spherical_kmeans(
             if own:
                 centroids[k] = normalize(sum(own))
 
-    A centroid without rows stays where it is. Sums are matrix products, which unlike scattered
+    A centroid without rows does not change. Sums are matrix products, which unlike scattered
     additions give the same numbers in every run. Dhillon & Modha 2001
-    (https://doi.org/10.1023/A:1007612920971); DeepCluster-v2 (https://arxiv.org/abs/2006.09882).
+    (https://doi.org/10.1023/A:1007612920971), DeepCluster-v2 (https://arxiv.org/abs/2006.09882).
 
     Args:
         rows: (N, D).
-        centroids: Where they start, (K, D): those of an earlier time, or `draw_rows`.
+        centroids: Initial centroids, (K, D): those of an earlier call, or from `sample_rows`.
         num_iterations: >= 0.
-        chunk_size: Rows that are compared at once, >= 1; it changes the memory that is needed and
-            the result by rounding only.
+        chunk_size: Number of rows that are compared at once, >= 1. Smaller values need less
+            memory and change the result by rounding only.
 
     Returns:
-        (K, D), of the type of `rows`, at least float32.
+        (K, D), in the dtype of `rows`, at least float32.
     """
     with no_autocast(rows.device):
         centroids = single(centroids).to(torch.promote_types(rows.dtype, torch.float32))
@@ -58,7 +58,7 @@ def spherical_kmeans(
 
 @torch.no_grad()
 def nearest_centroids(rows: Tensor, centroids: Tensor, *, chunk_size: int = _CHUNK_SIZE) -> Tensor:
-    """Return the number of the centroid with the largest product of each row, (N,) int64.
+    """Return the index of the nearest centroid of each row, (N,) int64.
 
     Args:
         rows: (N, D).
@@ -70,14 +70,14 @@ def nearest_centroids(rows: Tensor, centroids: Tensor, *, chunk_size: int = _CHU
     return torch.cat(found)
 
 
-def draw_rows(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draw rows for centroids to start from.
+def sample_rows(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Sample rows as initial centroids.
 
     Args:
         rows: (N, D), N >= 1.
-        count: K. Of fewer rows than that, some are drawn more than once; k-means leaves such
-            copies without rows of their own.
-        generator: On the CPU.
+        count: K. If N is smaller, some rows are sampled more than once. K-means assigns no rows
+            to such copies.
+        generator: Generator on the CPU.
 
     Returns:
         (K, D), a copy.

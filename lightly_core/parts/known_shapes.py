@@ -1,7 +1,7 @@
-"""Operations on the meta device, each computed once for inputs of the same shapes.
+"""A cache of result shapes for operations on the meta device.
 
 torch computes the shapes of layer norms, softmaxes, activations and many other operations in
-Python, which takes up to a millisecond each. The blocks of a network repeat them.
+Python, which takes up to a millisecond each. The blocks of a network repeat these operations.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_RESULTS = 10_000
 
 
 class _Described(NamedTuple):
-    """What torch knows of a tensor without values."""
+    """Description of a tensor on the meta device."""
 
     shape: torch.Size
     strides: tuple[int, ...]
@@ -29,18 +29,18 @@ class _Described(NamedTuple):
     offset: int | torch.SymInt
 
 
-#: How to make the results of an operation again. One entry for each tensor; None where the
-#: operation has changed its first argument in place and returned it.
+#: How to create the results of an operation, one entry for each tensor. None: the operation
+#: changes its first argument in place and returns it.
 _Recipe = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...] | None
 _known: dict[Hashable, tuple[_Recipe, type]] = {}
 
 
 class KnownShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Skips operations on the meta device whose results' shapes are known.
+    """Skip operations on the meta device if the shapes of their results are cached.
 
-    Results are those of torch: they depend on the operation, on the shapes, strides and types of
-    tensors, and on all other arguments. Operations on other devices, views of tensors and
-    operations that change more than their first argument are left to torch.
+    The results equal those of torch. The cache key holds the operation, the shapes, strides and
+    dtypes of tensors, and all other arguments. torch runs operations on other devices, views of
+    tensors, and operations that change more than their first argument.
 
     Example:
         >>> with KnownShapes():
@@ -58,13 +58,13 @@ class KnownShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        """Run one operation, or make its results anew."""
+        """Run one operation, or create its results from the cache."""
         kwargs = kwargs or {}
         key = _key_of(func, args, kwargs)
         if key is None:
             return func(*args, **kwargs)
         if (known := _known.get(key)) is not None:
-            return _made(known, args)
+            return _create(known, args)
         before = _description(args[0])
         result = func(*args, **kwargs)
         if not func._schema.is_mutable:
@@ -81,7 +81,7 @@ def _keep(key: Hashable, known: tuple[_Recipe, type]) -> None:
     _known[key] = known
 
 
-def _made(known: tuple[_Recipe, type], args: Sequence[Any]) -> object:
+def _create(known: tuple[_Recipe, type], args: Sequence[Any]) -> object:
     recipe, kind = known
     if recipe is None:
         return args[0]
@@ -93,7 +93,7 @@ def _made(known: tuple[_Recipe, type], args: Sequence[Any]) -> object:
 
 
 def _key_of(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Hashable | None:
-    """Return what the shapes of the results depend on; None where they are not to be kept."""
+    """Return the cache key of an operation, None if its results cannot be cached."""
     if not _repeatable(func):
         return None
     found: list[Hashable] = [func, torch.get_default_dtype(), tuple(kwargs)]
@@ -104,7 +104,7 @@ def _key_of(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
 
 @functools.cache
 def _repeatable(func: OpOverload) -> bool:
-    """Tell whether an operation of torch makes new tensors, or changes its first argument alone."""
+    """Return whether an operation creates new tensors or changes only its first argument."""
     if func.namespace != "aten":
         return False
     schema = func._schema
@@ -120,7 +120,7 @@ def _repeatable(func: OpOverload) -> bool:
 
 
 def _describe(value: object, found: list[Hashable]) -> bool:
-    """Add a description of an argument; False where there is none."""
+    """Append a description of an argument to `found`. Return False if it has none."""
     if value is None or type(value) in _VALUES:
         found.append((type(value), value))
     elif isinstance(value, Tensor):
@@ -152,7 +152,7 @@ def _is_plain_meta(value: object) -> TypeGuard[Tensor]:
 
 
 def _recipe_of(result: object) -> _Recipe:
-    """Say how to make results again; None where this is not known."""
+    """Return how to create these results again, None if this is not possible."""
     tensors = [result] if isinstance(result, Tensor) else result
     if type(result) not in (Tensor, tuple, list) or not isinstance(tensors, (tuple, list)):
         return None

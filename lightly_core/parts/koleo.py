@@ -1,4 +1,4 @@
-"""KoLeo: embeddings keep away from their nearest neighbours."""
+"""KoLeo: increase the distance of embeddings to their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def koleo(embeddings: Tensor, *, eps: float = 1e-8, all_processes: bool = False)
 
         loss = -1 / B * sum over i of log(min over j != i of |x[i] - x[j]| + eps)
 
-    It is small where embeddings are spread evenly over the sphere. Sablayrolles et al. 2018
-    (https://arxiv.org/abs/1806.03198); DINOv2 (https://arxiv.org/abs/2304.07193) applies it with
-    weight 0.1 to the class tokens of each global view, each view on its own: the other view of an
+    It is small if embeddings are uniform on the sphere. Sablayrolles et al. 2018
+    (https://arxiv.org/abs/1806.03198). DINOv2 (https://arxiv.org/abs/2304.07193) applies it with
+    weight 0.1 to the class tokens of each global view separately. Otherwise the other view of an
     image would always be the nearest neighbour.
 
     Args:
         embeddings: (B, D), before any head. Any length, normalised here.
-        eps: Added to distances, > 0; two equal embeddings cost ``-log(eps)``.
-        all_processes: Look for neighbours on all processes (DINOv3,
+        eps: Added to distances, > 0. The loss of two equal embeddings is ``-log(eps)``.
+        all_processes: Search neighbours on all processes (DINOv3,
             https://arxiv.org/abs/2508.10104), not on this one only.
 
     Returns:
         Scalar in nats, at least float32, >= -log(2).
 
     Raises:
-        ValueError: There is a single embedding.
+        ValueError: There is only one embedding.
     """
     with no_autocast(embeddings.device):
         x = F.normalize(single(embeddings), dim=1)
@@ -42,7 +42,7 @@ def koleo(embeddings: Tensor, *, eps: float = 1e-8, all_processes: bool = False)
         with torch.no_grad():
             similarity = x @ others.T  # (B, B * processes)
             start = rank() * len(x) if all_processes else 0
-            similarity[:, start : start + len(x)].fill_diagonal_(-2.0)  # below every cosine
+            similarity[:, start : start + len(x)].fill_diagonal_(-2.0)  # below any cosine
             nearest = similarity.argmax(dim=1)
         distance = torch.linalg.vector_norm(x - others[nearest], dim=1)
         loss: Tensor = -(distance + eps).log().mean()

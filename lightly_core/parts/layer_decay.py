@@ -1,4 +1,4 @@
-"""Learning rates that fall towards the input of a network."""
+"""Layer-wise learning rate decay: smaller learning rates towards the input of a network."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def layer_decay_factors(
 ) -> dict[str, float]:
     """Return a factor on the learning rate for each parameter.
 
-    A network of L blocks has L + 2 depths: 0 for all in front of the blocks and for the tokens and
-    positions that stand beside them, 1 to L for the blocks, L + 1 for what follows. What lies
-    between two blocks (a change of resolution) has the depth of the first of them. The factor is
-    ``decay ** (L + 1 - depth)``. BEiT (https://arxiv.org/abs/2106.08254); DINOv2
-    (https://arxiv.org/abs/2304.07193) has decay 0.9 and a further factor 0.2 on the patch
+    A network of L blocks has L + 2 depths: 0 for everything before the blocks and for tokens and
+    positional parameters, 1 to L for the blocks, and L + 1 for everything after them. Modules
+    between two blocks (a change of resolution) have the depth of the first of them. The factor is
+    ``decay ** (L + 1 - depth)``. BEiT (https://arxiv.org/abs/2106.08254). DINOv2
+    (https://arxiv.org/abs/2304.07193) uses decay 0.9 and a further factor 0.2 on the patch
     embedding.
 
-    The blocks are those of `find_blocks`. What comes before what is found by running the network
-    once, or, without `run`, by the order in which modules were registered.
+    The blocks are those of `find_blocks`. The order of modules is that of their calls in `run`,
+    or, without `run`, that of their registration.
 
     Args:
         module: A network with a list of blocks.
         decay: Ratio of the learning rates of neighbouring blocks, in (0, 1].
-        embedding_factor: Further factor on modules in front of the blocks (the patch embedding),
-            not on tokens and positions, > 0.
-        run: Runs `module` once on any input, as ``lambda: module(images)``. It is called without
-            gradients and in the module's present mode.
+        embedding_factor: Further factor on modules before the blocks (the patch embedding), but
+            not on tokens and positional parameters, > 0.
+        run: Function that runs `module` once on any input, such as ``lambda: module(images)``. It
+            is called without gradients and in the current mode of the module.
 
     Returns:
-        Parameter names as in ``module.named_parameters()`` with factors > 0. A parameter with
-        several names has the first one only.
+        Factors > 0 by parameter name, as in ``module.named_parameters()``. A shared parameter is
+        listed under its first name only.
 
     Raises:
-        ValueError: There is no list of blocks, `run` did not use them all, or a factor is out of
-            its range.
+        ValueError: There is no list of blocks, `run` did not call all of them, or a factor is out
+            of range.
     """
     if not 0 < decay <= 1 or embedding_factor <= 0:
         raise ValueError(
@@ -52,28 +52,29 @@ def layer_decay_factors(
         )
     blocks = find_blocks(module)
     names = list(dict(module.named_modules())) if run is None else _order_of_calls(module, run)
-    places = {name: place for place, name in enumerate(names)}
-    if missed := [block for block in blocks if block not in places]:
+    order = {name: index for index, name in enumerate(names)}
+    if missed := [block for block in blocks if block not in order]:
         raise ValueError(
-            f"`run` did not call the blocks {', '.join(missed)}; expected it to run all of them"
+            f"`run` did not call the blocks {', '.join(missed)}, expected a call of all blocks; "
+            "run the whole network in it"
         )
-    blocks.sort(key=places.__getitem__)
-    starts = [places[block] for block in blocks]
+    blocks.sort(key=order.__getitem__)
+    starts = [order[block] for block in blocks]
     factors = {}
     for name, _ in module.named_parameters():
         owner = name.rpartition(".")[0]
-        depth, is_embedding = _depth(owner, blocks, starts, places)
+        depth, is_embedding = _depth(owner, blocks, starts, order)
         factor = decay ** (len(blocks) + 1 - depth)
         factors[name] = factor * (embedding_factor if is_embedding else 1.0)
     return factors
 
 
 def find_blocks(module: nn.Module) -> list[str]:
-    """Return the names of the blocks that a network mostly consists of, as they were registered.
+    """Return the names of a network's main blocks, in the order of their registration.
 
-    A list is a `ModuleList` or `Sequential` of modules with parameters, all of one class. The
-    longest one says what a block is; of two that are equally long, the one with more parameters.
-    Blocks are all entries of that class in any list (of all stages of a network).
+    A list of blocks is a `ModuleList` or `Sequential` of modules with parameters, all of one class.
+    The longest list defines the class of a block. Of two lists of equal length, the one with more
+    parameters does. All entries of that class in any such list are blocks, so those of all stages.
 
     Raises:
         ValueError: There is no list of at least two blocks.
@@ -87,8 +88,8 @@ def find_blocks(module: nn.Module) -> list[str]:
                 lists[name] = entries
     if max(map(len, lists.values()), default=0) < 2:
         raise ValueError(
-            f"{type(module).__name__} has no list of at least two blocks of one class, expected "
-            "one as vision transformers have it; use a decay of 1 for this network"
+            f"{type(module).__name__} has no list of at least two blocks of one class, as vision "
+            "transformers have; use a decay of 1 for this network"
         )
     longest = max(lists.values(), key=lambda entries: (len(entries), sum(map(_size, entries))))
     return [
@@ -100,15 +101,15 @@ def find_blocks(module: nn.Module) -> list[str]:
 
 
 def _depth(
-    owner: str, blocks: list[str], starts: list[int], places: dict[str, int]
+    owner: str, blocks: list[str], starts: list[int], order: dict[str, int]
 ) -> tuple[int, bool]:
     """Return the depth of a module's own parameters, and whether it is an embedding.
 
     Args:
         owner: Name of the module.
         blocks: Names of the L blocks, in order.
-        starts: Their places among all modules, ascending.
-        places: The place of each module that is called.
+        starts: Positions of the blocks in the order of all modules, ascending.
+        order: Position of each module that is called.
     """
     for index, block in enumerate(blocks):
         if owner == block or owner.startswith(f"{block}."):
@@ -116,26 +117,26 @@ def _depth(
     held = [index for index, block in enumerate(blocks) if _holds(owner, block)]
     if held:
         return held[0], False
-    place = places.get(owner)
-    # What is never called by itself is taken for a head.
-    earlier = len(blocks) if place is None else bisect_left(starts, place)
+    position = order.get(owner)
+    # A module that is never called counts as part of the head.
+    earlier = len(blocks) if position is None else bisect_left(starts, position)
     return (earlier if earlier < len(blocks) else len(blocks) + 1), earlier == 0
 
 
 def _order_of_calls(module: nn.Module, run: Callable[[], object]) -> list[str]:
-    """Return the names of all modules in the order in which they are first called."""
+    """Return the names of all modules in the order of their first call."""
     order: dict[str, None] = {}
     handles: list[RemovableHandle] = []
 
-    def listen(name: str, listened: nn.Module) -> None:
-        def note(_: nn.Module, __: tuple[Tensor, ...]) -> None:
+    def add_hook(name: str, submodule: nn.Module) -> None:
+        def record(_: nn.Module, __: tuple[Tensor, ...]) -> None:
             order.setdefault(name)
 
-        handles.append(listened.register_forward_pre_hook(note))
+        handles.append(submodule.register_forward_pre_hook(record))
 
     try:
         for name, submodule in module.named_modules():
-            listen(name, submodule)
+            add_hook(name, submodule)
         with torch.no_grad():
             run()
     finally:
@@ -145,7 +146,7 @@ def _order_of_calls(module: nn.Module, run: Callable[[], object]) -> list[str]:
 
 
 def _holds(name: str, block: str) -> bool:
-    """Tell whether the module `name` is one around `block`."""
+    """Return whether the module `name` contains `block`."""
     return not name or block.startswith(f"{name}.")
 
 

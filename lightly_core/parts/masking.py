@@ -1,8 +1,8 @@
-"""Which patches are hidden: masks for the loader's workers.
+"""Masks of patches, sampled in the loader's workers.
 
-All functions are pure in the generator that they are given, so that masks follow from seed, epoch
-and image. A mask is a bool array (h, w), true where a patch is hidden; N = h * w. Class and
-register tokens are never part of a mask.
+The result of each function depends on its arguments and the given generator only, so masks are
+determined by seed, epoch and image. A mask is a bool array (h, w), true where a patch is masked.
+N = h * w. Class and register tokens are never part of a mask.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 
 Grid = tuple[int, int]
 
-# How often a block is drawn before BEiT's procedure gives up.
+# Attempts to place a block before BEiT's procedure stops.
 _BLOCK_TRIES = 10
 
 
 def hidden_count(ratio: float, total: int) -> int:
-    """Return how many of `total` patches are hidden: their share `ratio`, rounded up.
+    """Return how many of `total` patches are masked: the fraction `ratio`, rounded up.
 
-    The code of MAE, SimMIM and MSN does so: the first and the last round the visible ones down.
+    As in the code of MAE, SimMIM and MSN. MAE and MSN round the number of visible patches down.
     """
-    # A product that should be whole, such as 0.07 * 100, may come out slightly above.
+    # A product that should be an integer, such as 0.07 * 100, may be slightly larger.
     return math.ceil(ratio * total - 1e-9)
 
 
 def random_mask(rng: np.random.Generator, grid: Grid, ratio: float, *, cell: int = 1) -> np.ndarray:
-    """Hide patches, or square cells of patches, drawn without repetition.
+    """Mask random patches, or random square cells of patches.
 
     ``cell=1``: MAE (https://arxiv.org/abs/2111.06377), ratio 0.75, and MSN
     (https://arxiv.org/abs/2204.07141). Larger cells: SimMIM (https://arxiv.org/abs/2111.09886),
@@ -38,14 +38,14 @@ def random_mask(rng: np.random.Generator, grid: Grid, ratio: float, *, cell: int
     Args:
         rng: The only source of randomness.
         grid: (h, w).
-        ratio: Share of the cells that is hidden, in [0, 1], rounded up to whole cells.
-        cell: Side of a cell in patches; cells at the lower and right border are cut if the grid
-            is no multiple of it.
+        ratio: Fraction of the cells to mask, in [0, 1], rounded up to whole cells.
+        cell: Side of a cell in patches. Cells at the lower and right border are smaller if the
+            grid is not a multiple of it.
 
     Raises:
-        ValueError: `ratio` or `cell` is out of its range.
+        ValueError: `ratio` or `cell` is out of range.
     """
-    _check_share("ratio", ratio)
+    _check_fraction("ratio", ratio)
     if cell < 1:
         raise ValueError(f"expected cell >= 1, got {cell}")
     rows, columns = -(-grid[0] // cell), -(-grid[1] // cell)
@@ -56,33 +56,33 @@ def random_mask(rng: np.random.Generator, grid: Grid, ratio: float, *, cell: int
     return mask
 
 
-def draw_count(
+def sample_count(
     rng: np.random.Generator,
     num_patches: int,
     *,
     probability: float = 0.5,
     ratio: tuple[float, float] = (0.1, 0.5),
 ) -> int:
-    """Draw how many patches of an image are hidden.
+    """Sample how many patches of an image are masked.
 
-    With the defaults as in DINOv2 (https://arxiv.org/abs/2304.07193): half of the images are
-    masked, with ratios spread evenly. There they are spread evenly within each batch, here in the
-    mean, since each image is drawn alone.
+    The defaults are those of DINOv2 (https://arxiv.org/abs/2304.07193): half of the images are
+    masked, with uniform ratios. DINOv2 spaces the ratios evenly within each batch. Here each image
+    is sampled independently, so ratios are uniform in expectation.
 
     Args:
         rng: The only source of randomness.
         num_patches: N.
-        probability: How often an image is masked at all, in [0, 1].
-        ratio: Smallest and largest share of hidden patches, in [0, 1].
+        probability: Probability that an image is masked, in [0, 1].
+        ratio: Smallest and largest fraction of masked patches, in [0, 1].
 
     Returns:
         A number in [0, N].
     """
-    masked, place = rng.random(2).tolist()
+    masked, position = rng.random(2).tolist()
     if masked >= probability:
         return 0
-    share: float = ratio[0] + (ratio[1] - ratio[0]) * place
-    return round(share * num_patches)
+    fraction: float = ratio[0] + (ratio[1] - ratio[0]) * position
+    return round(fraction * num_patches)
 
 
 def block_mask(
@@ -94,25 +94,25 @@ def block_mask(
     aspect: tuple[float, float] = (0.3, 1 / 0.3),
     exact: bool = True,
 ) -> np.ndarray:
-    """Hide blocks until `count` patches are hidden.
+    """Mask random blocks until `count` patches are masked.
 
-    The area of a block is uniform between `smallest_block` and the number of patches that are
-    still to be hidden, the logarithm of height / width is uniform. A block is taken if it lies in
-    the grid and hides at least one new patch but not too many; after ten in a row that are not
-    taken, it ends. BEiT (https://arxiv.org/abs/2106.08254), iBOT
+    The area of a block is uniform between `smallest_block` and the number of patches that remain
+    to be masked. The logarithm of height / width is uniform. A block is accepted if it lies in the
+    grid and masks at least one new patch but not too many. The procedure stops after ten rejected
+    blocks in a row. BEiT (https://arxiv.org/abs/2106.08254), iBOT
     (https://arxiv.org/abs/2111.07832), DINOv2 (https://arxiv.org/abs/2304.07193).
 
     Args:
         rng: The only source of randomness.
         grid: (h, w).
-        count: Patches to hide, in [0, N].
-        smallest_block: Least area of a block in patches: 4 in DINOv2, 16 in BEiT and iBOT.
+        count: Number of patches to mask, in [0, N].
+        smallest_block: Smallest area of a block in patches: 4 in DINOv2, 16 in BEiT and iBOT.
         aspect: Smallest and largest height / width of a block, > 0.
-        exact: Hide single patches, drawn from the rest, where blocks came to fewer than `count`
-            (DINOv3); else fewer are hidden.
+        exact: Whether random single patches are masked if the blocks have fewer than `count`
+            (DINOv3). If False, the mask may have fewer patches.
 
     Raises:
-        ValueError: `count` is out of its range.
+        ValueError: `count` is out of range.
     """
     height, width = grid
     if not 0 <= count <= height * width:
@@ -138,23 +138,23 @@ def inverse_block_mask(
     aspect: tuple[float, float] = (0.5, 2.0),
     roll: bool = True,
 ) -> np.ndarray:
-    """Hide everything but one block (CAPI, https://arxiv.org/abs/2502.08769).
+    """Mask everything but one block (CAPI, https://arxiv.org/abs/2502.08769).
 
-    The block has whole rows but for the last one, which is cut so that the ratio is exact.
+    The first or last row of the block is cut so that the ratio is exact.
 
     Args:
         rng: The only source of randomness.
         grid: (h, w).
-        ratio: Share of hidden patches, in [0, 1], rounded to whole patches; 0.65 in CAPI.
-        aspect: Smallest and largest height / width of the block, > 0, drawn evenly in the
-            logarithm; where the block would not fit into the grid it becomes longer or wider.
-        roll: Let the block go over the border and come in on the other side, so that all patches
-            are visible equally often; else it lies within the grid.
+        ratio: Fraction of masked patches, in [0, 1], rounded to whole patches. CAPI uses 0.65.
+        aspect: Smallest and largest height / width of the block, > 0. The logarithm is uniform. A
+            block that does not fit into the grid becomes longer or wider.
+        roll: Whether the block wraps around at the border, so that all patches are visible equally
+            often. If False, it lies within the grid.
 
     Raises:
-        ValueError: `ratio` is out of its range.
+        ValueError: `ratio` is out of range.
     """
-    _check_share("ratio", ratio)
+    _check_fraction("ratio", ratio)
     height, width = grid
     visible = height * width - round(ratio * height * width)
     mask = np.ones(grid, dtype=bool)
@@ -172,11 +172,11 @@ def inverse_block_mask(
 
 
 class MultiBlock(NamedTuple):
-    """What `multi_block` returns: patch numbers, row by row, as int64.
+    """Result of `multi_block`: patch indices in row-major order, as int64.
 
     Attributes:
-        context: The only patches that the encoder sees, (C,), ascending.
-        targets: The patches of each target block, (number of targets, M), ascending in a row.
+        context: Patches that the encoder gets, (C,), ascending.
+        targets: Patches of each target block, (number of targets, M), ascending within a block.
     """
 
     context: np.ndarray
@@ -193,32 +193,33 @@ def multi_block(
     context_ratio: float = 0.25,
     context_scale: tuple[float, float] = (0.85, 1.0),
 ) -> MultiBlock:
-    """Draw target blocks, and a context block without them (I-JEPA).
+    """Sample target blocks, and a context block without their patches (I-JEPA).
 
-    The paper draws sizes once a batch (targets of 0.15 to 0.2 of the image) and then cuts all
-    contexts to the smallest of the batch. Here an image is drawn alone, and arrays of all images
-    must have one shape: sizes are fixed, blocks vary in place and aspect. The last row of a target
-    block is cut to the size, the context loses patches at random. A context block that lost too
-    many patches to the targets is filled up with patches around it that are in no target.
+    The paper samples sizes once per batch (targets of 0.15 to 0.2 of the image) and then cuts all
+    contexts to the smallest of the batch. Here each image is sampled independently, and the arrays
+    of all images must have one shape. So sizes are fixed, and blocks vary in position and aspect
+    only. The first or last row of a target block is cut to the size. Random patches are removed
+    from a context that is too large. If too few patches remain after those of the targets are
+    removed, patches outside the context block that are in no target are added.
     https://arxiv.org/abs/2301.08243
 
     Args:
         rng: The only source of randomness.
         grid: (h, w).
-        num_targets: Number of target blocks; they may overlap.
-        target_ratio: Size of a target block as a share of N.
+        num_targets: Number of target blocks. They may overlap.
+        target_ratio: Size of a target block as a fraction of N.
         target_aspect: Smallest and largest height / width of a target block, > 0.
-        context_ratio: Size of the context as a share of N; the paper's cutting comes to 0.25 for
-            128 images of 14 x 14 patches.
-        context_scale: Smallest and largest size of the square context block, before it loses the
-            targets, as a share of N.
+        context_ratio: Size of the context as a fraction of N. The paper's cutting gives about 0.25
+            for 128 images of 14 x 14 patches.
+        context_scale: Smallest and largest size of the square context block, before the targets
+            are removed, as a fraction of N.
 
     Returns:
-        Arrays whose shapes depend on the grid and the settings only; no target patch is in the
+        Arrays whose shapes depend on the grid and the settings only. No target patch is in the
         context.
 
     Raises:
-        ValueError: Targets side by side would leave too few patches for the context.
+        ValueError: Targets without overlap would leave too few patches for the context.
     """
     size = grid[0] * grid[1]
     num_context = max(1, round(context_ratio * size))
@@ -228,9 +229,8 @@ def multi_block(
             f"{num_targets} targets of {num_target} patches leave no {num_context} of {size} "
             "patches for the context; expected smaller ratios, or a larger grid"
         )
-    draws = rng.random((num_targets + 1, 4)).tolist()
-    targets = np.stack([_target_block(draw, grid, num_target, target_aspect) for draw in draws[1:]])
-    scale, _, down, right = draws[0]
+    (scale, _, down, right), *numbers = rng.random((num_targets + 1, 4)).tolist()
+    targets = np.stack([_target_block(four, grid, num_target, target_aspect) for four in numbers])
     side = math.sqrt((context_scale[0] + (context_scale[1] - context_scale[0]) * scale) * size)
     rows, columns = (max(1, min(length, round(side))) for length in grid)
     top, left = int(down * (grid[0] - rows + 1)), int(right * (grid[1] - columns + 1))
@@ -250,10 +250,10 @@ def _add_block(
     smallest: int,
     aspect: tuple[float, float],
 ) -> int:
-    """Hide one more block in place; return how many patches it added, 0 if none was found."""
+    """Mask one more block in place. Return the number of new patches, 0 if no block fits."""
     height, width = mask.shape
     least = min(smallest, remaining)
-    # All tries at once: a call of the generator costs more than the numbers.
+    # All attempts at once, since a call of the generator costs more than the numbers.
     for area, shape, down, right in rng.random((_BLOCK_TRIES, 4)).tolist():
         block_area = least + (remaining - least) * area
         ratio = _between(aspect, shape)
@@ -271,35 +271,35 @@ def _add_block(
 
 
 def _target_block(
-    draw: Sequence[float], grid: Grid, count: int, aspect: tuple[float, float]
+    numbers: Sequence[float], grid: Grid, count: int, aspect: tuple[float, float]
 ) -> np.ndarray:
-    """Return the patch numbers of one target block, (count,), ascending.
+    """Return the patch indices of one target block, (count,), ascending.
 
     Args:
-        draw: Four numbers in [0, 1).
+        numbers: Four random numbers in [0, 1).
         grid: (h, w).
-        count: Patches of the block.
+        count: Number of patches of the block.
         aspect: Smallest and largest height / width.
     """
-    shape, cut, down, right = draw
+    shape, cut, down, right = numbers
     rows, columns = _block_shape(count, _between(aspect, shape), grid)
     row, column = _cut_block(rows, columns, count, cut)
     top, left = int(down * (grid[0] - rows + 1)), int(right * (grid[1] - columns + 1))
     return np.asarray((row + top) * grid[1] + column + left)
 
 
-def _between(aspect: tuple[float, float], place: float) -> float:
-    """Return the ratio at a place in [0, 1], evenly in the logarithm."""
-    return math.exp((1 - place) * math.log(aspect[0]) + place * math.log(aspect[1]))
+def _between(aspect: tuple[float, float], position: float) -> float:
+    """Interpolate between two ratios in the logarithm, with a position in [0, 1]."""
+    return math.exp((1 - position) * math.log(aspect[0]) + position * math.log(aspect[1]))
 
 
 def _block_shape(count: int, ratio: float, grid: Grid) -> Grid:
-    """Return rows and columns with room for `count` patches; only the last row is not needed whole.
+    """Return the smallest rows and columns for `count` patches, of which one row may be partial.
 
     Args:
         count: In [1, N].
-        ratio: Wanted height / width.
-        grid: (h, w), not exceeded.
+        ratio: Desired height / width.
+        grid: (h, w), the upper limit of both.
     """
     height, width = grid
     columns = min(width, max(1, round(math.sqrt(count / ratio)), -(-count // height)))
@@ -309,7 +309,7 @@ def _block_shape(count: int, ratio: float, grid: Grid) -> Grid:
 def _cut_block(rows: int, columns: int, count: int, cut: float) -> tuple[np.ndarray, np.ndarray]:
     """Return row and column of the patches of a block that is cut to `count`.
 
-    Patches are left out at the start of the first row if `cut` >= 0.5, else at the end of the last.
+    Patches are removed at the start of the first row if `cut` >= 0.5, else at the end of the last.
     """
     start = rows * columns - count if cut >= 0.5 else 0
     numbers = np.arange(start, start + count)
@@ -317,6 +317,6 @@ def _cut_block(rows: int, columns: int, count: int, cut: float) -> tuple[np.ndar
     return row, numbers - row * columns
 
 
-def _check_share(name: str, value: float) -> None:
+def _check_fraction(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ValueError(f"expected {name} in [0, 1], got {value}")

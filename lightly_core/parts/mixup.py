@@ -1,4 +1,4 @@
-"""Mixup: every image becomes a blend of two."""
+"""Mixup: blend each image with another one of the batch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Mixed(NamedTuple):
-    """What `mixup` returns.
+    """Result of `mixup`.
 
     Attributes:
-        views: The blended images, one tensor (B, C, H, W) a view.
-        weight: Share of the image itself in each blend, in [0, 1); the rest is its partner.
+        views: The blended images, one tensor (B, C, H, W) for each view.
+        weight: Weight of the image itself in each blend, in [0, 1). Its partner has the rest.
         partners: Index of the partner of each image, (B,) int64 on the CPU.
     """
 
@@ -26,13 +26,13 @@ class Mixed(NamedTuple):
 def mixup(views: Sequence[Tensor]) -> Mixed:
     """Blend each image of a batch with another one of it.
 
-    One weight, uniform in [0, 1), and one permutation are drawn for the whole batch, and used for
-    all views (Zhang et al. 2018, https://arxiv.org/abs/1710.09412; with this weight for
-    distillation: Beyer et al. 2022, https://arxiv.org/abs/2106.05237). They come from torch's
-    generator on the CPU, so that the device need not be waited for.
+    One weight, uniform in [0, 1), and one permutation are sampled for the whole batch and used for
+    all views (Zhang et al. 2018, https://arxiv.org/abs/1710.09412). Beyer et al. 2022
+    (https://arxiv.org/abs/2106.05237) use this weight for distillation. Both come from torch's
+    generator on the CPU, so there is no wait for the device.
 
     Args:
-        views: One tensor (B, C, H, W) a view, B >= 1, row i of each from image i.
+        views: One tensor (B, C, H, W) for each view, B >= 1, row i of each from image i.
     """
     weight = float(torch.rand(()))
     partners = torch.randperm(len(views[0]))

@@ -1,4 +1,4 @@
-"""Views of several sizes: through the network, and into the loss of DINO.
+"""Multi-crop: the forward pass of views of several sizes, and the loss of DINO.
 
 T views of the teacher, S views of the student, B images, K classes.
 """
@@ -27,20 +27,20 @@ def forward_by_size(
     function: Callable[[Tensor], Tensor] | Callable[[Tensor], Mapping[str, Tensor]],
     views: Sequence[Tensor],
 ) -> list[Tensor] | list[dict[str, Tensor]]:
-    """Run views through a network, all views of one size in one pass.
+    """Run views through a network, with one forward pass for all views of one size.
 
     Batch norms see the views of one size as one batch, as in SwAV
     (https://arxiv.org/abs/2006.09882) and DINO (https://arxiv.org/abs/2104.14294).
 
     Args:
-        function: From images (R, C, H, W) to one tensor (R, ...), or several by name.
-        views: One tensor (B_i, C, H_i, W_i) a view.
+        function: Maps images (R, C, H, W) to one tensor (R, ...), or to several by name.
+        views: One tensor (B_i, C, H_i, W_i) for each view.
 
     Returns:
-        What the function gave for each view, (B_i, ...), in the order of `views`.
+        The result for each view, (B_i, ...), in the order of `views`.
 
     Raises:
-        ValueError: The function returned another number of rows than it was given.
+        ValueError: The function returned a different number of rows than it got.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, view in enumerate(views):
@@ -67,8 +67,7 @@ def pair_cross_entropies(
                 result[t, s] = mean over b of
                     -sum over k of teacher[t, b, k] * log_softmax(student[s, b] / temperature)[k]
 
-    In the einsum ``tbk,sbk->ts`` images b and classes k are summed over; t and s stay and make
-    the table.
+    The einsum ``tbk,sbk->ts`` sums over images b and classes k, and keeps t and s.
 
     Args:
         teacher_probabilities: (T, B, K), no gradient.
@@ -80,20 +79,21 @@ def pair_cross_entropies(
     """
     with no_autocast(student_logits.device):
         targets = single(teacher_probabilities.detach())
-        log_shares = F.log_softmax(single(student_logits) / temperature, dim=-1)  # (S, B, K)
-        return -torch.einsum("tbk,sbk->ts", targets, log_shares) / student_logits.shape[1]
+        log_probabilities = F.log_softmax(single(student_logits) / temperature, dim=-1)  # (S, B, K)
+        sums = torch.einsum("tbk,sbk->ts", targets, log_probabilities)
+        return -sums / student_logits.shape[1]
 
 
 def dino_loss(teacher_probabilities: Tensor, student_logits: Tensor, temperature: float) -> Tensor:
-    """Let each view of the student predict what the teacher sees in every other view.
+    """Return DINO's loss: each view of the student predicts all other views of the teacher.
 
-    The mean of `pair_cross_entropies` over all pairs of different views. The student's first views
-    are those of the teacher: pairs (t, t) show both the same picture and are left out.
+    The mean of `pair_cross_entropies` over all pairs of different views. The student's first T
+    views are those of the teacher, so the pairs (t, t) are excluded.
     DINO, https://arxiv.org/abs/2104.14294, equation 3.
 
     Args:
         teacher_probabilities: (T, B, K), centred and sharpened, no gradient.
-        student_logits: (S, B, K); view t of it, for t < T, is view t of the teacher.
+        student_logits: (S, B, K). View t, for t < T, is view t of the teacher.
         temperature: Divisor of the student's logits, > 0.
 
     Returns:

@@ -9,13 +9,12 @@ from torch import Tensor
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Switch autocast off, so that matrix products keep the precision of their arguments.
+    """Disable autocast, so that matrix products keep the precision of their arguments.
 
-    Arguments that autocast has already made half precision must be converted by hand, see
-    `single`.
+    Convert arguments that autocast has already made half precision with `single`.
 
     Args:
-        device: Where the tensors are; on one without autocast this does nothing.
+        device: Device of the tensors. Nothing happens on a device without autocast.
     """
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
@@ -23,5 +22,5 @@ def no_autocast(device: torch.device) -> AbstractContextManager[None]:
 
 
 def single(x: Tensor) -> Tensor:
-    """Return half precision as float32; float32 and float64 stay as they are."""
+    """Convert half precision to float32. Tensors of float32 and float64 are not changed."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,6 +1,6 @@
-"""Prototypes: the last layer of a head, and the DINO head around it.
+"""Prototypes: the last layer of a head, and the DINO head that contains it.
 
-D is the width of what is compared, K the number of prototypes.
+D is the dimension of vectors and prototypes, K the number of prototypes.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ from lightly_core.parts.precision import no_autocast, single
 
 
 class Prototypes(nn.Module):
-    """Compare vectors with K directions.
+    """Similarities of vectors with K prototypes of length 1.
 
-    With ``normalize="use"`` the rows of the weight are brought to length 1 whenever they are used;
-    the weight's own lengths are free and have no influence. This is the weight-normalised layer of
-    DINO (https://arxiv.org/abs/2104.14294) with its gain fixed at 1, and what MSN
-    (https://arxiv.org/abs/2204.07141) does with its prototypes. CAPI
-    (https://arxiv.org/abs/2502.08769) learns the gain. With ``normalize="step"`` the weight itself
-    is kept on the sphere by `normalize_weight`, called after each optimizer step, as in SwAV
-    (https://arxiv.org/abs/2006.09882).
+    With ``normalize="use"`` the rows of the weight are normalised in each forward pass, and their
+    lengths have no influence on the result. This is the weight-normalised layer of DINO
+    (https://arxiv.org/abs/2104.14294) with its gain fixed at 1, and equals the prototypes of MSN
+    (https://arxiv.org/abs/2204.07141). CAPI (https://arxiv.org/abs/2502.08769) learns the gain.
+    With ``normalize="step"`` the weight itself has rows of length 1, which `normalize_weight`
+    restores after each optimizer step, as in SwAV (https://arxiv.org/abs/2006.09882).
 
     Args:
         dim: D.
         num_prototypes: K.
-        normalize: When rows are brought to length 1.
-        init: ``trunc_normal``: deviation 0.02, cut at two deviations (DINO). ``uniform``: within
-            ``1 / sqrt(D)`` (MSN, SwAV). The directions are spread alike; lengths matter only
-            to how fast the weight turns.
+        normalize: When rows are normalised, see above.
+        init: ``trunc_normal``: standard deviation 0.02, truncated at two deviations (DINO).
+            ``uniform``: within ``1 / sqrt(D)`` (MSN, SwAV). Both give nearly uniform directions.
+            The lengths only affect how fast the directions change.
         learn_gain: Multiply each product by a learned gain that starts at 1. Only with
             ``normalize="use"``.
 
     Raises:
-        ValueError: A size is below 1, an option is another word, or the options exclude each other.
+        ValueError: A size is below 1, an option is unknown, or the options exclude each other.
     """
 
     def __init__(
@@ -73,10 +72,10 @@ class Prototypes(nn.Module):
             self.normalize_weight()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return products with all prototypes, times their gains if these are learned.
+        """Return the products with all prototypes, times the gains if these are learned.
 
         Args:
-            x: (..., D), of length 1 if the products are to be cosines.
+            x: (..., D). Vectors of length 1 give cosines.
 
         Returns:
             (..., K).
@@ -86,13 +85,13 @@ class Prototypes(nn.Module):
         return products if self.gain is None else products * self.gain
 
     def cosines(self, x: Tensor) -> Tensor:
-        """Compare the directions of vectors with those of the prototypes, without autocast.
+        """Return cosines of vectors with the prototypes, computed without autocast.
 
         Args:
             x: (..., D), of any length.
 
         Returns:
-            (..., K) in the precision of the weight: cosines, times the gains if there are any.
+            (..., K) in the precision of the weight: cosines, times the gains if these are learned.
         """
         with no_autocast(x.device):
             products: Tensor = self(F.normalize(single(x), dim=-1))
@@ -100,24 +99,24 @@ class Prototypes(nn.Module):
 
     @torch.no_grad()
     def normalize_weight(self) -> None:
-        """Bring the rows of the weight to length 1; after each step for ``normalize="step"``."""
+        """Normalise the rows of the weight. Call it after each step for ``normalize="step"``."""
         self.weight.copy_(F.normalize(self.weight, dim=1))
 
 
 class DinoHead(nn.Module):
-    """The head of DINO, iBOT and DINOv2: perceptron, length 1, prototypes.
+    """The head of DINO, iBOT and DINOv2: multilayer perceptron, normalisation, prototypes.
 
-    https://arxiv.org/abs/2104.14294, section 3.1. A teacher's head has to start as a copy of the
-    student's, see `lightly_core.parts.ema.EmaTeacher`: two heads that were drawn one by one do not
-    mean the same by their outputs.
+    https://arxiv.org/abs/2104.14294, section 3.1. The teacher's head must start as a copy of the
+    student's, see `lightly_core.parts.ema.EmaTeacher`. The outputs of two heads that were
+    initialised separately have nothing in common.
 
     Args:
-        dim: Width of the features.
+        dim: Dimension of the features.
         num_prototypes: K.
-        hidden_dim: Width of the hidden layers.
-        bottleneck_dim: D, the width in which features and prototypes are compared.
-        num_layers: Linear layers in front of the prototypes, >= 1.
-        batch_norm: Put batch norms behind the hidden layers; the papers do not.
+        hidden_dim: Dimension of the hidden layers.
+        bottleneck_dim: D, the dimension of the vectors that are compared with the prototypes.
+        num_layers: Number of linear layers before the prototypes, >= 1.
+        batch_norm: Whether batch norms follow the hidden layers. The papers use none.
 
     Raises:
         ValueError: A size is below 1.
@@ -157,16 +156,17 @@ class DinoHead(nn.Module):
 
 
 def freeze_gradients(module: nn.Module, *, step: int, num_steps: int) -> None:
-    """Take away a module's gradients in the first steps of a run; between backward and step.
+    """Remove the gradients of a module in the first steps of a run.
 
-    A gradient of None, unlike 0, keeps an optimizer from decaying the weights and from counting the
-    step. DINO does so with its last layer in the first epoch; `num_steps` ought to come from
+    Call it between the backward pass and the optimizer step. The optimizer skips parameters whose
+    gradient is None. With a gradient of 0 it would decay the weights and count the step. DINO
+    freezes its last layer in the first epoch. Take `num_steps` from
     `lightly_core.parts.schedules.capped_warmup`, or a short run never trains the layer.
 
     Args:
-        module: What is not to be trained yet.
+        module: Module to freeze.
         step: Optimizer steps taken so far, >= 0.
-        num_steps: How many steps it stays as it is, >= 0.
+        num_steps: Number of steps in which the module is frozen, >= 0.
     """
     if step < num_steps:
         for parameter in module.parameters():

@@ -1,4 +1,4 @@
-"""A memory of features from earlier batches."""
+"""A queue of features from earlier batches."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from lightly_core.parts.precision import no_autocast
 
 
 class FeatureQueue(nn.Module):
-    """Keep the newest rows of many batches, for losses that compare with more than one batch.
+    """A first-in, first-out queue of rows, for losses that need more than one batch.
 
-    A ring: new rows overwrite the oldest in place. Every process stores the rows of all processes,
-    in the same order, so that the queues of all processes are equal. The contents and where the
-    next row goes are saved in checkpoints, as the module's extra state.
+    A ring buffer: new rows overwrite the oldest in place. Every process stores the rows of all
+    processes in the same order, so the queues of all processes are equal. The rows and the write
+    position are saved in checkpoints, as extra state of the module.
 
-    The rows are no buffer: DistributedDataParallel sends all buffers from the first process to
-    the others in each step, and these are equal already. They follow what is pushed to its device.
+    The rows are not registered as a buffer. DistributedDataParallel would send them from the first
+    process to the others in each step, although they are equal. `push` moves the queue to the
+    device of the new rows.
 
     Args:
-        size: Q, how many rows are kept.
-        dim: D, the width of a row.
+        size: Q, the number of rows that are kept.
+        dim: D, the dimension of a row.
 
     Raises:
         ValueError: `size` or `dim` is below 1.
@@ -41,15 +42,15 @@ class FeatureQueue(nn.Module):
         self._held: list[Tensor] = []
 
     def __len__(self) -> int:
-        """Return how many rows there are, at most `size`."""
+        """Return the number of stored rows, at most `size`."""
         return self._filled
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
-        """Add the rows of all processes; of more rows than the queue holds, the last are kept.
+        """Add the rows of all processes. If there are more than `size`, the last are kept.
 
-        Between the forward pass of a loss that uses `rows` and its backward pass, nothing may be
-        pushed, see `hold`.
+        Do not call it between the forward pass of a loss that reads the queue and its backward
+        pass. Use `hold` there.
 
         Args:
             rows: (B, D), B the same on all processes. No gradient flows into the queue.
@@ -63,9 +64,10 @@ class FeatureQueue(nn.Module):
         self._filled = min(self._filled + len(new), self.size)
 
     def hold(self, rows: Tensor) -> None:
-        """Note rows that `push_held` is to push: for a loss that reads the queue before.
+        """Store rows until `push_held` pushes them, after the backward pass.
 
-        What is held is not saved: `push_held` belongs into ``after_step`` of a method.
+        Rows on hold are not saved in checkpoints, so call `push_held` in the method's
+        ``after_step``.
 
         Args:
             rows: As in `push`.
@@ -73,34 +75,34 @@ class FeatureQueue(nn.Module):
         self._held.append(rows.detach())
 
     def push_held(self) -> None:
-        """Push what has been held since the last call, in its order."""
+        """Push the rows on hold, in the order in which they were added."""
         held, self._held = self._held, []
         for rows in held:
             self.push(rows)
 
     def rows(self, device: torch.device | None = None) -> Tensor:
-        """Return the rows that have been pushed, (`len`, D), in no particular order.
+        """Return the stored rows, (`len`, D), in no particular order.
 
-        A view: it changes with the next `push`.
+        The result is a view, which changes with the next `push`.
 
         Args:
-            device: Where the queue is moved before; None: it stays where it is.
+            device: Device to move the queue to first. None leaves it on its device.
         """
         if device is not None:
             self.features = self.features.to(device)
         return self.features[: self._filled]
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Return for each row the most similar one that was pushed.
+        """Return the most similar stored row for each row.
 
-        NNCLR, https://arxiv.org/abs/2104.14548. Call it before the rows of this step are pushed:
-        each would find itself.
+        NNCLR, https://arxiv.org/abs/2104.14548. Call it before the rows of this step are pushed.
+        Otherwise each row finds itself.
 
         Args:
-            x: (B, D) of length 1, as all that is pushed.
+            x: (B, D), rows of length 1, like all rows in the queue.
 
         Returns:
-            (B, D), a copy without gradient; from an empty queue `x` itself.
+            (B, D), a copy without gradient. If the queue is empty, `x` itself without gradient.
         """
         x = x.detach()
         if not self._filled:
@@ -111,14 +113,14 @@ class FeatureQueue(nn.Module):
         return rows[similarity.argmax(dim=1)].to(x.dtype)
 
     def get_extra_state(self) -> dict[str, Tensor | int]:
-        """Return what a state dict holds."""
+        """Return rows and write position for the state dict."""
         return {"features": self.features, "next": self._next, "filled": self._filled}
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `get_extra_state` returned.
+        """Load a state that `get_extra_state` returned.
 
         Raises:
-            ValueError: It comes from a queue of another size.
+            ValueError: It belongs to a queue of another size.
         """
         features = state["features"]
         if features.shape != self.features.shape:
@@ -126,6 +128,6 @@ class FeatureQueue(nn.Module):
                 f"the saved queue has {' x '.join(map(str, features.shape))} numbers, expected "
                 f"{' x '.join(map(str, self.features.shape))}"
             )
-        # A copy: the other queue may still be in use.
+        # Copied, since the other queue may still be in use.
         self.features = features.to(self.features, copy=True)
         self._next, self._filled = state["next"], state["filled"]

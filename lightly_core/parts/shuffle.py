@@ -1,4 +1,4 @@
-"""A batch in random pieces, so that batch norms tell nothing of who belongs together."""
+"""Shuffled batch norm: the forward pass of a batch in random groups."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ def forward_in_groups(
 ) -> Tensor | dict[str, Tensor]:
     """Run images through a network in random groups of about equal size, one after the other.
 
-    A query and its key must not be normalised with the statistics of the same set of images: a
-    network finds out from these which key is its own, without looking at the images. The
-    shuffling of MoCo (https://arxiv.org/abs/1911.05722, section 3.3) sends the keys to other
-    devices for this; groups do the same on one.
+    If a query and its key are normalised with the statistics of the same set of images, a network
+    can identify the key by these statistics. MoCo (https://arxiv.org/abs/1911.05722, section 3.3)
+    therefore shuffles the keys among devices. Groups have the same effect on one device.
 
     Args:
-        function: From images (G, C, H, W) to one tensor (G, ...), or several by name.
+        function: Maps images (G, C, H, W) to one tensor (G, ...), or to several by name.
         images: (B, C, H, W).
-        num_groups: In [1, B]; 1 is one plain pass. The groups are drawn from torch's global
-            generator.
+        num_groups: In [1, B]. With 1 there is a single forward pass. The groups are sampled from
+            torch's global generator.
 
     Returns:
-        What the function gave, (B, ...), in the order of `images`.
+        The results, (B, ...), in the order of `images`.
 
     Raises:
-        ValueError: `num_groups` is out of its range.
+        ValueError: `num_groups` is out of range.
     """
     if not 1 <= num_groups <= len(images):
         raise ValueError(f"expected 1 to {len(images)} groups of images, got {num_groups}")
@@ -48,8 +47,8 @@ def forward_in_groups(
         return output if isinstance(output, Tensor) else dict(output)
     order = torch.randperm(len(images), device=images.device)  # (B,)
     outputs = [function(group) for group in images[order].tensor_split(num_groups)]
-    back = order.argsort()
+    inverse = order.argsort()
     if isinstance(outputs[0], Tensor):
-        return torch.cat(cast("list[Tensor]", outputs))[back]
+        return torch.cat(cast("list[Tensor]", outputs))[inverse]
     named = cast("list[Mapping[str, Tensor]]", outputs)
-    return {name: torch.cat([output[name] for output in named])[back] for name in named[0]}
+    return {name: torch.cat([output[name] for output in named])[inverse] for name in named[0]}

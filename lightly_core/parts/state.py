@@ -1,4 +1,4 @@
-"""State dicts that load anywhere."""
+"""State dicts on the CPU, and their digests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 
 def portable_state_dict(module: nn.Module) -> dict[str, Tensor]:
-    """Return a module's tensors on the CPU, contiguous, none sharing memory with another.
+    """Return a state dict whose tensors are on the CPU, contiguous and without shared memory.
 
-    A state dict as training leaves it may lie on a device that the reader lacks, or in the
-    memory layout that was fast for training. Its ``_metadata``, the versions of the modules, is
-    kept: some (MNASNet of torchvision) load nothing without it.
+    After training, tensors may be on a device that the reader lacks, or in a memory layout that
+    was chosen for speed. The ``_metadata`` of the state dict, the versions of the modules, is kept.
+    Some modules (MNASNet of torchvision) cannot load a state dict without it.
     """
     state = module.state_dict()
     portable: OrderedDict[str, Tensor] = OrderedDict()
@@ -24,7 +24,7 @@ def portable_state_dict(module: nn.Module) -> dict[str, Tensor]:
     storages: set[int] = set()
     for name, value in state.items():
         if not isinstance(value, Tensor):
-            continue  # what a module keeps as extra state is no tensor
+            continue  # extra state of a module, which is not a tensor
         tensor = value.detach().cpu().contiguous()
         storage = tensor.untyped_storage().data_ptr()
         portable[name] = tensor.clone() if storage in storages else tensor
@@ -33,10 +33,10 @@ def portable_state_dict(module: nn.Module) -> dict[str, Tensor]:
 
 
 def state_digest(state: Mapping[str, object]) -> str:
-    """Return the sha256 of a state dict: of its names, types and values.
+    """Return the sha256 of the names, dtypes, shapes and values of a state dict.
 
     Args:
-        state: Tensors, and other values by their text.
+        state: Tensors and other values. Of other values the ``repr`` is hashed.
     """
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):

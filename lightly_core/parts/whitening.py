@@ -1,4 +1,4 @@
-"""Whitening: columns, or rows, that are not correlated and have variance 1.
+"""Whitening: transform columns or rows to be uncorrelated with variance 1.
 
 B rows on this process, N on all processes, D columns.
 """
@@ -14,9 +14,9 @@ from lightly_core.parts.precision import no_autocast, single
 
 
 def cholesky_whitened(x: Tensor, *, eps: float) -> Tensor:
-    """Whiten the columns of each matrix on its own, on this process.
+    """Whiten the columns of each matrix separately, with the rows of this process.
 
-    With L L^T the covariance, ``L^-1`` times the centred rows: the covariance of what comes out is
+    The result is ``L^-1`` times the centred rows, with L L^T their covariance, so its covariance is
     the identity. W-MSE, https://arxiv.org/abs/2007.06346.
 
     Args:
@@ -24,8 +24,8 @@ def cholesky_whitened(x: Tensor, *, eps: float) -> Tensor:
         eps: In [0, 1). The covariance is ``(1 - eps) * covariance + eps * identity``.
 
     Returns:
-        (..., R, D), at least float32. nan where the covariance has no root: the device is not
-        waited for to say so.
+        (..., R, D), at least float32. It is nan if the covariance is not positive definite. There
+        is no error, which would have to wait for the device.
     """
     with no_autocast(x.device):
         rows = single(x)
@@ -38,16 +38,16 @@ def cholesky_whitened(x: Tensor, *, eps: float) -> Tensor:
 
 
 def inverse_root(matrix: Tensor, *, num_iterations: int) -> Tensor:
-    """Approach the inverse of the root of a covariance by Newton's iterations.
+    """Approximate the inverse square root of a covariance by Newton's iterations.
 
-    Directions in which there is little or nothing stay small, where the true inverse would blow
-    them up: after few iterations ``root @ matrix @ root`` is the identity for large eigenvalues
-    and falls off for small ones. Iterative normalisation, https://arxiv.org/abs/1904.03441.
+    The exact inverse would amplify directions with small eigenvalues, while a few iterations do
+    not: ``root @ matrix @ root`` is the identity for large eigenvalues and smaller for small ones.
+    Iterative normalisation, https://arxiv.org/abs/1904.03441.
 
     Args:
         matrix: (n, n), symmetric, no negative eigenvalues, not 0.
-        num_iterations: T, >= 0; 0 divides by the root of the trace only. The paper has 5; with very
-            many, rounding takes over.
+        num_iterations: T, >= 0. The paper uses 5. With 0 the result only divides by the root of the
+            trace. With very many, rounding errors dominate.
 
     Returns:
         (n, n), at least float32.
@@ -66,7 +66,7 @@ def whitened_columns(x: Tensor, *, num_iterations: int) -> Tensor:
     """Whiten columns with the covariance over the rows of all processes.
 
     Args:
-        x: (B, D), for which N should be above D.
+        x: (B, D). N should be larger than D.
         num_iterations: See `inverse_root`.
 
     Returns:
@@ -78,13 +78,13 @@ def whitened_columns(x: Tensor, *, num_iterations: int) -> Tensor:
 
 
 def whitened_rows(x: Tensor, *, num_iterations: int) -> Tensor:
-    """Whiten rows, those of all processes together: columns take the part of samples.
+    """Whiten the rows of all processes together, with columns as samples.
 
-    What is left to do where there are fewer rows than columns, in which case columns cannot be
-    made uncorrelated. Channel whitening, https://arxiv.org/abs/2206.02683.
+    Use it if there are fewer rows than columns, since the columns then cannot be uncorrelated.
+    Channel whitening, https://arxiv.org/abs/2206.02683.
 
     Args:
-        x: (B, D), for which D should be above N.
+        x: (B, D). D should be larger than N.
         num_iterations: See `inverse_root`.
 
     Returns:

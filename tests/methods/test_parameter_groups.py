@@ -1,6 +1,6 @@
 from torch import nn
 
-from lightly_core.methods.groups import all_decayed, apart
+from lightly_core.methods.groups import all_decayed, separate_group
 from lightly_core.optim.groups import default_parameter_groups
 
 
@@ -20,10 +20,10 @@ def test_all_decayed_takes_biases_and_norms_and_leaves_frozen_parameters():
 
 def test_apart_moves_a_part_and_drops_groups_that_are_left_empty():
     module = nn.Linear(3, 2)
-    (own,) = apart(default_parameter_groups(module), "own", module, constant_lr=True)
+    (own,) = separate_group(default_parameter_groups(module), "own", module, constant_lr=True)
     assert (own.name, own.weight_decay, own.constant_lr) == ("own", True, True)
     module = a_module()
-    groups = apart(all_decayed(module), "last", module[2])
+    groups = separate_group(all_decayed(module), "last", module[2])
     assert [group.name for group in groups] == ["decayed", "last"]
     assert [len(group.parameters) for group in groups] == [3, 2]
     assert not groups[0].constant_lr

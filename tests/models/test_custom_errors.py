@@ -81,7 +81,7 @@ def test_a_wrong_number_of_channels():
 
 def test_a_size_that_the_module_does_not_take():
     text = message_of(Transformer(size=(64, 64)), features="block")
-    assert "set image_size to a size that it takes" in text
+    assert "set image_size to a size that it accepts" in text
     assert 'features="patches"  (B, 6, 28, 28)' in text
 
 

@@ -25,7 +25,7 @@ def test_sizes_stride_and_width_are_measured(toy):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ({"feature_dim": lambda self: 9}, r"returns 8 channels .* feature_dim\(\) says 9"),
+        ({"feature_dim": lambda self: 9}, r"returns 8 channels .* feature_dim\(\) returns 9"),
         ({"feature_dim": lambda self: 8.0}, "positive int"),
         ({"forward_features": lambda self, x: x}, "must return a dict with 'features'"),
         ({"forward_features": lambda self, x: {"out": x}}, r"got keys \['out'\]"),

@@ -159,7 +159,7 @@ def test_a_student_that_grew_is_refused():
     student = student_modules()
     teacher = EmaTeacher(student)
     student["head"] = nn.Sequential(student["head"], nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="when the student is complete"):
+    with pytest.raises(ValueError, match="after all layers of the student exist"):
         teacher.update_from(student, 0.9)
 
 

@@ -66,7 +66,7 @@ def test_normal_initialisation_has_the_deviation_asked_for():
 
 
 def test_one_width_is_refused():
-    with pytest.raises(ValueError, match="at least two widths"):
+    with pytest.raises(ValueError, match="at least two dimensions"):
         mlp([4])
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightly_core.parts.kmeans import draw_rows, nearest_centroids, spherical_kmeans
+from lightly_core.parts.kmeans import nearest_centroids, sample_rows, spherical_kmeans
 
 
 def directions(*shape, seed=0, dtype=torch.float64):
@@ -79,7 +79,7 @@ def test_drawn_rows_are_different_ones_and_depend_on_the_generator_only():
     rows = torch.arange(10.0)[:, None]
 
     def drawn(count, seed):
-        return draw_rows(rows, count, torch.Generator().manual_seed(seed))[:, 0].tolist()
+        return sample_rows(rows, count, torch.Generator().manual_seed(seed))[:, 0].tolist()
 
     assert len(set(drawn(10, 0))) == 10
     assert drawn(4, 0) == drawn(4, 0) != drawn(4, 1)

@@ -138,7 +138,7 @@ def test_a_network_without_blocks_is_refused():
 
 
 def test_a_run_of_something_else_is_refused():
-    with pytest.raises(ValueError, match=r"did not call the blocks blocks\.0, blocks\.1;"):
+    with pytest.raises(ValueError, match=r"did not call the blocks blocks\.0, blocks\.1,"):
         layer_decay_factors(Twisted(), 0.9, run=lambda: None)
 
 

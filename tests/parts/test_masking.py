@@ -5,10 +5,10 @@ import pytest
 
 from lightly_core.parts.masking import (
     block_mask,
-    draw_count,
     inverse_block_mask,
     multi_block,
     random_mask,
+    sample_count,
 )
 
 GRIDS = [(14, 14), (16, 12), (4, 4), (7, 3)]
@@ -97,7 +97,7 @@ def test_impossible_random_masks_are_refused(arguments):
 
 def test_half_of_the_images_are_masked_with_evenly_spread_ratios():
     rng = generator()
-    counts = np.array([draw_count(rng, 1000) for _ in range(4000)])
+    counts = np.array([sample_count(rng, 1000) for _ in range(4000)])
     masked = counts[counts > 0]
     assert len(masked) / 4000 == pytest.approx(0.5, abs=0.03)
     assert 100 <= masked.min() <= 105
@@ -109,7 +109,7 @@ def test_half_of_the_images_are_masked_with_evenly_spread_ratios():
 @pytest.mark.parametrize(("probability", "expected"), [(0, 0), (1, 50)])
 def test_never_and_always(probability, expected):
     rng = generator()
-    counts = {draw_count(rng, 100, probability=probability, ratio=(0.5, 0.5)) for _ in range(20)}
+    counts = {sample_count(rng, 100, probability=probability, ratio=(0.5, 0.5)) for _ in range(20)}
     assert counts == {expected}
 
 

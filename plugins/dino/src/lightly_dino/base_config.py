@@ -289,7 +289,7 @@ class PrototypeConfig(SelfDistillationConfig):
             start=float(self.warmup_teacher_temp),
             end=float(self.teacher_temp),
             warmup_steps=self.warmup_teacher_temp_steps,
-            max_share=self.warmup_teacher_temp_max_fraction,
+            max_fraction=self.warmup_teacher_temp_max_fraction,
         )
 
     def resolve(self, facts: RunFacts) -> Self:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightly_core.parts.masking import block_mask, draw_count
+from lightly_core.parts.masking import block_mask, sample_count
 from lightly_dino.base_config import MaskArgs
 
 #: Standard deviations above the mean that there are rows for, see `max_masked_patches`.
@@ -39,7 +39,7 @@ class BlockMasks:
         smallest = args.smallest_block or max(1, (min(self.grid) // 3) ** 2)
         masks = []
         for _ in range(self.num_views):
-            count = draw_count(
+            count = sample_count(
                 rng,
                 self.grid[0] * self.grid[1],
                 probability=args.probability,

@@ -16,7 +16,7 @@ from lightly_core.methods.groups import all_decayed
 from lightly_core.parts.cosine import unit
 from lightly_core.parts.distributed import reduce_sum_with_gradient, world_size
 from lightly_core.parts.heads import mlp
-from lightly_core.parts.kmeans import draw_rows, nearest_centroids, spherical_kmeans
+from lightly_core.parts.kmeans import nearest_centroids, sample_rows, spherical_kmeans
 from lightly_core.parts.multicrop import forward_by_size
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.sinkhorn import sinkhorn
@@ -107,7 +107,7 @@ class DeepClusterV2(Method[DeepClusterV2Config]):
         memory, is_first = self.memory, not self.memory.clustered
         for head, centroids in enumerate(self.centroids):  # (K, P) each
             rows = memory.rows(head % self.context.num_views)
-            start = draw_rows(rows, len(centroids), generator) if is_first else centroids
+            start = sample_rows(rows, len(centroids), generator) if is_first else centroids
             found = spherical_kmeans(rows, start, num_iterations=self.config.kmeans_iterations)
             centroids.copy_(found)
             memory.set_labels(head, nearest_centroids(rows, found))

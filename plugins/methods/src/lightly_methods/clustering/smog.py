@@ -14,7 +14,7 @@ from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.parts.cosine import unit
 from lightly_core.parts.distributed import reduce_sum_with_gradient
 from lightly_core.parts.heads import mlp
-from lightly_core.parts.kmeans import draw_rows, nearest_centroids, spherical_kmeans
+from lightly_core.parts.kmeans import nearest_centroids, sample_rows, spherical_kmeans
 from lightly_core.parts.multicrop import dino_loss, forward_by_size
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.queue import FeatureQueue
@@ -96,7 +96,7 @@ class SMoG(TeacherMethod[SMoGConfig]):
             rows = self.bank.rows()
             # The same numbers on all processes, whose banks are equal.
             generator = torch.Generator().manual_seed(step)
-            start = draw_rows(rows, len(self.groups), generator)
+            start = sample_rows(rows, len(self.groups), generator)
             iterations = self.config.kmeans_iterations
             self.groups.copy_(spherical_kmeans(rows, start, num_iterations=iterations))
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.contracts import Batch, StepResult
-from lightly_core.methods.groups import apart
+from lightly_core.methods.groups import separate_group
 from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.optim.groups import ParameterGroup
 from lightly_core.parts.cross_entropy import soft_cross_entropy
@@ -94,7 +94,8 @@ class MSN(TeacherMethod[MSNConfig]):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Give the prototypes no weight decay."""
-        return apart(super().parameter_groups(), "prototypes", self.prototypes, weight_decay=False)
+        groups = super().parameter_groups()
+        return separate_group(groups, "prototypes", self.prototypes, weight_decay=False)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute cross-entropy and weighted regulariser.

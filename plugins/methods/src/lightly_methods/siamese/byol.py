@@ -13,8 +13,8 @@ from torch import Tensor
 from lightly_core.contracts import Batch, StepResult
 from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.parts.cosine import cosine_distance
+from lightly_core.parts.direction_std import direction_std
 from lightly_core.parts.heads import mlp
-from lightly_core.parts.spread import direction_std
 from lightly_methods.siamese.byol_config import BYOLConfig
 
 

@@ -16,10 +16,10 @@ from lightly_core.methods.groups import all_decayed
 from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.parts.cosine import cosines
 from lightly_core.parts.cross_entropy import soft_cross_entropy
+from lightly_core.parts.direction_std import direction_std
 from lightly_core.parts.distributed import gather, rank
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.sinkhorn import sinkhorn
-from lightly_core.parts.spread import direction_std
 from lightly_methods.siamese.resa_config import ReSAConfig
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from lightly_core.contracts import Batch, Method, ParameterGroup, StepResult
-from lightly_core.methods.groups import all_decayed, apart
+from lightly_core.methods.groups import all_decayed, separate_group
 from lightly_core.parts.cosine import cosine_distance
+from lightly_core.parts.direction_std import direction_std
 from lightly_core.parts.heads import mlp
 from lightly_core.parts.precision import single
-from lightly_core.parts.spread import direction_std
 from lightly_methods.siamese.simsiam_config import SimSiamConfig
 
 
@@ -44,7 +44,8 @@ class SimSiam(Method[SimSiamConfig]):
     def parameter_groups(self) -> list[ParameterGroup]:
         """Decay everything. The predictor has a group of its own, see ``predictor_lr``."""
         constant = self.config.predictor_lr == "constant"
-        return apart(all_decayed(self), "predictor", self.predictor, constant_lr=constant)
+        groups = all_decayed(self)
+        return separate_group(groups, "predictor", self.predictor, constant_lr=constant)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
         """Compute `siamese_loss`. Each view goes through the network alone.

@@ -1,4 +1,4 @@
-"""The user's module as it was: everything but the values of its weights is given back."""
+"""Restore the user's module after a run, except for the values of its weights."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from lightly_core.parts.modes import modes_of, set_modes
 
 log = logging.getLogger(__name__)
 
-#: Where a module holds what `nn.Module.compile` made.
+#: Attribute in which a module stores the result of `nn.Module.compile`.
 _COMPILED = "_compiled_call_impl"
-#: Words in the names of attributes by which libraries switch activation checkpointing.
+#: Part of the names of attributes that switch activation checkpointing in libraries.
 _SWITCH = "checkpointing"
 
 
 @contextmanager
-def given_back(module: object, *, converted: bool = False) -> Iterator[None]:
-    """Let a run do what it needs with a module; afterwards it is as it was but for its weights.
+def restored_after(module: object, *, converted: bool = False) -> Iterator[None]:
+    """Restore a module on exit, except for the values of its weights.
 
-    Given back are, also after an error: the parts themselves, their modes, ``requires_grad`` and
-    gradients of the parameters, device, number format and layout in memory of all tensors, compiled
-    and parallel parts (in the run they are replaced by what is inside of them), and switches for
-    activation checkpointing.
+    Restored, also after an error, are: the parts themselves, their modes, ``requires_grad`` and
+    gradients of the parameters, device, dtype and memory layout of all tensors, compiled and
+    parallel parts (unwrapped on entry), and switches of activation checkpointing.
 
     Args:
-        module: The user's; anything but a `torch.nn.Module` is left alone.
-        converted: Whether weights are converted to another number format meanwhile. Those that
-            are not trained then get back all digits, for which their memory is kept.
+        module: The user's module. Anything but a `torch.nn.Module` is ignored.
+        converted: Whether weights are converted to another dtype meanwhile. If so, the original
+            tensors are kept in memory, and weights that were not trained get back all digits.
     """
     if not isinstance(module, nn.Module):
         yield
         return
-    inventory = Inventory(module, keep_values=converted)
+    snapshot = ModuleSnapshot(module, keep_values=converted)
     unwrap_parts(module)
     for part in module.modules():
         if getattr(part, _COMPILED, None) is not None:
@@ -48,12 +47,12 @@ def given_back(module: object, *, converted: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        inventory.give_back()
+        snapshot.restore()
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How a tensor lies in memory, and its values where they are kept."""
+    """Device, dtype and memory layout of a tensor, and its values if they are kept."""
 
     device: torch.device
     dtype: torch.dtype
@@ -63,7 +62,7 @@ class _Form:
 
     @classmethod
     def of(cls, tensor: Tensor, keep_values: bool) -> _Form | None:
-        """Look at a tensor; None where it has no numbers, as before a lazy layer's first images."""
+        """Describe a tensor. None if it has no values yet (lazy layers), or is no plain tensor."""
         if is_lazy(tensor):
             return None
         if tensor.layout != torch.strided or type(tensor) not in (Tensor, nn.Parameter):
@@ -72,7 +71,7 @@ class _Form:
         return cls(tensor.device, tensor.dtype, tensor.shape, tensor.stride(), values)
 
     def applied(self, tensor: Tensor) -> Tensor:
-        """Return the values of a tensor in this form; the tensor itself where it has it."""
+        """Convert a tensor to this form. A tensor that has it already is returned itself."""
         same = (tensor.device, tensor.dtype, tensor.stride()) == (
             self.device,
             self.dtype,
@@ -81,18 +80,18 @@ class _Form:
         if same or tensor.shape != self.shape:
             return tensor
         if self.values is not None and torch.equal(self.values.to(tensor), tensor):
-            return self.values  # nothing but rounded
+            return self.values  # rounded by the conversion, but not trained
         target = torch.empty_strided(
             tuple(self.shape), self.stride, dtype=self.dtype, device=self.device
         )
         try:
             return target.copy_(tensor)
-        except RuntimeError:  # several elements in one place, as after expand()
+        except RuntimeError:  # elements that share memory, as after expand()
             return tensor.to(self.device, self.dtype)
 
 
 class _Parameter(NamedTuple):
-    """A parameter, and what it was like."""
+    """A parameter and its recorded state."""
 
     parameter: nn.Parameter
     requires_grad: bool
@@ -101,12 +100,12 @@ class _Parameter(NamedTuple):
     grad_form: _Form | None
 
 
-class Inventory:
-    """What there is to know of a module beside the values of its weights.
+class ModuleSnapshot:
+    """The state of a module without the values of its weights.
 
     Args:
-        module: Is looked at, and changed by `give_back` only.
-        keep_values: Whether the values are kept, too, for tensors that are only converted.
+        module: Module to record. Only `restore` changes it.
+        keep_values: Whether values are kept too, for tensors that are converted but not trained.
     """
 
     def __init__(self, module: nn.Module, *, keep_values: bool = False) -> None:
@@ -138,11 +137,11 @@ class Inventory:
         ]
 
     @torch.no_grad()
-    def give_back(self) -> None:
-        """Make all as it was."""
-        self._give_back_parts()
+    def restore(self) -> None:
+        """Restore the recorded state."""
+        self._restore_parts()
         for parameter, requires_grad, form, grad, grad_form in self._parameters:
-            parameter.grad = None  # one of another form would refuse the change
+            parameter.grad = None  # torch rejects the change if there is a gradient of another form
             if form is not None:
                 parameter.data = form.applied(parameter.data)
             if parameter.requires_grad != requires_grad:
@@ -161,22 +160,22 @@ class Inventory:
                 setattr(part, _COMPILED, compiled)
         set_modes(self._module, self._modes)
 
-    def _give_back_parts(self) -> None:
-        """Put parts back in their places, with the state of those that stood there meanwhile."""
+    def _restore_parts(self) -> None:
+        """Restore replaced parts, with the state of their replacements."""
         for part, children in self._parts:
             for name, child in children.items():
                 other = part._modules.get(name)
                 if other is child:
                     continue
                 if child is not None and other is not None:
-                    _take_over(child, other)
+                    _copy_buffers(child, other)
                 part._modules[name] = child
 
 
-def _take_over(child: nn.Module, other: nn.Module) -> None:
-    """Give a part the buffers of the one that stood in its place, such as a synchronised norm.
+def _copy_buffers(child: nn.Module, other: nn.Module) -> None:
+    """Give a part the buffers of its replacement, such as a synchronised batch norm.
 
-    Parameters are the same objects in both. What is inside of a compiled part has its state.
+    Parameters are the same objects in both. The module in a compiled part has its state already.
     """
     for name in child._buffers:
         if name in other._buffers:

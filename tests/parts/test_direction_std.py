@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lightly_core.parts.spread import direction_std
+from lightly_core.parts.direction_std import direction_std
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (7, 4), (1, 5)])

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lightly_core.models.inventory import given_back
+from lightly_core.models.snapshot import restored_after
 
 
 def net():
@@ -14,7 +14,7 @@ def net():
 def test_a_part_that_was_exchanged_is_back_with_what_the_other_learned():
     module = net()
     norm, weight = module[1], module[1].weight
-    with given_back(module):
+    with restored_after(module):
         # As Lightning does for several devices, then moves and trains.
         nn.SyncBatchNorm.convert_sync_batchnorm(module)
         assert isinstance(module[1], nn.SyncBatchNorm)
@@ -32,7 +32,7 @@ def test_a_part_that_was_exchanged_is_back_with_what_the_other_learned():
 def test_what_was_only_rounded_gets_its_digits_back():
     module = net()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    with given_back(module, converted=True):
+    with restored_after(module, converted=True):
         module.to(torch.bfloat16)
         with torch.no_grad():
             module[0].bias += 1
@@ -45,7 +45,7 @@ def test_odd_memory_is_given_back():
     module[0].weight = nn.Parameter(module[0].weight.data.transpose(2, 3))
     module.register_buffer("grid", torch.arange(3.0).expand(2, 3))
     before = (module[0].weight.stride(), module.grid.stride())
-    with given_back(module):
+    with restored_after(module):
         module.to(memory_format=torch.channels_last).double()
     assert module[0].weight.stride() == before[0]
     assert torch.equal(module.grid, torch.arange(3.0).expand(2, 3))
@@ -55,11 +55,11 @@ def test_functions_compiled_in_place_are_off_meanwhile_and_back_afterwards():
     module = net()
     module.compile()
     compiled = module._compiled_call_impl
-    with given_back(module):
+    with restored_after(module):
         assert module._compiled_call_impl is None
     assert module._compiled_call_impl is compiled
 
 
 def test_what_is_no_module_is_left_alone():
-    with given_back("timm/test_vit"):
+    with restored_after("timm/test_vit"):
         pass

@@ -45,13 +45,13 @@ def check_data(run: RunConfig) -> list[str]:
     problems = [f"config.data: {problem}" for problem in data_problems(run.data)]
     if run.val_data is not None:
         problems += [f"config.val_data: {problem}" for problem in data_problems(run.val_data)]
-        if not problems and place(run.val_data) == place(run.data):
+        if not problems and identity(run.val_data) == identity(run.data):
             problems.append(
                 "config.val_data: got the same images as data, so each would be its own nearest "
                 "neighbour; give other images, or remove val_data: a fifth of data is then "
                 "classified by the rest (set callbacks.knn.every_n_epochs to choose how often)"
             )
-        elif not problems and (shared := shared_place(run.data, run.val_data)):
+        elif not problems and (shared := shared_path(run.data, run.val_data)):
             problems.append(
                 f"config.val_data: the images in '{shown(shared)}' are in data too, so each would "
                 "be its own nearest neighbour; give folders that do not contain each other"
@@ -59,7 +59,7 @@ def check_data(run: RunConfig) -> list[str]:
     return problems
 
 
-def place(data: str | list[str] | PythonObject) -> object:
+def identity(data: str | list[str] | PythonObject) -> object:
     """Return a value that is equal for two settings only if they mean the same images."""
     if isinstance(data, PythonObject):
         return id(data.value)
@@ -69,14 +69,14 @@ def place(data: str | list[str] | PythonObject) -> object:
     return sorted(os.path.realpath(os.path.expanduser(element)) for element in elements)
 
 
-def shared_place(
+def shared_path(
     data: str | list[str] | PythonObject, other: str | list[str] | PythonObject
 ) -> str | None:
     """Return a folder or file that belongs to both settings, judged by the paths alone."""
-    places, others = place(data), place(other)
-    if not isinstance(places, list) or not isinstance(others, list):
+    paths, others = identity(data), identity(other)
+    if not isinstance(paths, list) or not isinstance(others, list):
         return None
-    return _inside(others, places) or _inside(places, others)
+    return _inside(others, paths) or _inside(paths, others)
 
 
 def _inside(elements: list[str], folders: list[str]) -> str | None:

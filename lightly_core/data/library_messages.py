@@ -195,8 +195,8 @@ def _libtiff() -> ctypes.CDLL | None:
     if sys.platform not in ("linux", "darwin") or not features.check("libtiff"):
         return None
     folder = os.path.dirname(PIL.__file__)
-    places = (f"{folder}/../[pP]illow.libs/libtiff*", f"{folder}/.dylibs/libtiff*")
-    found = [path for place in places for path in sorted(glob.glob(place))]
+    patterns = (f"{folder}/../[pP]illow.libs/libtiff*", f"{folder}/.dylibs/libtiff*")
+    found = [path for pattern in patterns for path in sorted(glob.glob(pattern))]
     found += [] if found else _mapped()
     for path in found:
         try:

@@ -120,17 +120,17 @@ def _measures(right: Tensor, wanted: Tensor, ks: Sequence[int]) -> Tensor:
     """Sum the measures over some queries.
 
     Args:
-        right: Whether the image at each place of the ranking is of the query's class, (c, N).
+        right: Whether the image at each rank of the ranking is of the query's class, (c, N).
         wanted: Number of such images, (c,).
         ks: As in `retrieval`.
 
     Returns:
         Average precision, MAP@R, then recall and precision for each k; (2 + 2 * len(ks),).
     """
-    place = torch.arange(1, right.shape[1] + 1, device=right.device)
-    found = right.cumsum(dim=1)  # (c, N), right images up to each place
-    precision = (found / place).masked_fill_(~right, 0)
-    first = precision.masked_fill(place > wanted[:, None], 0)
+    rank = torch.arange(1, right.shape[1] + 1, device=right.device)
+    found = right.cumsum(dim=1)  # (c, N), right images up to each rank
+    precision = (found / rank).masked_fill_(~right, 0)
+    first = precision.masked_fill(rank > wanted[:, None], 0)
     measures = [
         (precision.sum(dim=1, dtype=torch.float64) / wanted).sum(),
         (first.sum(dim=1, dtype=torch.float64) / wanted).sum(),

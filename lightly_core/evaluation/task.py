@@ -12,7 +12,7 @@ import numpy as np
 from lightly_core.config.options.evaluate import VAL_FRACTION, EvaluateConfig
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.base import ImageSource
-from lightly_core.data.check import place
+from lightly_core.data.check import identity
 from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.labels import LabelledImages, open_labelled, same_classes
 from lightly_core.data.names import shown
@@ -97,7 +97,7 @@ def _split(found: LabelledImages, seed: int) -> Task:
 
 def _refuse_overlap(config: EvaluateConfig, train: LabelledImages, val: LabelledImages) -> None:
     """Refuse images that are in both sets; detected only if both settings are the same."""
-    if config.val_data is None or place(config.data) != place(config.val_data):
+    if config.val_data is None or identity(config.data) != identity(config.val_data):
         return
     both = np.intersect1d(train.indices, val.indices)
     if len(both):

@@ -1,4 +1,4 @@
-"""Small pictures and a transform that shows what it was given."""
+"""Small images and a transform whose output shows its input."""
 
 import numpy as np
 import pytest

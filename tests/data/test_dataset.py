@@ -24,7 +24,7 @@ BAD = {3, 4, 9}
 
 
 class Pictures:
-    """Ten grey pictures, some of which cannot be read."""
+    """Ten grey images, some of which cannot be read."""
 
     def __init__(self, bad=(), size=10):
         self.bad = bad
@@ -35,7 +35,7 @@ class Pictures:
 
     def __getitem__(self, index):
         if index in self.bad:
-            raise RuntimeError(f"no\npicture {index}")
+            raise RuntimeError(f"no\nimage {index}")
         return np.full((8, 8, 3), index, np.uint8)
 
 
@@ -82,14 +82,14 @@ def content(batches):
 
 def test_random_numbers_depend_on_seed_epoch_and_image():
     keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
-    draws = [sample_rng(*key).random(64).tolist() for key in keys]
-    assert len({number for draw in draws for number in draw}) == 4 * 64
-    assert sample_rng(0, 0, 0).random(64).tolist() == draws[0]
+    numbers = [sample_rng(*key).random(64).tolist() for key in keys]
+    assert len({number for row in numbers for number in row}) == 4 * 64
+    assert sample_rng(0, 0, 0).random(64).tolist() == numbers[0]
 
 
 def test_random_numbers_of_neighbours_are_unrelated():
-    draws = np.stack([sample_rng(0, 0, index).random(200) for index in range(50)])
-    correlation = np.corrcoef(draws) - np.eye(50)
+    numbers = np.stack([sample_rng(0, 0, index).random(200) for index in range(50)])
+    correlation = np.corrcoef(numbers) - np.eye(50)
     assert np.abs(correlation).max() < 5 / np.sqrt(200)
 
 
@@ -99,8 +99,8 @@ def test_an_unreadable_image_is_replaced_by_the_next_that_reads(transform):
     assert sample.index == 5
     assert sample.views[0].unique().tolist() == [5]
     assert sample.skipped == [
-        (3, "Pictures/3", "RuntimeError: no picture 3"),
-        (4, "Pictures/4", "RuntimeError: no picture 4"),
+        (3, "Pictures/3", "RuntimeError: no image 3"),
+        (4, "Pictures/4", "RuntimeError: no image 4"),
     ]
     assert dataset[(2, 9)].index == 0  # around the end
     assert dataset[(2, 5)].skipped == []
@@ -152,9 +152,9 @@ def test_a_mistake_in_the_transform_is_not_taken_for_a_bad_image(transform):
 
 def test_samples_repeat_with_the_period(transform):
     dataset = TrainingDataset(source(), transform, seed=5, view_period=3)
-    drawn = [dataset[(epoch, 7)] for epoch in range(7)]
-    assert [sample.view_id for sample in drawn] == [21, 22, 23, 21, 22, 23, 21]
-    numbers = [tuple(sample.parameters[0].tolist()) for sample in drawn]
+    sampled = [dataset[(epoch, 7)] for epoch in range(7)]
+    assert [sample.view_id for sample in sampled] == [21, 22, 23, 21, 22, 23, 21]
+    numbers = [tuple(sample.parameters[0].tolist()) for sample in sampled]
     assert numbers == [numbers[epoch % 3] for epoch in range(7)]
     assert len(set(numbers)) == 3
     endless = TrainingDataset(source(), transform, seed=5)
@@ -277,7 +277,7 @@ def test_iterating_leaves_the_global_random_state_alone(transform):
 
 
 class Inspect:
-    """Answers how its process is set up, as a picture."""
+    """Answers how its process is set up, as an image."""
 
     def __len__(self):
         return 4
@@ -389,8 +389,8 @@ def test_the_only_image_can_be_trained_on(tmp_path, write_images, transform):
 
 
 def test_a_folder_of_unreadable_images_is_left():
-    asked, size = 150, 1000
-    tried = list(replacements(asked, size))
+    requested, size = 150, 1000
+    tried = list(replacements(requested, size))
     assert (len(tried), len(set(tried))) == (100, 100)
     assert tried[:50] == list(range(150, 200))
     bad = set(range(100, 500))  # one folder among others

@@ -22,7 +22,7 @@ def test_every_exif_orientation_shows_the_same_picture(tmp_path, ending):
     upright = np.zeros((24, 32), np.uint8)
     upright[:8, :16] = 255  # a shape that no turn or mirroring maps onto itself
     upright[8:16, :8] = 128
-    # What a camera stores is the picture with the inverse of the turn that the tag asks for.
+    # A camera stores the image with the inverse of the rotation in the tag.
     stored_by_orientation = {
         1: upright,
         2: upright[:, ::-1],
@@ -142,8 +142,8 @@ def test_16_bit_of_the_other_byte_order_and_turned(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(deep.astype(np.uint16)).save(tmp_path / "b.png", exif=exif)
-    turned = np.rot90(deep, -1) / 65535
-    assert np.allclose(decode(tmp_path / "b.png", 1)[:, :, 0], turned, atol=1e-7)
+    rotated = np.rot90(deep, -1) / 65535
+    assert np.allclose(decode(tmp_path / "b.png", 1)[:, :, 0], rotated, atol=1e-7)
 
 
 def test_16_bit_where_white_is_zero(tmp_path):
@@ -257,10 +257,10 @@ def test_big_jpegs_shrink_but_never_below_the_side(tmp_path, min_side, size):
 
 def test_a_shrunk_jpeg_shows_the_same_picture(tmp_path):
     ramp = np.linspace(0, 255, 128, dtype=np.uint8)
-    picture = Image.fromarray(np.broadcast_to(ramp, (128, 128)).copy()).convert("RGB")
-    picture.save(tmp_path / "a.jpg", quality=95)
+    image = Image.fromarray(np.broadcast_to(ramp, (128, 128)).copy()).convert("RGB")
+    image.save(tmp_path / "a.jpg", quality=95)
     shrunk = np.asarray(decode(tmp_path / "a.jpg", 3, min_side=64)).astype(int)
-    expected = np.asarray(picture.resize((64, 64), Image.Resampling.BOX)).astype(int)
+    expected = np.asarray(image.resize((64, 64), Image.Resampling.BOX)).astype(int)
     assert np.abs(shrunk - expected).max() <= 4
 
 

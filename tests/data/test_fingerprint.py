@@ -69,7 +69,7 @@ class Pictures:
 
     def __getitem__(self, index):
         if index in self.bad:
-            raise RuntimeError("no picture")
+            raise RuntimeError("no image")
         return self.pixels[index]
 
 

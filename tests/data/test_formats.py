@@ -1,4 +1,4 @@
-"""What Pillow does not read: TIFFs of many bands, HEIC, DICOM; and what is said of other files."""
+"""What Pillow does not read: TIFFs of many bands, HEIC, DICOM; and the reasons for other files."""
 
 import sys
 
@@ -89,11 +89,11 @@ def test_a_broken_head_of_a_tiff(tmp_path, content):
 def test_heic_is_read_under_any_name(tmp_path):
     heif = pytest.importorskip("pillow_heif")
     ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[:, None], (64, 64, 3)[:2])
-    picture = np.repeat(ramp[:, :, None], 3, axis=2)
-    heif.from_pillow(Image.fromarray(picture)).save(tmp_path / "a.heic", quality=90)
+    image = np.repeat(ramp[:, :, None], 3, axis=2)
+    heif.from_pillow(Image.fromarray(image)).save(tmp_path / "a.heic", quality=90)
     (tmp_path / "a.heic").rename(tmp_path / "a.jpg")
     shown = np.asarray(decode(tmp_path / "a.jpg", 3)).astype(int)
-    assert np.abs(shown - picture).mean() < 4
+    assert np.abs(shown - image).mean() < 4
 
 
 def test_the_range_of_values_reaches_files_and_datasets(tmp_path):

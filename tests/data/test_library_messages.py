@@ -29,8 +29,8 @@ def test_what_libtiff_says_is_kept_with_the_file_and_off_the_terminal(tmp_path, 
     reason = load_or_reason(open_source(str(tmp_path)), 0, notes)
     assert reason in ("OSError: decoder error -2", "OSError: -2")  # the second before Pillow 11.2
     assert [name for name, _ in notes] == ["odd.tif"] * len(notes)
-    (said,) = [text for _, text in notes if text.startswith("libtiff: ")]
-    assert "PlanarConfiguration" in said
+    (message,) = [text for _, text in notes if text.startswith("libtiff: ")]
+    assert "PlanarConfiguration" in message
     assert capfd.readouterr().err == ""
 
 

@@ -40,7 +40,7 @@ CPU = torch.device("cpu")
 
 
 class Pictures:
-    """Noise of one size, some of which cannot be read; single pictures can be replaced."""
+    """Noise of one size, some of which cannot be read; single images can be replaced."""
 
     def __init__(self, size=20, bad=(), channels=3, others=None):
         self.size = size
@@ -53,12 +53,12 @@ class Pictures:
 
     def __getitem__(self, index):
         if index in self.bad:
-            raise RuntimeError(f"no picture {index}")
+            raise RuntimeError(f"no image {index}")
         return self.others.get(index, NOISE[index, :, :, : self.channels])
 
 
 class Restless(Pictures):
-    """Another picture each time."""
+    """Another image each time."""
 
     def __getitem__(self, index):
         return np.random.default_rng().integers(0, 256, (8, 8, 3)).astype(np.uint8)
@@ -197,7 +197,7 @@ def test_all_images_are_read_once_and_kept_as_they_are():
     assert kept.images.shape == (20, 20, 3, 24)
     assert kept.image_size == (20, 24)
     np.testing.assert_array_equal(kept.images[7].permute(0, 2, 1), NOISE[7, :, :, :3])
-    assert kept.unreadable == {index: f"RuntimeError: no picture {index}" for index in BAD}
+    assert kept.unreadable == {index: f"RuntimeError: no image {index}" for index in BAD}
     assert not kept.images[list(BAD)].any()
     assert place_images(kept, CPU) is kept
 

@@ -323,14 +323,14 @@ def test_mistakes_are_found_from_outside(tmp_path, data, text):
     (tmp_path / "images").mkdir()
     (tmp_path / "notes.pdf").touch()
     (tmp_path / "a.zip").touch()
-    place = {"tmp": tmp_path}
-    data = data.format(**place) if isinstance(data, str) else [d.format(**place) for d in data]
+    paths = {"tmp": tmp_path}
+    data = data.format(**paths) if isinstance(data, str) else [d.format(**paths) for d in data]
     (problem,) = check_data(RunConfig(out="out", model="m/n", data=data))
     assert problem.startswith("config.data: ")
-    assert text.format(**place) in problem
+    assert text.format(**paths) in problem
     with pytest.raises(DataError) as caught:
         open_source(data)
-    assert text.format(**place) in str(caught.value)
+    assert text.format(**paths) in str(caught.value)
 
 
 def test_a_nul_in_both_sets_is_refused():

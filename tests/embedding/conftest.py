@@ -12,9 +12,9 @@ from lightly_core.testing.models import TinyConv
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def image_folder(tmp_path):
     """Twelve noisy RGB images of 24 x 32 pixels in two folders."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     rng = np.random.default_rng(0)
     for index in range(12):
         path = folder / ("b" if index % 2 else "a") / f"{index:02}.png"
@@ -33,13 +33,13 @@ def tiny():
 
 
 @pytest.fixture
-def embed(tmp_path, pictures, tiny):
+def embed(tmp_path, image_folder, tiny):
     """Call `lightly_core.embed`, with the settings that a test is not about."""
 
     def call(**changes):
         settings = {
             "model": tiny,
-            "data": pictures,
+            "data": image_folder,
             "out": tmp_path / "features.npz",
             "image_size": 16,
             "batch_size": 5,

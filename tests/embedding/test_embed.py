@@ -36,12 +36,12 @@ def plain_loop(wrapper, folder, names, size, mean=MEAN, std=STD):
 
 @pytest.mark.parametrize("ending", ["csv", "pt", "npz", "parquet"])
 def test_rows_are_those_of_a_plain_loop_in_the_order_of_the_names(
-    ending, embed, read, tiny, pictures, tmp_path
+    ending, embed, read, tiny, image_folder, tmp_path
 ):
     result = embed(out=tmp_path / "new" / "folder" / f"features.{ending}")
     names, features = read(result.path)
     assert names == NAMES
-    rows = plain_loop(tiny, pictures, NAMES, 16)
+    rows = plain_loop(tiny, image_folder, NAMES, 16)
     expected = np.array([row["pooled_features"].flatten().numpy() for row in rows])
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
@@ -88,10 +88,10 @@ def test_large_jpegs_are_shrunk_while_decoded_and_give_nearly_the_same(
 
 
 @pytest.mark.parametrize("ending", ["pt", "npz", "parquet"])
-def test_patch_features_keep_their_map(ending, embed, read, tiny, pictures, tmp_path):
+def test_patch_features_keep_their_map(ending, embed, read, tiny, image_folder, tmp_path):
     result = embed(out=tmp_path / f"maps.{ending}", features="patch", l2_normalize=True)
     names, maps = read(result.path)
-    rows = plain_loop(tiny, pictures, NAMES, 16)
+    rows = plain_loop(tiny, image_folder, NAMES, 16)
     expected = torch.cat([row["features"] for row in rows])  # (N, D, 2, 2)
     expected = expected / (expected**2).sum(dim=1, keepdim=True).sqrt()
     if ending == "parquet":
@@ -103,19 +103,21 @@ def test_patch_features_keep_their_map(ending, embed, read, tiny, pictures, tmp_
     np.testing.assert_allclose(maps, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_class_token_is_that_of_the_wrapper_and_its_own_normalisation_counts(embed, read, pictures):
+def test_class_token_is_that_of_the_wrapper_and_its_own_normalisation_counts(
+    embed, read, image_folder
+):
     wrapper = TinyTokens()
     _, features = read(embed(model=wrapper, features="class_token").path)
-    half = np.full(3, 0.5)  # what TinyTokens says of itself
-    rows = plain_loop(wrapper, pictures, NAMES, 16, half, half)
+    half = np.full(3, 0.5)  # the normalisation of TinyTokens
+    rows = plain_loop(wrapper, image_folder, NAMES, 16, half, half)
     expected = torch.cat([row["cls_token"] for row in rows]).numpy()
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_mean_and_std_given_win(embed, read, tiny, pictures):
+def test_mean_and_std_given_win(embed, read, tiny, image_folder):
     _, features = read(embed(mean=(0.1, 0.2, 0.3), std=(1, 0.5, 0.25)).path)
     rows = plain_loop(
-        tiny, pictures, NAMES, 16, np.array([0.1, 0.2, 0.3]), np.array([1, 0.5, 0.25])
+        tiny, image_folder, NAMES, 16, np.array([0.1, 0.2, 0.3]), np.array([1, 0.5, 0.25])
     )
     expected = np.array([row["pooled_features"].flatten().numpy() for row in rows])
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
@@ -137,7 +139,7 @@ def test_two_runs_and_any_number_of_workers_write_the_same_bytes(ending, embed, 
 
 def test_random_weights_follow_the_seed_and_are_warned_of(embed, read, tmp_path, capsys):
     def features(name, seed):
-        torch.rand(1)  # what was drawn before makes no difference
+        torch.rand(1)  # earlier random numbers make no difference
         settings = {"model": "timm/test_vit", "image_size": 32, "seed": seed}
         return read(embed(out=tmp_path / name, **settings).path)[1]
 
@@ -179,7 +181,7 @@ def png16(path, pixels):
 
 @pytest.fixture
 def depths(tmp_path):
-    """One picture of 16 x 16 pixels in RGB and in grey, each with 8 and with 16 bit."""
+    """One image of 16 x 16 pixels in RGB and in grey, each with 8 and with 16 bit."""
     folder = tmp_path / "depths"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -198,7 +200,7 @@ def test_more_bits_give_the_same_embedding(batch_size, depths, embed, read):
     rows = dict(zip(names, features, strict=True))
     # Nothing is resized: v / 255 and 257 v / 65535 differ by the rounding of float32 only.
     np.testing.assert_allclose(rows["grey16.png"], rows["grey08.png"], rtol=1e-5, atol=1e-6)
-    # Pillow reads 16-bit RGB as 8 bit, so these are the same numbers; in other places of a batch.
+    # Pillow reads 16-bit RGB as 8 bit, so the numbers are equal, at other positions of a batch.
     np.testing.assert_allclose(rows["rgb16.png"], rows["rgb08.png"], rtol=1e-5, atol=1e-6)
     assert not np.allclose(rows["grey08.png"], rows["rgb08.png"], rtol=0.1)
 
@@ -215,10 +217,10 @@ def test_more_bits_give_nearly_the_same_embedding_where_images_are_resized(depth
 # ----------------------------------------------------------------------------- unreadable images
 
 
-def test_unreadable_images_are_left_out_and_listed(embed, read, pictures, tmp_path, capsys):
+def test_unreadable_images_are_skipped_and_listed(embed, read, image_folder, tmp_path, capsys):
     _, whole = read(embed().path)
     for name in ("a/04.png", "b/11.png"):
-        (pictures / name).write_bytes(b"no picture")
+        (image_folder / name).write_bytes(b"no image")
     result = embed(max_skipped=0.2, overwrite=True)
     names, features = read(result.path)
     kept = [k for k, name in enumerate(NAMES) if name not in ("a/04.png", "b/11.png")]
@@ -238,23 +240,27 @@ def test_unreadable_images_are_left_out_and_listed(embed, read, pictures, tmp_pa
     assert "images/s" in out
 
     for name in ("a/04.png", "b/11.png"):
-        (pictures / name).unlink()
+        (image_folder / name).unlink()
     embed(overwrite=True)
     assert not listed.exists()  # it belonged to the file that was replaced
 
 
-def test_a_batch_in_which_nothing_can_be_read_leaves_no_row(embed, read, pictures):
+def test_a_batch_in_which_nothing_can_be_read_leaves_no_row(embed, read, image_folder):
     for name in NAMES[5:10]:
-        (pictures / name).write_bytes(b"")
+        (image_folder / name).write_bytes(b"")
     assert read(embed(max_skipped=0.5).path)[0] == NAMES[:5] + NAMES[10:]
 
 
-@pytest.mark.parametrize(("share", "message"), [(0.1, "2 of 12 images"), (1.0, "none of the 12")])
-def test_too_many_unreadable_images_write_nothing(share, message, embed, pictures, tmp_path):
-    for name in NAMES[:2] if share < 1 else NAMES:
-        (pictures / name).write_bytes(b"")
+@pytest.mark.parametrize(
+    ("max_fraction", "message"), [(0.1, "2 of 12 images"), (1.0, "none of the 12")]
+)
+def test_too_many_unreadable_images_write_nothing(
+    max_fraction, message, embed, image_folder, tmp_path
+):
+    for name in NAMES[:2] if max_fraction < 1 else NAMES:
+        (image_folder / name).write_bytes(b"")
     with pytest.raises(lightly_core.DataError, match=message):
-        embed(out=tmp_path / "new" / "x.csv", max_skipped=share)
+        embed(out=tmp_path / "new" / "x.csv", max_skipped=max_fraction)
     assert os.listdir(tmp_path / "new") == []
 
 
@@ -292,16 +298,16 @@ class Stops:
 
 @pytest.mark.parametrize("ending", ["csv", "pt", "npz", "parquet"])
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "exception"),
     [(KeyboardInterrupt, KeyboardInterrupt), (MemoryError, lightly_core.RunError)],
 )
 def test_an_interruption_leaves_the_older_file_and_nothing_else(
-    ending, error, told, embed, tmp_path
+    ending, error, exception, embed, tmp_path
 ):
     out = tmp_path / "new" / f"x.{ending}"
     out.parent.mkdir()
     out.write_text("older")
-    with pytest.raises(told):
+    with pytest.raises(exception):
         embed(data=Stops(error()), out=out, overwrite=True)
     assert os.listdir(out.parent) == [out.name]
     assert out.read_text() == "older"
@@ -329,7 +335,7 @@ def test_a_device_with_too_little_memory_is_told_with_the_batch_size(embed, monk
     assert os.listdir(tmp_path / "new") == []
 
 
-# ----------------------------------------------------------------------------- what users are told
+# ----------------------------------------------------------------------------- messages
 
 
 def test_features_that_are_not_finite_are_warned_of(embed, tiny, capsys):

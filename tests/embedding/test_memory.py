@@ -1,4 +1,4 @@
-"""Memory does not grow with the number of images, and Ctrl-C leaves nothing behind."""
+"""Memory does not grow with the number of images, and Ctrl-C leaves no file."""
 
 import json
 import multiprocessing
@@ -77,7 +77,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 @pytest.mark.parametrize(("number", "workers"), [("SIGINT", 0), ("SIGINT", 2), ("SIGTERM", 2)])
 def test_a_signal_ends_with_130_and_leaves_nothing(
-    number, workers, pictures, tmp_path, monkeypatch, capfd
+    number, workers, image_folder, tmp_path, monkeypatch, capfd
 ):
     number = getattr(signal, number)
     out = tmp_path / "new" / "x.npz"
@@ -94,7 +94,7 @@ def test_a_signal_ends_with_130_and_leaves_nothing(
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(writers.NpzWriter, "add", add_and_press)
-    words = ["embed", "model=timm/test_vit", f"data={pictures}", f"out={out}", "image_size=32"]
+    words = ["embed", "model=timm/test_vit", f"data={image_folder}", f"out={out}", "image_size=32"]
     try:
         code = main([*words, "batch_size=4", f"num_workers={workers}", "accelerator=cpu"])
     finally:

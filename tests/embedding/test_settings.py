@@ -1,4 +1,4 @@
-"""Mistakes in the settings are told before anything is imported or written."""
+"""Mistakes in the settings are reported before anything is imported or written."""
 
 import importlib.util
 import os
@@ -135,10 +135,10 @@ def test_help_names_all_settings(capsys):
         assert word in out
 
 
-def test_the_command_writes_what_python_writes(pictures, tmp_path, capsys):
+def test_the_command_writes_what_python_writes(image_folder, tmp_path, capsys):
     settings = {"model": "timm/test_vit", "image_size": 32, "batch_size": 5}
-    lightly_core.embed(data=pictures, out=tmp_path / "a.csv", num_workers=0, **settings)
-    (tmp_path / "embed.toml").write_text(f"data = '{pictures}'\nbatch_size = 5\n")
+    lightly_core.embed(data=image_folder, out=tmp_path / "a.csv", num_workers=0, **settings)
+    (tmp_path / "embed.toml").write_text(f"data = '{image_folder}'\nbatch_size = 5\n")
     words = ["model=timm/test_vit", "image_size=32", f"out={tmp_path / 'b.csv'}"]
     config = str(tmp_path / "embed.toml")
     assert main(["embed", "--config", config, *words, "num_workers=0"]) == 0

@@ -39,7 +39,7 @@ def pretrain(images, tmp_path_factory):
             "num_workers": 0,
             "accelerator": "cpu",
             "loggers": {"tensorboard": None},
-            "optim_args": {"lr": 1e-3},  # so that features stay numbers of everyday size
+            "optim_args": {"lr": 1e-3},  # so that features stay in a normal range
             "seed": 0,
         }
         lightly_core.pretrain(**{**settings, **changes})
@@ -208,7 +208,7 @@ def test_a_damaged_file_is_named(way, run, features, tmp_path):
         damaged = source.suffix == (run / WAYS[way]).suffix
         (folder / source.name).write_bytes(content[: len(content) // 2] if damaged else content)
     name = (run / WAYS[way]).name
-    if way == "pt":  # it is not needed where the safetensors file is beside it
+    if way == "pt":  # it is not needed if the safetensors file is in the same folder
         (folder / "exported_last.safetensors").unlink()
     message = refused(features, model=folder / name)
     assert name in message

@@ -4,9 +4,9 @@ from lightly_core.evaluation.collapse import FREE_STD_LIMIT, Kind, find_collapse
 from lightly_core.evaluation.signals import Signals
 
 
-def series(*looks, num_images=512):
-    """Looks given as pairs of spread and effective dimensions."""
-    return [Signals(std, 5.0, directions, num_images, 32) for std, directions in looks]
+def series(*measurements, num_images=512):
+    """Measurements as pairs of standard deviation and effective dimensions."""
+    return [Signals(std, 5.0, directions, num_images, 32) for std, directions in measurements]
 
 
 def test_all_images_alike():
@@ -29,7 +29,7 @@ def test_dead_features_are_a_collapse(kind):
 
 
 @pytest.mark.parametrize(
-    "looks",
+    "measurements",
     [
         [(0.01, 1.2)],  # an untrained network
         [(0.01, 1.2), (0.012, 1.1)],  # and one that has hardly moved
@@ -41,8 +41,8 @@ def test_dead_features_are_a_collapse(kind):
         [(0.2, 6.5), (0.3, 3.2)],  # half of them
     ],
 )
-def test_neither_untrained_nor_healthy_features_are_reported(looks):
-    assert find_collapse(series(*looks)) is None
+def test_neither_untrained_nor_healthy_features_are_reported(measurements):
+    assert find_collapse(series(*measurements)) is None
 
 
 def test_a_collapse_after_learning_is_measured_against_the_best_so_far():
@@ -50,8 +50,11 @@ def test_a_collapse_after_learning_is_measured_against_the_best_so_far():
 
 
 def test_a_collapse_lasts_until_the_features_have_clearly_recovered():
-    looks = [(0.21, 8.6), (0.06, 8.0), (0.08, 8.0), (0.10, 8.0), (0.08, 8.0)]
-    kinds = [find_collapse(series(*looks[: end + 1])) is not None for end in range(len(looks))]
+    measurements = [(0.21, 8.6), (0.06, 8.0), (0.08, 8.0), (0.10, 8.0), (0.08, 8.0)]
+    kinds = [
+        find_collapse(series(*measurements[: end + 1])) is not None
+        for end in range(len(measurements))
+    ]
     assert kinds == [False, True, True, False, False]
 
 
@@ -65,9 +68,9 @@ def test_too_few_images_say_nothing():
 
 
 def test_where_the_loss_leaves_the_spread_free_only_a_tiny_one_is_reported():
-    looks = series((0.223, 3.0), (0.010, 3.0))
-    assert find_collapse(looks).kind is Kind.COMPLETE
-    assert find_collapse(looks, FREE_STD_LIMIT) is None
+    measurements = series((0.223, 3.0), (0.010, 3.0))
+    assert find_collapse(measurements).kind is Kind.COMPLETE
+    assert find_collapse(measurements, FREE_STD_LIMIT) is None
     gone = series((0.107, 3.0), (0.001, 3.0))
     assert find_collapse(gone, FREE_STD_LIMIT).kind is Kind.COMPLETE
     line = series((0.107, 8.0), (0.107, 1.2))

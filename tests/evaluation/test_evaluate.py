@@ -25,7 +25,7 @@ DIGITS = "builtin:digits"
 
 
 class SomeDigits(Dataset):
-    """Every sixth digit, for tests that need classes that can be told apart, but no numbers."""
+    """Every sixth digit, for tests that need separable classes, but no exact numbers."""
 
     def __init__(self):
         images, self.targets = load_digits(return_X_y=True)
@@ -357,7 +357,7 @@ def test_mistakes_are_found_before_anything_heavy_is_imported():
 
 @pytest.fixture
 def with_toys(monkeypatch, catalog):
-    """Let the command find the library ``toy``; it looks for plugins anew at each start."""
+    """Let the command find the library ``toy``; it searches for plugins at each start."""
     monkeypatch.setattr(settings_words, "use_plugins", lambda options: None)
     monkeypatch.setattr(discovery.get_plugins(), "catalog", catalog)
 

@@ -1,4 +1,4 @@
-"""What docs/evaluating.md says holds."""
+"""The statements of docs/evaluating.md hold."""
 
 import re
 import sys

@@ -49,7 +49,7 @@ def test_leaves_no_trace(model, batches):
     frozen.eval()  # a part that its owner keeps in eval mode
     modes = [module.training for module in model.modules()]
     state = copy.deepcopy(model.state_dict())
-    loader = torch.utils.data.DataLoader(batches, batch_size=None)  # draws a seed when iterated
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)  # takes a seed when iterated
     random_state = torch.get_rng_state()
 
     extract_features(model, loader, Halve(), "cpu")

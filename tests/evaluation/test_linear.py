@@ -34,7 +34,7 @@ def scikit_learn(task, penalty, standardize=True):
     train, train_labels, query, query_labels = (part.numpy() for part in task)
     train, query = train.astype(np.float64), query.astype(np.float64)
     scaler = StandardScaler(with_mean=standardize, with_std=standardize).fit(train)
-    # L-BFGS of scikit-learn 1.3 stops early, whatever `tol` says.
+    # L-BFGS of scikit-learn 1.3 stops early, whatever `tol` is.
     model = LogisticRegression(
         C=1 / (len(train) * penalty), solver="newton-cg", tol=1e-7, max_iter=10_000
     )
@@ -44,8 +44,8 @@ def scikit_learn(task, penalty, standardize=True):
         weight = weight / scaler.scale_
         bias = bias - weight @ scaler.mean_
     scores = model.decision_function(scaler.transform(query))
-    place = (scores > np.take_along_axis(scores, query_labels[:, None], 1)).sum(axis=1)
-    return (place < 1).mean(), (place < 5).mean(), weight, bias
+    rank = (scores > np.take_along_axis(scores, query_labels[:, None], 1)).sum(axis=1)
+    return (rank < 1).mean(), (rank < 5).mean(), weight, bias
 
 
 def centred(array):
@@ -70,7 +70,7 @@ def test_lbfgs_has_the_solution_of_scikit_learn(penalty, standardize):
     assert result.notes == ()
     assert centred(result.head.weight) == pytest.approx(centred(weight), rel=1e-3, abs=1e-4)
     assert centred(result.head.bias) == pytest.approx(centred(bias), rel=1e-3, abs=1e-3)
-    assert 0.3 < result.top1 < 0.9  # the task can tell right from wrong
+    assert 0.3 < result.top1 < 0.9  # the task is neither trivial nor impossible
     assert (result.top1, result.top5) == pytest.approx((top1, top5))
 
 
@@ -303,8 +303,8 @@ def test_lbfgs_converges_with_fewer_images_than_dimensions():
 
 def test_held_out_images_are_a_share_of_every_class():
     targets = torch.tensor([0] * 100 + [1] * 30 + [2] * 2 + [3])
-    stay, held = hold_out(targets, 0.1, seed=0)
-    assert torch.equal(torch.cat([stay, held]).sort().values, torch.arange(133))
+    kept, held = hold_out(targets, 0.1, seed=0)
+    assert torch.equal(torch.cat([kept, held]).sort().values, torch.arange(133))
     assert targets[held].bincount(minlength=4).tolist() == [10, 3, 1, 0]
     assert not torch.equal(hold_out(targets, 0.1, seed=1)[1], held)
 

@@ -1,4 +1,4 @@
-"""Which file a setting means, and that a file must say which network it holds."""
+"""Files that a setting refers to, and their metadata."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ FACTS = {"lightly_core_version": "1", "model": "timm/test_vit"}
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a file of one tensor that says something of itself."""
+    """Write a file of one tensor with metadata."""
 
     def write(name, facts):
         path = tmp_path / name

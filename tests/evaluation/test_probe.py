@@ -13,7 +13,7 @@ from lightly_core.evaluation.probe import LabelledProbe
 
 
 class Greys(ImageSource):
-    """Images of one grey value each, which is what tells the classes apart."""
+    """Images of one grey value each, which identifies its class."""
 
     def __init__(self, targets, *, broken=(), labelled=True):
         self.targets = np.asarray(targets)

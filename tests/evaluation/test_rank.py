@@ -31,8 +31,10 @@ def test_rank_agrees_with_the_singular_values(shape):
         torch.logspace(0, -3, shape[1])
     )
     values = torch.linalg.svdvals(features.double())
-    shares = values / values.sum()
-    assert rankme(features) == pytest.approx(float((-(shares * shares.log()).sum()).exp()), 1e-5)
+    fractions = values / values.sum()
+    assert rankme(features) == pytest.approx(
+        float((-(fractions * fractions.log()).sum()).exp()), 1e-5
+    )
 
 
 def test_rank_does_not_depend_on_the_scale():

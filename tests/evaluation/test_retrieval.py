@@ -29,7 +29,7 @@ def rankings(features, labels, query_features=None, query_labels=None):
 
 
 def plain_loop(images, ks):
-    """The definitions, one query and one place at a time."""
+    """The definitions, one query and one rank at a time."""
     from sklearn.metrics import average_precision_score
 
     recall, precision, mean, at_r = {k: [] for k in ks}, {k: [] for k in ks}, [], []
@@ -60,7 +60,7 @@ def test_agrees_with_the_plain_loop_and_scikit_learn(separate, chunk_size):
     recall, precision, mean, at_r = plain_loop((*images, *queries), ks)
     named = dict(zip(("query_features", "query_labels"), queries, strict=False))
     result = retrieval(*images, **named, ks=ks, chunk_size=chunk_size)
-    assert 0.3 < result.recall[1] < 0.9  # the features can tell right from wrong, not always
+    assert 0.3 < result.recall[1] < 0.9  # the features distinguish classes, but not perfectly
     assert result.recall == pytest.approx(recall)
     assert result.precision == pytest.approx(precision)
     assert result.mean_average_precision == pytest.approx(mean, rel=1e-5)
@@ -71,7 +71,7 @@ def test_agrees_with_the_plain_loop_and_scikit_learn(separate, chunk_size):
 
 
 def test_measures_of_a_ranking_worked_out_by_hand():
-    # Right at places 1, 3 and 4 of four: R = 3.
+    # Relevant at ranks 1, 3 and 4 of four: R = 3.
     radians = torch.tensor([10.0, 20.0, 30.0, 40.0]).deg2rad()
     gallery = torch.stack([radians.cos(), radians.sin()], dim=1)
     result = retrieval(

@@ -5,7 +5,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def photo():
-    """A picture with soft and hard edges, noise and all colours, (90, 120, 3) uint8."""
+    """An image with soft and hard edges, noise and all colours, (90, 120, 3) uint8."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:90, 0:120]
     waves = np.stack([np.sin(x / 9 + y / 17), np.cos(x / 5), np.sin(y / 11 - x / 23)], axis=-1)

@@ -130,8 +130,8 @@ def test_views_are_sampled_as_in_the_worker(name, size, rgb):
 
 
 def test_crops_whose_sides_might_be_rounded_either_way_are_left_to_the_worker():
-    share = 20.5**2 / 32**2
-    resize = RandomResizeArgs(min_scale=share, max_scale=share, min_ratio=1.0, max_ratio=1.0)
+    fraction = 20.5**2 / 32**2
+    resize = RandomResizeArgs(min_scale=fraction, max_scale=fraction, min_ratio=1.0, max_ratio=1.0)
     args = evolve(SIMCLR, random_resize=resize)
     sampler = view_sampler(args, (32, 32), True)
     _, doubtful = sampler._sample_vectorised(KEYS)
@@ -167,7 +167,7 @@ def test_rows_are_equal_only_if_all_their_numbers_are(name):
     rows = np.array([0, 2])
     assert one.equals(other, rows)
     getattr(other, name)[1] = getattr(sampled_view(1), name)[1]
-    assert one.equals(other, rows)  # the row that was not asked for
+    assert one.equals(other, rows)  # the row that was not requested
     getattr(other, name)[2] = getattr(sampled_view(1), name)[2]
     assert not one.equals(other, rows)
 

@@ -1,4 +1,4 @@
-"""What samples say of their views' places is what the views show."""
+"""The crops of samples match their views."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from lightly_core.config.options.transform import MultiCropTransformArgs
 from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.data.views.worker import describe_crops
 
-# Smooth enough that the mean over a cell is the place of its centre.
+# Smooth enough that the mean over a cell is the position of its centre.
 HEIGHT, WIDTH = 120, 160
 ARGS = MultiCropTransformArgs(
     image_size=(24, 32),
@@ -25,18 +25,18 @@ ARGS = MultiCropTransformArgs(
 
 
 @pytest.fixture
-def places():
-    """A picture whose channels are the place of each pixel: x and y as shares, and nothing."""
+def positions():
+    """An image whose channels are the position of each pixel, x and y as fractions, and zero."""
     x = (np.arange(WIDTH, dtype=np.float32) + 0.5) / WIDTH
     y = (np.arange(HEIGHT, dtype=np.float32) + 0.5) / HEIGHT
     return np.stack([*np.meshgrid(x, y), np.zeros((HEIGHT, WIDTH), np.float32)], axis=2)
 
 
-def test_each_pixel_shows_the_place_that_the_crop_says(places):
+def test_each_pixel_is_at_the_position_that_the_crop_gives(positions):
     transform = TwoStageTransform(ARGS, crops=True)
     seen = set()
     for index in range(12):
-        sample = transform.sample(places, np.random.default_rng(index), index)
+        sample = transform.sample(positions, np.random.default_rng(index), index)
         assert len(sample.crops) == len(sample.views) == 4
         for view, crop in zip(sample.views, sample.crops, strict=True):
             assert (crop.shape, crop.dtype) == ((6,), torch.float32)
@@ -54,9 +54,9 @@ def test_each_pixel_shows_the_place_that_the_crop_says(places):
     assert len(seen) == 4  # all flips came up
 
 
-def test_asking_changes_no_view(places):
-    asked, silent = TwoStageTransform(ARGS, crops=True), TwoStageTransform(ARGS)
-    samples = [one.sample(places, np.random.default_rng(3), 0) for one in (asked, silent)]
+def test_crops_change_no_view(positions):
+    with_crops, without = TwoStageTransform(ARGS, crops=True), TwoStageTransform(ARGS)
+    samples = [one.sample(positions, np.random.default_rng(3), 0) for one in (with_crops, without)]
     assert all(map(torch.equal, samples[0].views, samples[1].views))
     assert all(map(torch.equal, samples[0].parameters, samples[1].parameters))
     assert samples[1].crops == []

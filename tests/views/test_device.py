@@ -127,12 +127,12 @@ def test_a_plan_does_what_each_image_wants_in_its_order(chunk_size):
     found = [[] for _ in rows]
     plans = device.plan(ViewParameters(torch.from_numpy(rows)), chunk_size)
     for number, steps in enumerate(plans):
-        for change, places, values in steps:
-            assert list(places) == sorted(places)
+        for change, indices, values in steps:
+            assert list(indices) == sorted(indices)
             radius = change.keywords["radius"] if isinstance(change, partial) else None
             function = change.func if isinstance(change, partial) else change
-            for place, value in zip(places, values, strict=True):
-                found[number * chunk_size + place].append((function.__name__, value, radius))
+            for index, value in zip(indices, values, strict=True):
+                found[number * chunk_size + index].append((function.__name__, value, radius))
     assert found == [steps_of_one(row) for row in rows]
     assert max(map(len, plans)) <= 16 + 1 + 8 + 1  # of each kind one for a chunk
 
@@ -274,8 +274,8 @@ def test_vectors_of_another_layout_are_refused(images):
 def test_hue_of_a_full_turn_in_three_steps_comes_back():
     image = torch.tensor([0.9, 0.5, 0.1]).view(1, 3, 1, 1)
     third = torch.tensor([1 / 3])
-    turned = device.adjust_hue(image, third)
-    torch.testing.assert_close(turned.flatten(), torch.tensor([0.1, 0.9, 0.5]))
-    back = device.adjust_hue(device.adjust_hue(turned, third), third)
+    shifted = device.adjust_hue(image, third)
+    torch.testing.assert_close(shifted.flatten(), torch.tensor([0.1, 0.9, 0.5]))
+    back = device.adjust_hue(device.adjust_hue(shifted, third), third)
     torch.testing.assert_close(back, image)
-    assert math.isclose(turned.sum().item(), 1.5, rel_tol=1e-5)
+    assert math.isclose(shifted.sum().item(), 1.5, rel_tol=1e-5)

@@ -1,4 +1,4 @@
-"""The fixed view of evaluation, and the picture of what a network sees."""
+"""The fixed view of evaluation, and the figure of a network's input."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_eval_keeps_the_channels_that_are_dropped_least():
     torch.testing.assert_close(view[0, :, 0, 0], torch.tensor([0.9, 0.7]))
 
 
-# --------------------------------------------------------------------------- picture
+# --------------------------------------------------------------------------- figure
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
@@ -75,18 +75,18 @@ def test_grid_shows_rows_of_images_and_columns_of_views(channels):
     mean, std = (0.5,) * channels, (0.25,) * channels
     large = torch.full((4, channels, 20, 16), 1.0)  # 0.75
     small = torch.full((4, channels, 8, 8), -1.0)  # 0.25
-    picture = augmentation_grid([large, small], mean, std, max_images=3)
-    assert picture.shape == (3 * 22 + 2, 2 * 18 + 2, 3)
-    assert picture.dtype == np.uint8
+    figure = augmentation_grid([large, small], mean, std, max_images=3)
+    assert figure.shape == (3 * 22 + 2, 2 * 18 + 2, 3)
+    assert figure.dtype == np.uint8
     for row in range(3):
         top = 2 + row * 22
-        assert (picture[top : top + 20, 2:18] == 191).all()
-        assert (picture[top : top + 8, 20:28] == 64).all()
-        assert (picture[top + 8 : top + 20, 20:36] == 255).all()
+        assert (figure[top : top + 20, 2:18] == 191).all()
+        assert (figure[top : top + 8, 20:28] == 64).all()
+        assert (figure[top + 8 : top + 20, 20:36] == 255).all()
 
 
 def test_grid_shows_the_first_three_channels_in_their_colours():
     view = torch.zeros(1, 4, 2, 2)
     view[0, 0] = 1
-    picture = augmentation_grid([view], (0.0,), (1.0,))
-    assert picture[2, 2].tolist() == [255, 0, 0]
+    figure = augmentation_grid([view], (0.0,), (1.0,))
+    assert figure[2, 2].tolist() == [255, 0, 0]

@@ -40,9 +40,9 @@ ON = [Slot.JITTER_ON, Slot.GRAY_ON, Slot.BLUR_ON, Slot.SOLARIZE_ON]
 
 @pytest.mark.parametrize("prob", [0.0, 0.2, 0.8, 1.0])
 def test_changes_come_as_often_as_asked(prob):
-    shares = samples(spec(prob), seed=0)[:, ON].mean(axis=0)
+    fractions = samples(spec(prob), seed=0)[:, ON].mean(axis=0)
     # Four standard errors; none at 0 and 1, where it must be exact.
-    np.testing.assert_allclose(shares, prob, atol=4 * math.sqrt(prob * (1 - prob) / 2000))
+    np.testing.assert_allclose(fractions, prob, atol=4 * math.sqrt(prob * (1 - prob) / 2000))
 
 
 def test_factors_are_uniform_between_their_limits():

@@ -24,7 +24,7 @@ def test_weights_equal_those_of_torch(interpolation, length, size):
     np.testing.assert_allclose(ours.sum(axis=1), 1)
 
 
-def pictures(num_channels, height, width):
+def random_images(num_channels, height, width):
     """Half noise, which makes bicubic interpolation overshoot most, half soft waves."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (12, height, width, num_channels))
@@ -46,7 +46,7 @@ def random_view(number, height, width, rng):
 @pytest.mark.parametrize("num_channels", [1, 3, 4])
 @pytest.mark.parametrize("size", [(32, 32), (6, 9), (50, 40)])
 def test_views_equal_the_workers(interpolation, num_channels, size):
-    images = pictures(num_channels, 32, 24)
+    images = random_images(num_channels, 32, 24)
     tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 1, 3, 2)))  # (N, H, C, W)
     rng = np.random.default_rng(1)
     indices = torch.from_numpy(rng.permutation(len(images)).repeat(3))
@@ -74,7 +74,7 @@ def test_views_equal_the_workers(interpolation, num_channels, size):
 
 
 def test_a_whole_image_of_the_views_size_stays_as_it_is():
-    images = pictures(3, 16, 16)
+    images = random_images(3, 16, 16)
     tensor = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 1, 3, 2)))
     whole = np.tile([0, 0, 16, 16], (len(images), 1))
     no = np.zeros(len(images), bool)
@@ -95,10 +95,10 @@ def test_the_precision_of_the_users_products_is_left_alone():
         torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.parametrize("place", ["cpu", "meta"])
-def test_views_are_made_on_the_device_wherever_the_images_are(place):
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_views_are_made_on_the_device_wherever_the_images_are(device):
     """A tensor that is left on the CPU would be refused by the others, as on a GPU."""
-    images = torch.zeros(4, 8, 3, 8, dtype=torch.uint8, device=place)
+    images = torch.zeros(4, 8, 3, 8, dtype=torch.uint8, device=device)
     sampled = random_view(2, 8, 8, np.random.default_rng(0))
     resampler = Resampler(images, "bicubic", torch.device("meta"))
     views = resampler(torch.arange(2), sampled, (6, 5))

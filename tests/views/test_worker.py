@@ -155,9 +155,9 @@ def test_flips(photo, mirror, upside_down, dims):
 def test_turning_equals_padding_by_reflection_then_pillows_rotate(photo, angle, box):
     pad = 80
     padded = np.pad(np.asarray(photo), ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    turned = Image.fromarray(padded).rotate(angle, Image.Resampling.BILINEAR)
+    rotated = Image.fromarray(padded).rotate(angle, Image.Resampling.BILINEAR)
     left, top = box.left + pad, box.top + pad
-    expected = turned.crop((left, top, left + box.width, top + box.height))
+    expected = rotated.crop((left, top, left + box.width, top + box.height))
     view = make_view(photo, Geometry(box, angle=angle), box[2:], "bicubic")
     # Pillow turns right angles without interpolation, and rounds its matrix.
     difference = (view.int() - reference.pil_to_tensor(expected).int()).abs()
@@ -195,10 +195,10 @@ def test_flips_and_turns_come_as_often_as_asked(prob, rng):
     )
     generator = rng(0)
     sampled = [sample_geometry(spec, 9, 9, generator) for _ in range(2000)]
-    shares = np.mean([(g.mirror, g.upside_down, g.angle != 0) for g in sampled], axis=0)
+    fractions = np.mean([(g.mirror, g.upside_down, g.angle != 0) for g in sampled], axis=0)
     # Four standard errors; none at 0 and 1, where it must be exact.
     error = 4 * math.sqrt(prob * (1 - prob) / 2000)
-    np.testing.assert_allclose(shares, [prob, 1 - prob, prob], atol=error)
+    np.testing.assert_allclose(fractions, [prob, 1 - prob, prob], atol=error)
 
 
 # --------------------------------------------------------------------------- channels

@@ -103,5 +103,5 @@ def _brands(head: bytes) -> set[bytes]:
     if head[4:8] != b"ftyp":
         return set()
     size = min(int.from_bytes(head[:4], "big"), len(head))
-    places = (8, *range(16, size - 3, 4))
-    return {head[place : place + 4] for place in places}
+    offsets = (8, *range(16, size - 3, 4))
+    return {head[offset : offset + 4] for offset in offsets}

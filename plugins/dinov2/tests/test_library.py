@@ -178,7 +178,9 @@ def test_a_file_of_another_width_is_refused_with_its_size(create, shapes_of, tmp
     text = str(raised.value)
     assert "published.pth does not fit dinov2/vits14: 0 of its 35 tensors match" in text
     assert "35 of another shape: cls_token (1, 1, 768) instead of (1, 1, 384)" in text
-    assert "this file is of a dinov2/vitb14 (width 768), dinov2/vits14 has width 384" in text
+    assert (
+        "this file is of a dinov2/vitb14 (dimension 768), dinov2/vits14 has dimension 384" in text
+    )
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_a_file_of_another_width_is_refused_with_its_size(create, shapes_of):
         create("vits16", expanded(shapes), embed_dim=384)
     text = str(raised.value)
     assert "published.pth does not fit dinov3/vits16: 0 of its 36 tensors match" in text
-    assert "this file is of a dinov3/vitb16 (width 768), dinov3/vits16 has width 384" in text
+    assert "this file is of a dinov3/vitb16 (dimension 768), dinov3/vits16 has dimension 384" in text
 
 
 def test_a_plus_model_is_told_from_a_plain_one(create, tensors_of):
@@ -266,7 +266,7 @@ def test_the_other_family_is_named(create, tensors_of, name, other, reason):
 def test_a_convnext_of_another_size_is_named(create, tensors_of):
     with pytest.raises(ConfigError, match=r"has \[1, 2, 3, 1\] blocks, .* has \[1, 2, 1, 1\]"):
         create("convnext-tiny", tensors_of("convnext-tiny", depths=(1, 2, 3, 1)))
-    with pytest.raises(ConfigError, match=r"a ConvNeXt of width 32, .* has width 24"):
+    with pytest.raises(ConfigError, match=r"a ConvNeXt of dimension 32, .* has dimension 24"):
         create("convnext-tiny", tensors_of("convnext-tiny", widths=(8, 12, 16, 32)))
 
 

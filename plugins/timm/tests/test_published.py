@@ -82,8 +82,11 @@ def test_all_tensors_are_loaded_or_none(tiny):
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({"embed_dim": 32}, "this file is of a acme/big (width 32), acme/tiny has width 16"),
-        ({"embed_dim": 24}, "this file is of width 24, acme/tiny has width 16"),
+        (
+            {"embed_dim": 32},
+            "this file is of a acme/big (dimension 32), acme/tiny has dimension 16",
+        ),
+        ({"embed_dim": 24}, "this file is of dimension 24, acme/tiny has dimension 16"),
         ({"depth": 3}, "this file has 3 blocks, acme/tiny has 2"),
         ({"reg_tokens": 1}, "this file has 1 registers, acme/tiny has 0"),
         ({}, None),

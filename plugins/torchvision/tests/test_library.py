@@ -126,7 +126,7 @@ def test_pretrained_weights_answer_to_a_grey_image_as_before(create, monkeypatch
 
 
 def test_a_module_for_other_channels_is_refused(library):
-    with pytest.raises(ConfigError, match="takes images of 3 channels, but 1 are asked for"):
+    with pytest.raises(ConfigError, match="takes images of 3 channels, but 1 were requested"):
         library.wrap(torchvision.models.resnet18(), num_input_channels=1)
 
 

@@ -199,7 +199,7 @@ def test_other_modules_of_ultralytics_are_refused():
 
 def test_another_number_of_channels_is_refused(weights):
     model = upstream("ultralytics").YOLO(weights).model
-    with pytest.raises(ConfigError, match="takes images of 3 channels, but 1 are asked for"):
+    with pytest.raises(ConfigError, match="takes images of 3 channels, but 1 were requested"):
         get_wrapped_model(model, num_input_channels=1)
 
 

@@ -1,4 +1,4 @@
-"""Between the names that Meta gives to tensors and timm's.
+"""Convert tensors between Meta's layout and timm's.
 
 What differs from a plain change of names:
 
@@ -33,7 +33,7 @@ _FROM_META = (
 
 
 def from_meta(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Bring published tensors to timm's layout; tensors in timm's layout stay as they are.
+    """Convert published tensors to timm's layout. Tensors in timm's layout stay as they are.
 
     Args:
         tensors: Contents of a file: published weights, a training checkpoint with the names
@@ -86,7 +86,7 @@ def to_meta(module: nn.Module) -> dict[str, Tensor]:
         module: timm's model.
 
     Returns:
-        Tensors on the CPU, under Meta's names and with all that a strict load asks for.
+        Tensors on the CPU, under Meta's names, complete for a strict load.
     """
     tensors = portable_state_dict(module)
     first, second = tensors["blocks.0.mlp.fc1.weight"], tensors["blocks.0.mlp.fc2.weight"]

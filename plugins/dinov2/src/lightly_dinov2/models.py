@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _BASE_URL = "https://dl.fbaipublicfiles.com/dinov2"
 
-#: timm's word for each size, and the width of its tokens.
+#: timm's word for each size, and the dimension of its tokens.
 _SIZES = {
     "vits14": ("small", 384),
     "vitb14": ("base", 768),
@@ -26,7 +26,7 @@ class Model:
     Attributes:
         timm_name: timm's name of the architecture.
         hub_name: Name in Meta's ``torch.hub`` code.
-        width: Width of the tokens.
+        width: Dimension of the tokens.
         registers: Whether it has the four register tokens.
         url: Where Meta publishes the weights; None for a model that starts from random weights.
     """
@@ -60,5 +60,5 @@ MODELS = {
     for pretrained in (True, False)
 }
 
-#: Size of each width, for error messages.
+#: Size of each dimension, for error messages.
 SIZE_OF_WIDTH = {width: size for size, (_, width) in _SIZES.items()}

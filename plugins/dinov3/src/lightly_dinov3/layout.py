@@ -1,4 +1,4 @@
-"""Between the names that Meta gives to tensors and timm's.
+"""Convert tensors between Meta's layout and timm's.
 
 What differs from a plain change of names:
 
@@ -59,7 +59,7 @@ _TO_CONVNEXT = (
 
 
 def from_meta(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Bring published tensors to timm's layout; tensors in timm's layout stay as they are.
+    """Convert published tensors to timm's layout. Tensors in timm's layout stay as they are.
 
     What the model cannot take, biases of keys and periods of another rotary embedding, keeps its
     name, so that loading finds it unexpected.
@@ -90,7 +90,7 @@ def to_meta(module: nn.Module) -> dict[str, Tensor]:
         module: timm's model.
 
     Returns:
-        Tensors on the CPU, under Meta's names and with all that a strict load asks for.
+        Tensors on the CPU, under Meta's names, complete for a strict load.
     """
     tensors = portable_state_dict(module)
     if isinstance(module, ConvNeXt):

@@ -196,8 +196,9 @@ def _convnext_reason(tensors: Mapping[str, Tensor], module: nn.Module, model: st
     own = module.state_dict()
     norm = tensors.get("head.norm.weight")
     if norm is not None and norm.shape != own["head.norm.weight"].shape:
-        width = own["head.norm.weight"].shape[0]
-        return f"this file is of a ConvNeXt of width {norm.shape[0]}, {model} has width {width}"
+        dim = own["head.norm.weight"].shape[0]
+        kind = f"a ConvNeXt of dimension {norm.shape[0]}"
+        return f"this file is of {kind}, {model} has dimension {dim}"
     if blocks(tensors) != blocks(own):
         return f"this file has {blocks(tensors)} blocks, {model} has {blocks(own)}"
     return None

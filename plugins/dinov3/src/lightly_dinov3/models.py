@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-#: Where Meta gives out addresses of the files, after its licence was accepted.
+#: Where Meta provides links to the files, after its licence was accepted.
 DOWNLOAD_PAGE = "https://ai.meta.com/resources/models-and-libraries/dinov3-downloads/"
 
 #: Licence of the weights.
@@ -25,9 +25,9 @@ class Model:
     Attributes:
         timm_name: timm's name of the architecture.
         hub_name: Name in Meta's ``torch.hub`` code; None for sizes that are not Meta's.
-        width: Width of the features.
+        width: Dimension of the features.
         file: The file that Meta publishes; None where the model starts from random weights.
-        arguments: What is to be changed in timm's architecture.
+        arguments: Changes to timm's architecture.
     """
 
     timm_name: str
@@ -58,7 +58,7 @@ def _convnext(word: str, width: int, digits: str) -> tuple[str, Model]:
 
 
 def _tiny(name: str, word: str) -> tuple[str, Model]:
-    # The width, depth and heads of ViT-Tiny (https://arxiv.org/abs/2012.12877) in the small model.
+    # Dimension, depth and heads of ViT-Tiny (https://arxiv.org/abs/2012.12877) in the small model.
     arguments = {"embed_dim": 192, "depth": 12, "num_heads": 3}
     return name, Model(f"vit_{word}_patch16_dinov3_qkvb", None, 192, None, arguments)
 
@@ -91,7 +91,7 @@ MODELS = {
     **{f"{name}-notpretrained": _unpublished(model) for name, model in _SIZES.items()},
 }
 
-#: Transformer of each width, for error messages.
+#: Transformer of each dimension, for error messages.
 SIZE_OF_WIDTH = {
     model.width: name for name, model in reversed(_SIZES.items()) if not name.startswith("convnext")
 }

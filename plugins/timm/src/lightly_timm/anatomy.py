@@ -1,7 +1,7 @@
-"""Find out what a timm model's features look like: layout, width, stride, prefix tokens.
+"""Find out what a timm model's features look like: layout, dimension, stride, prefix tokens.
 
-Nothing is known beforehand about any model. It is run without numbers (on the meta device) at
-two image sizes, which tells a feature map from everything else: it is what grows with the image.
+There is no list of models. A model is run on the meta device at two image sizes. The output that
+grows with the image is the feature map.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Anatomy:
     Attributes:
         entry: Method that computes the features, see `lightly_timm.trial.compute`.
         path: Keys and indices that lead to the features in what the method returns.
-        prefix_path: The same for prefix tokens (B, P, D) that are returned apart.
+        prefix_path: The same for prefix tokens (B, P, D) that are returned separately.
         layout: How the features lie, see `lightly_timm.shapes.Layout`.
-        dim: Width D of the features.
+        dim: Dimension D of the features.
         num_prefix_tokens: P, tokens in front of those of the image.
         has_cls_token: Whether the first of them is a class token.
         stride: Pixels per feature position (vertical, horizontal).
         grid: Rows and columns for all image sizes, where the model scales images itself.
-        size: Height and width in pixels with which the model was looked at.
+        size: Height and width in pixels with which the model was run.
         any_size: Whether it takes other sizes as well.
         multiple: What sides of images must be multiples of (vertical, horizontal).
         pool: How the model pools.
@@ -78,7 +78,7 @@ class Anatomy:
 def examine(
     model: nn.Module, num_input_channels: int, *, image_size: Size | None = None
 ) -> Anatomy:
-    """Look at a model; nothing about it is changed and no random number drawn.
+    """Inspect a model. The model and the random state stay as they are.
 
     Args:
         model: A module of timm that takes images (B, C, H, W).
@@ -92,7 +92,7 @@ def examine(
     others = _common_sizes() if image_size is None else []
     error: ConfigError | None = None
     with torch.random.fork_rng(devices=[]):
-        # Models that keep tensors outside of their buffers do not run without numbers.
+        # Models that keep tensors outside of their buffers cannot run on the meta device.
         for sizes, on_meta in itertools.product((likely, others), (True, False)):
             try:
                 trial = Trial(model, num_input_channels, on_meta=on_meta)
@@ -104,14 +104,14 @@ def examine(
 
 
 def takes_channels(model: nn.Module, num_input_channels: int) -> bool:
-    """Tell whether a model runs with images of so many channels, at the sizes it is made for."""
+    """Return whether a model takes images of this many channels, at the sizes it was built for."""
     with torch.random.fork_rng(devices=[]):
         trial = Trial(model, num_input_channels, on_meta=False)
         return any(trial.takes(size) for size in _likely_sizes(model))
 
 
 class _Examination:
-    """Draws conclusions from how a model behaves.
+    """Derives an `Anatomy` from the outputs of a model at several image sizes.
 
     Args:
         trial: A copy of the model.
@@ -271,7 +271,7 @@ def _named_sizes(model: nn.Module) -> list[Size]:
 
 
 def _separate_prefix(outputs: Sequence[tuple[Size, object]], features: Features) -> Path | None:
-    """Return the path of prefix tokens (B, P, D) beside the map."""
+    """Return the path of prefix tokens (B, P, D) that are returned next to the map."""
     for path, tensor in tensors_in(outputs[0][1]):
         shape = tuple(tensor.shape)
         same = all(tuple(follow(output, path).shape) == shape for _, output in outputs)

@@ -1,4 +1,4 @@
-"""Call timm's constructors, and explain what goes wrong there."""
+"""Call timm's constructors, and explain their errors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lightly_core.models.without_numbers import is_for_want_of_numbers, without_
 #: Keys of `model_args` that are ours, not timm's.
 OWN_ARGUMENTS = ("weights",)
 
-#: Keys that say where weights come from; a model without them has the same tensors.
+#: Keys that name the source of weights. They do not change the architecture.
 SOURCES = ("pretrained", "checkpoint_path", "cache_dir")
 
-# What timm's builder takes away before the constructor sees it.
+# What timm's builder removes before it calls the constructor.
 _FEATURE_ARGUMENTS = ("features_only", "out_indices", "feature_cls", "pruned")
 
 # Arguments that let a model take images of any size, the better one first. Constructors that do
@@ -68,7 +68,7 @@ def build(
             raise _refused(name, arguments, error) from error
         assert isinstance(model, nn.Module)
         if key and key not in _parameters(model) and "features_only" not in arguments:
-            torch.set_rng_state(state)  # It takes any argument and has forgotten this one.
+            torch.set_rng_state(state)  # The constructor accepts any argument and ignored this one.
             continue
         _refuse_ignored(name, model, arguments)
         return model, full
@@ -76,7 +76,7 @@ def build(
 
 
 def create_without_memory(name: str, **arguments: object) -> nn.Module:
-    """Call `timm.create_model` so that tensors are on the meta device; draw no random numbers.
+    """Call `timm.create_model` with tensors on the meta device. The random state stays as it is.
 
     Args:
         name: A name that timm knows.
@@ -89,14 +89,14 @@ def create_without_memory(name: str, **arguments: object) -> nn.Module:
         except Exception as error:  # See `build`.
             if not is_for_want_of_numbers(error):
                 raise
-        # Some constructors compute widths by tensors. Here only what they register has no numbers,
-        # but then those fail that run a part of the model.
+        # Some constructors compute dimensions with tensors. Here only registered tensors are on the
+        # meta device. Constructors that run a part of the model fail with this.
         with without_numbers():
             return timm.create_model(name, **arguments)  # type: ignore[arg-type]
 
 
 def constructor_arguments(name: str) -> list[str]:
-    """Return the names of the arguments that a model takes, beside those of `create_model`."""
+    """Return the names of the arguments of a model's class that users may set."""
     model = create_without_memory(name)
     parameters = inspect.signature(type(model)).parameters.values()
     return [
@@ -108,7 +108,7 @@ def constructor_arguments(name: str) -> list[str]:
 
 
 def _refuse_ignored(name: str, model: nn.Module, arguments: Mapping[str, object]) -> None:
-    """Refuse arguments that the constructor takes and forgets."""
+    """Refuse arguments that the constructor accepts and ignores."""
     known = _parameters(model)
     known |= {*inspect.signature(timm.create_model).parameters, *_FEATURE_ARGUMENTS, "in_chans"}
     if "features_only" in arguments:
@@ -126,7 +126,7 @@ def _parameters(model: nn.Module) -> set[str]:
 
 
 def _takes_anything(name: str, arguments: Mapping[str, object], key: str) -> bool:
-    # What takes any object at all makes no use of it.
+    # A constructor that accepts any object for an argument does not use it.
     with contextlib.suppress(Exception):
         create_without_memory(name, **{**arguments, "pretrained": False, key: object()})
         return True

@@ -26,9 +26,9 @@ _MOST_CHANNELS = 16
 class TimmLibrary(ModelLibrary):
     """Every model of the installed timm.
 
-    `model_args` go to `timm.create_model`, beside one key of ours: ``weights``, path or URL of a
-    file with pretrained weights in timm's or the authors' layout. Models that can take images of
-    any size are built so. By default weights are random.
+    `model_args` go to `timm.create_model`, except ``weights``: path or URL of a file with
+    pretrained weights in timm's or the authors' layout. By default weights are random. Models
+    that can take images of any size are built to do so.
     """
 
     examples = ("test_resnet", "test_mambaout", "test_vit")
@@ -77,8 +77,8 @@ class TimmLibrary(ModelLibrary):
                 if channels != num_input_channels and takes_channels(module, channels):
                     raise ConfigError(
                         f"this {type(module).__name__} takes images of {channels} channels, but "
-                        f"{num_input_channels} are asked for\n  build it with in_chans="
-                        f"{num_input_channels}, or ask for {channels} (num_input_channels, or "
+                        f"{num_input_channels} were requested\n  build it with in_chans="
+                        f"{num_input_channels}, or set {channels} (num_input_channels, or "
                         "transform_args.num_channels in a run)"
                     ) from None
             raise
@@ -86,7 +86,7 @@ class TimmLibrary(ModelLibrary):
     def translate_weights(
         self, tensors: Mapping[str, Tensor], module: nn.Module
     ) -> Mapping[str, Tensor]:
-        """Bring tensors from layouts that timm knows to that of a module of timm.
+        """Convert tensors from layouts that timm knows to that of a module of timm.
 
         Args:
             tensors: Contents of a weights file by name.
@@ -131,7 +131,7 @@ def _check_name(name: str) -> None:
         raise unknown_model(library, architecture, timm.list_models(), listing=listing)
     if not dot:
         return
-    # A name that timm has replaced stands for another, whose tags are the ones that count.
+    # A deprecated name of timm is an alias. The tags of the new name count.
     tagged = sorted(get_arch_pretrained_cfgs(architecture))
     if tagged and name not in tagged:
         remedy = did_you_mean(name, tagged, most=3) or f"known: {', '.join(tagged)}"
@@ -139,7 +139,7 @@ def _check_name(name: str) -> None:
 
 
 def _built_for(img_size: object) -> tuple[int, int] | None:
-    """Return the image size that the user asked for, (height, width)."""
+    """Return the requested image size (height, width)."""
     if isinstance(img_size, int):
         return img_size, img_size
     if isinstance(img_size, (list, tuple)) and len(img_size) == 2:

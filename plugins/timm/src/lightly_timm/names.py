@@ -9,7 +9,7 @@ import timm
 
 
 def first_line() -> str:
-    """Return the comment that says which version of timm the list is of."""
+    """Return the comment with the version of timm that the list was written with."""
     return f"# timm {timm.__version__}"
 
 

@@ -30,7 +30,7 @@ class Pool:
 
 
 class _WithoutDropout(TorchFunctionMode):
-    """Makes dropout pass on what it gets."""
+    """Replaces dropout by the identity."""
 
     def __torch_function__(
         self,
@@ -46,18 +46,18 @@ class _WithoutDropout(TorchFunctionMode):
 
 
 def find_pool(model: nn.Module, raw: Tensor, dim: int, *, has_head: bool, has_prefix: bool) -> Pool:
-    """Try the model's own ways of pooling.
+    """Find the pooling that the model itself does.
 
     Args:
         model: In evaluation mode.
         raw: Its features as it computes them: (B, D, h, w), (B, h, w, D), (B, D, h * w) or
-            (B, P + h * w, D); or its prefix tokens (B, P, D) where it returns them apart.
-        dim: D; pooling that changes the width is none.
+            (B, P + h * w, D); or its prefix tokens (B, P, D) where it returns them separately.
+        dim: D. A layer that changes the dimension is not taken for pooling.
         has_head: Whether `raw` is what the model's head takes.
         has_prefix: Whether `raw` begins with prefix tokens.
     """
     for pool in _candidates(model, has_head=has_head):
-        # Heads that take something else than the features raise anything.
+        # Heads that expect another input raise errors of any class.
         with contextlib.suppress(Exception), torch.no_grad():
             pooled = apply_pool(model, pool, raw)
             if pooled.shape in ((raw.shape[0], dim), (raw.shape[0], dim, 1, 1)):

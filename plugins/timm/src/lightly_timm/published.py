@@ -1,7 +1,7 @@
 """Weights that their authors publish in a layout of their own, for models that timm builds.
 
-Plugins that offer such models share what is here: building the architecture, adapting the first
-convolution, and loading completely or not at all.
+Plugins with such models share these functions: they build the architecture, adapt the first
+convolution, and load a file completely or not at all.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
 def split_arguments(model_args: Mapping[str, object]) -> tuple[dict[str, object], str | None]:
-    """Part the constructor's arguments from ``weights``.
+    """Separate the constructor's arguments from ``weights``.
 
     Args:
         model_args: As the user gave them.
@@ -51,11 +51,11 @@ def split_arguments(model_args: Mapping[str, object]) -> tuple[dict[str, object]
 
 
 def same_tensors(arguments: Mapping[str, object]) -> bool:
-    """Tell whether a model built with these arguments has the tensors of one built without.
+    """Return whether these arguments leave the shapes of all tensors as they are.
 
     Args:
-        arguments: Arguments of the constructor. Rates of drop-out and stochastic depth change no
-            tensor; all others are taken to do so.
+        arguments: Arguments of the constructor. Rates of dropout and stochastic depth change no
+            tensor. All others count as if they did.
     """
     return all(key.endswith("_rate") for key in arguments)
 
@@ -68,7 +68,7 @@ def build(
     arguments: Mapping[str, object],
     model: str,
 ) -> nn.Module:
-    """Build one of timm's architectures at random weights.
+    """Build one of timm's architectures with random weights.
 
     Args:
         name: timm's name of the model.
@@ -101,7 +101,7 @@ def build(
 
 
 def backbone_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take the backbone out of a training checkpoint: the teacher's, which is what is published.
+    """Return the backbone of a training checkpoint. The teacher's comes first, as it is published.
 
     Args:
         tensors: Contents of a file.
@@ -121,7 +121,7 @@ def backbone_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit_input_channels(tensors: dict[str, Tensor], module: nn.Module) -> None:
-    """Bring the first convolution's weight to the number of channels that the model takes.
+    """Adapt the first convolution's weight to the model's number of input channels.
 
     Args:
         tensors: Under the names of `module`; changed in place.
@@ -136,7 +136,7 @@ def fit_input_channels(tensors: dict[str, Tensor], module: nn.Module) -> None:
         return
     tensors[name] = adapt_channels(weight, convolution.in_channels)
     log.info(
-        "Weights: %s is repeated from %d to %d input channels; a grey image gives what it gave",
+        "Weights: %s is repeated from %d to %d input channels; the output for a grey image stays",
         name,
         weight.shape[1],
         convolution.in_channels,
@@ -144,7 +144,7 @@ def fit_input_channels(tensors: dict[str, Tensor], module: nn.Module) -> None:
 
 
 def adapt_channels(weight: Tensor, channels: int) -> Tensor:
-    """Repeat a convolution's input channels so that a grey image gives what it gave before.
+    """Repeat a convolution's input channels. The output for a grey image stays the same.
 
     Args:
         weight: (out, in, kh, kw).
@@ -175,7 +175,7 @@ def load_complete(
         tensors: Under the names of `module`.
         file: Name of the file to show.
         model: Name of the model to show.
-        reason: Guess why they do not fit, for the case that they do not.
+        reason: The likely reason, for the error message.
 
     Raises:
         ConfigError: A tensor is missing, unexpected, or has another shape.
@@ -210,10 +210,10 @@ def transformer_reason(
         tensors: Contents of the file, under timm's names.
         module: The model.
         model: Its name.
-        widths: Name of the model of each width.
+        widths: Name of the model of each dimension.
 
     Returns:
-        One line, or None where nothing telling differs.
+        One line, or None where no reason is found.
     """
     own = module.state_dict()
     token = tensors.get("cls_token")
@@ -222,8 +222,8 @@ def transformer_reason(
         return f"the file is not of a vision transformer; it has {some}, ..."
     if token.shape[-1] != own["cls_token"].shape[-1]:
         width = token.shape[-1]
-        of = f"a {widths[width]} (width {width})" if width in widths else f"width {width}"
-        return f"this file is of {of}, {model} has width {own['cls_token'].shape[-1]}"
+        of = f"a {widths[width]} (dimension {width})" if width in widths else f"dimension {width}"
+        return f"this file is of {of}, {model} has dimension {own['cls_token'].shape[-1]}"
     for what, count in (("blocks", _num_blocks), ("registers", _num_registers)):
         if count(tensors) != count(own):
             return f"this file has {count(tensors)} {what}, {model} has {count(own)}"

@@ -1,4 +1,4 @@
-"""Tell from shapes at two image sizes what a tensor is: a map, or tokens, and how they lie."""
+"""Find the feature map or the tokens among outputs, from their shapes at two image sizes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_STRIDE = 64
 
 @dataclass(frozen=True)
 class Stated:
-    """What a model says about its tokens; None where it does not.
+    """What a model states about its tokens. None where it states nothing.
 
     Attributes:
         num_prefix_tokens: P.
@@ -38,13 +38,13 @@ class Stated:
 
 @dataclass(frozen=True)
 class Features:
-    """Where features are and how they lie.
+    """Where features are, and their layout.
 
     Attributes:
         path: Keys and indices that lead to them in what a model returns.
         layout: See `Layout`.
-        dim: Width D.
-        num_prefix_tokens: P, tokens in front of those of the image.
+        dim: Dimension D.
+        num_prefix_tokens: P, number of tokens before the patch tokens.
         stride: Pixels per position (vertical, horizontal).
     """
 
@@ -81,7 +81,7 @@ def find_features(outputs: Sequence[tuple[Size, object]], stated: Stated) -> Fea
     Args:
         outputs: Image size and what the model returns for it; for one or two sizes, the second
             larger on both axes.
-        stated: What the model says about its tokens.
+        stated: What the model states about its tokens.
     """
     found: Features | None = None
     paths = [[path for path, _ in tensors_in(output)] for _, output in outputs]
@@ -134,7 +134,7 @@ def _as_map(path: Path, shapes: Sequence[tuple[Size, Shape]]) -> Features | None
 
 
 def _in_proportion(size: Size, grid: Size) -> bool:
-    """Tell whether a map has the proportions of the image, up to one position."""
+    """Return whether a map has the aspect ratio of the image, up to one position."""
     rows, columns = grid
     return (
         rows <= size[0]

@@ -1,4 +1,4 @@
-"""Vision transformers of timm whose patches can be masked or left out."""
+"""Vision transformers of timm that can mask patches or compute only some of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lightly_timm.wrapper import TimmWrapper, nearest_multiple, resize_to_multip
 
 Grid = tuple[int, int]
 
-#: Brings position embeddings of patches (1, N_old, T), numbered row by row, from an old to a new
-#: grid (rows, columns) and returns (1, N_new, T) of the same type. Called only where the grids
-#: differ. Embeddings of prefix tokens are not among them and stay as they are.
+#: Resamples position embeddings of patches (1, N_old, T), in row-major order, from an old to a new
+#: grid (rows, columns). Returns (1, N_new, T) of the same dtype. Called only where the grids
+#: differ, and without the embeddings of prefix tokens.
 ResamplePositions = Callable[[Tensor, Grid, Grid], Tensor]
 
 
 class _Transformer(Protocol):
-    """What timm's two classes have in common; no base of theirs declares it."""
+    """The members that timm's two classes share without a common base class."""
 
     patch_embed: Any
     blocks: Any
@@ -60,10 +60,10 @@ def resample_bicubic(positions: Tensor, old_grid: Grid, new_grid: Grid) -> Tenso
 
 
 def has_token_capability(model: nn.Module) -> bool:
-    """Tell whether a model is a vision transformer that `TimmTokenWrapper` can run."""
+    """Return whether a model is a vision transformer that `TimmTokenWrapper` can run."""
     if not isinstance(model, (VisionTransformer, Eva)):
         return False
-    # What a subclass does in these two methods is not done by the loop below.
+    # `TimmTokenWrapper` replaces these two methods, so a subclass must not override them.
     known = (VisionTransformer, VisionTransformerDistilled, Eva)
     own = [cls for cls in known if isinstance(model, cls)]
     embeds = any(type(model)._pos_embed is cls._pos_embed for cls in own)
@@ -75,8 +75,8 @@ def has_token_capability(model: nn.Module) -> bool:
 class TimmTokenWrapper(TimmWrapper):
     """A `TimmWrapper` of timm's `VisionTransformer` or `Eva` with the token capability.
 
-    It runs the parts of the model in the model's own order, so without mask and selection the
-    tokens are exactly those of the model's ``forward_features``. Images whose sides are no
+    It calls the parts of the model in the model's own order. Without `mask` and `keep` the tokens
+    are exactly those of the model's ``forward_features``. Images whose sides are no
     multiples of the patch are resized to the nearest multiples first.
 
     Shapes: B images, C channels, D = `feature_dim()` = T = `token_dim()`, h and w positions of
@@ -124,7 +124,7 @@ class TimmTokenWrapper(TimmWrapper):
         return int(self._vit.num_prefix_tokens)
 
     def token_dim(self) -> int:
-        """Return T, the width that a mask token must have."""
+        """Return T, the dimension that a mask token must have."""
         return int(self._vit.embed_dim)
 
     def token_grid(self, height: int, width: int) -> Grid:
@@ -148,7 +148,7 @@ class TimmTokenWrapper(TimmWrapper):
         mask_token: Tensor | None = None,
         keep: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the tokens behind the last block and the model's last norm.
+        """Compute the tokens after the last block and the model's last norm.
 
         Args:
             x: Normalised images (B, C, H, W).
@@ -170,7 +170,7 @@ class TimmTokenWrapper(TimmWrapper):
     def forward_intermediates(
         self, x: Tensor, layers: int | Sequence[int], *, norm: bool = True
     ) -> list[dict[str, Tensor]]:
-        """Compute the tokens behind several blocks.
+        """Compute the tokens after several blocks.
 
         Args:
             x: Normalised images (B, C, H, W).
@@ -223,7 +223,7 @@ class TimmTokenWrapper(TimmWrapper):
         mask_token: Tensor | None = None,
         keep: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None, Grid]:
-        """Return the tokens in front of the first block, their rotary embedding and the grid."""
+        """Return the tokens before the first block, their rotary embedding and the grid."""
         vit = self._vit
         patches = vit.patch_embed(self._fit(x))  # (B, h, w, T) or (B, N, T)
         grid: Grid = vit.patch_embed.grid_size
@@ -299,7 +299,7 @@ class TimmTokenWrapper(TimmWrapper):
         return result
 
     def _fit(self, x: Tensor) -> Tensor:
-        """Bring images to a size that the model takes."""
+        """Resize images to a size that the model takes."""
         height, width = x.shape[-2:]
         self._check_size((height, width))
         if self._vit.patch_embed.dynamic_img_pad:
@@ -308,7 +308,7 @@ class TimmTokenWrapper(TimmWrapper):
 
 
 def _patch_sides(model: nn.Module) -> tuple[int, int]:
-    """Return height and width in pixels of what becomes one token."""
+    """Return height and width of a patch in pixels."""
     embed: Any = model.patch_embed
     vertical, horizontal = (
         embed.feat_ratio(as_scalar=False) if hasattr(embed, "feat_ratio") else embed.patch_size
@@ -360,7 +360,7 @@ def _select_rope(rope: Tensor, keep: Tensor) -> Tensor:
 
 
 def _block_indices(layers: int | Sequence[int], depth: int) -> list[int]:
-    """Return the blocks that are meant, in ascending order."""
+    """Return the indices of the requested blocks, in ascending order."""
     if isinstance(layers, int):
         if not 1 <= layers <= depth:
             raise ValueError(

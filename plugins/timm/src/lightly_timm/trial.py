@@ -1,4 +1,4 @@
-"""Run a copy of a model at image sizes and see what it does."""
+"""Run a copy of a model at several image sizes."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def compute(model: nn.Module, entry: str, x: Tensor) -> object:
 
 
 class Trial:
-    """A copy of a model to try out; the model itself is not touched.
+    """A copy of a model to run. The model itself stays as it is.
 
     Args:
         model: The model.
         channels: C, channels of the images.
-        on_meta: Run without numbers.
+        on_meta: Run on the meta device, where tensors have no values.
 
     Attributes:
         twin: The copy, in evaluation mode.
@@ -64,25 +64,25 @@ class Trial:
         self._dtype = None if parameter is None else parameter.dtype
 
     def run(self, size: Size) -> object:
-        """Return what the model makes of images (B, C, *size)."""
+        """Return the output for images (B, C, *size)."""
         with torch.no_grad(), self._lookups:
             shape = (BATCH, self.channels, *size)
             images = torch.zeros(shape, device=self._device, dtype=self._dtype)
             return compute(self.twin, self.entry, images)
 
     def takes(self, size: Size) -> bool:
-        """Tell whether the model runs at an image size."""
-        # Whatever it raises means that it does not.
+        """Return whether the model runs at an image size."""
+        # An error of any class means that it does not.
         with contextlib.suppress(Exception):
             self.run(size)
             return True
         return False
 
     def confirms(self, size: Size) -> bool:
-        """Tell whether a size at which the model runs without numbers works with numbers too.
+        """Return whether a size that works on the meta device works with values too.
 
-        Without numbers nobody notices an index that is out of a table's range. Only models that
-        look something up, and that timm does not know to take any size, are run once more.
+        On the meta device an index outside of a table raises no error. So models with lookups are
+        run again with values, unless timm states that they take any size.
         """
         configuration = getattr(self.model, "pretrained_cfg", None)
         stated = configuration if isinstance(configuration, Mapping) else {}
@@ -94,7 +94,7 @@ class Trial:
 
 
 class _Lookups(KnownShapes):  # type: ignore[no-untyped-call]
-    """Notices operations that look something up in a table.
+    """Records whether a lookup in a table takes place.
 
     Attributes:
         seen: Whether there was one.

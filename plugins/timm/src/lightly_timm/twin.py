@@ -1,4 +1,4 @@
-"""Copies of a model that can be tried out without a trace."""
+"""Copies of a model, to run without any effect on the model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def twin_of(model: nn.Module, *, on_meta: bool) -> nn.Module:
 
     Args:
         model: It is not changed.
-        on_meta: Leave the numbers out: parameters and buffers of the copy are on the meta device
-            and take no memory.
+        on_meta: Put parameters and buffers of the copy on the meta device, where they take no
+            memory.
     """
     memo: dict[int, Any] = {}
     for module in model.modules():

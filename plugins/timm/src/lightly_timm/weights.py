@@ -69,19 +69,19 @@ def load_file(model: nn.Module, file: Path, name: str) -> None:
 
 
 def translate(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Bring tensors to the names and shapes of a model.
+    """Convert tensors to the names and shapes of a model.
 
-    Tried are the names as they are, without the usual prefixes, and through the functions that
-    timm has for the layouts in which the model's authors publish. The first convolution is
+    Candidates are the names as they are, the names without the usual prefixes, and the outputs of
+    timm's functions for the layouts of the model's authors. The first convolution is
     adapted to the model's number of channels, as timm does it. A classifier of another number of
-    classes is left out.
+    classes is skipped.
 
     Args:
         tensors: Contents of a file.
         model: A model of timm.
 
     Returns:
-        The version of which most tensors fit.
+        The candidate of which most tensors fit.
     """
     own = {key: value.shape for key, value in model.state_dict().items()}
 
@@ -160,12 +160,12 @@ def _fit_input(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor
 
 def _without_classifier(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     own = model.state_dict()
-    left_out = {
+    skipped = {
         key
         for key in _classifier_names(model)
         if key in tensors and (key not in own or own[key].shape != tensors[key].shape)
     }
-    return {key: value for key, value in tensors.items() if key not in left_out}
+    return {key: value for key, value in tensors.items() if key not in skipped}
 
 
 def _classifier_names(model: nn.Module) -> set[str]:
@@ -184,7 +184,7 @@ def _load_npz(model: nn.Module, file: Path, name: str) -> None:
         )
     try:
         load(str(file))
-    except Exception as error:  # Another model's file lacks names or has other shapes.
+    except Exception as error:  # The file of another model lacks names or has other shapes.
         raise ConfigError(
             f"{file} does not fit timm/{name}: {type(error).__name__}: {error}"
             "\n  give the file of this model"

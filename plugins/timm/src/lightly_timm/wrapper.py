@@ -24,8 +24,8 @@ from lightly_timm.twin import twin_of
 class TimmWrapper(ModelWrapper):
     """Give a model of timm the interface of a backbone.
 
-    The features are what the model's ``forward_features`` returns, brought to channels first.
-    Layout, width, stride, prefix tokens and pooling are found by trying the model out.
+    The features are what the model's ``forward_features`` returns, converted to channels first.
+    Layout, dimension, stride, prefix tokens and pooling are found by running a copy of the model.
 
     Shapes: B images, C channels, D = `feature_dim()`, h and w feature positions, P prefix tokens
     (class token, registers, distillation token).
@@ -33,8 +33,8 @@ class TimmWrapper(ModelWrapper):
     Args:
         model: The model; it is not changed, and its parameters are those of the wrapper.
         num_input_channels: C.
-        image_size: Height and width in pixels for which the model was built, where its parts do
-            not tell.
+        image_size: Height and width in pixels for which the model was built, where none
+            of its modules has an ``img_size``.
 
     Raises:
         ConfigError: The model has no features that can be found, or drops patches in training.
@@ -87,14 +87,14 @@ class TimmWrapper(ModelWrapper):
     def forward_pool(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pool what `forward_features` returned, as the model itself does it.
 
-        Dropout in front of the classifier does not act.
+        The classifier's dropout is skipped.
 
         Args:
             x: ``features`` (B, D, h, w) and, where there are any, ``prefix_tokens`` (B, P, D).
 
         Returns:
             ``pooled_features`` (B, D, 1, 1). The mean over all positions where the model has no
-            pooling, where its pooling changes the width, or where prefix tokens are missing.
+            pooling, where its pooling changes the dimension, or where prefix tokens are missing.
         """
         pool = self._anatomy.pool
         raw = None if pool.kind == "mean" else self._pool_input(x)
@@ -134,7 +134,7 @@ class TimmWrapper(ModelWrapper):
         count = anatomy.num_prefix_tokens
         only_token = count == 1 or getattr(self.model, "global_pool", None) == "token"
         if prefix is None and count and only_token and "cls_token" in x:
-            # Where only the class token is pooled, registers may be anything.
+            # Only the class token is pooled, so the values of the other tokens do not matter.
             prefix = x["cls_token"][:, None].expand(-1, count, -1)  # (B, P, D)
         if anatomy.num_prefix_tokens and prefix is None:
             return None
@@ -152,7 +152,7 @@ class TimmWrapper(ModelWrapper):
         return raw
 
     def _from_tokens(self, tokens: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """Bring tokens (B, P + h * w, D) to the form of `forward_features`."""
+        """Convert tokens (B, P + h * w, D) to the output of `forward_features`."""
         count = self._anatomy.num_prefix_tokens
         patches = tokens[:, count:].transpose(1, 2)  # (B, D, h * w)
         result = {"features": patches.reshape(*patches.shape[:2], *grid)}  # (B, D, h, w)
@@ -165,7 +165,7 @@ class TimmWrapper(ModelWrapper):
         return result
 
     def _fit(self, x: Tensor) -> Tensor:
-        """Bring images to a size that the model takes."""
+        """Resize images to a size that the model takes."""
         height, width = x.shape[-2:]
         self._check_size((height, width))
         return resize_to_multiple(x, *self._anatomy.multiple)
@@ -181,7 +181,8 @@ class TimmWrapper(ModelWrapper):
                 f"{size[1]}; set transform_args.image_size={side}{_rebuild(self.model)}"
             )
         vertical, horizontal = anatomy.multiple
-        # By less than a patch an image is resized. Whole windows would make it another image.
+        # Resizing by less than a patch hardly changes an image. To multiples of a whole window it
+        # would.
         if vertical <= anatomy.stride[0] and horizontal <= anatomy.stride[1]:
             return
         if size[0] % vertical or size[1] % horizontal:
@@ -254,7 +255,7 @@ def _rebuild(model: nn.Module) -> str:
 
 
 def _refuse_patch_dropout(model: nn.Module) -> None:
-    """Refuse models with random gaps in the map; timm itself cannot make a map of these."""
+    """Refuse models that drop patches at random, for which timm cannot build a feature map."""
     rate = getattr(getattr(model, "patch_drop", None), "prob", 0.0)
     if rate:
         raise ConfigError(

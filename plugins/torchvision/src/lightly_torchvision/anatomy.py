@@ -1,8 +1,7 @@
-"""Find out where a model's features are, how wide they are and how the model pools them.
+"""Find a model's features, their dimension, and how the model pools them.
 
-Nothing is known beforehand about any model. The forward pass is recorded and run without numbers
-(on the meta device) at two image sizes, which tells a feature map from everything else: it is
-what grows with the image.
+There is no list of models. The forward pass is traced and run on the meta device at two image
+sizes. The last output before the classifier that grows with the image is the feature map.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ class Anatomy:
     """What was found in a model.
 
     Attributes:
-        dim: Width D of the features.
+        dim: Dimension D of the features.
         layout: ``NCHW`` (B, D, h, w), ``NHWC`` (B, h, w, D) or ``tokens`` (B, prefix + h * w, D).
-        num_prefix_tokens: Tokens in front of those of the image.
+        num_prefix_tokens: Number of tokens before the patch tokens.
         grid: Feature positions (h, w) for the image size `size`.
-        size: Height and width in pixels with which the model was looked at.
+        size: Height and width in pixels with which the model was run.
         any_size: Whether it takes other sizes as well.
         features: Image to features in `layout`, for evaluation (False) and training (True).
         pool: Features to (B, D) or (B, D, 1, 1) as the model itself does it, for both modes.
@@ -100,7 +99,7 @@ class _Recorder(fx.Interpreter):
 
 
 def examine(model: nn.Module, num_input_channels: int) -> Anatomy:
-    """Look at a classification model; nothing about it is changed and no random number drawn.
+    """Inspect a classification model. The model and the random state stay as they are.
 
     Args:
         model: Takes images (B, C, H, W), returns class scores (B, K).
@@ -190,7 +189,7 @@ def _find_features(model: nn.Module, graph: fx.Graph, shapes: Sequence[Shapes]) 
     for node in graph.nodes:
         if node is classifier:
             break
-        # Dropout in front of a classifier is a part of the classifier.
+        # Dropout before a classifier is a part of the classifier.
         if (
             node.op == "placeholder"
             or is_dropout(node)
@@ -214,7 +213,7 @@ def _find_features(model: nn.Module, graph: fx.Graph, shapes: Sequence[Shapes]) 
 
 
 def _axes_of_grid(shapes: Sequence[Shape]) -> tuple[int, int] | None:
-    """Return the axes of height and width, None if this is no map."""
+    """Return the axes of height and width, None if this is not a map."""
     first, last = shapes[0], shapes[-1]
     if len(first) != 4 or len(last) != 4 or first[0] != _BATCH:
         return None
@@ -261,15 +260,15 @@ def _find_pooled(graph: fx.Graph, features: _Features, shapes: Sequence[Shapes])
     pooled_shapes = ((_BATCH, features.dim), (_BATCH, features.dim, 1, 1))
     inside = {features.node}
     found: fx.Node | None = None
-    behind = False
+    after = False
     for node in graph.nodes:
-        behind = behind or node is features.node
+        after = after or node is features.node
         inputs = node.all_input_nodes
-        if not behind or not any(other in inside for other in inputs):
+        if not after or not any(other in inside for other in inputs):
             continue
         if not all(other in inside or other.op == "get_attr" for other in inputs):
             continue
-        # The classifier begins here, also where its first layer keeps the width.
+        # The classifier begins here, also where its first layer keeps the dimension.
         if isinstance(module_of(node), (nn.Linear, nn.Conv2d)):
             break
         inside.add(node)

@@ -31,7 +31,7 @@ OWN_ARGUMENTS = ("small_stem", "weights")
 class TorchvisionLibrary(ModelLibrary):
     """Every classification model of the installed torchvision.
 
-    `model_args` go to the model's constructor, beside two keys:
+    `model_args` go to the model's constructor, except two keys:
 
     - ``small_stem`` (bool): for small images, see `lightly_torchvision.stem.use_small_stem`;
     - ``weights``: None (default) for random weights; a file with weights; or a name that
@@ -88,8 +88,8 @@ class TorchvisionLibrary(ModelLibrary):
         if convolution.in_channels != num_input_channels:
             raise ConfigError(
                 f"this {type(module).__name__} takes images of {convolution.in_channels} channels, "
-                f"but {num_input_channels} are asked for\n  build it for {num_input_channels}, or "
-                f"ask for {convolution.in_channels} (num_input_channels, or "
+                f"but {num_input_channels} were requested\n  build it for {num_input_channels}, or "
+                f"set {convolution.in_channels} (num_input_channels, or "
                 "transform_args.num_channels in a run)"
             )
         return TorchvisionWrapper(module, num_input_channels)
@@ -136,10 +136,10 @@ def without_memory() -> Iterator[None]:
     def to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> nn.Parameter:
         return nn.Parameter(parameter.to("meta"), parameter.requires_grad)
 
-    # torch's annotation says that the hook returns nothing; its documentation, a replacement.
+    # The hook returns a replacement, as documented, though torch's annotation has None.
     hook = register_module_parameter_registration_hook(cast(Callable[..., None], to_meta))
     try:
-        # Some constructors draw numbers before they register the parameter.
+        # Some constructors sample values before they register the parameter.
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
@@ -168,7 +168,7 @@ def _weights_file(weights: object) -> Path | None:
 
 
 def _build(name: str, arguments: Mapping[str, object], weights: object = None) -> nn.Module:
-    """Call torchvision's constructor and explain what goes wrong there."""
+    """Call torchvision's constructor and explain its errors."""
     try:
         with warnings.catch_warnings():
             # GoogLeNet and Inception announce a change of their initial weights.
@@ -194,7 +194,7 @@ def _build(name: str, arguments: Mapping[str, object], weights: object = None) -
 
 
 def _takes_any_argument(model: nn.Module) -> bool:
-    """Tell whether the class passes over arguments that it does not know."""
+    """Return whether the class ignores arguments that it does not know."""
     parameters = inspect.signature(type(model).__init__).parameters.values()
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
@@ -270,7 +270,7 @@ def _arguments_of_weights(name: str, weights: object) -> dict[str, object]:
     if "transform_input" in known:
         changed["transform_input"] = True
     if name == "googlenet":
-        changed["aux_logits"] = False  # It drops these heads unless they are asked for.
+        changed["aux_logits"] = False  # It drops these heads unless they are requested.
     return changed
 
 

@@ -25,7 +25,7 @@ def first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d]:
 def use_small_stem(model: nn.Module) -> list[str]:
     """Keep the resolution in the first layers, for images of about 32 to 96 pixels.
 
-    The 7x7 convolution of stride 2 becomes a 3x3 one of stride 1, and the max-pooling behind it
+    The 7x7 convolution of stride 2 becomes a 3x3 one of stride 1, and the max-pooling after it
     is dropped, as usual for ResNets on CIFAR (SimCLR, https://arxiv.org/abs/2002.05709, appendix
     B.9). The feature map is four times as high and wide.
 
@@ -39,7 +39,7 @@ def use_small_stem(model: nn.Module) -> list[str]:
         ConfigError: The model does not begin like that.
     """
     path, convolution = first_convolution(model)
-    pool_path = _pooling_behind_first_convolution(model)
+    pool_path = _pooling_after_first_convolution(model)
     if convolution.kernel_size != (7, 7) or convolution.stride != (2, 2) or pool_path is None:
         raise ConfigError(
             f"small_stem is for models that begin with a 7x7 convolution of stride 2 and a "
@@ -66,8 +66,8 @@ def use_input_channels(model: nn.Module, channels: int, *, pretrained: bool) -> 
         model: Changed in place.
         channels: Channels of the images, >= 1.
         pretrained: Whether the weights are worth keeping. The new convolution then repeats the
-            old one's channels so that a grey image gives what it gave before; otherwise it is
-            drawn anew with the standard deviation that the model gave to the old one.
+            old one's channels, so that the output for a grey image stays the same. Otherwise it
+            is sampled from a normal distribution with the old one's standard deviation.
 
     Returns:
         Python lines that change a model called ``model`` in the same way.
@@ -103,7 +103,7 @@ def use_input_channels(model: nn.Module, channels: int, *, pretrained: bool) -> 
     return [_replace(model, path, new)]
 
 
-def _pooling_behind_first_convolution(model: nn.Module) -> str | None:
+def _pooling_after_first_convolution(model: nn.Module) -> str | None:
     """Return the path of the max-pooling between the first two convolutions."""
     convolutions = 0
     for path, module in model.named_modules():

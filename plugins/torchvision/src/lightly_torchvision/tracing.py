@@ -1,8 +1,8 @@
-"""From a model's forward pass to functions that run a part of it on the same model.
+"""Functions that run a part of a model's forward pass on the same model.
 
-`torch.fx` records which operations a forward pass consists of. What is cut out of that record
-becomes Python code that takes the model as its first argument; it owns no parameters, so there
-is nothing to keep in step when the model is moved, copied or trained.
+`torch.fx` records the operations of a forward pass. A part of this graph is compiled to Python
+code that takes the model as its first argument. The code holds no parameters, so it stays valid
+when the model is moved, copied or trained.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TracedFunction:
 
     Args:
         source: Code of a function ``forward(self, x)``, where ``self`` is the model.
-        names: What the code refers to, beside `torch`.
+        names: What the code refers to, in addition to `torch`.
     """
 
     def __init__(self, source: str, names: Mapping[str, object]) -> None:
@@ -64,7 +64,7 @@ class _Tracer(fx.Tracer):
         refused: Innermost module whose forward pass could not be followed.
     """
 
-    # A table looked up in a buffer would else become a constant, which `.to()` does not move.
+    # Otherwise a lookup in a buffer would become a constant, which `.to()` does not move.
     proxy_buffer_attributes = True
 
     def __init__(self, leaf_types: tuple[type[nn.Module], ...]) -> None:
@@ -73,7 +73,7 @@ class _Tracer(fx.Tracer):
         self.refused: nn.Module | None = None
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Tell which modules are called as a whole."""
+        """Return whether a module is called as a whole."""
         return (
             super().is_leaf_module(m, module_qualified_name)
             or type(m).__module__.startswith("torchvision.ops.")
@@ -99,7 +99,7 @@ class _Tracer(fx.Tracer):
 def trace(model: nn.Module) -> fx.Graph:
     """Record the operations between the image and the class scores, in the model's present mode.
 
-    Auxiliary heads, which some models have in training, are left out. A layer whose forward pass
+    Auxiliary heads, which some models have in training, are skipped. A layer whose forward pass
     depends on values or types (gradient checkpointing, for example) is recorded as one call.
 
     Raises:
@@ -178,7 +178,7 @@ def cut(*, end: fx.Node, start: fx.Node | None = None, keep_dropout: bool = True
 def compile_graph(graph: fx.Graph) -> TracedFunction:
     """Turn a graph into a function of the model and the graph's input."""
     code = graph.python_code("self")
-    # Before the function stand registrations for tracing once more, which change global state.
+    # The lines before the function register modules for another trace and change global state.
     source = code.src[code.src.index("def forward") :]
     names = {
         name: value
@@ -202,14 +202,14 @@ def module_of(node: fx.Node) -> nn.Module | None:
 
 
 def is_dropout(node: fx.Node) -> bool:
-    """Tell whether a node is an ordinary dropout."""
+    """Return whether a node is an ordinary dropout."""
     return isinstance(module_of(node), nn.Dropout) or node.target is F.dropout
 
 
 def meta_twin(model: nn.Module) -> nn.Module:
-    """Copy a model without its numbers: the tensors are on the meta device and take no memory.
+    """Copy a model to the meta device, where tensors take no memory.
 
-    Hooks are not copied: those of the user are not to see what is done with the copy.
+    Hooks are not copied, so that those of the user do not run.
     """
     memo: dict[int, Any] = {}
     for module in model.modules():

@@ -16,9 +16,9 @@ _STD = (0.229, 0.224, 0.225)
 class TorchvisionWrapper(ModelWrapper):
     """Give a classification model of torchvision the interface of a backbone.
 
-    Features, width and pooling are found by looking at the model's forward pass: the features are
-    the last map (or the tokens) before the classifier, pooling is what the model itself does with
-    them: average and norm in ConvNeXt, the class token in ViT. Where the model has no pooling of
+    Features, dimension and pooling are found in the model's forward pass. The features are the last
+    map (or the tokens) before the classifier. Pooling is that of the model: average and norm in
+    ConvNeXt, the class token in ViT. Where the model has no pooling of
     its own (AlexNet, VGG, SqueezeNet) it is the mean over all positions.
 
     Shapes: B images, C channels, D = `feature_dim()`, h and w feature positions.

@@ -23,7 +23,7 @@ PICKLED_MODULES = ("ultralytics", "torchvision")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a ``.pt`` file of ultralytics says.
+    """Contents of a ``.pt`` file of ultralytics.
 
     Attributes:
         config: The model's description, as in a ``.yaml`` file.
@@ -84,7 +84,7 @@ def _attributes(model: Shell) -> Mapping[str, Any]:
 
 
 def _find_model(content: object) -> Shell | None:
-    """Return the object that stands for the model, None if there is none."""
+    """Return the pickled model, None if there is none."""
     candidates = [content]
     if isinstance(content, Mapping):
         # As ultralytics does: the average of the weights comes first.

@@ -1,4 +1,4 @@
-"""Model descriptions of ultralytics (its ``.yaml`` files) and models made from them."""
+"""Model descriptions of ultralytics (its ``.yaml`` files) and models built from them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def task_of(config: Config) -> str:
 
 
 def is_rtdetr(config: Config) -> bool:
-    """Tell whether ultralytics handles the model by its class RTDETR instead of YOLO."""
+    """Return whether ultralytics handles the model by its class RTDETR instead of YOLO."""
     return "RTDETR" in str(config["head"][-1][2])
 
 
@@ -91,7 +91,7 @@ def build(config: Config, num_input_channels: int, what: str) -> nn.Module:
             model = _construct(config, num_input_channels, what)
     if input_channels(model) != num_input_channels:
         raise ConfigError(
-            f"{what} takes images of {taken} channels only, {num_input_channels} are asked for\n"
+            f"{what} takes images of {taken} channels only, {num_input_channels} were requested\n"
             "  use another model, or images with that many channels"
         )
     return model
@@ -106,13 +106,13 @@ def input_channels(model: nn.Module) -> int:
 
 
 def check_config(config: Config, what: str) -> None:
-    """Refuse a description that would make ultralytics do more than put layers together.
+    """Refuse a description that would make ultralytics do more than build layers.
 
-    It looks names up among all its functions and evaluates one text as code. Descriptions come
-    from files that somebody else may have written.
+    ultralytics resolves names among all its functions and evaluates one text as code. A description
+    may come from an untrusted file.
 
     Raises:
-        ConfigError: This is no description of a model, or a row names something else than a layer.
+        ConfigError: This does not describe a model, or a row names something other than a layer.
     """
     for part in ("backbone", "head"):
         rows = config.get(part)
@@ -156,7 +156,7 @@ def _names_layer(name: str) -> bool:
     return (
         isinstance(found, type)
         and issubclass(found, nn.Module)
-        # A whole model inside of another would be made from a description of its own.
+        # A whole model inside another would be built from a description of its own.
         and not issubclass(found, tasks.BaseModel)
         # "Silence" of the first YOLOv9 files became nn.Identity, which ultralytics sees to.
     ) or (place is tasks and name == "Silence")
@@ -164,7 +164,7 @@ def _names_layer(name: str) -> bool:
 
 def _construct(config: Config, num_input_channels: int, what: str) -> nn.Module:
     models = upstream("ultralytics.models")
-    # The library's own table says which class handles a task; it uses no instance.
+    # The library's table maps tasks to classes. The property does not use its instance.
     if any(word in str(config["head"][-1][2]) for word in ("World", "YOLOE")):
         raise ConfigError(
             f"{what} needs a text prompt for every image, which pretraining does not have\n  use a "

@@ -1,4 +1,4 @@
-"""From the name of a model to a file, and models made from ``.pt`` files."""
+"""Files of models by name, and models built from ``.pt`` files."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def build_from_weights(path: Path, num_input_channels: int, nc: int | None) -> n
     Args:
         path: An existing file.
         num_input_channels: C. Where the file's model takes another number, the weights of the
-            first convolution are adapted such that a grey image gives what it gave before.
+            first convolution are adapted. The output for a grey image stays the same.
         nc: Number of classes; None for that of the file. With another number, those layers of the
             head that depend on it start from random weights.
 
@@ -132,7 +132,7 @@ def build_from_weights(path: Path, num_input_channels: int, nc: int | None) -> n
 
 
 def _differs_in_channels_only(tensor: Tensor, wanted: Tensor, channels: int) -> bool:
-    """Tell whether this is a convolution (out, in, kh, kw) that sees the image."""
+    """Return whether this is a convolution (out, in, kh, kw) that takes the image."""
     return (
         tensor.ndim == 4
         and tensor.shape != wanted.shape

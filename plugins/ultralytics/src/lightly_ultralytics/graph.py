@@ -21,7 +21,7 @@ from lightly_core.parts.known_shapes import KnownShapes
 #: In place of a layer's index: the image.
 IMAGE = -1
 
-#: Side in pixels of the image with which a model is looked at: a multiple of all its strides.
+#: Side in pixels of the image with which a model is run: a multiple of all its strides.
 _PROBE_SIZE = 256
 
 
@@ -33,7 +33,7 @@ class Step:
         layer: Its index.
         sources: Layers whose outputs it takes, or `IMAGE`.
         takes_list: Whether it takes a list of them, not one.
-        done: Layers whose outputs nobody needs after this step.
+        done: Layers whose outputs are not needed after this step.
     """
 
     layer: int
@@ -72,12 +72,12 @@ class Anatomy:
 
     Attributes:
         features: To compute the backbone's last map.
-        feature_dim: Its width.
+        feature_dim: Its dimension.
         backbone_maps: To compute the maps that the backbone hands to the neck, finest first.
-        backbone_dims: Their widths.
+        backbone_dims: Their dimensions.
         neck_maps: To compute the maps that the neck hands to the head, finest first; None for
             models without a neck, such as classifiers.
-        neck_dims: Their widths.
+        neck_dims: Their dimensions.
         stride: Largest stride in pixels of any map.
     """
 
@@ -111,12 +111,12 @@ def layers_of(model: nn.Module) -> nn.Sequential:
 
 
 def examine(model: nn.Module, num_input_channels: int, *, neck: bool) -> Anatomy:
-    """Find a model's backbone and neck; nothing is changed and no random number drawn.
+    """Find a model's backbone and neck. The model and the random state stay as they are.
 
     Args:
         model: For example an `ultralytics.nn.tasks.DetectionModel`.
         num_input_channels: C.
-        neck: Whether the neck is looked at too; `Anatomy.neck_maps` is None without.
+        neck: Whether to inspect the neck too. Otherwise `Anatomy.neck_maps` is None.
 
     Raises:
         ConfigError: It has no backbone that can be run alone.
@@ -182,8 +182,8 @@ def _backbone_end(
     rows = config.get("backbone") if isinstance(config, dict) else None
     if isinstance(rows, list) and 0 < len(rows) < len(layers):
         return len(rows) - 1
-    # The model does not say it. What comes before the first layer that makes a map larger again
-    # is the backbone; where there is none, it is all but the head.
+    # The model does not state it. The backbone is what comes before the first layer that enlarges
+    # a map. Where there is no such layer, it is all but the head.
     everything = [source for source in sources[-1] if source > IMAGE]
     shapes = _shapes(layers, sources, everything, channels)
     for index in sorted(shapes):
@@ -234,7 +234,7 @@ def _shapes(
 
 
 def _meta_twin(layers: nn.Sequential, used: Sequence[int]) -> nn.Sequential:
-    """Return a copy in evaluation mode whose tensors have shapes but no numbers."""
+    """Return a copy in evaluation mode with tensors on the meta device."""
     memo: dict[int, Any] = {}
     for tensor in itertools.chain(layers.parameters(), layers.buffers()):
         empty = tensor.detach().to("meta")

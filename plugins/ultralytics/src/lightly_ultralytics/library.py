@@ -27,7 +27,7 @@ class UltralyticsLibrary(ModelLibrary):
     - ``train_neck`` (bool): compute the features by everything up to the head, see
       `lightly_ultralytics.wrapper.NeckWrapper`;
     - ``nc`` (int): number of classes of the head, which is not pretrained;
-    - ``scale`` (str): size of a ``.yaml`` model whose name does not say it.
+    - ``scale`` (str): size of a ``.yaml`` model whose name does not contain it.
     """
 
     examples = ("yolov8n.yaml", "yolo11n-cls.yaml")
@@ -72,9 +72,9 @@ class UltralyticsLibrary(ModelLibrary):
     def wrap(self, module: nn.Module, *, num_input_channels: int) -> UltralyticsWrapper:
         """Wrap a YOLO or RTDETR object, or its ``.model``.
 
-        The weights of a ``.pt`` file come in frozen as ultralytics reads them; where no parameter
-        of the backbone can be trained, all of them are made trainable. Where some can, this was
-        the user's choice and is left as it is.
+        ultralytics freezes the weights of a ``.pt`` file. Where all parameters of the backbone are
+        frozen, they are made trainable. Where only some are, this was the user's choice and is
+        kept.
 
         Args:
             module: The object; the model in it is not copied.
@@ -99,8 +99,8 @@ class UltralyticsLibrary(ModelLibrary):
         if taken != num_input_channels:
             raise ConfigError(
                 f"this {type(module).__name__} takes images of {taken} channels, but "
-                f"{num_input_channels} are asked for\n  name it by its file "
-                "(ultralytics/path/to/best.pt), which adapts the first layer, or ask for "
+                f"{num_input_channels} were requested\n  name it by its file "
+                "(ultralytics/path/to/best.pt), which adapts the first layer, or set "
                 f"{taken} (num_input_channels, or transform_args.num_channels in a run)"
             )
         wrapper = wrap_ultralytics(module, num_input_channels)

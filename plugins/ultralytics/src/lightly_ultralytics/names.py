@@ -39,7 +39,7 @@ def described_models() -> tuple[str, ...]:
     root = Path(str(upstream("ultralytics").__file__)).parent / "cfg" / "models"
     names: list[str] = []
     for file in sorted(root.rglob("*.yaml")):
-        # The rules by which YOLO(...) tells the models that need a text prompt.
+        # YOLO(...) recognises models that need a text prompt by these names.
         if "-world" in file.stem or "yoloe" in file.stem:
             continue
         config = read_config(file, str(file))

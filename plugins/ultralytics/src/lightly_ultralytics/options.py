@@ -11,7 +11,7 @@ from lightly_core.errors import ConfigError, unknown_model_args
 
 @frozen(kw_only=True)
 class ModelOptions:
-    """What can be chosen beside the name of a model."""
+    """Options of a model in addition to its name."""
 
     nc: int | None = field(default=None, metadata={"help": "number of classes of the head"})
     scale: str | None = field(

@@ -18,8 +18,8 @@ from lightly_ultralytics.upstream import quietly, upstream
 def save_checkpoint(module: nn.Module, path: Path) -> None:
     """Write a ``.pt`` file of ultralytics.
 
-    It has the entries of a file that training with ultralytics leaves behind, and the weights as
-    they are: in float32, where ultralytics rounds them to float16.
+    It has the entries of a file that training with ultralytics writes. The weights stay in float32,
+    where ultralytics rounds them to float16.
 
     Args:
         module: A model of ultralytics, for example a `DetectionModel`; not changed.
@@ -32,7 +32,7 @@ def save_checkpoint(module: nn.Module, path: Path) -> None:
     if hasattr(twin, "criterion"):
         twin.criterion = None  # The loss holds tensors and options of the last training.
     if isinstance(getattr(twin, "yaml", None), dict):
-        # Training builds the model anew from this; versions differ in the name of the entry.
+        # Training rebuilds the model from this. The name of the entry differs between versions.
         twin.yaml["channels"] = twin.yaml["ch"] = input_channels(twin)
     content = {
         "epoch": -1,
@@ -60,7 +60,7 @@ def _clean_copy(module: nn.Module) -> nn.Module:
 
 
 def _undo_synchronised_norms(module: nn.Module) -> None:
-    """Put plain batch norms, which work in one process, in place of synchronised ones."""
+    """Replace synchronised batch norms by plain ones, which work in one process."""
     for name, child in module.named_children():
         if not isinstance(child, nn.SyncBatchNorm):
             _undo_synchronised_norms(child)

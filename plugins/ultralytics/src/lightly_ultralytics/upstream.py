@@ -1,9 +1,10 @@
-"""The way to ultralytics: imported on first use, quietly, and without a trace elsewhere.
+"""Import ultralytics on first use, without messages and without side effects on other libraries.
 
 Importing ultralytics changes more than its own modules: environment variables, how torch and
 numpy print tensors, warning filters, `PIL.Image.open` (its replacement installs a package with
-pip when a picture cannot be read). All this is put back. What ultralytics itself cannot do without
-stays: its own `torch.save` (and `torch.load` in old versions), and the number of OpenCV's threads.
+pip when an image cannot be read). All this is restored. What ultralytics itself
+needs stays: its own `torch.save` (and `torch.load` in old versions), and the number of OpenCV's
+threads.
 """
 
 from __future__ import annotations

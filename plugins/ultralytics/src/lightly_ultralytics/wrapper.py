@@ -20,8 +20,8 @@ class UltralyticsWrapper(ModelWrapper):
 
     The features are the backbone's last map; neck and head are not run.
 
-    Images of any size are taken: height and width are filled up with zeros, at the right and at
-    the bottom, to multiples of the model's stride. In normalised images zero is the mean colour.
+    Images of any size are accepted. They are padded with zeros at the right and at the bottom, to
+    multiples of the model's stride. In normalised images zero is the mean colour.
 
     Shapes: B images, C channels, D = `feature_dim()`, h and w feature positions.
 
@@ -80,10 +80,10 @@ class UltralyticsWrapper(ModelWrapper):
 
 
 class MultiScaleWrapper(UltralyticsWrapper):
-    """As `UltralyticsWrapper`, and gives all the maps that the backbone hands to the neck."""
+    """An `UltralyticsWrapper` that also returns all maps that the backbone passes to the neck."""
 
     def multi_scale_dims(self) -> tuple[int, ...]:
-        """Return the width of each map, finest map first."""
+        """Return the dimension of each map, finest map first."""
         return self._anatomy.backbone_dims
 
     def forward_multi_scale(self, x: Tensor) -> list[Tensor]:
@@ -94,12 +94,12 @@ class MultiScaleWrapper(UltralyticsWrapper):
 class NeckWrapper(MultiScaleWrapper):
     """Everything up to the head: the features are all the maps that the head gets.
 
-    Each map is averaged to the grid of the coarsest, and they are put together:
-    D = sum of `multi_scale_dims()`. So gradients reach backbone and neck.
+    Each map is averaged to the grid of the coarsest, then all are concatenated:
+    D = sum of `multi_scale_dims()`. Gradients reach backbone and neck.
     """
 
     def forward_features(self, x: Tensor) -> dict[str, Tensor]:
-        """Compute the maps in front of the head, as one.
+        """Compute the maps before the head, concatenated.
 
         Args:
             x: Normalised images (B, C, H, W).
@@ -112,15 +112,15 @@ class NeckWrapper(MultiScaleWrapper):
         return {"features": torch.cat([F.adaptive_avg_pool2d(m, grid) for m in maps], dim=1)}
 
     def feature_dim(self) -> int:
-        """Return D, the sum of the widths of all maps."""
+        """Return D, the sum of the dimensions of all maps."""
         return sum(self._anatomy.neck_dims)
 
     def multi_scale_dims(self) -> tuple[int, ...]:
-        """Return the width of each map in front of the head, finest map first."""
+        """Return the dimension of each map before the head, finest map first."""
         return self._anatomy.neck_dims
 
     def forward_multi_scale(self, x: Tensor) -> list[Tensor]:
-        """Compute the maps (B, D_i, h_i, w_i) in front of the head, finest first."""
+        """Compute the maps (B, D_i, h_i, w_i) before the head, finest first."""
         assert self._anatomy.neck_maps is not None
         return self._run(self._anatomy.neck_maps, x)
 

@@ -1,4 +1,4 @@
-"""What `lightly benchmark` and `lightly_core.benchmark` do."""
+"""The implementation of `lightly benchmark` and `lightly_core.benchmark`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def benchmark_suite(
         pairs: Words of the form ``key=value``.
         arguments: Python arguments; only those that the caller gave.
         command: What the user typed, for the table.
-        say: Tells the user how it goes, a line at a time.
+        say: Reports progress, one line per call.
     """
     refuse_in_child("benchmark")
     launch = find_launch()
@@ -75,7 +75,7 @@ def plan_suite(suite: str | Path, *, pairs: Sequence[str] = ()) -> tuple[Suite, 
 
 
 def has_finished(suite: Suite, name: str) -> bool:
-    """Tell whether a row is done, so that it would not be run again."""
+    """Return whether a row has finished, so that it is not run again."""
     return state.RowFolder(suite.folder / name).result.is_file()
 
 

@@ -1,4 +1,4 @@
-"""Which rows a suite has, and which settings each is made of, from weak to strong."""
+"""Expand a suite into rows and merge the settings of each, in order of precedence."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from lightly_core.config.reading.merging import merge
 from lightly_core.plugins.catalog import Catalog
 
 _ROW_KEYS = frozenset(field.name for field in settings_fields(RowConfig))
-#: Settings that tell apart the rows of one method at several sizes, and their letters in a name.
+#: Settings that distinguish rows of one method, and their letters in a row's name.
 _SIZES = {"batch_size": "b", "epochs": "e"}
 
 
 @define(frozen=True, kw_only=True)
 class Draft:
-    """A row that nobody has checked yet.
+    """A row whose settings are not checked yet.
 
     Attributes:
         name: Its name.
         method: Its method.
-        about: What belongs to `RowConfig`.
+        about: Settings of `RowConfig`.
         run: Settings of its run.
     """
 
@@ -37,7 +37,7 @@ class Draft:
 
 
 def expand(config: SuiteConfig, catalog: Catalog) -> tuple[list[Draft], list[str]]:
-    """Return the rows in the order of the table, and what is wrong with the list of them."""
+    """Return the rows in the order of the table, and the mistakes in the list of rows."""
     problems = []
     given = [dict(row) for row in config.rows]
     named = {row.get("method") for row in given}
@@ -56,7 +56,7 @@ def expand(config: SuiteConfig, catalog: Catalog) -> tuple[list[Draft], list[str
 
 
 def unused(config: SuiteConfig, drafts: Sequence[Draft]) -> list[str]:
-    """Name methods that the suite has settings for, but no row: not installed, or misspelt."""
+    """Return methods with settings but without a row: not installed, or misspelt."""
     used = {draft.method for draft in drafts} | config.skip.keys()
     named = [name for key in config.overrides for name in _methods(key)]
     return [name for name in dict.fromkeys((*named, *config.token_methods)) if name not in used]

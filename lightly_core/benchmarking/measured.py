@@ -1,4 +1,4 @@
-"""From what a row left on disk to the numbers of the table and the lines of the plot."""
+"""Read a row's results for the table and the plot."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ CURVES = ("knn/top1", "linear/top1")
 
 @dataclass(frozen=True)
 class Scores:
-    """Accuracies of a row in [0, 1]; None: not measured.
+    """Accuracies of a row in [0, 1], None where not measured.
 
     Attributes:
         knn_top1: kNN of the last epoch's network.
-        knn_max: Best kNN of all epochs, the untrained network not counted.
+        knn_max: Best kNN of all epochs, without the untrained network.
         knn_untrained: kNN before the first step, on the images of the curve.
         linear_top1: Linear classifier.
-        linear_top5: The same, right class among five.
-        finetune_top1: Whole network trained.
-        finetune_top5: The same, right class among five.
+        linear_top5: Linear classifier, right class among the first five.
+        finetune_top1: Fine-tuned network.
+        finetune_top5: Fine-tuned network, right class among the first five.
     """
 
     knn_top1: float | None = None
@@ -40,7 +40,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of a row that was at least trained.
+    """Results of a row whose training has finished.
 
     Attributes:
         scores: Accuracies.
@@ -48,9 +48,9 @@ class Measured:
         batch_size: Images per optimizer step.
         seconds: Wall time of the training, over all its sessions.
         device_memory: Most bytes of one accelerator in use by tensors; None on a CPU.
-        process_memory: Most bytes of main memory; None where the system does not tell.
+        process_memory: Most bytes of main memory; None where the system does not report it.
         curves: Accuracies while training, by metric.
-        notes: What a reader of the numbers should know.
+        notes: Remarks on the results, such as a collapse.
     """
 
     scores: Scores
@@ -64,9 +64,9 @@ class Measured:
 
 
 def read_curves(metrics: Path, steps_per_epoch: int) -> dict[str, Curve]:
-    """Read the accuracies that a run has logged, against the epochs that were done.
+    """Read the accuracies that a run logged, by epoch.
 
-    A step that was logged twice, because a resumed run took it again, counts as logged last.
+    Where a resumed run logged a step again, its last value counts.
     """
     points: dict[str, dict[int, float]] = {name: {} for name in CURVES}
     if metrics.is_file():
@@ -88,11 +88,11 @@ def read_curves(metrics: Path, steps_per_epoch: int) -> dict[str, Curve]:
 def read_measured(
     trained: Mapping[str, Any], evaluation: Sequence[Mapping[str, Any]], knn_k: int | None
 ) -> Measured:
-    """Put together what training and evaluation say.
+    """Combine the results of training and evaluation.
 
     Args:
         trained: Content of ``trained.json``.
-        evaluation: Results of `lightly evaluate`; empty before, and without an evaluation.
+        evaluation: Results of `lightly evaluate`; empty where there is none yet.
         knn_k: Neighbours of the kNN accuracy to show; None: that of the last epoch's curve.
     """
     curves = {name: tuple(map(tuple, points)) for name, points in trained["curves"].items()}

@@ -1,7 +1,7 @@
-"""How long each row will be, worked out before the first one starts.
+"""Compute the length of each row before the first one starts.
 
-It needs torch and opens the images, so it is done in a process of its own that ends before the
-rows start: the process that runs a suite for days takes no memory on any device.
+This needs torch and opens the images. So it runs in another process, which ends before the rows
+start. The process of the suite itself takes no memory on any device.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @define(frozen=True, kw_only=True)
 class Plan:
-    """What a row comes to on this machine.
+    """The resolved settings of a row on this machine.
 
     Attributes:
         num_images: Images to pretrain on.
@@ -33,7 +33,7 @@ class Plan:
         steps: Optimizer steps.
         accelerator: Kind of device.
         precision: Number format.
-        problems: Why the row cannot run here; all else is 0 or empty then.
+        problems: Why the row cannot run here. All other values are then 0 or empty.
     """
 
     num_images: int = 0
@@ -50,10 +50,10 @@ def plan_rows(rows: Sequence[Row], blocked_plugins: Sequence[str]) -> list[Plan]
 
     Args:
         rows: Rows whose settings have been checked.
-        blocked_plugins: Plugins that are left out.
+        blocked_plugins: Plugins that are not loaded.
 
     Raises:
-        RunError: That process failed in a way that is no mistake of a row.
+        RunError: That process failed, and not because of a row's settings.
     """
     job = {
         "blocked_plugins": list(blocked_plugins),

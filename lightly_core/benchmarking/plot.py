@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: What to do where matplotlib is missing.
 MISSING = "no plot: matplotlib is not installed; pip install 'lightly-core[benchmark]'"
 
-#: Okabe and Ito's colours, which people with any colour vision tell apart; yellow is left out, a
-#: line of it is too faint on white.
+#: Okabe and Ito's colours, distinct with any colour vision. Without yellow, which is too
+#: faint on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _GREY = "#666666"
@@ -43,12 +43,12 @@ class Line:
 
 
 def can_plot() -> bool:
-    """Tell whether matplotlib is installed, without importing it."""
+    """Return whether matplotlib is installed, without importing it."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def write_plot(lines: Sequence[Line], title: str, folder: Path) -> None:
-    """Draw all lines that have a point; without one nothing is written.
+    """Plot all lines that have points. Writes nothing if there are none.
 
     Args:
         lines: Rows, in the order of the table.
@@ -62,7 +62,7 @@ def write_plot(lines: Sequence[Line], title: str, folder: Path) -> None:
 
     figure = draw(lines, title)
     for ending in ("png", "svg"):
-        # Without a date, and with names that are not drawn, the same numbers make the same file.
+        # Without a date and with fixed ids, the same numbers give the same file.
         reproducible = matplotlib.rc_context({"svg.hashsalt": "lightly"})
         with atomic_path(folder / f"accuracy.{ending}") as temporary, reproducible:
             metadata = {"Date": None} if ending == "svg" else None
@@ -70,7 +70,7 @@ def write_plot(lines: Sequence[Line], title: str, folder: Path) -> None:
 
 
 def draw(lines: Sequence[Line], title: str) -> Figure:
-    """Return the figure; nothing global of matplotlib is touched.
+    """Return the figure. matplotlib's global state stays as it is.
 
     Args:
         lines: At least one line with at least one point each.
@@ -135,8 +135,8 @@ def _draw_labels(axes: Axes, lines: Sequence[Line], end: float, inches: float) -
     low, high = axes.get_ylim()
     gap = _INCH_PER_LABEL / inches * (high - low)
     last = [100 * max(line.points)[1] for line in lines]
-    places = spread(last, gap, low, high)
-    gutter = [end * share for share in (1.01, 1.05, 1.09, 1.1)]
+    places = separate(last, gap, low, high)
+    gutter = [end * factor for factor in (1.01, 1.05, 1.09, 1.1)]
     for number, (line, value, place) in enumerate(zip(lines, last, places, strict=True)):
         colour, style = _style(number)
         final = max(line.points)[0]
@@ -149,20 +149,20 @@ def _draw_labels(axes: Axes, lines: Sequence[Line], end: float, inches: float) -
         axes.text(gutter[3], place, f"{line.label}  {value:.1f}", va="center", fontsize=8.5)
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move labels apart, each as little as its neighbours allow, in the order of `wanted`.
+def separate(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move labels until none overlap, each as little as possible.
 
     Args:
-        wanted: Where each label would stand best.
-        gap: Least distance of two labels.
-        low: Lowest place.
-        high: Highest place.
+        wanted: Preferred position of each label.
+        gap: Minimum distance of two labels.
+        low: Lowest position.
+        high: Highest position.
 
     Returns:
-        A place for each, within [low, high] where they all fit.
+        Positions in the order of `wanted`, within [low, high] where all fit.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    # Neighbours that are too near become one block, which stands at the mean of what they want.
+    # Overlapping neighbours become one block, centred at the mean of their preferred positions.
     blocks: list[list[int]] = []
     starts: list[float] = []
     for index in order:
@@ -187,7 +187,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def _draw_untrained(axes: Axes, lines: Sequence[Line], end: float) -> None:
-    """Mark where each backbone stood before its first step."""
+    """Mark the accuracy of each backbone before its first step."""
     by_model: dict[str, list[float]] = {}
     for line in lines:
         by_model.setdefault(line.model, []).extend(

@@ -1,4 +1,4 @@
-"""Start a row's process and wait for it; Ctrl-C reaches it once for each time it is pressed."""
+"""Start a row's process and wait for it. Each Ctrl-C reaches it once."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import Any
 
 from lightly_core.data.signals import stop_signals
 
-#: Seconds between two looks at a row that runs.
+#: Seconds between two calls of `on_poll`.
 _POLL_SECONDS = 2.0
 
 
 class Worker:
     """The process of one row.
 
-    It leads a process group of its own: else a terminal would send Ctrl-C to it as well, the
+    It leads a process group of its own. Otherwise the terminal would send Ctrl-C to it as well. The
     second copy would count as a second press, and nothing would be saved.
 
     Args:
-        command: What to start.
+        command: The program and its arguments.
         log: File that its output is added to.
-        look: Called now and then while it runs.
+        on_poll: Called every few seconds while it runs.
 
     Attributes:
         num_stops: How often it was asked to stop.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, look: Callable[[], None]) -> None:
+    def __init__(self, command: Sequence[str], log: Path, on_poll: Callable[[], None]) -> None:
         self._command = command
         self._log = log
-        self._look = look
+        self._on_poll = on_poll
         self._process: subprocess.Popen[bytes] | None = None
         self._previous: dict[int, Any] = {}
         self.num_stops = 0
@@ -69,7 +69,7 @@ class Worker:
                 try:
                     return process.wait(_POLL_SECONDS)
                 except subprocess.TimeoutExpired:
-                    self._look()
+                    self._on_poll()
         finally:
             if process.poll() is None:
                 process.kill()
@@ -96,8 +96,8 @@ class Worker:
         self._previous = {}
 
 
-def how_it_ended(code: int) -> str:
-    """Say what an exit code means, for a process that left no reason."""
+def describe_exit(code: int) -> str:
+    """Describe an exit code, for a process that wrote no error."""
     if code >= 0:
         return f"the process ended with code {code}"
     try:

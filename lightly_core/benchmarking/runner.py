@@ -13,7 +13,7 @@ from typing import Any, Literal
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.measured import Measured, Scores, read_measured
 from lightly_core.benchmarking.planning import Plan, plan_rows
-from lightly_core.benchmarking.process import Worker, how_it_ended
+from lightly_core.benchmarking.process import Worker, describe_exit
 from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row, Suite
 from lightly_core.engine.lock import held
@@ -25,15 +25,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RowResult:
-    """What became of a row.
+    """State and results of a row.
 
     Attributes:
         row: The row.
         state: ``finished``, ``failed``, ``interrupted`` or ``waiting``.
-        measured: What is known of it; None before its training has ended.
+        measured: Its results. None before its training has ended.
         error: Why it failed.
         device: What it was evaluated on.
-        chosen: Whether it was to be run; a row that was not may have been run earlier.
+        chosen: Whether this call runs it. Other rows may have results of an earlier call.
     """
 
     row: Row
@@ -66,11 +66,11 @@ def run_suite(
     Args:
         suite: The rows.
         write: Writes tables and plot; called before the first row and after each that is run.
-        say: Tells the user how it goes, a line at a time.
-        blocked_plugins: Plugins that are left out.
+        say: Reports progress, one line per call.
+        blocked_plugins: Plugins that are not loaded.
 
     Returns:
-        What became of the rows, in the suite's order; a row that fails stops no other.
+        One result for each row, in the suite's order. A row that fails stops no other.
 
     Raises:
         ConfigError: A row cannot run here, or was run with other settings before.
@@ -110,14 +110,14 @@ def refuse_impossible(plans: Mapping[str, Plan]) -> None:
 
 
 def row_results(suite: Suite) -> list[RowResult]:
-    """Read what has become of the rows so far, without those that were never wanted."""
+    """Read the results of the rows so far, without rows that were never requested."""
     read = {row.name: _row_result(row, RowFolder(suite.folder / row.name)) for row in suite.rows}
     found = [replace(result, chosen=name in suite.chosen) for name, result in read.items()]
     return [result for result in found if result.chosen or result.state != "waiting"]
 
 
 def _row_result(row: Row, folder: RowFolder) -> RowResult:
-    if folder.changes(row):  # of a row that is not chosen now: its numbers belong to others
+    if folder.changes(row):  # not chosen now, and its results belong to other settings
         return RowResult(row, "waiting")
     trained = state.read(folder.trained)
     evaluation = (state.read(folder.evaluation) or {}).get("results", [])
@@ -133,14 +133,14 @@ def _row_result(row: Row, folder: RowFolder) -> RowResult:
 
 
 def _changed(suite: Suite, chosen: Sequence[Row], folders: Mapping[str, RowFolder]) -> list[Row]:
-    """Return the rows whose settings are no longer those they were started with."""
+    """Return the rows whose settings have changed since they were started."""
     changes = {row.name: folders[row.name].changes(row) for row in chosen}
     if any(changes.values()) and not suite.overwrite:
         lines = [f"  {name}: {text}" for name, texts in changes.items() for text in texts]
         raise ConfigError(
             f"rows in '{suite.folder}' were started with other settings:\n"
             + "\n".join(lines)
-            + "\nset them back, choose another out, or set overwrite=true to do these rows anew"
+            + "\nset them back, choose another out, or set overwrite=true to run these rows again"
         )
     return [row for row in chosen if changes[row.name]]
 
@@ -159,7 +159,7 @@ def _run_row(
     how = (
         "evaluating what is trained"
         if folder.trained.is_file()
-        else "going on"
+        else "resuming"
         if folder.interrupted
         else "starting"
     )
@@ -176,14 +176,14 @@ def _run_row(
     finally:
         folder.job.unlink(missing_ok=True)
     if worker.num_stops:
-        raise RunInterrupted(f"stopped in row '{row.name}'; the same command goes on from there")
+        raise RunInterrupted(f"stopped in row '{row.name}'; the same command resumes it")
     if not (folder.result.is_file() or folder.failure.is_file()):
-        state.write(folder.failure, {"error": how_it_ended(code)})
+        state.write(folder.failure, {"error": describe_exit(code)})
     say(f"{place}: {_summary(_row_result(row, folder), folder)}")
 
 
 def _write_job(row: Row, folder: RowFolder, blocked_plugins: Sequence[str]) -> None:
-    """Write what the worker reads; it may hold keys of addresses, so others must not read it."""
+    """Write the settings for the worker. Only the owner may read them, as URLs hold secrets."""
     settings = state.binding_settings(row)
     state.write(
         folder.settings,
@@ -194,7 +194,7 @@ def _write_job(row: Row, folder: RowFolder, blocked_plugins: Sequence[str]) -> N
     if folder.interrupted:
         start = {"resume_interrupted": True}
     elif not folder.trained.is_file():
-        folder.sessions.unlink(missing_ok=True)  # of steps that are taken anew
+        folder.sessions.unlink(missing_ok=True)  # of steps that run again
         if folder.run.exists():
             start = {"overwrite": True}
     job = {
@@ -210,11 +210,11 @@ def _write_job(row: Row, folder: RowFolder, blocked_plugins: Sequence[str]) -> N
 
 
 def _progress(folder: RowFolder, steps: int) -> Callable[[], None]:
-    """Return a function that shows how far a row is, where somebody may be watching."""
+    """Return a function that shows the progress of a row on a terminal."""
     if not is_terminal(sys.stderr):
         return lambda: None
 
-    def look() -> None:
+    def show() -> None:
         line = _last_line(folder.run / "metrics.jsonl")
         try:
             logged = json.loads(line)
@@ -222,7 +222,7 @@ def _progress(folder: RowFolder, steps: int) -> Callable[[], None]:
             return
         print(f"\r  step {logged['step']} of {steps} ", end="\r", file=sys.stderr, flush=True)
 
-    return look
+    return show
 
 
 def _last_line(path: Path) -> str:

@@ -1,16 +1,16 @@
-"""What is on disk of a row: its settings, how far it came, what came out.
+"""The files of a row: its settings, its progress and its results.
 
 Below the folder of the row:
 
 - ``row.json``: the settings that it was started with
 - ``run``: the run folder of `lightly run`
-- ``sessions.json``: how long each session of the training took, and what it needed
-- ``trained.json``: the same for the whole training, which has finished
-- ``evaluation.json``: what `lightly evaluate` wrote
-- ``result.json``: all of it together; the row has finished
-- ``failure.json``: why it did not
-- ``worker.log``: everything that it said
-- ``job.json``: what its process reads; there while it runs
+- ``sessions.json``: duration and memory of each session of the training
+- ``trained.json``: the same for the whole training, once it has finished
+- ``evaluation.json``: the results of `lightly evaluate`
+- ``result.json``: training and evaluation; the row has finished
+- ``failure.json``: the error of a row that failed
+- ``worker.log``: output of its process
+- ``job.json``: settings for its process, while it runs
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.options.fields import Plain, plain
 from lightly_core.errors import ConfigError
 
-#: Settings that change no number in the table.
+#: Settings that change no result.
 _FREE = frozenset({"loader_args", "loggers", "max_skipped", "num_workers"})
 
 
 class RowFolder:
-    """Names of a row's files. Making one touches nothing.
+    """Paths of a row's files. Creating one writes nothing.
 
     Args:
         root: Folder of the row.
@@ -53,7 +53,7 @@ class RowFolder:
 
     @property
     def interrupted(self) -> bool:
-        """Whether there is a training that can go on."""
+        """Whether there is a training that can be resumed."""
         return not self.trained.is_file() and (self.run / "checkpoints/last.ckpt").is_file()
 
     def changes(self, row: Row) -> list[str]:
@@ -64,7 +64,7 @@ class RowFolder:
         return list(_differences(known["settings"], binding_settings(row), ""))
 
     def forget(self, row: Row) -> None:
-        """Remove what the changed settings make worthless; training only if its own changed."""
+        """Remove results of earlier settings; those of training only if its settings changed."""
         known = read(self.settings) or {}
         kept = (known.get("settings") or {}).get("run") == binding_settings(row)["run"]
         for path in (self.settings, self.evaluation, self.result, self.failure):
@@ -72,7 +72,7 @@ class RowFolder:
         if not kept:
             for path in (self.trained, self.sessions):
                 path.unlink(missing_ok=True)
-            # What lies there was written by a run of this row, for which `out` was made.
+            # Only runs of this row write there.
             shutil.rmtree(self.run, ignore_errors=True)
 
 
@@ -110,7 +110,8 @@ def read(path: Path) -> Plain:
         return None
     except ValueError as error:
         raise ConfigError(
-            f"'{path}' is damaged: {error}\n  delete the folder '{path.parent}' to do the row anew"
+            f"'{path}' is damaged: {error}"
+            f"\n  delete the folder '{path.parent}' to run the row again"
         ) from None
 
 

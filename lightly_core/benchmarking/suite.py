@@ -1,4 +1,4 @@
-"""From a suite's file to checked rows: every mistake of every row is told before one starts."""
+"""Read a suite and check its rows. All mistakes of all rows are reported before one starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lightly_core.plugins.catalog import Catalog
 
 T = TypeVar("T")
 
-#: Settings of a run that the suite makes itself, and what to set instead.
+#: Settings of a run that the suite sets itself, and what to set instead.
 _RUN_OWNED = {
     "method": "the rows",
     "out": "the suite's 'out'",
@@ -37,7 +37,7 @@ _RUN_OWNED = {
 _EVALUATE_OWNED = ("model", "checkpoint", "model_args", "data", "val_data", "out", "overwrite")
 #: Settings that a row's evaluation shares with its training where it names none.
 _SHARED = ("accelerator", "num_workers")
-#: Stands in a setting for the folder of the suite, so that a row can use another one's files.
+#: Placeholder in settings for the folder of the suite. A row can name files of another row by it.
 _OUT = "{out}"
 
 
@@ -47,9 +47,9 @@ class Row:
 
     Attributes:
         name: Folder of the row below that of the suite.
-        label: What the table calls it.
+        label: Its name in the table.
         method: Name of the method, as the suite gave it.
-        published: What others have measured.
+        published: Published results of the method.
         run: Settings of the run as given, plain data without `out`.
         evaluate: Settings of the evaluation as given, without those that follow from the row;
             None: the row is not evaluated.
@@ -81,8 +81,8 @@ class Suite:
         folder: Where everything is written.
         rows: All rows, in the order of the table.
         chosen: Names of the rows that are to be run.
-        left_out: Methods that the suite leaves out, and why.
-        overwrite: Whether rows whose settings have changed are done anew.
+        skipped: Methods that the suite skips, with the reason.
+        overwrite: Whether rows whose settings have changed are run again.
         unused: Methods that the file has settings for, but no row.
     """
 
@@ -90,14 +90,14 @@ class Suite:
     folder: Path
     rows: tuple[Row, ...]
     chosen: frozenset[str]
-    left_out: dict[str, str]
+    skipped: dict[str, str]
     overwrite: bool
     unused: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know before the rows start."""
-        notes = [f"{method} is left out: {why}" for method, why in self.left_out.items()]
+        notes = [f"{method} is skipped: {why}" for method, why in self.skipped.items()]
         if self.unused:
             names = ", ".join(self.unused)
             notes.append(f"settings without a row, of methods not installed or misspelt: {names}")
@@ -114,8 +114,8 @@ def load_suite(
 ) -> Suite:
     """Read a suite and check all its rows.
 
-    What is given beside the file overrules it: `run` and `evaluate` given so also overrule what a
-    row itself says.
+    `pairs` and `arguments` take precedence over the file. `run` and `evaluate` in them also take
+    precedence over the settings of a row.
 
     Args:
         catalog: What the plugins provide.
@@ -139,15 +139,15 @@ def load_suite(
             'suite.rows: there is no row; add [[rows]] with a method, or methods = "all"'
         )
     chosen = frozenset(_choose(config.chosen, drafts, problems))
-    told, unimportant = _Told(), _Told()
+    mistakes, ignored = _Mistakes(), _Mistakes()
     rows = []
     for draft in drafts:
-        # A row that is not to be run stands in the table if it is right, and else does not.
-        tell = told if draft.name in chosen else unimportant
-        row = _check(draft, config, above, catalog, tell, check_paths)
+        # A row that is not to be run is in the table if its settings are right.
+        found = mistakes if draft.name in chosen else ignored
+        row = _check(draft, config, above, catalog, found, check_paths)
         if row is not None:
             rows.append(row)
-    problems += told.lines(len(chosen))
+    problems += mistakes.lines(len(chosen))
     if problems:
         raise ConfigError.of(problems)
     return Suite(
@@ -155,13 +155,13 @@ def load_suite(
         folder=Path(config.folder).expanduser(),
         rows=tuple(rows),
         chosen=chosen,
-        left_out=dict(config.skip) if config.methods == "all" else {},
+        skipped=dict(config.skip) if config.methods == "all" else {},
         overwrite=config.overwrite,
         unused=tuple(unused(config, drafts)),
     )
 
 
-class _Told:
+class _Mistakes:
     """Mistakes, and the rows that have each."""
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ class _Told:
             self._rows.setdefault(text, []).append(row)
 
     def lines(self, num_rows: int) -> list[str]:
-        """Return one text a mistake; what is wrong in many rows is told once."""
+        """Return one text for each mistake. It names all rows that have it."""
         found = []
         for text, rows in self._rows.items():
             names = ", ".join(f"'{row}'" for row in rows)
@@ -181,8 +181,8 @@ class _Told:
             found.append(f"{where}: {text}")
         return found
 
-    def attempt(self, row: str, make: Callable[[], T]) -> T | None:
-        """Return what `make` makes; None where it fails."""
+    def collect(self, row: str, make: Callable[[], T]) -> T | None:
+        """Return the result of `make`. Where it fails, keep the mistakes and return None."""
         try:
             return make()
         except ConfigError as error:
@@ -200,25 +200,25 @@ def _check(
     config: SuiteConfig,
     above: Mapping[str, Any],
     catalog: Catalog,
-    told: _Told,
+    mistakes: _Mistakes,
     check_paths: bool,
 ) -> Row | None:
-    row = told.attempt(draft.name, lambda: structure(draft.about, RowConfig, path="row"))
+    row = mistakes.collect(draft.name, lambda: structure(draft.about, RowConfig, path="row"))
     if row is None:
         return None
     given = merge(draft.run, _mapping(above.get("run")))
-    told.add(draft.name, list(_owned(given, _RUN_OWNED)))
-    # What is wrong with the images of the suite has been told once, for all rows.
+    mistakes.add(draft.name, list(_owned(given, _RUN_OWNED)))
+    # Mistakes in the suite's images are reported once for all rows, not here.
     own_images = bool({"data", "val_data"} & given.keys())
     look = check_paths and (own_images or not _image_problems(config))
     given = {**_images(config), **given, "method": row.method}
     folder = str(Path(config.folder).expanduser())
     evaluate = _evaluation(row, config, above)
-    found = _read_evaluation(draft.name, evaluate, given, told, check_paths)
-    # What an earlier row will have written is not there yet; the row looks for it when it starts.
+    found = _read_evaluation(draft.name, evaluate, given, mistakes, check_paths)
+    # Files of an earlier row do not exist yet. They are checked when this row starts.
     waits = _filled(given, folder) != _filled(given, _OUT)
     given = _with_same_neighbours(_filled(given, folder), found)
-    settings = told.attempt(
+    settings = mistakes.collect(
         draft.name,
         lambda: load_settings(
             catalog=catalog,
@@ -230,7 +230,7 @@ def _check(
             check_files=check_paths and not waits,
         ),
     )
-    told.add(draft.name, list(_objects(given)))
+    mistakes.add(draft.name, list(_objects(given)))
     if settings is None:
         return None
     return Row(
@@ -265,7 +265,7 @@ def _images(config: SuiteConfig) -> dict[str, Any]:
 def _evaluation(
     row: RowConfig, config: SuiteConfig, above: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Lay the settings of the evaluation over one another; None: there is none."""
+    """Merge the settings of the evaluation. None: there is no evaluation."""
     if row.evaluate is False or config.evaluate is False:
         return None
     below = _mapping(config.evaluate)
@@ -277,19 +277,21 @@ def _read_evaluation(
     name: str,
     given: dict[str, Any] | None,
     run: Mapping[str, Any],
-    told: _Told,
+    mistakes: _Mistakes,
     check_paths: bool,
 ) -> EvaluateConfig | None:
-    """Check the settings of the evaluation; those of the training that it shares are added."""
+    """Check the settings of the evaluation and add those that it shares with the training."""
     if given is None:
         return None
-    told.add(name, list(_owned(given, dict.fromkeys(_EVALUATE_OWNED, "the row's own settings"))))
-    told.add(name, list(_objects(given)))
+    mistakes.add(
+        name, list(_owned(given, dict.fromkeys(_EVALUATE_OWNED, "the row's own settings")))
+    )
+    mistakes.add(name, list(_objects(given)))
     for key in _SHARED:
         if key in run:
             given.setdefault(key, run[key])
     images = {key: run[key] for key in ("data", "val_data") if key in run}
-    options = told.attempt(
+    options = mistakes.collect(
         name,
         lambda: structure(
             {
@@ -305,12 +307,12 @@ def _read_evaluation(
         return None
     from lightly_core.evaluation.request import evaluate_problems
 
-    # Whether the images are there is told once, for `data`.
+    # Missing images are reported once, for `data`.
     texts = evaluate_problems(evolve(options, data="builtin:digits", val_data=options.val_data))
     ignored: tuple[str, ...] = ("config.data:", "config.val_data:")
     if not check_paths:
         ignored += ("config.labels:", "config.val_labels:")
-    told.add(
+    mistakes.add(
         name,
         [text.replace("config.", "evaluate.") for text in texts if not text.startswith(ignored)],
     )
@@ -318,13 +320,13 @@ def _read_evaluation(
 
 
 def _with_same_neighbours(run: dict[str, Any], evaluation: EvaluateConfig | None) -> dict[str, Any]:
-    """Let the kNN during training compare as the one afterwards, where the row says nothing."""
+    """Use the evaluation's neighbours for the kNN during training, where the row sets none."""
     if evaluation is None or evaluation.knn is None:
         return run
     callbacks = run.get("callbacks") or {}
     knn = callbacks.get("knn", {}) if isinstance(callbacks, Mapping) else None
     if not isinstance(knn, Mapping):
-        return run  # switched off, or a mistake that is told elsewhere
+        return run  # switched off, or a mistake that is reported elsewhere
     same = {"k": _first_k(evaluation), "temperature": evaluation.knn.temperature}
     return {**run, "callbacks": {**callbacks, "knn": {**same, **knn}}}
 
@@ -339,11 +341,11 @@ def _first_k(evaluation: EvaluateConfig | None) -> int | None:
 def _owned(given: Mapping[str, Any], owned: Mapping[str, str]) -> Iterator[str]:
     for key, instead in owned.items():
         if key in given:
-            yield f"'{key}' cannot be set here, it follows from {instead}; leave it out"
+            yield f"'{key}' cannot be set here, it follows from {instead}; remove it"
 
 
 def _objects(given: Mapping[str, Any]) -> Iterator[str]:
-    """Name what cannot be handed to another process."""
+    """Name the settings that cannot be passed to another process."""
     for key, value in given.items():
         if isinstance(value, PythonObject) or plain(value) != _as_lists(value):
             yield f"{key}: a suite takes plain data only, since each row runs in its own process"
@@ -358,7 +360,7 @@ def _as_lists(value: object) -> object:
 
 
 def _filled(value: Plain, folder: str) -> Plain:
-    """Put the suite's folder where ``{out}`` stands."""
+    """Replace ``{out}`` by the suite's folder."""
     if isinstance(value, str):
         return value.replace(_OUT, folder)
     if isinstance(value, Mapping):
@@ -373,7 +375,7 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def _choose(words: Sequence[str], drafts: Sequence[Draft], problems: list[str]) -> Iterator[str]:
-    """Yield the names of the rows that `only` means."""
+    """Yield the names of the rows that `only` selects."""
     if not words:
         yield from (draft.name for draft in drafts)
     known = dict.fromkeys(name for draft in drafts for name in (draft.name, draft.method))

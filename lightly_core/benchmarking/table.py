@@ -20,10 +20,10 @@ class Column:
     """One column.
 
     Attributes:
-        title: Its head, the same in both files.
-        text: What people read.
-        raw: What programs read: percent, minutes and 10^9 bytes as bare numbers.
-        optional: Whether Markdown leaves it out where it is empty.
+        title: Its heading, the same in both files.
+        text: Text in Markdown.
+        raw: Value in CSV: percent, minutes and 10^9 bytes as numbers without a unit.
+        optional: Whether Markdown skips it where it is empty.
     """
 
     title: str
@@ -90,13 +90,13 @@ _ONLY_CSV = ("Process Memory",)
 
 
 def _size(result: RowResult, name: str) -> object:
-    """Return what was trained with, or what is asked for."""
+    """Return the value of the training, or the requested one before it."""
     source = result.measured or result.row.settings.run
     return getattr(source, name)
 
 
 def write_csv(results: Sequence[RowResult], path: Path) -> None:
-    """Write all columns, with the name and the state of each row before and notes behind."""
+    """Write all columns, then the name, the state and the notes of each row."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*(column.title for column in COLUMNS), "Row", "State", "Notes"])
@@ -107,7 +107,7 @@ def write_csv(results: Sequence[RowResult], path: Path) -> None:
 
 
 def write_markdown(suite: Suite, results: Sequence[RowResult], command: str, path: Path) -> None:
-    """Write the table with the columns that hold something, what it means, and the notes."""
+    """Write the table without empty columns, a legend and the notes."""
     with atomic_path(path) as temporary:
         temporary.write_text(markdown(suite, results, command), encoding="utf-8")
 
@@ -127,7 +127,7 @@ def markdown(suite: Suite, results: Sequence[RowResult], command: str) -> str:
     notes = [
         f"- {result.row.name}: {_one_line(note)}" for result in results for note in _notes(result)
     ]
-    notes += [f"- {method} is left out: {why}" for method, why in suite.left_out.items()]
+    notes += [f"- {method} is skipped: {why}" for method, why in suite.skipped.items()]
     if notes:
         sections.append("Notes\n\n" + "\n".join(notes))
     sections.append(f"Made with\n\n```\n{command}\n```")
@@ -160,15 +160,15 @@ def _legend(results: Sequence[RowResult], titles: set[str]) -> str:
         lines.append(f"kNN Top 1: the last epoch's network, by weighted nearest neighbours{k}.")
     if "kNN Top 1, max over epochs" in titles:
         lines.append(
-            "Max over epochs: the best measurement during training, as published tables give it; "
-            "it is chosen on the very images that it is for, so it is a little too high."
+            "Max over epochs: the best measurement during training, as in published tables. "
+            "It is chosen on the validation images, so it is a little too high."
         )
     if "kNN Top 1, untrained" in titles:
         lines.append("Untrained: the same network before the first step.")
     if "Runtime" in titles:
         lines.append("Runtime: the training, with the measurements during it.")
     if "GPU Memory" in titles:
-        lines.append("GPU Memory: the most that tensors of the first process took, in 10^9 bytes.")
+        lines.append("GPU Memory: peak memory of the first process's tensors, in 10^9 bytes.")
     devices = sorted({result.device for result in results if result.device is not None})
     if devices:
         lines.append(f"Device: {', '.join(devices)}.")

@@ -1,4 +1,4 @@
-"""Files from paths and URLs: downloaded once, checked, kept in a cache.
+"""Files from paths and URLs: downloaded once, verified, cached.
 
 Standard library and `filelock` only, so that it can be imported anywhere.
 """
@@ -27,7 +27,7 @@ __all__ = [
 CACHE_VARIABLE = "LIGHTLY_CACHE_DIR"
 OFFLINE_VARIABLE = "LIGHTLY_OFFLINE"
 
-# Set by users who come from LightlyTrain.
+# The name in LightlyTrain.
 _OLD_CACHE_VARIABLE = "LIGHTLY_TRAIN_CACHE_DIR"
 
 
@@ -49,14 +49,13 @@ def fetch(source: str | Path, *, sha256: str | None = None, what: str) -> Path:
     """Return a local file: the one that was given, or a download of it.
 
     A download is kept as ``cache_folder() / "models" / <last part of the URL's path>`` (with a few
-    digits in the name where another URL took it) and used again without asking the network. A
-    file that somebody put at that place is used as well. Two URLs are the same where they differ
-    in the query only, which in signed URLs changes every time; where the path has no ending of a
-    file of weights, as in ``https://host/download?id=1``, the query counts.
+    digits in the name where another URL has it) and used again without the network. A file that
+    the user put there is used as well. URLs that differ only in the query are the same, since the
+    query of signed URLs changes every time. Where the path has no suffix of a weights file, as in
+    ``https://host/download?id=1``, the query counts.
 
-    An interrupted download goes on where it stopped. Of several processes and threads one
-    downloads, the others wait for it. User names, passwords and queries of URLs appear in no
-    message and no file.
+    An interrupted download is resumed. Of several processes and threads one downloads, and the
+    others wait for it. User names, passwords and queries of URLs are in no message and no file.
 
     Args:
         source: A path, in which ``~`` is replaced, or a URL that starts with ``http://``,
@@ -73,7 +72,7 @@ def fetch(source: str | Path, *, sha256: str | None = None, what: str) -> Path:
             it), or it has another digest. The message says what to do.
     """
     wanted = _checked_digest(sha256, what)
-    # A Path has lost one of the slashes of a URL.
+    # In a `Path`, a URL loses one of its slashes.
     if isinstance(source, Path) or not is_url(source):
         return _local_file(Path(source).expanduser(), wanted, what)
     address = parse_url(source, what)

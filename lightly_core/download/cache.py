@@ -1,4 +1,4 @@
-"""The folder of downloads: what is there, whose it is, and one download at a time."""
+"""The cache of downloads: its files, where they are from, and one download at a time."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def digest_of(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Note:
-    """What is known of a download; kept beside it.
+    """Facts about a download, in a file next to it.
 
     Attributes:
         identity: `RemoteFile.identity` of its URL.
-        version: What the server said of it.
+        version: Size and mark that the server reported.
         sha256: Digest; None before the download is complete.
         mtime_ns: The file's time when the digest was computed.
     """
@@ -53,19 +53,19 @@ class Note:
 
 @dataclass(frozen=True)
 class Entry:
-    """Places of one file of the cache."""
+    """Paths of one file of the cache."""
 
     folder: Path
     name: str
 
     @property
     def file(self) -> Path:
-        """The complete file; it is either not there or whole."""
+        """The complete file. It does not exist before it is complete."""
         return self.folder / self.name
 
     @property
     def part(self) -> Path:
-        """What has arrived so far."""
+        """The incomplete download."""
         return self.folder / f".{self.name}.part"
 
     @property
@@ -79,7 +79,7 @@ class Entry:
         return self.folder / f".{self.name}.lock"
 
     def note(self) -> Note | None:
-        """Read the note; None where there is none that can be understood."""
+        """Read the note; None where it is missing or damaged."""
         try:
             facts = json.loads(self.note_file.read_text())
             return Note(**{**facts, "version": Version(**facts["version"])})
@@ -93,7 +93,7 @@ class Entry:
 
 
 class FileCache:
-    """Downloads, each kept under the name that its URL ends in.
+    """Downloads, each under the last part of its URL's path.
 
     Args:
         folder: Made when something is downloaded.
@@ -113,13 +113,13 @@ class FileCache:
             what: For messages.
 
         Raises:
-            ConfigError: It cannot be had, or has another digest.
+            ConfigError: It cannot be downloaded, or has another digest.
         """
         with _explained(self.folder, what):
             return self._get(remote, wanted, what)
 
     def _get(self, remote: RemoteFile, wanted: str | None, what: str) -> Path:
-        # Without the lock first, so that a cache that cannot be written to can be read.
+        # First without the lock, so that a read-only cache can be used.
         entry = self._entry(remote)
         if _is_ready(entry, remote, wanted, what):
             return entry.file
@@ -129,7 +129,7 @@ class FileCache:
                 f"download it from {remote.place}\n  {_other_ways(remote, entry.file)}"
             )
         with _locked(self.folder, remote, what):
-            # Another process may have come first, with this file or one of the same name.
+            # Another process may have downloaded this file or one of the same name meanwhile.
             entry = self._entry(remote)
             if not _is_ready(entry, remote, wanted, what):
                 _download(entry, remote, wanted, what)
@@ -147,14 +147,14 @@ class FileCache:
 
 
 def _is_ready(entry: Entry, remote: RemoteFile, wanted: str | None, what: str) -> bool:
-    """Tell whether the file is there and right; a wrong one that we brought is not ready."""
+    """Return whether the file exists and is the right one. A wrong download is not ready."""
     if not entry.file.is_file():
         return False
     note = entry.note()
     if note is not None and (note.identity != remote.identity or note.sha256 is None):
-        note = None  # somebody put the file there
+        note = None  # the user put the file there
     local = remote.local
-    # Local files change, and looking costs nothing.
+    # A local file may have changed, which is cheap to check.
     now = Version.of_file(local) if local is not None and local.is_file() else None
     if note is not None and now is not None and now != note.version:
         return False
@@ -173,16 +173,16 @@ def _is_ready(entry: Entry, remote: RemoteFile, wanted: str | None, what: str) -
 
 
 def _download(entry: Entry, remote: RemoteFile, wanted: str | None, what: str) -> None:
-    """Bring the file; called with the lock held."""
+    """Download the file. The caller holds the lock."""
     if entry.file.exists():
         log.warning("%s: %s is damaged or out of date and is downloaded again", what, entry.file)
         entry.file.unlink()
     continued = entry.part.exists()
-    digest = _bring_part(entry, remote, what)
+    digest = _complete_part(entry, remote, what)
     if wanted is not None and not digest.startswith(wanted) and continued:
-        log.warning("%s: what arrived in two downloads does not fit; starting anew", what)
+        log.warning("%s: what arrived in two downloads does not fit; downloading it again", what)
         entry.part.unlink()
-        digest = _bring_part(entry, remote, what)
+        digest = _complete_part(entry, remote, what)
     if wanted is not None and not digest.startswith(wanted):
         entry.part.unlink()
         raise ConfigError(
@@ -199,8 +199,8 @@ def _download(entry: Entry, remote: RemoteFile, wanted: str | None, what: str) -
     log.info("%s: %s is complete", what, entry.file)
 
 
-def _bring_part(entry: Entry, remote: RemoteFile, what: str) -> str:
-    """Complete the part and return its digest."""
+def _complete_part(entry: Entry, remote: RemoteFile, what: str) -> str:
+    """Complete the incomplete download and return its digest."""
     note = entry.note() if entry.part.exists() else None
 
     def remember(version: Version) -> None:
@@ -214,7 +214,7 @@ def _bring_part(entry: Entry, remote: RemoteFile, what: str) -> str:
 @contextmanager
 def _locked(folder: Path, remote: RemoteFile, what: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    # The lock of the plain name: which name a URL gets is decided under it.
+    # The lock is that of the plain name, since the name of a URL's file is chosen while it is held.
     lock = FileLock(Entry(folder, remote.name).lock_file)
     try:
         lock.acquire(timeout=0)
@@ -231,7 +231,7 @@ def _locked(folder: Path, remote: RemoteFile, what: str) -> Iterator[None]:
 
 @contextmanager
 def _explained(folder: Path, what: str) -> Iterator[None]:
-    """Explain what the file system refuses."""
+    """Convert errors of the file system."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A rehearsal builds what a run would build, without weights, and downloads nothing."""
+"""A rehearsal builds the networks of a run without weights. It downloads nothing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 
 class NotFetchedError(Exception):
-    """A rehearsal has come to where a file would be downloaded; it is no mistake of the user's."""
+    """A rehearsal has reached a download. This is not a mistake of the user."""
 
 
 @contextmanager
 def rehearsing() -> Iterator[None]:
-    """Make `is_rehearsal` true for the time being."""
+    """Make `is_rehearsal` true within the context."""
     token = _rehearsing.set(True)
     try:
         yield
@@ -24,12 +24,12 @@ def rehearsing() -> Iterator[None]:
 
 
 def is_rehearsal() -> bool:
-    """Tell whether networks are built only to see whether they can be."""
+    """Return whether networks are built only to check that they can be."""
     return _rehearsing.get()
 
 
 def stop_rehearsal(what: str) -> None:
-    """End a rehearsal where a download would begin; in a run nothing happens.
+    """End a rehearsal before a download. Outside of a rehearsal nothing happens.
 
     Args:
         what: The file, for the log.

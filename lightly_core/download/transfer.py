@@ -1,4 +1,4 @@
-"""Bytes from a server into a file: continued after a cut, tried again, announced."""
+"""Transfer a file from a server: with retries, resumed after an interruption, with progress."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from lightly_core.version import __version__
 
 log = logging.getLogger(__name__)
 
-#: Seconds to wait after failures in a row; after one more the download is given up.
+#: Seconds to wait after failures in a row; after one more the download fails.
 BACKOFF_SECONDS = (1.0, 3.0, 10.0)
 
 #: Seconds between two lines of progress.
 PROGRESS_SECONDS = 5.0
 
-#: Bytes that no file of weights has; a server that never ends would fill the disk.
+#: More bytes than any file of weights. Without a limit, an endless response would fill the disk.
 MOST_BYTES = 100 * 10**9
 
-#: A server that sends fewer bytes than these within so many seconds is given up.
+#: A download with fewer than these bytes in so many seconds fails.
 SLOW_BYTES, SLOW_SECONDS = 60_000, 60.0
 
 _TIMEOUT_SECONDS = 30.0
@@ -50,11 +50,11 @@ _LOST = (
 
 @dataclass(frozen=True)
 class Version:
-    """What a server says of a file; equal as long as the file stays the same.
+    """Identity of a file's content on a server. It is equal as long as the file is unchanged.
 
     Attributes:
-        size: Bytes; None where the server does not say.
-        etag: The server's mark of this content.
+        size: Bytes; None where the server does not report it.
+        etag: The server's ETag.
         modified: When it was changed.
     """
 
@@ -69,7 +69,7 @@ class Version:
         return cls(size=status.st_size, modified=str(status.st_mtime_ns))
 
     def may_be(self, other: Version) -> bool:
-        """Tell whether nothing that is known of both differs; parts come with fewer headers."""
+        """Return whether no value known of both differs. Partial responses have fewer headers."""
         pairs = (
             (self.size, other.size),
             (self.etag, other.etag),
@@ -79,13 +79,13 @@ class Version:
 
     @property
     def condition(self) -> str | None:
-        """Value of an If-Range header, for which only strong marks are good."""
+        """Value of an If-Range header, which needs a strong ETag or a date."""
         strong = self.etag is not None and not self.etag.startswith("W/")
         return self.etag if strong else self.modified
 
 
 class _TemporaryError(Exception):
-    """Something that may work at the next attempt; the text is fit for the user."""
+    """An error that may be gone at the next attempt. The text is for the user."""
 
 
 class _ChangedError(Exception):
@@ -122,8 +122,8 @@ class Transfer:
 
     Attributes:
         remote: Where the file comes from.
-        part: What has arrived so far; made if missing.
-        version: Of what is in `part`; None where nothing is there.
+        part: The incomplete file; created if missing.
+        version: Version of `part`; None where it is empty.
         remember: Called with the version before its first byte is written.
         target: Where the file will be, for messages.
         what: What it is, for messages.
@@ -138,10 +138,10 @@ class Transfer:
     announced: bool = field(default=False, init=False)
 
     def run(self) -> None:
-        """Bring `part` to the size of the file.
+        """Complete `part`.
 
         Raises:
-            ConfigError: The file cannot be had.
+            ConfigError: The file cannot be downloaded.
             OSError: `part` cannot be written.
         """
         failures = 0
@@ -158,7 +158,7 @@ class Transfer:
             except _TemporaryError as error:
                 problem = str(error)
                 if self._arrived() > before:
-                    failures = 0  # each attempt brings it nearer to its end
+                    failures = 0  # the attempt made progress
             failures += 1
             if failures > len(BACKOFF_SECONDS):
                 raise self._unreachable(problem)
@@ -170,7 +170,7 @@ class Transfer:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _attempt(self) -> None:
-        """Ask once and write what comes."""
+        """Send one request and write the response."""
         if self.remote.local is not None:
             self._copy(self.remote.local)
             return
@@ -199,7 +199,7 @@ class Transfer:
         request.add_header("User-Agent", f"lightly-core/{__version__}")
         request.add_header("Accept-Encoding", "identity")
         if self.remote.authorization is not None:
-            # Not for the host to which a redirect leads.
+            # A redirect to another host must not receive it.
             request.add_unredirected_header("Authorization", self.remote.authorization)
         if offset:
             request.add_header("Range", f"bytes={offset}-")
@@ -277,7 +277,7 @@ class Transfer:
             if version.size - offset > free:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if offset == 0:
-            # What is there belongs to another version; never keep it under the new one's name.
+            # The content belongs to another version.
             self.part.unlink(missing_ok=True)
             self.remember(version)
             self.version = version
@@ -305,7 +305,7 @@ class Transfer:
             )
 
     def _read(self, stream: IO[bytes]) -> bytes:
-        # `read` would wait for the whole chunk, however slowly it comes.
+        # `read` would wait for the whole chunk on a slow connection.
         read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
         try:
             return read(_CHUNK)
@@ -317,19 +317,19 @@ class Transfer:
             return
         self.announced = True
         size = "unknown size" if version.size is None else _readable(version.size)
-        rest = f", going on after {_readable(offset)}" if offset else ""
+        rest = f", resumed after {_readable(offset)}" if offset else ""
         log.info(
             "Downloading %s: %s (%s%s) from %s to %s",
             self.what, self.remote.name, size, rest, self.remote.place, self.target,
         )  # fmt: skip
 
     def _report(self, done: int, size: int | None) -> None:
-        share = "" if not size else f" of {_readable(size)} ({done / size:.0%})"
-        log.info("%s: %s%s", self.remote.name, _readable(done), share)
+        progress = "" if not size else f" of {_readable(size)} ({done / size:.0%})"
+        log.info("%s: %s%s", self.remote.name, _readable(done), progress)
 
 
 def _understand(response: http.client.HTTPResponse, offset: int) -> tuple[Version, bool]:
-    """Return what the server has, and whether what comes is its rest after `offset`."""
+    """Return the version on the server, and whether the response continues at `offset`."""
     headers = response.headers
     etag, modified = headers.get("ETag"), headers.get("Last-Modified")
     if response.status == 206:

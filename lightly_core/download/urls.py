@@ -1,4 +1,4 @@
-"""What is in a URL, and what of it may be shown."""
+"""Parse URLs, and separate secrets from what messages may show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from lightly_core.errors import ConfigError
 
-# Endings by which the path alone names a file; after others the query does.
+# With these suffixes the path alone names a file. With others the query counts too.
 _FILE_ENDINGS = frozenset(
     {
         *(".pt", ".pth", ".th", ".ckpt", ".safetensors", ".bin", ".pkl", ".pickle"),
@@ -25,10 +25,10 @@ _MAX_NAME = 150  # file systems take 255 bytes, and we add to it
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A URL in parts. What is secret is left out of its `repr`.
+    """The parts of a URL. Secrets are not in its `repr`.
 
     Attributes:
-        url: What to ask for, with the query, without user and password.
+        url: The URL to request, with the query, without user and password.
         authorization: Value of the header with user and password; None without.
         shown: For messages: without user, password, query and fragment.
         host: For messages; empty for ``file://``.
@@ -54,19 +54,19 @@ class RemoteFile:
 
 
 def is_url(text: str) -> bool:
-    """Tell a URL from a path; one that begins with a drive letter is a path."""
+    """Return whether a text is a URL. A path that begins with a drive letter is not."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://|file:", text) is not None
 
 
 def parse_url(text: str, what: str) -> RemoteFile:
-    """Take a URL apart.
+    """Parse a URL.
 
     Args:
         text: The URL.
         what: For messages.
 
     Raises:
-        ConfigError: It is no URL of a file that can be fetched.
+        ConfigError: It is not a URL of a file that can be downloaded.
     """
     try:
         parts = urlsplit(text.strip())
@@ -129,6 +129,6 @@ def _file_name(path: str) -> str:
     last = unquote(path.rstrip("/").rpartition("/")[2])
     name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", last).lstrip(". ").rstrip(". ")
     if len(name.encode()) > _MAX_NAME:
-        # The end has the file's ending.
+        # The end has the file's suffix.
         name = name.encode()[-_MAX_NAME:].decode(errors="ignore").lstrip(". ")
     return name or "download"

@@ -1,4 +1,4 @@
-"""The files that the user takes away, and the lines that load them."""
+"""Write the exported files, and the code that loads them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def export_model(
 ) -> list[Path]:
     """Write a backbone in the format of its library and as safetensors.
 
-    With ``embed_dim`` its linear layer is written too, to a file of its own, so that the others
-    load strictly into the user's model: ``weight`` (E, D) and ``bias`` (E,) of the
+    With ``embed_dim`` its linear layer is written to a separate file. So the other files load
+    strictly into the user's model. The separate file has ``weight`` (E, D) and ``bias`` (E,) of the
     `torch.nn.Linear` that is applied to the pooled features (B, D), and to the features at every
     position.
 
@@ -41,7 +41,7 @@ def export_model(
         built: The model of the run.
         exported: The wrapper to write: that of `built`, or an average of its past weights, or an
             `EmbeddingWrapper` around it.
-        folder: Where to write; it is made if missing.
+        folder: Where to write. Created if missing.
         stem: File name without ending, for example ``exported_last``.
         metadata: Stored in the safetensors file: method, normalisation, ...
 
@@ -54,7 +54,7 @@ def export_model(
     native = folder / f"{stem}.pt"
     plain = folder / f"{stem}.safetensors"
     information = {
-        "format": "pt",  # Libraries that read safetensors ask for it.
+        "format": "pt",  # Some libraries require it.
         "lightly_core_version": __version__,
         "model": built.name or type(module).__name__,
         "num_input_channels": str(built.num_input_channels),
@@ -67,7 +67,7 @@ def export_model(
         save_file(portable_state_dict(module), temporary, metadata=information)
     embedding = _embedding_file(native)
     if not isinstance(exported, EmbeddingWrapper):
-        embedding.unlink(missing_ok=True)  # It would belong to another model.
+        embedding.unlink(missing_ok=True)  # A file of an earlier model.
         return [native, plain]
     layer = portable_state_dict(exported.embed)
     layer["weight"] = layer["weight"].flatten(1)  # (E, D)

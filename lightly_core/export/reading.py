@@ -1,4 +1,4 @@
-"""Tensors out of files: our checkpoints, exported models, state dicts, pickled modules."""
+"""Read tensors from checkpoints, exported models, state dicts and pickled modules."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 CHECKPOINT_KEY = "lightly"
 PREFIX_KEY = "exported_prefix"
 
-#: Keys below which files keep the tensors, in the order in which they are looked for: averaged
-#: weights first, as they are what training scripts evaluate and publish, and a student last.
+#: Keys under which files keep the tensors, in order of preference. Averaged weights come first,
+#: as training scripts evaluate and publish them. A student comes late.
 CONTAINERS = (
     "ema",
     "model_ema",
@@ -36,7 +36,7 @@ CONTAINERS = (
     "module",
 )
 
-# Deeper than any file is; a file can also contain itself.
+# Deeper than any usual file. A limit, since a pickle can contain itself.
 _MAX_DEPTH = 5
 
 _EXPECTED = "expected a checkpoint (.ckpt), an exported model (.pt, .safetensors) or a state dict"
@@ -62,7 +62,7 @@ def read_weights(path: str | Path, *, pickled_modules: Sequence[str] = ()) -> di
         Tensors on the CPU. Modules in half precision come as float32; other tensors as they are.
 
     Raises:
-        ConfigError: There is no such file, it is damaged, it is no file of weights, or it names
+        ConfigError: There is no such file, it is damaged, it is not a file of weights, or it names
             classes or functions that are not allowed.
     """
     file = Path(path).expanduser()
@@ -103,7 +103,7 @@ def _no_file(given: str | Path, file: Path) -> str:
 
 
 def only_tensors(content: object) -> dict[str, Tensor]:
-    """Return the entries of a mapping that are tensors; nothing for what is no mapping."""
+    """Return the entries of a mapping that are tensors; an empty dict for other objects."""
     if not isinstance(content, Mapping):
         return {}
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
@@ -115,7 +115,7 @@ def some(names: Mapping[Any, object]) -> str:
 
 
 def _find(content: object, depth: int = 0) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return the tensors, and the keys below which they were found."""
+    """Return the tensors, and the keys under which they were found."""
     if isinstance(content, Shell):
         return module_tensors(content), ()
     if not isinstance(content, Mapping) or depth > _MAX_DEPTH:
@@ -128,7 +128,7 @@ def _find(content: object, depth: int = 0) -> tuple[dict[str, Tensor], tuple[str
 
 
 def _exported_tensors(content: object) -> dict[str, Tensor] | None:
-    """Return the exported wrapper's tensors if this is a checkpoint of ours."""
+    """Return the exported wrapper's tensors if this is a checkpoint of a run."""
     facts = content.get(CHECKPOINT_KEY) if isinstance(content, Mapping) else None
     if not isinstance(facts, Mapping) or PREFIX_KEY not in facts:
         return None
@@ -157,11 +157,11 @@ def _read(file: Path, pickled_modules: Sequence[str]) -> object:
 
 
 def _why(error: Exception, head: bytes) -> str:
-    """Return what is wrong with a file that is not what `torch.save` wrote."""
+    """Return the problem of a file that `torch.save` did not write."""
     if _is_text(head):
         return "it is a text"
     if isinstance(error, pickle.UnpicklingError):
-        # What is no pickle at all stops at its first byte, an "operand" that does not exist.
+        # A file that is not a pickle fails at its first byte, an unknown "operand".
         foreign = "Unsupported operand" in str(error)
         return "torch.save did not write it in its usual format" if foreign else "it is damaged"
     return _first_line(error)
@@ -178,7 +178,7 @@ def _read_safetensors(file: Path) -> object:
 
 
 def _refuse_other_kinds(file: Path, head: bytes) -> None:
-    """Raise for kinds of files that are often given in place of weights, with what to do."""
+    """Raise for files that are often given by mistake. The error names the remedy."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         problem = "it is empty\n  download or save it again"
@@ -203,10 +203,10 @@ def _refuse_other_kinds(file: Path, head: bytes) -> None:
 
 
 def _is_text(head: bytes) -> bool:
-    """Tell whether the first bytes of a file are words."""
+    """Return whether the first bytes of a file are text."""
     try:
         text = head[:500].decode("utf-8-sig")
-    except UnicodeDecodeError as error:  # a letter that is cut off at the end is none
+    except UnicodeDecodeError as error:  # a character cut off at the end is not an error
         if error.start < len(head) - 4:
             return False
         text = head[: error.start].decode("utf-8-sig")
@@ -214,7 +214,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _problem_of_zip(file: Path) -> str:
-    """Return what is wrong with a zip archive, nothing if `torch.save` may have written it."""
+    """Return the problem of a zip archive, an empty text if `torch.save` may have written it."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()

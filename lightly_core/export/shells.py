@@ -1,10 +1,10 @@
-"""Files with whole pickled objects, read without running any of their code or that of a library.
+"""Read files with pickled objects without running code of the file or of a library.
 
-Loading such a file as it is meant runs whatever it names. torch's restricted loader only runs what
-is on a list; but even well-meant classes on that list would run their constructors on arguments out
-of the file, and some libraries evaluate such arguments as code. So nothing is put on the list but
-empty shells: classes made here, under the names in the file, that keep an object's attributes and
-do nothing. The tensors are then collected from the attributes, where `torch.nn.Module` keeps them.
+Unpickling calls whatever the file names. torch's restricted loader calls only what is on a list.
+But even trusted classes on this list would run their constructors on arguments from the file, and
+some libraries evaluate such arguments as code. So only empty shells are put on the list: classes
+created here, under the names in the file, that keep an object's attributes and do nothing. The
+tensors are then collected from the attributes, where `torch.nn.Module` keeps them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lightly_core.errors import ConfigError
 #: Modules of torch whose classes and functions may be named in a file.
 _TORCH_MODULES = ("torch.nn.", "torch._C._nn.")
 
-#: Plain data that training scripts keep beside the weights. None of it is ever built or called.
+#: Plain data that training scripts save with the weights. It is never built or called.
 _PLAIN_NAMES = frozenset(
     {
         *("argparse.Namespace", "types.SimpleNamespace", "functools.partial"),
@@ -41,7 +41,7 @@ _PLAIN_NAMES = frozenset(
     }
 )
 
-#: What torch's restricted loader knows without help, beside names of torch's own.
+#: What torch's restricted loader accepts by itself, in addition to torch's own names.
 _KNOWN_TO_TORCH = frozenset(
     {
         *("collections.OrderedDict", "collections.Counter", "_codecs.encode"),
@@ -57,10 +57,10 @@ _LOCK = threading.RLock()
 
 
 class Shell:
-    """An object out of a file: its attributes, without its class.
+    """An object from a file: its attributes, without its class.
 
     Attributes:
-        state: What the object's class would have been given to restore itself.
+        state: The argument of the object's ``__setstate__``.
     """
 
     __slots__ = ("state",)
@@ -68,7 +68,7 @@ class Shell:
     state: object
 
     def __new__(cls, *args: object) -> Shell:
-        """Accept and forget the arguments with which the object was made."""
+        """Ignore the arguments of the object's constructor."""
         shell = object.__new__(cls)
         shell.state = {}
         return shell
@@ -82,11 +82,11 @@ class Shell:
 
 
 def load_inert(file: Path, pickled_modules: Sequence[str] = ()) -> object:
-    """Read what `torch.save` wrote, with a `Shell` in place of every object that is no plain data.
+    """Read what `torch.save` wrote, with a `Shell` in place of every object that is not plain data.
 
     Args:
         file: A file of `torch.save`, of either format.
-        pickled_modules: Top-level modules that may be named in the file, beside ``torch.nn``.
+        pickled_modules: Top-level modules that the file may name, in addition to ``torch.nn``.
 
     Returns:
         Tensors on the CPU, dicts, lists, numbers, and shells.
@@ -121,8 +121,8 @@ def module_tensors(module: Shell) -> dict[str, Tensor]:
 
     Returns:
         Parameters and persistent buffers by name, in the order of a state dict; half precision is
-        brought to float32, as models are kept in half precision to save space only. Nothing for
-        objects that are no modules.
+        converted to float32, since files use half precision only to save space. Empty for objects
+        that are not modules.
     """
     found: dict[str, Tensor] = {}
     _collect(module, "", found, set())
@@ -130,15 +130,15 @@ def module_tensors(module: Shell) -> dict[str, Tensor]:
 
 
 def _collect(module: object, prefix: str, found: dict[str, Tensor], parents: set[int]) -> None:
-    # A module cannot be inside of itself; a file that says so would never end.
+    # A module cannot contain itself. In a file it can, and the recursion would not end.
     if not isinstance(module, Shell) or id(module) in parents:
         return
     state = module.state if isinstance(module.state, Mapping) else {}
     temporary = state.get("_non_persistent_buffers_set")
-    left_out = temporary if isinstance(temporary, set) else set()
+    skipped = temporary if isinstance(temporary, set) else set()
     for kind in ("_parameters", "_buffers"):
         for name, tensor in _entries(state, kind):
-            if isinstance(tensor, Tensor) and not (kind == "_buffers" and name in left_out):
+            if isinstance(tensor, Tensor) and not (kind == "_buffers" and name in skipped):
                 small = tensor.dtype in (torch.float16, torch.bfloat16)
                 found[prefix + name] = tensor.detach().float() if small else tensor.detach()
     for name, child in _entries(state, "_modules"):
@@ -152,7 +152,7 @@ def _entries(state: Mapping[object, object], key: str) -> Iterator[tuple[str, ob
 
 
 def _shell_class(full_name: str) -> type:
-    """Make a class that torch's loader takes for the one of this name."""
+    """Create a class that torch's loader uses in place of the one of this name."""
     module, _, name = full_name.rpartition(".")
     attributes = {"__module__": module, "__qualname__": name, "__slots__": ()}
     return type(name, (Shell,), attributes)
@@ -164,7 +164,7 @@ def _is_allowed(name: str, pickled_modules: Sequence[str]) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    """Tell whether torch's loader is to decide: types, storages, functions that make tensors."""
+    """Return whether torch's loader decides: types, storages, functions that create tensors."""
     torchs_own = name.startswith("torch.") and not name.startswith(_TORCH_MODULES)
     return name in _KNOWN_TO_TORCH or torchs_own
 
@@ -183,7 +183,7 @@ def _names_in(file: Path) -> set[str]:
                 for _ in range(4):  # the old format: two numbers, the system, the object
                     names |= _names_in_pickle(stream)
     except (ValueError, zipfile.BadZipFile):
-        return set()  # damaged; whoever asked has an error that says more
+        return set()  # damaged; the caller raises a more precise error
     return names
 
 
@@ -208,10 +208,10 @@ def _refusal(file: Path, names: set[str]) -> ConfigError:
 
 @contextmanager
 def _only_safe(shells: list[type]) -> Iterator[None]:
-    """Let torch's loader know these shells, and nothing else that somebody put on its list.
+    """Put only these shells on the list of torch's loader, and restore the list afterwards.
 
-    Some libraries put their real classes there, under the same names, and leave them. A load of
-    another thread that needs an entry of the list fails if it comes at this very moment.
+    Some libraries add their real classes under the same names. In the meantime, a load in another
+    thread that needs an entry of the list fails.
     """
     with _LOCK:
         before = get_safe_globals()

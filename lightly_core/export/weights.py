@@ -1,4 +1,4 @@
-"""Weights into models, as far as names and shapes agree, and a report of what became of each."""
+"""Load weights into models where names and shapes agree, and report the rest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WRAPPER_PREFIXES = frozenset({"module", "model", "backbone", "wrapper", "method"
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the tensors of a file.
+    """Which tensors of a file were loaded, and which were not.
 
     Attributes:
         path: The file.
@@ -63,13 +63,13 @@ class LoadReport:
 
     @property
     def matched_share(self) -> float:
-        """Share of the model's tensors that were loaded, in [0, 1]."""
-        return self._share(self.missing)
+        """Fraction of the model's tensors that were loaded, in [0, 1]."""
+        return self._fraction(self.missing)
 
     @property
     def used_share(self) -> float:
-        """Share of the file's tensors that were loaded, in [0, 1]."""
-        return self._share(self.unexpected)
+        """Fraction of the file's tensors that were loaded, in [0, 1]."""
+        return self._fraction(self.unexpected)
 
     def summary(self) -> str:
         """Return one paragraph that names up to five tensors of each kind."""
@@ -86,7 +86,7 @@ class LoadReport:
                 parts.append(f"{len(names)} {what}: {shown}")
         return "; ".join(parts)
 
-    def _share(self, others: tuple[str, ...]) -> float:
+    def _fraction(self, others: tuple[str, ...]) -> float:
         total = len(self.matched) + len(others) + len(self.mismatched_shapes)
         return len(self.matched) / total if total else 1.0
 
@@ -98,24 +98,24 @@ def load_weights(
     strict: bool = False,
     library: ModelLibrary | None = None,
 ) -> LoadReport:
-    """Load weights into a model as far as names and shapes agree.
+    """Load the weights whose names and shapes agree with a model.
 
-    Heads and tensors of other shapes do not stop it. Prefixes in front of the names in the file
-    (`WRAPPER_PREFIXES`) are taken off where more names agree without them.
+    Heads and tensors of other shapes are skipped. Prefixes of the names in the file
+    (`WRAPPER_PREFIXES`) are removed where more names agree without them.
 
-    A file of another model is refused, as training would go on from random weights unnoticed: one
-    of whose tensors fewer than half were loaded, and which gave fewer than half of the model's.
-    Where the file is a part of the model (a backbone for a detector) or the model a part of the
-    file (a student and its teacher), one of the two shares is high. For the former a warning
-    names the counts. Whoever wants less than that filters what `read_weights` returns.
+    A file of another model is refused, since training would start from random weights unnoticed.
+    This is a file of which fewer than half of the tensors fit, and which fills fewer than half of
+    the model's. A file for a part of the model (a backbone for a detector) is loaded with a warning
+    that names the counts. So is a file with more than the model (a student and its teacher),
+    without a warning. To load less, filter the tensors that `read_weights` returns.
 
     Args:
         wrapper: Its `get_model()` gets the weights; the wrapper itself where the file has
             tensors for more of it, such as the convolution of ``embed_dim``.
         path: See `read_weights`.
         strict: Refuse anything but a complete match.
-        library: Says which pickled modules are read, and translates published layouts to that of
-            the model, see `ModelLibrary.translate_weights`.
+        library: Names the pickled modules that may be read, and converts published layouts to
+            that of the model, see `ModelLibrary.translate_weights`.
 
     Returns:
         What was loaded and what was not.
@@ -165,7 +165,7 @@ def require_complete(
     allowed_unexpected: Iterable[str] = (),
     hint: str = "",
 ) -> None:
-    """Refuse a load in which part of the model kept its random weights.
+    """Raise if a part of the model kept its random weights.
 
     For builders of pretrained models, where anything but a complete load is a mistake. Tensors of
     the file that the model does not have are refused too: a file of a deeper model would fill a
@@ -232,11 +232,11 @@ def _best_target(
     most = -1
     for module in _modules(wrapper):
         own = module.state_dict().keys()
-        # Published layouts are those of the user's own module.
+        # Published layouts are converted to that of the user's own module.
         translating = library if module is wrapper.get_model() else None
         for candidate in _readings(tensors, module, translating):
             agreeing = len(candidate.keys() & own)
-            # The first of equals: the user's own module, and few prefixes taken off.
+            # Of equal candidates the first: the user's own module, with few prefixes removed.
             if agreeing > most:
                 best, most = (module, candidate), agreeing
     assert best is not None
@@ -253,7 +253,7 @@ def _modules(wrapper: ModelWrapper) -> list[nn.Module]:
 def _readings(
     tensors: Mapping[str, Tensor], module: nn.Module, library: ModelLibrary | None
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield the tensors with each prefix taken off, translated and as they are."""
+    """Yield the tensors without each of the prefixes, converted and as they are."""
     for prefix in _prefixes(tensors):
         stripped = _without_prefix(tensors, prefix)
         if library is not None:
@@ -262,7 +262,7 @@ def _readings(
 
 
 def _prefixes(names: Iterable[str]) -> list[str]:
-    """Return what may stand in front of a model's names, shortest first, beginning with nothing."""
+    """Return the possible prefixes of a model's names, shortest first, with the empty one."""
     found = {"": None}
     for name in names:
         parts = name.split(".")
@@ -274,7 +274,7 @@ def _prefixes(names: Iterable[str]) -> list[str]:
 
 
 def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take a prefix off where it is; names without it stay, unless there are two of a name."""
+    """Remove a prefix from names that have it. On a clash, the name that had it is kept."""
     stripped = {
         name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
     }

@@ -5,24 +5,24 @@ import numpy as np
 import pytest
 
 from lightly_core.benchmarking import plot
-from lightly_core.benchmarking.plot import Line, draw, spread, write_plot
+from lightly_core.benchmarking.plot import Line, draw, separate, write_plot
 
 
 def test_labels_that_have_room_stay_where_they_are():
-    assert spread([10.0, 50.0, 30.0], gap=5, low=0, high=100) == [10.0, 50.0, 30.0]
+    assert separate([10.0, 50.0, 30.0], gap=5, low=0, high=100) == [10.0, 50.0, 30.0]
 
 
 def test_labels_that_are_too_near_stand_around_their_mean():
-    assert spread([50.0, 50.0, 50.0], gap=4, low=0, high=100) == pytest.approx([46, 50, 54])
-    assert spread([99.0, 100.0], gap=4, low=0, high=100) == pytest.approx([96, 100])
-    assert spread([0.0, 1.0], gap=4, low=0, high=100) == pytest.approx([0, 4])
+    assert separate([50.0, 50.0, 50.0], gap=4, low=0, high=100) == pytest.approx([46, 50, 54])
+    assert separate([99.0, 100.0], gap=4, low=0, high=100) == pytest.approx([96, 100])
+    assert separate([0.0, 1.0], gap=4, low=0, high=100) == pytest.approx([0, 4])
 
 
 def test_labels_never_overlap_stay_inside_and_keep_their_order():
     for seed in range(20):
         rng = random.Random(seed)
         wanted = [rng.uniform(40, 60) for _ in range(20)]
-        places = spread(wanted, gap=3, low=0, high=100)
+        places = separate(wanted, gap=3, low=0, high=100)
         order = sorted(range(20), key=lambda i: wanted[i])
         sorted_places = [places[i] for i in order]
         assert all(b - a >= 3 - 1e-9 for a, b in itertools.pairwise(sorted_places)), seed

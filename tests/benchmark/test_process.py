@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from lightly_core.benchmarking import planning, process
-from lightly_core.benchmarking.process import Worker, how_it_ended
+from lightly_core.benchmarking.process import Worker, describe_exit
 from lightly_core.errors import RunError
 
 #: Counts the times it is asked to stop, says so, and stops when it was asked often enough.
@@ -110,9 +110,9 @@ def test_a_process_is_not_left_behind_by_an_exception(tmp_path, monkeypatch):
 
 
 def test_exit_codes_in_words():
-    assert how_it_ended(1) == "the process ended with code 1"
-    assert "SIGSEGV" in how_it_ended(-11)
-    assert "lack of memory" in how_it_ended(-9)
+    assert describe_exit(1) == "the process ended with code 1"
+    assert "SIGSEGV" in describe_exit(-11)
+    assert "lack of memory" in describe_exit(-9)
 
 
 def test_rows_are_planned_by_their_settings_and_images(load, plan_here):

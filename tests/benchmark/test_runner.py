@@ -68,7 +68,7 @@ def test_what_a_row_begins_and_ends_with_is_said(run, workers, evaluation, made)
     (folder.run / "checkpoints").mkdir(parents=True)
     (folder.run / "checkpoints/last.ckpt").touch()
     run("only=simclr-b64")
-    assert run.said[0] == f"[1/1] simclr-b64: going on, {start}"
+    assert run.said[0] == f"[1/1] simclr-b64: resuming, {start}"
 
 
 def test_plugins_that_are_left_out_are_named_in_the_job(run, workers):

@@ -102,7 +102,7 @@ def test_a_collapse_and_methods_left_out_are_notes(load, made, training):
     made(suite, "simclr-b64", training(notes=["the features have collapsed"]))
     page = markdown(suite, row_results(suite), "")
     assert "- simclr-b64: the features have collapsed" in page
-    assert "- dino is left out: not here" in page
+    assert "- dino is skipped: not here" in page
 
 
 def test_curves_count_epochs_and_take_the_last_of_repeated_steps(tmp_path):

@@ -89,7 +89,7 @@ def test_a_suite_is_interrupted_goes_on_and_ends_with_its_tables(
     code, said = benchmark()
     assert code == 1, said  # the other row fails
     assert "distillationv1: FAILED" in said
-    assert "[2/2] simclr: going on" in said
+    assert "[2/2] simclr: resuming" in said
     with (out / "results.csv").open(newline="") as file:
         failed, finished = csv.DictReader(file)
     assert (failed["State"], finished["State"]) == ("failed", "finished")

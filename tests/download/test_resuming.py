@@ -43,7 +43,7 @@ def test_the_next_call_goes_on(site, cache, caplog):
     assert fetched(site, sha256=site.sha256) == site.content
     assert site.sent == len(site.content) - 40_000
     assert site.requests[0][1]["If-Range"] == '"one"'
-    assert "(102.4 kB, going on after 40.0 kB)" in caplog.text
+    assert "(102.4 kB, resumed after 40.0 kB)" in caplog.text
 
 
 def test_a_new_signature_goes_on_too(site, cache):
@@ -99,7 +99,7 @@ def test_a_change_that_nothing_tells_is_found_by_the_digest(site, cache, caplog)
     interrupt(site)
     site.content = site.content[::-1]
     assert fetched(site, sha256=site.sha256) == site.content
-    assert "does not fit; starting anew" in caplog.text
+    assert "does not fit; downloading it again" in caplog.text
 
 
 def test_the_part_of_another_file_is_not_continued(site, another_site, cache):

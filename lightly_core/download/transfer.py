@@ -108,7 +108,7 @@ class _Pace:
     since: float
 
     def is_slow(self, done: int, now: float) -> bool:
-        """Tell whether a stretch is over in which too little came; begin the next one."""
+        """Return whether an interval has ended with too few bytes, and start the next one."""
         if now - self.since < SLOW_SECONDS:
             return False
         slow = done - self.done < SLOW_BYTES

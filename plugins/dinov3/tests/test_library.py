@@ -238,7 +238,9 @@ def test_a_file_of_another_width_is_refused_with_its_size(create, shapes_of):
         create("vits16", expanded(shapes), embed_dim=384)
     text = str(raised.value)
     assert "published.pth does not fit dinov3/vits16: 0 of its 36 tensors match" in text
-    assert "this file is of a dinov3/vitb16 (dimension 768), dinov3/vits16 has dimension 384" in text
+    assert (
+        "this file is of a dinov3/vitb16 (dimension 768), dinov3/vits16 has dimension 384" in text
+    )
 
 
 def test_a_plus_model_is_told_from_a_plain_one(create, tensors_of):

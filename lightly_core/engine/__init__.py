@@ -1,1 +1,1 @@
-"""Runs a method: trainer, run folder, checkpoints, resume, loggers. Methods know nothing of it."""
+"""The engine of a run: trainer, run folder, checkpoints, resume, loggers."""

@@ -1,4 +1,4 @@
-"""State of the whole process that a run changes, and that the caller gets back."""
+"""Restore the global state of the process that a run changes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
-#: What Lightning sets where `trainer_args.deterministic` is on.
+#: Lightning sets it with `trainer_args.deterministic`.
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextmanager
 def process_state_restored() -> Iterator[None]:
-    """Leave random generators, precision of matrix products and determinism as they were."""
+    """Restore random generators, precision of matrix products and determinism on exit."""
     precision = torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -1,4 +1,4 @@
-"""Builds the parts of a run from resolved settings: model, method, loggers, callbacks."""
+"""Build the parts of a run from resolved settings: model, method, transform, loggers."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuiltRun:
-    """What is trained.
+    """The modules of a run.
 
     Attributes:
         model: The backbone as the user named it, with its library.
-        wrapper: What the method trains: the backbone, with the layer of ``embed_dim`` if wanted.
+        wrapper: The backbone that the method trains, with the layer of ``embed_dim`` if it is set.
         method: The method that holds it.
-        module: What Lightning trains.
+        module: The module that Lightning trains.
     """
 
     model: BuiltModel
@@ -65,7 +65,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     """Build model, method and training module.
 
     Raises:
-        ConfigError: Model or method refuse their arguments, or do not fit together.
+        ConfigError: Model or method reject their arguments, or do not fit together.
         PluginError: A plugin's code cannot be imported.
     """
     run = resolved.run
@@ -103,14 +103,14 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         )
     transform = _build_transform(resolved)
     module = TrainingModule(method, transform, source, resolved, metadata(resolved))
-    # Both may refuse, and are called again where the trainer has made its processes.
+    # Both may raise. They are called again after the trainer has started its processes.
     method.parameter_groups()
     module.exported_prefix()
     return BuiltRun(built, wrapper, method, module)
 
 
 def _warn_about_random_weights(built: BuiltModel, checkpoint: object) -> None:
-    """Warn of a name that says which weights are meant, where none are loaded (timm's tags)."""
+    """Warn if a model name includes weights (timm's tags), but none are loaded."""
     library, name = built.library, built.name or ""
     sources = () if library is None else library.weight_args
     if "pretrained" not in sources or "." not in name or checkpoint is not None:
@@ -144,7 +144,7 @@ def _build_method(resolved: Resolved, wrapper: ModelWrapper, source: ImageSource
 
 
 def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
-    """Return all that repeating views depend on; empty where none repeat, as it takes time."""
+    """Return everything that repeating views depend on. Empty if views do not repeat."""
     period = resolved.method.view_period()
     if period is None:
         return {}
@@ -172,7 +172,7 @@ def _build_transform(settings: Settings) -> Transform:
 
 
 def metadata(settings: Settings) -> dict[str, str]:
-    """Return what a checkpoint or an exported file says of itself."""
+    """Return the metadata of checkpoints and exported files."""
     run = settings.run
     normalize = settings.transform.normalize
     return {
@@ -192,12 +192,12 @@ def metadata(settings: Settings) -> dict[str, str]:
 
 
 def _as_json(value: object) -> str:
-    """Return settings as text; nothing where there are none."""
+    """Return settings as JSON, empty if there are none."""
     return json.dumps(as_data(value)) if value else ""
 
 
 def run_info(resolved: Resolved, folder: RunFolder, *, resumed: bool) -> RunInfo:
-    """Return what plugins are told at the start of a run."""
+    """Return the `RunInfo` that plugins get at the start of a run."""
     return RunInfo(
         out=folder.root,
         model=str(resolved.run.model),
@@ -212,10 +212,10 @@ def run_info(resolved: Resolved, folder: RunFolder, *, resumed: bool) -> RunInfo
 
 
 def require_loggers(settings: Settings) -> None:
-    """Import the loggers that are switched on; nothing is built.
+    """Import the enabled loggers without building them.
 
     Raises:
-        PluginError: One cannot be imported.
+        PluginError: A logger cannot be imported.
     """
     for record in settings.logger_records.values():
         load_target(record)
@@ -224,7 +224,7 @@ def require_loggers(settings: Settings) -> None:
 def build_loggers(
     settings: Settings, folder: RunFolder, resume_step: int | None
 ) -> dict[str, Logger]:
-    """Build the loggers that are switched on; one that cannot start is reported and left out."""
+    """Build the enabled loggers. A logger that cannot start is reported and skipped."""
     loggers: dict[str, Logger] = {}
     for name, config in settings.loggers.items():
         record = settings.logger_records[name]
@@ -245,7 +245,7 @@ def build_loggers(
 
 
 def check_first_image(resolved: Resolved, source: ImageSource) -> None:
-    """Refuse loader arguments and images that cannot work; reads one image.
+    """Reject loader arguments and images that cannot work, by reading one image.
 
     Raises:
         ConfigError: `loader_args` are wrong, or the transform fails on the first image.
@@ -267,11 +267,11 @@ def check_first_image(resolved: Resolved, source: ImageSource) -> None:
 
 
 def check_data(module: TrainingModule) -> None:
-    """Refuse loader arguments and images that cannot work, before anything is written.
+    """Reject loader arguments and images that cannot work, before anything is written.
 
     Raises:
-        ConfigError: `loader_args` are wrong, the transform fails on the first image, or does not
-            say where it was cut out to a method that asks.
+        ConfigError: `loader_args` are wrong, the transform fails on the first image, or it does
+            not return the crops that the method requires.
         DataError: No image can be read.
     """
     loader = module.make_loader(seed=0, rank=0)

@@ -1,7 +1,7 @@
-"""Watches on the device whether losses and gradients are finite, and says which tensors are not.
+"""Check on the device whether losses and gradients are finite, and find tensors that are not.
 
-Nothing here waits for the device but what says so: a step notes what it saw in a tensor that lies
-there, and whoever wants to know reads that tensor.
+Functions wait for the device only if their docstring says so. A step records its result in a
+tensor on the device, which can be read later.
 """
 
 from __future__ import annotations
@@ -40,10 +40,9 @@ class Fault:
 class FiniteWatch:
     """Notes the first batch whose loss, and the first whose gradient, is not finite.
 
-    From that batch on the optimizer's steps are without effect: the weights stay what they were
-    before it until the run has looked at the notes and stops. With `max_skipped` steps to spare,
-    such a step is left out, all that the batch changed in the method is taken back, and the run
-    goes on.
+    From that batch on the optimizer's steps have no effect. The weights do not change until the run
+    reads the record and stops. If fewer than `max_skipped` steps were skipped so far, the step is
+    skipped instead, all changes of the batch to the method are undone, and the run continues.
 
     Args:
         method: What is trained.

@@ -11,7 +11,7 @@ from lightly_core.errors import LightlyError
 
 
 def fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Path | None) -> None:
-    """Train; errors of loader workers come as they were raised, those of loggers stop nothing.
+    """Train. Errors of loader workers are raised unchanged, errors of loggers are only logged.
 
     Args:
         trainer: Complete.

@@ -1,8 +1,8 @@
-"""A lock on a folder: one process at a time writes there, also among several machines.
+"""A lock on a folder: only one process at a time writes there, also among several machines.
 
-The lock is a file. It says who holds it, the operating system keeps it locked (flock) for as long
-as its owner lives, and its time of change is set anew every few seconds. Where a file system knows
-no flock, or does not pass it on to other machines, the owner's process and that time decide.
+The lock is a file that names its owner. The operating system keeps it locked (flock) as long as the
+owner runs, and its modification time is updated every few seconds. If a file system has no flock,
+or does not share it with other machines, the owner's process and that time decide.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Collects the scalars of training steps on the device and reads them only when asked."""
+"""Collect the scalars of training steps on the device, and read them once per interval."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MetricBuffer:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def read(self) -> dict[str, float]:
-        """Return the means since the last reading and start anew; waits for the device once."""
+        """Return the means since the last call and reset. Waits for the device once."""
         names = list(self._sums)
         on_device = [name for name in names if isinstance(self._sums[name], Tensor)]
         values: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The one LightningModule: it holds a method and does everything that methods need not know."""
+"""The LightningModule that trains a method."""
 
 from __future__ import annotations
 
@@ -310,10 +310,10 @@ class TrainingModule(lightning.LightningModule):
 
 
 class FinishBatch(lightning.Callback):
-    """Ends each batch before any other callback looks at it.
+    """Finish each batch before any other callback runs.
 
-    Lightning calls callbacks before the module's own hook; a checkpoint that one of them writes
-    would else miss the method's last update (an EMA teacher one step behind).
+    Lightning calls callbacks before the module's own hook. Otherwise a checkpoint that a callback
+    writes would miss the method's last update, and the EMA teacher would be one step behind.
     """
 
     def on_train_batch_end(
@@ -331,8 +331,8 @@ class FinishBatch(lightning.Callback):
 def seed_step(seed: int, batch: int, rank: int) -> None:
     """Seed all global generators from the run's seed, the number of the batch and the process.
 
-    What a method draws in a step thus does not depend on what was drawn before it, so a resumed
-    run draws the same without any generator state in its checkpoint.
+    Random numbers of a step then do not depend on earlier steps, so a resumed run samples the same
+    ones without any generator state in its checkpoint.
     """
     # SeedSequence mixes its input well; neighbouring steps would else give related streams.
     mixed = int(np.random.SeedSequence([seed, batch, rank]).generate_state(1, np.uint32)[0])

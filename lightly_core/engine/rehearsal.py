@@ -1,4 +1,4 @@
-"""What a dry run does: all that a run may refuse is refused, and nothing is written."""
+"""Dry run: make all checks of a run, and write nothing."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def rehearse(
     folder: RunFolder,
     catalog: Catalog,
 ) -> None:
-    """Build a run's parts as far as that shows mistakes.
+    """Build the parts of a run to find mistakes in the settings.
 
-    Networks are built without numbers and without weights from the net; one image is read. What
-    only shows with numbers, such as weights that have to be downloaded first, is left to the run.
+    Networks are built on the meta device without downloads, and one image is read. Mistakes that
+    show only with values, such as weights that must be downloaded first, are found in the run.
 
     Args:
         resolved: Settings without "auto".

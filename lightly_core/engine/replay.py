@@ -1,4 +1,4 @@
-"""A training step that went wrong: what of it is kept in a file, and how it is taken again."""
+"""Save a failed training step to a file, and repeat it."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Replayed:
 
 
 def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSettings]) -> Replayed:
-    """Take the step again that a run stopped at, on the CPU. Nothing is written.
+    """Repeat the step at which a run stopped, on the CPU. Nothing is written.
 
     Args:
         file: ``non_finite/step=N.pt`` of the run folder.

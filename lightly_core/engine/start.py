@@ -1,4 +1,4 @@
-"""A run that never got to train leaves nothing behind that would stop the next try."""
+"""Remove the folder of a run that failed before training, so that it can be started again."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _TRAINED = '"train_loss"'
 
 @contextmanager
 def taken_back_if_untrained(folder: RunFolder) -> Iterator[None]:
-    """Remove a run folder that this run made, if an error comes before anything was trained.
+    """Remove a run folder that this run created, if it fails before training.
 
-    It stays where it was there before, where another run has come to use it, and where a metric of
-    training, a checkpoint, a model or any other file is in it that a start does not write.
+    The folder is kept if it existed before, if another run uses it, or if it holds a metric of
+    training, a checkpoint, a model or any other file that the start of a run does not write.
 
     Args:
-        folder: Of the run; `RunFolder.made` says whether the run made it.
+        folder: Folder of the run. `RunFolder.made` lists the folders that the run created.
     """
     try:
         yield

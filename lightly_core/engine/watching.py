@@ -1,4 +1,4 @@
-"""What looks at the features while a run goes on: which images, and which metrics there will be."""
+"""Choose the images and callbacks that evaluate the features during a run."""
 
 from __future__ import annotations
 

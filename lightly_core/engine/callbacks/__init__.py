@@ -1,1 +1,1 @@
-"""What runs beside training, one subject a file."""
+"""Callbacks of training, one subject per file."""

@@ -1,4 +1,4 @@
-"""Writes `checkpoints/`: `last.ckpt` always, and the best or newest few by epoch."""
+"""Write `checkpoints/`: `last.ckpt`, and the best or newest few by epoch."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ logger = logging.getLogger(__name__)
 
 
 def is_last_batch(trainer: lightning.Trainer, batch_index: int) -> bool:
-    """Tell whether a batch is the last of its epoch."""
+    """Return whether a batch is the last of its epoch."""
     return batch_index + 1 >= trainer.num_training_batches
 
 
 def has_stepped(trainer: lightning.Trainer, batch_index: int) -> bool:
-    """Tell whether the optimizer has stepped on this batch, so that no gradient is pending."""
+    """Return whether the optimizer has stepped after this batch, so that no gradient is pending."""
     return (batch_index + 1) % trainer.accumulate_grad_batches == 0 or is_last_batch(
         trainer, batch_index
     )
 
 
 class CheckpointCallback(lightning.Callback):
-    """Save at the end of epochs, every few steps where wanted, and at the end of training.
+    """Save at the end of epochs, every n steps if set, and at the end of training.
 
-    Two files, so that one may be damaged, hold the newest states: `last.ckpt`, and either the
-    newest file by epoch or, where that is older, the `last.ckpt` of before, `previous.ckpt`.
+    There are always two recent checkpoints, in case one is damaged: `last.ckpt`, and either the
+    newest file by epoch or, if that is older, the former `last.ckpt` as `previous.ckpt`.
 
     Args:
         args: When to save and how many to keep.
         folder: The run folder.
-        check: Is called before each save, in all processes; raises if nothing may be written.
+        check: Called before each save in all processes. It raises if nothing may be written.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CheckpointCallback(lightning.Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> None:
-        """Save by epochs, unless the last file is seconds old."""
+        """Save by epochs, unless the last save is less than `min_seconds_between` ago."""
         epoch = trainer.current_epoch + 1
         final = epoch == trainer.max_epochs or trainer.should_stop or self._step_due
         self._step_due = False
@@ -87,10 +87,10 @@ class CheckpointCallback(lightning.Callback):
             self._save_epoch(trainer)
 
     def save_last(self, trainer: lightning.Trainer) -> None:
-        """Write `last.ckpt`; every process must call it.
+        """Write `last.ckpt`. Every process must call it.
 
         Raises:
-            RunError: What would be written is not finite.
+            RunError: A tensor is not finite.
         """
         self._check(trainer, trainer.lightning_module)
         trainer.save_checkpoint(self._folder.last_checkpoint, self._args.save_weights_only)
@@ -132,7 +132,7 @@ class CheckpointCallback(lightning.Callback):
         return float("inf") if math.isnan(score) else score  # nan cannot be sorted
 
     def _rank(self, path: Path, score: float) -> Path | None:
-        """Add a checkpoint to the ranking; return the one that falls out of it."""
+        """Add a checkpoint to the ranking. Return the one that drops out of it."""
         if self._args.save_top_k == -1:
             return None
         self._kept.append((score, path.name))

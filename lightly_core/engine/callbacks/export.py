@@ -1,4 +1,4 @@
-"""Writes `exported_models/` while training, so that a long run can be looked at early."""
+"""Write `exported_models/` during training, so that a long run can be evaluated early."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class ExportCallback(lightning.Callback):
-    """Exports at the end of epochs; the run itself exports at the very end.
+    """Export at the end of epochs. The run itself exports after training.
 
     Args:
-        args: How often.
-        export: Writes the files.
+        args: How often to export.
+        export: Function that writes the files.
     """
 
     def __init__(self, args: ModelExportArgs, export: Callable[[], object]) -> None:
@@ -42,21 +42,20 @@ class ExportCallback(lightning.Callback):
 
 
 class BestExportCallback(lightning.Callback):
-    """Exports at the end of each epoch in which the monitored metric was the best so far.
+    """Export at the end of each epoch in which the monitored metric is the best so far.
 
-    Only a value that was measured in the epoch counts: an older one says nothing of the weights
-    that would be written. It must stand after the callbacks that measure and before the
-    checkpoints, which hold its state.
+    Only a value that was measured in the epoch counts, since an older one belongs to other weights.
+    Place the callback after those that measure and before the checkpoints, which hold its state.
 
     Args:
-        args: The metric, and what is better.
-        loggers: They know when a metric was measured.
-        export: Writes the files.
+        args: The metric, and whether larger or smaller values are better.
+        loggers: Record when a metric was measured.
+        export: Function that writes the files.
 
     Attributes:
-        best: Value of the exported weights; None before the first export.
-        epoch: Epochs that they were trained.
-        paths: The files.
+        best: Value of the exported weights, None before the first export.
+        epoch: Epoch after which they were exported.
+        paths: The exported files.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class BestExportCallback(lightning.Callback):
         self.paths: tuple[Path, ...] = ()
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Take what was measured so far, before training or before a resume, for old."""
+        """Ignore values that were measured before training or before a resume."""
         self._seen = self._loggers.latest_step.get(self.monitor)
 
     def on_train_epoch_end(
@@ -80,7 +79,7 @@ class BestExportCallback(lightning.Callback):
     ) -> None:
         """Export if the metric is new and the best."""
         found = trainer.callback_metrics.get(self.monitor)
-        # Metrics that the user's own callbacks log are not among those of the loggers.
+        # The loggers do not have the metrics of the user's own callbacks.
         step = self._loggers.latest_step.get(self.monitor, trainer.global_step)
         if found is None or step == self._seen:
             return

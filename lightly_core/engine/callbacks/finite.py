@@ -1,4 +1,4 @@
-"""Stops a run whose numbers are no longer finite, before anything of it is written."""
+"""Stop a run with non-finite losses, gradients or tensors, before any of them is written."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _REMEDIES = (
 
 
 class FiniteCallback(lightning.Callback):
-    """Looks at what `FiniteWatch` noted, and at all tensors before they are saved.
+    """Read the records of `FiniteWatch`, and check all tensors before they are saved.
 
-    It must stand before the callbacks that measure or write, which may then trust what they see.
+    Place it before the callbacks that measure or write, which then get finite values only.
 
     Args:
-        args: Say whether losses and gradients are looked at, and how many steps may be left out.
-        folder: The run folder; a step that went wrong is kept there.
+        args: Whether losses and gradients are checked, and how many steps may be skipped.
+        folder: The run folder, in which a failed step is kept.
     """
 
     def __init__(self, args: CallbacksArgs, folder: RunFolder) -> None:
@@ -46,11 +46,11 @@ class FiniteCallback(lightning.Callback):
         self._stops = self._args is not None and (stopping is None or stopping.check_finite)
         self._folder = folder
         self._skipped: list[int] = []
-        #: Tensors that were not finite before the first step; None: training has not begun.
+        #: Tensors that were not finite before the first step. None before training.
         self._from_the_start: frozenset[str] | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Begin to watch; buffers may hold infinities on purpose, such as masks of attention.
+        """Start the checks. Buffers may hold infinities on purpose, such as attention masks.
 
         Raises:
             RunError: A parameter is not finite before the first step.
@@ -77,7 +77,7 @@ class FiniteCallback(lightning.Callback):
         batch: object,
         batch_index: int,
     ) -> None:
-        """Say that a step was left out."""
+        """Log that a step was skipped."""
         if module.finite is None or len(module.finite.skipped) == len(self._skipped):
             return
         self._skipped = list(module.finite.skipped)
@@ -95,18 +95,18 @@ class FiniteCallback(lightning.Callback):
         )
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Look before anything is measured, exported or saved."""
+        """Check before anything is measured, exported or saved."""
         self.check(trainer, module)
 
     def check(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, *, state: bool = True
     ) -> None:
-        """Stop if anything is not finite; every process must call it.
+        """Stop if anything is not finite. Every process must call it.
 
         Args:
-            trainer: Knows the other processes.
-            module: What is trained.
-            state: Whether all tensors are looked at too, as before they are written.
+            trainer: The Trainer, which reduces over processes.
+            module: The module that is trained.
+            state: Whether all tensors are checked too, as before they are written.
 
         Raises:
             RunError: A loss, a gradient or a tensor is not finite.
@@ -134,7 +134,7 @@ class FiniteCallback(lightning.Callback):
         """Stop before a network that is not finite is exported.
 
         Raises:
-            RunError: Names its tensors.
+            RunError: Some tensors are not finite. The message names them.
         """
         if self._from_the_start is None:
             return
@@ -196,7 +196,7 @@ class FiniteCallback(lightning.Callback):
         return "No checkpoint had been written yet"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the steps that were left out."""
+        """Return the skipped steps."""
         return {"skipped": list(self._skipped)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

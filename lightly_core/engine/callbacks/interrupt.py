@@ -1,4 +1,4 @@
-"""Stops a run that was asked to: finish the step, write `last.ckpt`, then stop."""
+"""Stop a run after a signal: finish the step, write `last.ckpt`, then stop."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ from lightly_core.errors import RunInterrupted
 
 
 class ListenCallback(lightning.Callback):
-    """Takes the signals back from Lightning; it comes before all callbacks that look at features.
+    """Restore our signal handlers after Lightning has set its own.
+
+    Place it before all callbacks that compute features.
 
     Args:
-        stops: Listens to signals.
+        stops: The signal handlers of the run.
     """
 
     def __init__(self, stops: Stops) -> None:
         self._stops = stops
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Listen again, and spare the question that Lightning asks all processes each step."""
+        """Set the handlers again, and disable Lightning's broadcast of SIGTERM in each step."""
         self._stops.listen()
-        # It waits for the device, and asks for a signal that never gets to Lightning.
+        # It waits for the device, and Lightning never gets the signal.
         loop = trainer.fit_loop.epoch_loop
         if hasattr(loop, "_broadcast_sigterm_tensor"):
-            loop._broadcast_sigterm_tensor = _ask_nobody  # type: ignore[method-assign]
+            loop._broadcast_sigterm_tensor = _no_broadcast  # type: ignore[method-assign]
 
 
-def _ask_nobody() -> None:
-    """Take the place of Lightning's question."""
+def _no_broadcast() -> None:
+    """Replace Lightning's broadcast of SIGTERM."""
 
 
 class InterruptCallback(lightning.Callback):
-    """Ends training with a checkpoint, in all processes after the same step.
+    """End training with a checkpoint, in all processes after the same step.
 
-    A signal stops the run after the step in which it arrives, among several processes after that
-    step or the next. Must be the last callback.
+    A signal stops the run after the step in which it arrives. With several processes it may be the
+    next step. This must be the last callback.
 
     Args:
-        stops: Listens to signals.
-        checkpoints: What saves; None where checkpoints are switched off.
+        stops: The signal handlers of the run.
+        checkpoints: The callback that saves, None if checkpoints are off.
     """
 
     def __init__(self, stops: Stops, checkpoints: CheckpointCallback | None) -> None:
@@ -60,7 +62,7 @@ class InterruptCallback(lightning.Callback):
         batch: object,
         batch_index: int,
     ) -> None:
-        """Let steps be finished from now on; ask other processes, which answer during the step."""
+        """Let signals wait for the end of the step, and start the sum of stop flags."""
         self._stops.begin_training()
         if trainer.world_size > 1 and _may_stop(trainer, batch_index):
             self._question = Question(self._stops.asked, trainer.strategy.root_device)
@@ -73,7 +75,7 @@ class InterruptCallback(lightning.Callback):
         batch: object,
         batch_index: int,
     ) -> None:
-        """Stop if asked, once the optimizer has stepped on all gradients so far."""
+        """Stop if a process got a signal, after the optimizer has used all gradients."""
         if not _may_stop(trainer, batch_index):
             return
         question, self._question = self._question, None
@@ -83,7 +85,7 @@ class InterruptCallback(lightning.Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> None:
-        """Stop if asked during the last batch: a finished epoch is simpler to resume."""
+        """Stop if a signal came during the last batch. A finished epoch is simpler to resume."""
         if trainer.current_epoch + 1 >= (trainer.max_epochs or 0):
             return
         asked = self._stops.asked
@@ -93,7 +95,7 @@ class InterruptCallback(lightning.Callback):
             self._stop(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Stop at once from now on: the last checkpoint is written."""
+        """Stop at once from now on, since the last checkpoint is written."""
         saved = "go on with resume_interrupted=true" if self._checkpoints else "nothing was saved"
         self._stops.end_training(f"stopped after training, before the end of the run; {saved}")
 
@@ -112,15 +114,14 @@ def _may_stop(trainer: lightning.Trainer, batch_index: int) -> bool:
 
 
 class Question:
-    """Asks all processes whether one of them was told to stop, without waiting for the device.
+    """Sum the stop flags of all processes without waiting for the device.
 
-    The sum of all flags is on its way while the step is computed. On CUDA it is copied to the host
-    on a stream of its own: it is there when the device begins with the step, and the device has the
-    whole step still to do while the host reads it.
+    The sum is computed during the step. On CUDA a separate stream copies it to the host, so it is
+    available when the device starts the step, and the host reads it while the device computes.
 
     Args:
-        asked: Whether this process was told to stop.
-        device: Its device.
+        asked: Whether this process got a signal to stop.
+        device: Device of this process.
     """
 
     def __init__(self, asked: bool, device: torch.device) -> None:
@@ -136,7 +137,7 @@ class Question:
                 self._copied.record()
 
     def answer(self) -> bool:
-        """Return whether any process was told to stop; the same in all of them."""
+        """Return whether any process got a signal to stop, the same on all processes."""
         if self._copied is None:
             self._work.wait()
             return bool(self._flag.item() > 0)

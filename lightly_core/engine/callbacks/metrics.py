@@ -1,4 +1,4 @@
-"""Reads the collected metrics every few steps and hands them to the loggers."""
+"""Read the collected metrics every few steps and pass them to the loggers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class MetricsCallback(lightning.Callback):
         batch: Batch,
         batch_index: int,
     ) -> None:
-        """Add up the time since the last batch ended; log the first batch as a picture."""
+        """Add the time since the last batch ended, and log the first batch as an image."""
         self._waited += time.perf_counter() - self._batch_end
         if not self._grid_done:
             self._grid_done = True
@@ -129,7 +129,7 @@ class MetricsCallback(lightning.Callback):
         self._interval_start = self._batch_end = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Show the newest values to callbacks that monitor one."""
+        """Pass the newest values to callbacks that monitor a metric."""
         for name, value in self._loggers.latest.items():
             if name not in NOT_MONITORED and name not in self._loggers.foreign:
                 module.log(name, torch.tensor(value), logger=False)

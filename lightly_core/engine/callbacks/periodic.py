@@ -1,4 +1,4 @@
-"""What looks at the network now and then: before the first step, every n epochs, at the end."""
+"""Base class of measurements before the first step, every n epochs and after training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lightly_core.engine.module import TrainingModule
 
 
 class PeriodicMeasurement(lightning.Callback):
-    """Measures on the first process while the others wait, and logs what was found.
+    """Measure on the first process while the others wait, and log the metrics.
 
-    It must stand before `MetricsCallback`, which shows the newest values to callbacks that monitor
-    one, and before the checkpoints, which hold its state.
+    Place it before `MetricsCallback`, which passes the newest values to callbacks that monitor a
+    metric, and before the checkpoints, which hold its state.
 
     Args:
         loggers: Where the results go.
@@ -30,13 +30,13 @@ class PeriodicMeasurement(lightning.Callback):
 
     @abstractmethod
     def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
-        """Return metrics; called on the first process only."""
+        """Return metrics. Called on the first process only."""
 
     def taken(self, values: dict[str, float]) -> None:
-        """Look at the metrics; called on every process."""
+        """Use the metrics. Called on every process."""
 
     def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Measure the network as it comes in; a resumed run remembers what was measured."""
+        """Measure before training. A resumed run uses the values in its checkpoint."""
         if self._measured_at is None:
             self._measure(trainer, module)
         else:
@@ -50,7 +50,7 @@ class PeriodicMeasurement(lightning.Callback):
             self._measure(trainer, module)
 
     def on_train_end(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
-        """Measure what came out, where training ended early."""
+        """Measure after training if it ended early."""
         if self._measured_at != trainer.global_step:
             self._measure(trainer, module)
 

@@ -1,4 +1,4 @@
-"""Tells how far a run is: a bar in a terminal, plain lines elsewhere."""
+"""Show the progress of a run: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

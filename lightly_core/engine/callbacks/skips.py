@@ -1,4 +1,4 @@
-"""Writes down the images that could not be read, and what libraries said of others."""
+"""Record images that could not be read, and warnings of the libraries that read them."""
 
 from __future__ import annotations
 

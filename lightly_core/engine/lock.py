@@ -96,17 +96,17 @@ class Owner:
             return None
 
     def is_here(self) -> bool:
-        """Tell whether it is a process of this machine, since its last start."""
+        """Return whether it is a process of this machine since its last boot."""
         if self.boot and (boot := _boot()):
             return self.boot == boot
         return self.host == platform.node()
 
     def can_be_seen(self) -> bool:
-        """Tell whether this process would find it by its number."""
+        """Return whether this process can find it by its process id."""
         return sys.platform != "win32" and self.is_here() and self.space == _process_space()
 
     def has_ended(self) -> bool:
-        """Tell whether it has ended, if it can be seen."""
+        """Return whether it has ended. Valid only if `can_be_seen`."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -261,7 +261,7 @@ def _release(path: Path, owner: Owner, descriptor: int) -> None:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Tell whether a path still leads to an open file."""
+    """Return whether a path still leads to an open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

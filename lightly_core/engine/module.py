@@ -215,7 +215,7 @@ class TrainingModule(lightning.LightningModule):
         }
 
     def _may_be_fused(self) -> bool:
-        """Tell whether Lightning works with a fused optimizer here.
+        """Return whether Lightning supports a fused optimizer here.
 
         It unscales, and under mixed precision clips, gradients between backward and step, which
         it refuses where the optimizer would do the unscaling itself.

@@ -1,4 +1,4 @@
-"""The conformance kit: what a plugin must hold, as checks that its author runs with pytest.
+"""The conformance kit: checks of plugins, which their authors run with pytest.
 
 Three lines in a test file make each check a test of its own, here for a plugin that provides a
 library of models::

@@ -1,4 +1,4 @@
-"""What a wrapper must hold that can more than every wrapper can."""
+"""Checks of wrappers with capabilities."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def declared_capability_checks(
 
 
 def undeclared_capability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
-    """Return one check, which finds out which capabilities there are and tries each of them.
+    """Return one check that finds the capabilities of a wrapper and checks each of them.
 
     Args:
         case: What is checked. It is not built here.
@@ -100,13 +100,13 @@ def _all_capabilities(case: WrapperCase) -> None:
     for check in _listed(case, capabilities, ""):
         try:
             check()
-        except Exception as error:  # Those of the others are told too.
+        except Exception as error:  # Failures of the other checks are reported too.
             failures.append((check, error))
     names = ", ".join(capability.__name__ for capability in capabilities) or "none"
     logger.info("capabilities tried: %s", names)
     if failures:
-        told = [f"{check}: {type(error).__name__}: {error}" for check, error in failures]
-        message = "\n".join([f"capabilities tried: {names}", *told])
+        lines = [f"{check}: {type(error).__name__}: {error}" for check, error in failures]
+        message = "\n".join([f"capabilities tried: {names}", *lines])
         raise AssertionError(message) from failures[0][1]
 
 
@@ -150,7 +150,7 @@ def _normalization(case: WrapperCase) -> None:
 
 @dataclass(frozen=True)
 class _Step:
-    """What one forward and backward pass left behind."""
+    """Results of one forward and backward pass."""
 
     outputs: dict[str, Tensor]
     gradients: dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""What a conformance check is, and how a list of them becomes tests."""
+"""Conformance checks, and their conversion to pytest tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a plugin must hold; called without arguments, raises where it does not.
+    """One requirement of a plugin. Call it without arguments. It raises if it is not met.
 
     Attributes:
         code: Short name, such as ``W4``; what `expected_failures` names.
@@ -40,7 +40,7 @@ class Check:
         return f"{self.key}-{self.title}"
 
     def __call__(self) -> None:
-        """Run with a fixed seed; the caller's random state is kept.
+        """Run with a fixed seed, and restore the caller's random state.
 
         Raises:
             AssertionError: The claim does not hold; the message says what was found.
@@ -53,7 +53,7 @@ class Check:
 def parametrize_checks(
     checks: Iterable[Check], *, expected_failures: Mapping[str, str] | None = None
 ) -> pytest.MarkDecorator:
-    """Make every check a pytest test of its own.
+    """Turn every check into a separate pytest test.
 
     Example::
 
@@ -97,7 +97,7 @@ def require_close(
     rtol: float = 1e-3,
     atol: float = 1e-4,
 ) -> None:
-    """Raise where two tensors differ by more than rounding may explain.
+    """Raise if two tensors differ by more than rounding.
 
     Args:
         found: Any tensor.
@@ -119,6 +119,6 @@ def require_close(
 
 
 def require(condition: object, message: str) -> None:
-    """Raise where `condition` is false; unlike ``assert`` also under ``python -O``."""
+    """Raise if `condition` is false, unlike ``assert`` also under ``python -O``."""
     if not condition:
         raise AssertionError(message)

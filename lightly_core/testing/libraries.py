@@ -1,4 +1,4 @@
-"""What every model library must hold, tried on a few of its models."""
+"""Checks of model libraries, on a few of their models."""
 
 from __future__ import annotations
 

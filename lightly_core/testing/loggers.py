@@ -1,4 +1,4 @@
-"""What every logger must hold."""
+"""Checks of loggers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Factory = Callable[[Path], Logger]
 
 
 def logger_checks(factory: _Factory) -> list[Check]:
-    """Return the checks of a logger: that it takes what a run gives it.
+    """Return the checks of a logger: that it accepts all calls of a run.
 
     None of them is about several processes: a run builds loggers on its first process only.
 

@@ -1,4 +1,4 @@
-"""A method under test, and what its checks share."""
+"""A method under test, and helpers that its checks share."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class MethodCase:
         return Batch(views, indices, self.extras(), crops=crops, num_global=num_global)
 
     def extras(self) -> dict[str, Tensor]:
-        """Return what the method wants made for every image of a batch."""
+        """Return the method's extras for every image of a batch."""
         return copy.deepcopy(self._extras)
 
     @cached_property
@@ -130,11 +130,11 @@ class MethodCase:
             for index, picture in enumerate(pictures)
         ]
         pixels = [torch.stack(view) for view in zip(*(s.views for s in samples), strict=True)]
-        drawn = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
+        sampled = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
         crops = [torch.stack(one) for one in zip(*(s.crops for s in samples), strict=True)]
         indices = torch.arange(self.batch_size)
         return Batch(
-            stages.views(pixels, drawn),
+            stages.views(pixels, sampled),
             indices,
             self.extras(),
             crops=crops,

@@ -1,4 +1,4 @@
-"""What every method must hold, tried on a tiny backbone and random images."""
+"""Checks of methods, on a tiny backbone and random images."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def _backbones(case: MethodCase) -> None:
 
 
 def _lacks_capability(case: MethodCase) -> bool:
-    """Tell whether the method says that the backbone cannot do what it needs."""
+    """Return whether the method reports that the backbone lacks a capability."""
     try:
         case.build().training_step(case.batch(), 0)
     except MissingCapabilityError:

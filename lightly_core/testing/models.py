@@ -15,7 +15,7 @@ from lightly_core.errors import ConfigError
 
 
 class TinyConv(ModelWrapper):
-    """Three convolutions with batch norm behind the members of a `ModelWrapper`; stride 8.
+    """A `ModelWrapper` of three convolutions with batch norm, stride 8.
 
     Args:
         num_input_channels: C.
@@ -58,7 +58,7 @@ def _block(width_in: int, width_out: int) -> nn.Sequential:
 
 
 class TinyTokens(ModelWrapper):
-    """A vision transformer with two blocks behind the members of a `ModelWrapper`.
+    """A `ModelWrapper` of a vision transformer with two blocks.
 
     It has all capabilities of `lightly_core.contracts.capabilities`. Images may have any size;
     pixels beyond the last whole patch are ignored. Learned positions are interpolated to the grid.
@@ -268,7 +268,7 @@ class _Transformer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention and a perceptron, each behind a norm and beside a shortcut."""
+    """A transformer block: attention and a perceptron, both with pre-norm and residual."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

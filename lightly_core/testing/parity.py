@@ -1,4 +1,4 @@
-"""One process and two must learn the same: losses, gradients, and what a method keeps.
+"""Compare training with one and two processes: losses, gradients, and the method's state.
 
 `train_alone_and_together` trains methods in the calling process, with whole batches, and in two
 processes on the CPU, with half a batch each. Everything is float64, so the two ways may differ by
@@ -36,7 +36,7 @@ Outcome = dict[str, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Training:
-    """Which method is trained, and how.
+    """A method, and the settings of its training.
 
     Attributes:
         method: Its name.
@@ -53,7 +53,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Parity:
-    """What came of one training in the two ways.
+    """Results of a training with one and with two processes.
 
     Each is ``losses`` (one a step), ``gradients`` of the last step by name of the parameter, and
     ``state``, the tensors of the state dict at the end.
@@ -110,7 +110,7 @@ def train_alone_and_together(
 
 
 def _train_share(rank: int, trainings: Mapping[str, Training]) -> dict[str, Outcome]:
-    """Be one of the two processes."""
+    """Entry point of one of the two processes."""
     return {name: _train(training, rank, 2) for name, training in trainings.items()}
 
 
@@ -128,7 +128,7 @@ def _train(training: Training, rank: int, world_size: int) -> Outcome:
     losses: list[Tensor] = []
     gradients: dict[str, Tensor] = {}
     for step in range(training.num_steps):
-        # As in a run: seeded anew for each step and process.
+        # As in a run, which seeds each step of each process.
         torch.manual_seed(1000 * step + rank)
         loss, gradients = _step(method, batch, step, world_size)
         losses.append(loss)
@@ -140,7 +140,7 @@ def _train(training: Training, rank: int, world_size: int) -> Outcome:
 
 
 def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return all tensors of a state dict; a queue keeps its own in a dictionary inside."""
+    """Return all tensors of a state dict, also those of nested dicts, as queues have them."""
     found: dict[str, Tensor] = {}
     for name, value in state.items():
         if isinstance(value, Tensor):

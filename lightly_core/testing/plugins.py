@@ -1,4 +1,4 @@
-"""What every plugin must hold, whatever it provides."""
+"""Checks of all plugins, whatever they provide."""
 
 from __future__ import annotations
 

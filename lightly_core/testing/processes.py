@@ -99,7 +99,7 @@ class ProcessPair:
         self._end()
 
     def _end(self) -> list[str]:
-        """End the processes; return what each has written since the last call began."""
+        """End the processes. Return the output of each since the start of the last call."""
         outputs = [worker.end() for worker in self._workers]
         self._workers = []
         if self._folder is not None:
@@ -115,7 +115,7 @@ class ProcessPair:
         self._answers("start", _SECONDS_TO_START)
 
     def _answers(self, name: str, seconds: float) -> list[object]:
-        """Return what the processes answer; raise where one has failed."""
+        """Return the results of the processes. Raise if one has failed."""
         # Whether the process succeeded, and its result or what happened.
         found: list[tuple[bool, object]] = [(False, "did not answer in time")] * 2
         waiting = {worker.connection: rank for rank, worker in enumerate(self._workers)}
@@ -140,7 +140,7 @@ class ProcessPair:
 
 @cache
 def shared_pair() -> ProcessPair:
-    """Return the pair that all tests of this process share; it ends with the process."""
+    """Return the pair that all tests of this process share. It ends with the process."""
     pair = ProcessPair()
     atexit.register(pair.close)
     return pair
@@ -184,7 +184,7 @@ class _Worker:
         return (True, value) if ok else (False, "raised an error")
 
     def end(self) -> str:
-        """End the process; return its output since the last task was sent."""
+        """End the process. Return its output since the last task was sent."""
         self.connection.close()
         self._process.kill()
         self._process.wait()
@@ -204,7 +204,7 @@ def _place_of(function: Callable[..., object]) -> tuple[str, str, str]:
 
 
 def serve(rank: int, meeting: str, descriptor: int) -> None:
-    """Be one of the two processes: run functions until the other end of the pipe is closed."""
+    """Entry point of a process: run functions until the other end of the pipe is closed."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     with Connection(descriptor) as connection:

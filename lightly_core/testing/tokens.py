@@ -1,4 +1,4 @@
-"""What a wrapper with the capability `TokenModel` must hold."""
+"""Checks of wrappers with the capability `TokenModel`."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def _picked(values: Tensor, index: Tensor) -> Tensor:
 def _without_mask(case: WrapperCase) -> None:
     scene = _scene(case)
     tokens = _tokens(scene, scene.images)
-    width, batch_size = scene.wrapper.feature_dim(), len(scene.images)
+    dim, batch_size = scene.wrapper.feature_dim(), len(scene.images)
     for name, count in (
         ("patch_tokens", scene.num_patches),
         ("prefix_tokens", scene.model.num_prefix_tokens()),
     ):
-        shape, expected = tuple(tokens[name].shape), (batch_size, count, width)
+        shape, expected = tuple(tokens[name].shape), (batch_size, count, dim)
         require(shape == expected, f"'{name}' has shape {shape}, expected {expected}")
     with torch.no_grad():
         features = scene.wrapper.forward_features(scene.images)
@@ -248,11 +248,11 @@ def _other_sizes(case: WrapperCase) -> None:
             )
             continue
         grid = tuple(model.token_grid(height, width))
-        told = f"images of {height} x {width} pixels gave"
+        start = f"images of {height} x {width} pixels gave"
         found = tuple(features.shape[2:])
-        require(found == grid, f"{told} {found} positions, token_grid says {grid}")
+        require(found == grid, f"{start} {found} positions, token_grid says {grid}")
         count = tokens["patch_tokens"].shape[1]
-        require(count == grid[0] * grid[1], f"{told} {count} patch tokens, token_grid says {grid}")
+        require(count == grid[0] * grid[1], f"{start} {count} patch tokens, token_grid says {grid}")
 
 
 #: Title and function by code.

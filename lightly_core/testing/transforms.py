@@ -1,4 +1,4 @@
-"""What every transform must hold."""
+"""Checks of transforms."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def transform_checks(
 
 
 class _Case:
-    """Options, and the transform made from them.
+    """Options of a transform, and the transform built from them.
 
     Args:
         factory: Makes a new transform.
@@ -90,10 +90,10 @@ def _sample(transform: Transform, picture: _Picture, seed: int = 0, index: int =
 
 
 def _finished(transform: Transform, samples: Sequence[Sample]) -> list[Tensor]:
-    """Return what the second stage makes of a batch."""
+    """Return the views that the second stage computes for a batch."""
     pixels = [torch.stack(view) for view in zip(*(s.views for s in samples), strict=True)]
-    drawn = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
-    return transform.views(pixels, drawn)
+    sampled = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]
+    return transform.views(pixels, sampled)
 
 
 def _declared(case: _Case) -> None:
@@ -149,7 +149,7 @@ def _seed(case: _Case) -> None:
             np.random.set_state(states[1])
     require(
         _same(*found),
-        "the same seeds gave other views; draw from `rng` only, and everything in `sample`",
+        "the same seeds gave other views; sample from `rng` only, and only in `sample`",
     )
     again = _all_tensors(case.build(), case)
     require(_same(found[0], again), "the same seeds gave other views in a new transform")

@@ -1,4 +1,4 @@
-"""A wrapper under test, and what its checks share."""
+"""A wrapper under test, and helpers that its checks share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class WrapperCase:
 
     @cached_property
     def image_size(self) -> int:
-        """A side in pixels that the model takes."""
+        """A side in pixels that the model accepts."""
         if self.given_size is not None:
             return self.given_size
         return fitting_size(self.built(), self.num_input_channels)
@@ -107,7 +107,7 @@ class WrapperCase:
 
 
 class _Kept:
-    """Wrappers of the case that was last asked for.
+    """Wrappers of the most recent case.
 
     Those of another case are let go first, so the memory is that of one example.
     """
@@ -119,7 +119,7 @@ class _Kept:
     def get(
         self, case: WrapperCase, key: Hashable, make: Callable[[], ModelWrapper]
     ) -> ModelWrapper:
-        """Return what is kept under a key; make it where there is nothing."""
+        """Return the value of a key, created at its first use."""
         if self._case is not case:
             self._case, self._wrappers = case, {}
         if key not in self._wrappers:
@@ -136,7 +136,7 @@ _KEPT = _Kept()
 
 
 def _copy_of(wrapper: ModelWrapper) -> ModelWrapper | None:
-    """Return a deep copy; None where it cannot be made, or shares tensors with its original."""
+    """Return a deep copy, None if copying fails or the copy shares tensors with the original."""
     try:
         twin = copy.deepcopy(wrapper)
     except Exception:  # W7 raises it again.
@@ -182,7 +182,7 @@ def eval_outputs(wrapper: ModelWrapper, images: Tensor) -> dict[str, Tensor]:
 
 
 def require_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
-    """Raise where the names or any bit of two sets of tensors differ."""
+    """Raise if the names or any bit of two sets of tensors differ."""
     require(found.keys() == expected.keys(), f"{what}: keys {set(found)}, not {set(expected)}")
     for name, value in found.items():
         require(torch.equal(value, expected[name]), f"{what}: '{name}' differs")

@@ -1,4 +1,4 @@
-"""What every model wrapper must hold."""
+"""Checks of model wrappers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lightly_core.testing.checks import Check, require
 from lightly_core.testing.wrapper_case import WrapperCase, eval_outputs, outputs, require_equal
 
 _OTHER_CHANNELS = (1, 4)
-# Share of the parameters; detectors have more behind the features than in front of them.
+# Fraction of the parameters. Detectors have more parameters after the features than before them.
 _LEAST_USED = 0.1
 
 
@@ -115,7 +115,7 @@ def _sizes(case: WrapperCase) -> None:
 
 
 def _fits(found: int, base: int, factor: int) -> bool:
-    """Tell whether a side `factor` times as long may have this many positions."""
+    """Return whether a side `factor` times as long may have this many positions."""
     if factor == 1:
         return found == base
     # One less where a size is no multiple of the stride; more where convolutions without padding
@@ -221,7 +221,7 @@ def _no_side_effects(case: WrapperCase) -> None:
         require(torch.is_grad_enabled(), "a forward switched gradients off")
         found = [part.training for part in module.modules()]
         require(found == modes, "a forward changed train or eval mode")
-        # In train mode drop-out and stochastic depth may draw.
+        # In training mode dropout and stochastic depth may sample.
         unchanged = torch.equal(torch.get_rng_state(), state)
         require(mode or unchanged, "a forward in eval mode drew random numbers")
     require(torch.equal(images, before), "a forward changed the images in place")

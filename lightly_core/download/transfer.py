@@ -89,11 +89,11 @@ class _TemporaryError(Exception):
 
 
 class _ChangedError(Exception):
-    """What has arrived is not the beginning of the file that the server has now."""
+    """The incomplete file belongs to another version than the file on the server."""
 
 
 def _readable(size: int) -> str:
-    """Write a number of bytes for people."""
+    """Format a number of bytes with a unit."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -102,7 +102,12 @@ def _readable(size: int) -> str:
 
 @dataclass
 class _Pace:
-    """How far a download was at the beginning of the present stretch of time."""
+    """Progress of a download at the start of the current interval.
+
+    Attributes:
+        done: Bytes received by then.
+        since: Start of the interval in seconds.
+    """
 
     done: int
     since: float
@@ -121,12 +126,12 @@ class Transfer:
     """One download.
 
     Attributes:
-        remote: Where the file comes from.
+        remote: The file's URL.
         part: The incomplete file; created if missing.
         version: Version of `part`; None where it is empty.
         remember: Called with the version before its first byte is written.
-        target: Where the file will be, for messages.
-        what: What it is, for messages.
+        target: Final path of the file, for messages.
+        what: Description of the file, for messages.
     """
 
     remote: RemoteFile
@@ -154,7 +159,7 @@ class Transfer:
                 log.info("%s: the file on %s has changed", self.what, self.remote.place)
                 self.part.unlink(missing_ok=True)
                 self.version = None
-                problem = "the file changes all the time"
+                problem = "the file keeps changing on the server"
             except _TemporaryError as error:
                 problem = str(error)
                 if self._arrived() > before:
@@ -265,7 +270,7 @@ class Transfer:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind == "text/html" and not self.remote.name.endswith((".html", ".htm")):
             raise ConfigError(
-                f"{self.what}: {self.remote.shown} gives a web page, not a file"
+                f"{self.what}: {self.remote.shown} is a web page, not a file"
                 f"\n  the link needs a login or has expired: get a new one; or {self._ways()}"
             )
 
@@ -289,7 +294,7 @@ class Transfer:
                 done += len(chunk)
                 self._refuse_size(done)
                 if pace.is_slow(done, time.monotonic()):
-                    raise self._unreachable("it sends less than 1 kB a second")
+                    raise self._unreachable("it sends less than 1 kB per second")
                 if time.monotonic() - last >= PROGRESS_SECONDS:
                     last = time.monotonic()
                     self._report(done, version.size)

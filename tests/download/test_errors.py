@@ -73,7 +73,7 @@ def test_refusals_are_final_and_say_what_to_do(site, cache, status, query, advic
 
 def test_a_web_page_is_no_file(site, cache):
     site.kind = "text/html; charset=utf-8"
-    assert "gives a web page, not a file" in refused(site.url())
+    assert "is a web page, not a file" in refused(site.url())
     assert not (cache / "net.pth").exists()
 
 
@@ -100,7 +100,7 @@ def test_no_answer_in_time(site, cache, monkeypatch):
 def test_a_server_that_trickles_is_given_up(site, cache, monkeypatch):
     monkeypatch.setattr(transfer, "SLOW_SECONDS", 0.05)
     site.block, site.pause = 100, 0.01
-    assert "it sends less than 1 kB a second" in refused(site.url())
+    assert "it sends less than 1 kB per second" in refused(site.url())
 
 
 @pytest.mark.parametrize("says_size", [True, False])

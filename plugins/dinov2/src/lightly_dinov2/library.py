@@ -104,7 +104,7 @@ class DINOv2Library(MetaLibrary[Model]):
         module: nn.Module,
         name: str,
     ) -> str | None:
-        """Guess why a file does not fit a model; see `MetaLibrary.mismatch`."""
+        """Find the likely reason why a file does not fit; see `MetaLibrary.mismatch`."""
         if "rope_embed.periods" in tensors or "storage_tokens" in tensors:
             return "this file is of DINOv3; use a model of dinov3/"
         widths = {width: f"dinov2/{size}" for width, size in SIZE_OF_WIDTH.items()}

@@ -149,7 +149,7 @@ class DINOv3Library(MetaLibrary[Model]):
         module: nn.Module,
         name: str,
     ) -> str | None:
-        """Guess why a file does not fit a model; see `MetaLibrary.mismatch`."""
+        """Find the likely reason why a file does not fit; see `MetaLibrary.mismatch`."""
         model = f"dinov3/{name}"
         of_convnext = any(key.startswith(("downsample_layers.", "stem.")) for key in tensors)
         if of_convnext != isinstance(module, ConvNeXt):

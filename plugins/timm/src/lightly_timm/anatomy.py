@@ -42,21 +42,21 @@ _MOST_PREFIX_TOKENS = 16
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What was found in a model.
+    """What `examine` found in a model.
 
     Attributes:
         entry: Method that computes the features, see `lightly_timm.trial.compute`.
         path: Keys and indices that lead to the features in what the method returns.
         prefix_path: The same for prefix tokens (B, P, D) that are returned separately.
-        layout: How the features lie, see `lightly_timm.shapes.Layout`.
+        layout: Order of the features' axes, see `lightly_timm.shapes.Layout`.
         dim: Dimension D of the features.
-        num_prefix_tokens: P, tokens in front of those of the image.
+        num_prefix_tokens: P, number of tokens before the patch tokens.
         has_cls_token: Whether the first of them is a class token.
         stride: Pixels per feature position (vertical, horizontal).
         grid: Rows and columns for all image sizes, where the model scales images itself.
         size: Height and width in pixels with which the model was run.
         any_size: Whether it takes other sizes as well.
-        multiple: What sides of images must be multiples of (vertical, horizontal).
+        multiple: Sides of images must be multiples of this (vertical, horizontal).
         pool: How the model pools.
     """
 
@@ -167,7 +167,7 @@ class _Examination:
     def _features(
         self, outputs: Sequence[tuple[Size, object]]
     ) -> tuple[Features, Sequence[tuple[Size, object]], bool]:
-        """Return the features, the outputs that they are in, and whether they grow."""
+        """Return the features, the outputs with them, and whether they grow with the image."""
         stated = _stated(self.trial.twin)
         if (found := find_features(outputs, stated)) is not None:
             return found, outputs, True
@@ -187,7 +187,7 @@ class _Examination:
         return found, outputs, True
 
     def _first_size(self, sizes: Sequence[Size]) -> tuple[Size, object]:
-        """Return the first image size that works, and what comes out."""
+        """Return the first image size that works, and the output."""
         reason = ""
         for size in sizes:
             try:
@@ -199,7 +199,7 @@ class _Examination:
         raise _NoSizeFits(f"{name} fails on images of {self.trial.channels} channels, {reason}")
 
     def _second_size(self, size: Size) -> tuple[Size, object] | None:
-        """Return a larger image size that works, best of another shape, and what comes out."""
+        """Return a larger image size that works, not square if possible, and the output."""
         height, width = size
         for other in (
             (height + 65, width + 130),  # Where this works, no side has to be a multiple.
@@ -217,7 +217,7 @@ class _Examination:
     def _multiple(
         self, outputs: Sequence[tuple[Size, object]], stride: tuple[float, float]
     ) -> tuple[int, int]:
-        """Return what sides have to be multiples of: 1, the stride, or several strides."""
+        """Return the number that sides must be multiples of: 1, the stride, or several strides."""
         height, width = outputs[0][0]
         if len(outputs) == 1 or outputs[1][0][0] == height + 65:
             return 1, 1

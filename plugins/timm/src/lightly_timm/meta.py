@@ -44,12 +44,12 @@ ModelT = TypeVar("ModelT", bound=MetaModel)
 class MetaLibrary(ModelLibrary, Generic[ModelT]):
     """Builds models by name, loads Meta's weights, and writes the code that loads an export.
 
-    A subclass gives the table of models and the methods below, and converts between Meta's layout
-    and timm's by `translate_weights` and `save`.
+    A subclass defines the attributes, the abstract methods, and `save` and `translate_weights`,
+    which convert between timm's layout and Meta's.
 
     Attributes:
         prefix: Name of the library, as in ``dinov2/vits14``; also that of Meta's repository.
-        title: Name of the library in sentences.
+        title: Name of the library in messages.
         models: All models by name.
         hub_takes_channels: Whether Meta's functions take a number of input channels.
         hub_notes: Further comment lines on Meta's code.
@@ -62,7 +62,7 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
     hub_takes_channels: ClassVar[bool] = True
     hub_notes: ClassVar[Sequence[str]] = ()
 
-    # ---------------------------------------------------------------- what a subclass gives
+    # ---------------------------------------------------------------- for subclasses
 
     @abstractmethod
     def family(self, model: ModelT | None) -> type[nn.Module] | None:
@@ -84,7 +84,7 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
         """Return the path or URL of Meta's weights, None for a model with random weights.
 
         Raises:
-            ConfigError: The file is not there, and cannot be downloaded without the user.
+            ConfigError: The file is missing, and only the user can download it.
         """
 
     @abstractmethod
@@ -95,7 +95,7 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
         module: nn.Module,
         name: str,
     ) -> str | None:
-        """Guess why a file does not fit a model.
+        """Find the likely reason why a file does not fit a model.
 
         Args:
             tensors: Contents of the file.
@@ -104,7 +104,7 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
             name: Its name.
 
         Returns:
-            One line and, after it, what to do; None where there is no guess.
+            The reason, and on a second line the remedy. None where no reason is found.
         """
 
     @abstractmethod
@@ -120,13 +120,13 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
         return {}
 
     def prepare(self, module: nn.Module) -> None:
-        """Change a model with random weights, before weights are loaded; by default nothing."""
+        """Change a new model before weights are loaded. By default nothing is changed."""
 
     def checksum(self, source: str) -> str | None:
         """Return the first digits of a file's SHA-256, None where they are not known."""
         return None
 
-    # ---------------------------------------------------------------- what it provides
+    # ---------------------------------------------------------------- ModelLibrary
 
     def names(self) -> Sequence[str]:
         """Return the names of all models."""

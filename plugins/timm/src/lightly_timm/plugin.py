@@ -14,7 +14,7 @@ def lightly_register(catalog: Catalog) -> None:
             target="lightly_timm.library:TimmLibrary",
             names="lightly_timm:models.txt",
             wraps=("timm",),
-            # Older ones lose the class token of transformers without position embeddings.
+            # Older versions lose the class token of transformers without position embeddings.
             requires=("timm>=1.0.26",),
             complete=False,  # Another version of timm knows other models.
             capabilities={

@@ -204,7 +204,7 @@ def load_complete(
 def transformer_reason(
     tensors: Mapping[str, Tensor], module: nn.Module, *, model: str, widths: Mapping[int, str]
 ) -> str | None:
-    """Guess why a vision transformer's weights do not fit a model.
+    """Find the likely reason why a vision transformer's weights do not fit a model.
 
     Args:
         tensors: Contents of the file, under timm's names.

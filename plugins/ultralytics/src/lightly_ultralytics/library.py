@@ -124,7 +124,7 @@ class UltralyticsLibrary(ModelLibrary):
         lines = [f"from ultralytics import {facade}", "", f"model = {facade}({str(file)!r})"]
         channels = ""
         if num_input_channels != 3:
-            channels = f"; it has to say channels: {num_input_channels}"
+            channels = f"; it must contain channels: {num_input_channels}"
         lines.append(f'# model.train(data="your_data.yaml", epochs=100){channels}')
         return "\n".join(lines)
 

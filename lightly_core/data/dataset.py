@@ -42,14 +42,14 @@ class RawBatch:
     half precision.
 
     Attributes:
-        pixels: One tensor (B, C, H, W) a view, uint8 or float32 in [0, 1].
-        parameters: One float32 tensor (B, P) a view, always on the CPU.
+        pixels: One tensor (B, C, H, W) per view, uint8 or float32 in [0, 1].
+        parameters: One float32 tensor (B, P) per view, always on the CPU.
         indices: Position of each image in the source, (B,) int64.
         extras: Stacked `Sample.extras`, first dimension B.
         skipped: Index, name and reason of images that could not be read.
         notes: Name of an image and a message that a library issued while it was read.
         view_ids: Stacked `Sample.view_id`, (B,) int64, always on the CPU.
-        crops: Stacked `Sample.crops`, one (B, 6) a view, or nothing.
+        crops: Stacked `Sample.crops`, one (B, 6) per view, or empty.
     """
 
     pixels: list[Tensor]
@@ -260,7 +260,7 @@ def collate(samples: Sequence[Sample]) -> RawBatch:
         samples: At least one, all with the same views and extras.
 
     Returns:
-        Pixels as uint8 where all images of a view are uint8, else float32 in [0, 1].
+        A batch; the pixels of a view are uint8 if all its images are, else float32 in [0, 1].
     """
     first = samples[0]
     views = range(len(first.views))

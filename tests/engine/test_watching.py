@@ -283,4 +283,4 @@ def test_fewer_images_than_neighbours_are_noted(pretrain, short_run, labelled, c
     with caplog.at_level(logging.INFO, logger="lightly_core"):
         result = pretrain(**short_run(**labelled, epochs=1, callbacks={"knn": {"k": 200}}))
     text = (result.folder / "train.log").read_text()
-    assert text.count("k reduced from 200 to the 32 images") == 1
+    assert text.count("k reduced from 200 to the number of images, 32") == 1

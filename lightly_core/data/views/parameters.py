@@ -115,7 +115,7 @@ class ViewParameters:
     """Reads the stacked vectors of one view.
 
     Args:
-        vectors: (B, NUM_SLOTS) or, where channels were dropped, (B, NUM_SLOTS + C), on the CPU.
+        vectors: (B, NUM_SLOTS) or, if channels were dropped, (B, NUM_SLOTS + C), on the CPU.
 
     Attributes:
         numbers: (B, NUM_SLOTS) float32, in the order of `Slot`.

@@ -41,7 +41,7 @@ def catalog():
 
 @pytest.fixture
 def suite_file(tmp_path):
-    """Write a suite's file; `text` is put behind the small suite, or takes its place."""
+    """Write a suite's file; `text` is appended to the small suite, or replaces it."""
 
     def write(text="", *, whole=None):
         path = tmp_path / "suite.toml"
@@ -85,7 +85,7 @@ def evaluated(knn=0.5, linear=0.7, k=20):
 
 @pytest.fixture
 def made():
-    """Write what a row that has finished leaves behind."""
+    """Write the files of a row that has finished."""
 
     def write(suite, name, training=None, evaluation=None):
         (row,) = (row for row in suite.rows if row.name == name)
@@ -132,7 +132,7 @@ def plan_here(monkeypatch):
 
 @pytest.fixture
 def workers(monkeypatch, made):
-    """Stand in for the processes; `workers.acts[name]` is called in place of a row's process."""
+    """Replace the processes: `workers.acts[name]` is called in place of a row's process."""
 
     class Workers:
         def __init__(self):

@@ -99,7 +99,7 @@ def test_a_suite_is_interrupted_goes_on_and_ends_with_its_tables(
     result = json.loads((out / "simclr/result.json").read_text())
     curve = dict(result["trained"]["curves"]["knn/top1"])
     assert list(curve) == [float(epoch) for epoch in range(7)]
-    # The curve and the evaluation look at the same digits with the same network.
+    # The curve and the evaluation use the same digits and the same network.
     assert float(finished["kNN Top 1"]) == pytest.approx(100 * curve[6.0], abs=0.01)
     assert (out / "accuracy.png").is_file()
 

@@ -50,7 +50,9 @@ class Handler(BaseHTTPRequestHandler):
         end = site.cuts.pop(0) if site.cuts else len(body)
         for position in range(0, end, site.block):
             block = body[position : min(position + site.block, end)]
-            site.sent += len(block)  # before: who has the last byte may look at once
+            site.sent += len(
+                block
+            )  # before the write, as the receiver of the last byte may read it at once
             self.wfile.write(block)
             time.sleep(site.pause)
         self.close_connection = True
@@ -121,7 +123,7 @@ def another_site():
 
 @pytest.fixture
 def dead_url(site):
-    """A URL of a port at which nobody listens."""
+    """A URL of a port without a listener."""
     site.server.socket.close()
     return site.url()
 

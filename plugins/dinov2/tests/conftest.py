@@ -90,7 +90,7 @@ def feed_forward(x, tensors, prefix):
 
 
 def forward(tensors, images, heads):
-    """Class token (B, D), registers (B, R, D) and patch tokens (B, N, D) behind the last norm."""
+    """Class token (B, D), registers (B, R, D) and patch tokens (B, N, D) after the last norm."""
     registers = tensors.get("register_tokens")
     weight, bias = tensors["patch_embed.proj.weight"], tensors["patch_embed.proj.bias"]
     patches = F.conv2d(images, weight, bias, stride=PATCH)

@@ -114,7 +114,7 @@ def feed_forward(x, tensors, prefix):
 
 
 def transformer(tensors, images, heads):
-    """Class token (B, D), registers (B, 4, D) and patch tokens (B, N, D) behind the last norm."""
+    """Class token (B, D), registers (B, 4, D) and patch tokens (B, N, D) after the last norm."""
     weight, bias = tensors["patch_embed.proj.weight"], tensors["patch_embed.proj.bias"]
     patches = F.conv2d(images, weight, bias, stride=PATCH)
     angles = patch_angles(*patches.shape[2:], tensors["rope_embed.periods"])

@@ -73,7 +73,7 @@ def test_the_periods_of_the_file_are_used(create, tiny_transformer, periods):
 
 def test_periods_are_rounded_as_in_the_published_files(library):
     periods = library.create("vitt16", num_input_channels=3, model_args={"depth": 1})
-    # As they stand in Meta's files for heads of width 64.
+    # As in Meta's files for heads of dimension 64.
     expected = [1.0, 1.3359375, 1.78125, 2.375, 3.15625, 4.21875, 5.625, 7.5]
     expected += [10.0, 13.3125, 17.75, 23.75, 31.625, 42.25, 56.25, 75.0]
     assert periods.model.rope.periods.tolist() == expected

@@ -241,7 +241,7 @@ def test_the_snippet_of_a_users_module_runs_with_this_module(tmp_path):
 
 @pytest.mark.families
 def test_the_snippet_needs_no_named_weights(library, create, tmp_path, monkeypatch):
-    # The hub has the auxiliary heads; torchvision drops them unless they are asked for.
+    # The hub has the auxiliary heads; torchvision drops them unless they are requested.
     state = torchvision.models.googlenet(init_weights=True).state_dict()
     with monkeypatch.context() as patch:
         patch.setattr(

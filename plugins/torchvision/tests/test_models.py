@@ -101,7 +101,7 @@ def seen_by(model, spot, images):
     path, side = spot
     seen = []
     handle = model.get_submodule(path).register_forward_hook(
-        # Clones: many modules behind work in place.
+        # Clones, as many later modules work in place.
         lambda module, inputs, output: seen.append(
             (inputs[0] if side == "input" else output).clone()
         )

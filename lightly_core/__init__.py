@@ -1,6 +1,6 @@
 """Self-supervised pretraining and distillation of vision backbones on your own images.
 
-Importing this package imports no torch; each name is loaded when it is first used.
+Importing this package does not import torch. Each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ __all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the module that holds a public name when the name is first used (PEP 562)."""
+    """Import the module that defines a public name when the name is first used (PEP 562)."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'lightly_core' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""The functions of `import lightly_core`. Nothing heavy is imported before settings are checked."""
+"""The functions of `import lightly_core`. They check settings before importing anything heavy."""
 
 from __future__ import annotations
 
@@ -46,27 +46,27 @@ __all__ = [
 def pretrain(**settings: Unpack[RunSettings]) -> RunResult:
     """Pretrain a backbone on unlabelled images.
 
-    Every argument is a setting of `docs/settings.md`; `out`, `data` and `model` are required.
+    Every argument is a setting of `docs/settings.md`. `out`, `data` and `model` are required.
     Call it below ``if __name__ == "__main__":``, since loader workers may import the script again.
-    A call in a child process of multiprocessing is refused, also a deliberate one unless
-    ``LIGHTLY_ALLOW_CHILD=1`` is in the environment (see docs/running.md).
+    A call in a child process of multiprocessing is refused unless ``LIGHTLY_ALLOW_CHILD=1`` is in
+    the environment (see docs/running.md).
 
     Returns:
         Folder, metrics and exported files of the run.
 
     Raises:
-        ConfigError: Settings are wrong; all mistakes are named at once, and nothing was written. Or
-            this is a child process, or another run holds `out`.
-        PluginError: A plugin that is needed cannot be used.
+        ConfigError: Settings are wrong. The error names all mistakes, and nothing was written. Or
+            this is a child process, or another run uses `out`.
+        PluginError: A required plugin cannot be used.
         DataError: The images cannot be used.
-        RunError: Training cannot go on.
-        RunInterrupted: Ctrl-C, SIGTERM or another signal that stops; `checkpoints/last.ckpt` was
-            written before. Not caught, it ends the program with code 130.
+        RunError: Training cannot continue.
+        RunInterrupted: Ctrl-C, SIGTERM or another signal stopped the run, after
+            `checkpoints/last.ckpt` was written. If not caught, it ends the program with code 130.
     """
     try:
         result = _pretrain(arguments=settings)
     except RunInterrupted as error:
-        print(error, file=sys.stderr)  # a script that does not catch it ends without a word
+        print(error, file=sys.stderr)  # a script that does not catch it would end silently
         raise
     assert result is not None  # only a dry run has no result
     return result
@@ -76,7 +76,7 @@ run = pretrain
 
 
 def train(**settings: Unpack[RunSettings]) -> RunResult:
-    """Call `pretrain`; deprecated name."""
+    """Deprecated name of `pretrain`."""
     warnings.warn("train() is deprecated, use lightly_core.pretrain()", FutureWarning, stacklevel=2)
     return pretrain(**settings)
 
@@ -84,7 +84,7 @@ def train(**settings: Unpack[RunSettings]) -> RunResult:
 def pretrain_from_command_line(
     config_file: str | None, pairs: Sequence[str], dry_run: bool
 ) -> None:
-    """Run `lightly run`; raises as `pretrain` does."""
+    """Run `lightly run`. It raises the errors of `pretrain`."""
     _pretrain(config_file=config_file, pairs=pairs, dry_run=dry_run)
 
 
@@ -118,22 +118,22 @@ def _out_problems(run: RunConfig) -> list[str]:
     from lightly_core.config.reading.launch import is_first_process
     from lightly_core.engine.folder import RunFolder
 
-    # Further processes start when the first has made the folder already.
+    # The other processes start after the first one has created the folder.
     if not is_first_process():
         return []
     resume = run.resume_interrupted or bool(run.resume)
     if resume and run.overwrite:
-        return []  # the settings exclude each other, which is said of them already
+        return []  # another check reports that these settings exclude each other
     return RunFolder(run.out).problems(overwrite=run.overwrite, resume=resume)
 
 
 def embed(**settings: Unpack[EmbedSettings]) -> EmbedResult:
     """Write the features of images to a CSV, torch, npz or Parquet file.
 
-    Every argument is a setting of `docs/settings.md`; `model`, `data` and `out` are required.
+    Every argument is a setting of `docs/settings.md`. `model`, `data` and `out` are required.
 
     Returns:
-        The file, and what is in it.
+        The file, and a description of its content.
 
     Raises:
         ConfigError: Settings are wrong, or the network cannot be built; nothing was written.
@@ -145,7 +145,7 @@ def embed(**settings: Unpack[EmbedSettings]) -> EmbedResult:
 
 
 def embed_from_command_line(config_file: str | None, pairs: Sequence[str]) -> None:
-    """Run `lightly embed`; raises as `embed` does."""
+    """Run `lightly embed`. It raises the errors of `embed`."""
     _embed(config_file=config_file, pairs=pairs)
 
 
@@ -178,8 +178,8 @@ def _embed(
 def evaluate(**settings: Unpack[EvaluateSettings]) -> EvaluationResult:
     """Measure the features of a network on labelled images.
 
-    Every argument is a setting of `docs/settings.md`; `model` and `data` are required. The
-    protocols are explained in `docs/evaluating.md`.
+    Every argument is a setting of `docs/settings.md`. `model` and `data` are required.
+    `docs/evaluating.md` explains the protocols.
 
     Returns:
         One result for each protocol; ``evaluate(...).top1("knn", k=20)`` is an accuracy.
@@ -194,7 +194,7 @@ def evaluate(**settings: Unpack[EvaluateSettings]) -> EvaluationResult:
 
 
 def evaluate_from_command_line(config_file: str | None, pairs: Sequence[str]) -> None:
-    """Run `lightly evaluate` and show the results; raises as `evaluate` does."""
+    """Run `lightly evaluate` and print the results. It raises the errors of `evaluate`."""
     result = _evaluate(config_file=config_file, pairs=pairs)
     from lightly_core.evaluation.results import print_results
 
@@ -243,25 +243,27 @@ def benchmark(
 ) -> list[RowResult]:
     """Pretrain and evaluate every row of a suite, and write a table and a plot.
 
-    What is None is as in the file; the other arguments overrule it, and `run` and `evaluate` also
-    what single rows say. Rows that have finished are kept, one that was interrupted goes on.
+    Arguments that are not None override the file. `run` and `evaluate` also override the settings
+    of single rows. Finished rows are kept, and an interrupted row is resumed.
 
     Args:
         suite: A TOML file, see docs/benchmark-suites.md.
         out: Folder for rows, tables and plot.
         only: Rows to run, by name or method.
-        overwrite: Whether rows whose settings have changed since they were run are done anew.
+        overwrite: Whether to run rows again whose settings have changed since they were run.
         data: ``train`` and ``val``.
         run: Settings of `pretrain`.
         evaluate: Settings of `evaluate`; False: rows are only pretrained.
 
     Returns:
-        What became of each row of the suite. A row that failed stops no other and raises nothing.
+        The result of each row of the suite. A row that fails does not stop the others, and no
+        error is raised.
 
     Raises:
-        ConfigError: Settings are wrong; all mistakes of all rows are named, and nothing was run.
+        ConfigError: Settings are wrong. The error names the mistakes of all rows, and nothing was
+            run.
         RunError: Another process runs the same suite.
-        RunInterrupted: Ctrl-C or SIGTERM; the row that was running has saved before.
+        RunInterrupted: Ctrl-C or SIGTERM stopped the suite, after the current row was saved.
     """
     given: dict[str, object] = {
         "out": out,
@@ -286,14 +288,14 @@ def benchmark(
 def benchmark_from_command_line(
     suite: str, pairs: Sequence[str], *, command: str
 ) -> list[RowResult]:
-    """Run `lightly benchmark`; returns and raises as `benchmark` does."""
+    """Run `lightly benchmark`. It returns the results and raises the errors of `benchmark`."""
     from lightly_core.benchmarking.command import benchmark_suite
 
     return benchmark_suite(suite, pairs=pairs, command=command, say=print)
 
 
 def __getattr__(name: str) -> object:
-    """Import the classes of results when they are first used."""
+    """Import the result classes when they are first used."""
     if name == "EmbedResult":
         from lightly_core.embedding.result import EmbedResult
 

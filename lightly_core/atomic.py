@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, also when the machine loses power."""
+"""Writes files that appear complete or not at all, even if the machine loses power."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Numbers by which a system says that it could not keep what was written.
+#: Error numbers that mean that written data was lost.
 _LOST = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
 def atomic_path(path: Path, *, keep_old: Path | None = None) -> Iterator[Path]:
-    """Give a temporary name beside `path`; on success it is renamed, on failure removed.
+    """Yield a temporary path in the folder of `path`. It is renamed on success, removed on failure.
 
-    A reader thus sees the old file or the new one, never half of one, and a full disk loses
-    nothing. The content has reached the disk before the new name does. A link in the place of
-    `path` is replaced by the file; what it points to stays as it is.
+    A reader sees the old file or the new one, never a part of one, and a full disk loses nothing.
+    The content is written to the disk before the file is renamed. If `path` is a link, the file
+    replaces the link, and the target of the link is not changed.
 
     Args:
-        path: Where the file is to be.
-        keep_old: Where the file that was there before goes; None: nowhere.
+        path: Path of the file.
+        keep_old: New path of a previous file at `path`; None: it is replaced.
 
     Raises:
         FileExistsError: Something is at `path` that must not be replaced, such as ``/dev/null``.
-        OSError: The file cannot be made, or what was written did not reach the disk.
+        OSError: The file cannot be created, or the data did not reach the disk.
     """
     if not path.is_symlink() and path.exists() and not (path.is_file() or path.is_dir()):
         raise FileExistsError(errno.EEXIST, "A device, a pipe or a socket is there", str(path))
@@ -37,25 +37,25 @@ def atomic_path(path: Path, *, keep_old: Path | None = None) -> Iterator[Path]:
     )
     os.close(handle)
     temporary = Path(name)
-    # mkstemp makes files that only their owner can read; results are to be shared like others.
+    # mkstemp creates files that only their owner can read. Results get the usual permissions.
     umask = os.umask(0)
     os.umask(umask)
     temporary.chmod(0o666 & ~umask)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~umask)  # safetensors puts a file of its own there
+        temporary.chmod(0o666 & ~umask)  # safetensors replaces the file by its own
         _flush(temporary)
         if keep_old is not None and path.exists():
             _keep(path, keep_old)
         os.replace(temporary, path)
-        with suppress(OSError):  # the file is there already
+        with suppress(OSError):  # the file itself is already complete
             _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _keep(path: Path, kept: Path) -> None:
-    """Give the file at `path` the name `kept` too; without links that is its only name then."""
+    """Link the file at `path` as `kept` too. Without support for links it is moved there."""
     spare = kept.with_name(f".{kept.name}.writing")
     try:
         spare.unlink(missing_ok=True)
@@ -67,10 +67,10 @@ def _keep(path: Path, kept: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder.
+    """Wait until a file, or the names in a folder, are written to the disk.
 
     Raises:
-        OSError: What was written is lost. Network shares tell only now that they are full.
+        OSError: Written data is lost. A full network share may report it only here.
     """
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -79,6 +79,6 @@ def _flush(path: Path) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        # Some file systems cannot wait, for folders above all; then nothing better can be done.
+        # Some file systems do not support this, mostly for folders. Such errors are ignored.
         if error.errno in _LOST:
             raise

@@ -1,7 +1,7 @@
-"""A checksum in files of `torch.save` themselves, by which damage is noticed.
+"""Adds a checksum to files of `torch.save`, to detect damage.
 
-CRC-32 sees every flipped bit and every damage within 32 bits, and misses other damage once in four
-thousand million times. It is meant against faults of disks and memory, not against forgery.
+CRC-32 detects every single flipped bit and all damage within 32 bits. It misses other damage with a
+probability of 2**-32. It protects against faults of disks and memory, not against forgery.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-# These files are zip archives, which may end in a comment: ours is the checksum of all before it.
+# These files are zip archives, which may end in a comment. Ours is a checksum of the bytes before.
 _MARK = b"lightly crc32 "
 _DIGITS = 8
 _COMMENT_SIZE = len(_MARK) + _DIGITS
@@ -20,12 +20,12 @@ _BLOCK = 2**20
 
 
 def seal(path: Path) -> None:
-    """Add the checksum of an archive that `torch.save` wrote; torch reads it as before."""
+    """Add the checksum to an archive of `torch.save`. torch reads the file as before."""
     with path.open("r+b") as file:
         file.seek(-_END_SIZE, 2)
         end = file.read(_END_SIZE)
         if not _ends_without_comment(end):
-            raise ValueError(f"{path} is no zip archive, or has a comment already")
+            raise ValueError(f"{path} is not a zip archive, or has a comment already")
         file.seek(-2, 2)
         file.write(_COMMENT_SIZE.to_bytes(2, "little") + _MARK)
         file.seek(0)
@@ -35,7 +35,7 @@ def seal(path: Path) -> None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Tell whether a file ends as `seal` leaves it."""
+    """Return whether a file ends with a checksum of `seal`."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(-min(size, _COMMENT_SIZE), 2)
@@ -43,9 +43,9 @@ def is_sealed(path: Path) -> bool:
 
 
 def damage_of(path: Path) -> str | None:
-    """Say what is wrong with a checkpoint's bytes; None: nothing.
+    """Return how a checkpoint's bytes are damaged, or None if they are not.
 
-    Files without our checksum are judged by those that torch wrote for each tensor.
+    Files without our checksum are checked by those that torch writes for each tensor.
 
     Raises:
         OSError: The file cannot be read.
@@ -63,13 +63,13 @@ def damage_of(path: Path) -> str | None:
                 return None
             return "its checksum differs, it was damaged after it was written"
         if not _ends_without_comment(tail[-_END_SIZE:]):
-            return "it is cut off, or no checkpoint at all"
+            return "it is cut off, or not a checkpoint"
         file.seek(0)
         try:
             with zipfile.ZipFile(file) as archive:
                 bad = archive.testzip()
-        except Exception as error:  # zipfile, too, raises many kinds
-            return f"it is no complete archive ({error})"
+        except Exception as error:  # zipfile raises many kinds
+            return f"it is not a complete archive ({error})"
         return None if bad is None else f"the checksum of '{bad}' in it differs"
 
 
@@ -78,7 +78,7 @@ def _ends_without_comment(end: bytes) -> bool:
 
 
 def _digest(file: IO[bytes], size: int | None) -> str:
-    """Return the CRC-32 of the next `size` bytes, or of all that follow."""
+    """Return the CRC-32 of the next `size` bytes; None: of all following bytes."""
     value = 0
     left = float("inf") if size is None else size
     while left > 0 and (block := file.read(int(min(left, _BLOCK)))):

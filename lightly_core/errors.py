@@ -1,4 +1,4 @@
-"""What can go wrong on the user's side. Every message says: received, expected, what to do."""
+"""Errors for users. A message names what was received, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ if TYPE_CHECKING:
 
 
 class LightlyError(Exception):
-    """Base of all errors that are meant for the user.
-
-    The command line prints them without traceback.
-    """
+    """Base class of all errors for users. The command line prints them without traceback."""
 
 
 class ConfigError(LightlyError):
@@ -23,7 +20,7 @@ class ConfigError(LightlyError):
         message: Text for the user.
 
     Attributes:
-        problems: One line for each mistake; the message alone where there is only one.
+        problems: One text for each mistake.
     """
 
     def __init__(self, message: str) -> None:
@@ -32,10 +29,10 @@ class ConfigError(LightlyError):
 
     @classmethod
     def of(cls, problems: Iterable[str]) -> Self:
-        """Make one error of all the mistakes that were found.
+        """Return one error for several mistakes.
 
         Args:
-            problems: At least one text, in the order in which they are shown.
+            problems: At least one text, in the order in which they are printed.
         """
         problems = tuple(problems)
         if len(problems) == 1:
@@ -47,32 +44,32 @@ class ConfigError(LightlyError):
 
 
 class UnknownModelError(ConfigError):
-    """No installed plugin provides the model that was asked for."""
+    """No installed plugin provides the requested model."""
 
 
 class MissingCapabilityError(ConfigError):
-    """The model lacks a capability (`lightly_core.contracts.capabilities`) that is needed."""
+    """The model lacks a required capability, see `lightly_core.contracts.capabilities`."""
 
 
 class PluginError(LightlyError):
-    """A plugin that was asked for cannot be used: broken, blocked, incompatible or ambiguous."""
+    """A requested plugin cannot be used: it is broken, blocked, incompatible or ambiguous."""
 
 
 class DataError(LightlyError):
-    """The images cannot be used: none found, too many unreadable, wrong kind."""
+    """The images cannot be used: none were found, too many are unreadable, or the kind is wrong."""
 
 
 class RunError(LightlyError):
-    """Training cannot go on, for example because the loss is no longer finite."""
+    """Training cannot continue, for example because the loss is not finite."""
 
 
 class RunInterrupted(SystemExit):
     """A signal stopped a run, such as Ctrl-C or SIGTERM.
 
-    Where the run was training, `last.ckpt` was written before this is raised.
+    If the run was training, `last.ckpt` is written before this is raised.
 
-    Not a `LightlyError`: like `KeyboardInterrupt` it must pass every ``except Exception``. A script
-    that does not catch it ends with exit code 130.
+    It is not a `LightlyError`: like `KeyboardInterrupt`, no ``except Exception`` may catch it. A
+    script that does not catch it ends with exit code 130.
 
     Args:
         message: Text for the user.
@@ -84,11 +81,11 @@ class RunInterrupted(SystemExit):
 
 
 def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """Return the known names that `name` may be a misspelling of, the nearest first.
+    """Return the known names that are similar to `name`, the most similar first.
 
-    Upper and lower case are the same here, and so are ``-`` and ``_``.
+    Case is ignored, and ``-`` equals ``_``.
     """
-    import difflib  # late: the command line starts without it
+    import difflib  # imported late, as the start of the command line does not need it
 
     def form(word: str) -> str:
         return word.lower().replace("-", "_")
@@ -98,7 +95,7 @@ def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
-    """Return ``did you mean 'a' or 'b'?`` where known names are near, else an empty text."""
+    """Return ``did you mean 'a' or 'b'?`` with similar known names, or an empty string."""
     near = " or ".join(f"'{word}'" for word in near_names(name, known, most))
     return f"did you mean {near}?" if near else ""
 
@@ -109,10 +106,10 @@ def unknown_model(
     """Return the error for a name that a model library does not have.
 
     Args:
-        library: The library as messages name it, such as ``timm 1.0.31``.
-        name: The name that was received, without the library's prefix.
-        known: The names of its models.
-        listing: Where to see all of them. By default the message lists them.
+        library: Name of the library for the message, such as ``timm 1.0.31``.
+        name: The received name, without the library's prefix.
+        known: Names of its models.
+        listing: Line that explains how to list all models. By default the message lists them.
     """
     known = list(known)
     lines = [
@@ -126,13 +123,13 @@ def unknown_model(
 def unknown_model_args(
     model: str, unknown: Sequence[str], known: Iterable[str], *, expected: str
 ) -> ConfigError:
-    """Return the error for keys of ``model_args`` that a model does not take.
+    """Return the error for keys of ``model_args`` that a model does not accept.
 
     Args:
         model: Full name of the model.
-        unknown: The keys that were received, at least one.
-        known: The keys that the model takes.
-        expected: The line that lists them.
+        unknown: The received keys that are unknown, at least one.
+        known: The keys that the model accepts.
+        expected: Line that lists the known keys.
     """
     meant = did_you_mean(unknown[0], known)
     hint = f", {meant}" if meant else ""

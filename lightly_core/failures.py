@@ -1,7 +1,7 @@
-"""Errors of the operating system, torch, Lightning and loader workers, in the words of the user.
+"""Explains errors of the operating system, torch, Lightning and loader workers to the user.
 
-`explain` knows what goes wrong around a program: a full disk, a killed worker, too little memory.
-`blame` says of any other error whose code raised it. Neither imports torch.
+`explain` recognises errors from outside of the program: a full disk, a killed worker, too little
+memory. `blame` names the code that raised any other error. Neither imports torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lightly_core.errors import LightlyError, RunError
 
 _OTHER_PLACE = "free some space there, or write to another disk"
 
-#: What to say of an error number: what happened, what to do.
+#: What happened and what to do, by error number.
 _BY_NUMBER = {
     errno.ENOSPC: ("the disk is full", _OTHER_PLACE),
     errno.EDQUOT: ("the disk quota is used up", _OTHER_PLACE),
@@ -34,9 +34,9 @@ _BY_NUMBER = {
         "it does not exist, or not any more",
         "check the path",
     ),
-    errno.ENOTDIR: ("a part of the path is a file and no folder", "choose another place"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another place"),
     errno.EIO: ("the disk or network share failed", "look at the system's log (`dmesg`)"),
-    errno.ESTALE: ("the network share has been mounted anew", "mount it again and go on"),
+    errno.ESTALE: ("the network share was mounted again", "mount it again and continue"),
     errno.EMFILE: (
         "too many open files",
         "raise the limit (`ulimit -n 4096`), or lower num_workers",
@@ -44,7 +44,7 @@ _BY_NUMBER = {
     errno.ENFILE: ("the system has too many open files", "close other programs"),
     errno.ENOMEM: ("out of memory", "lower batch_size or num_workers, or close other programs"),
 }
-#: How libraries that are not written in Python word the same.
+#: Texts of the same errors in libraries that are not written in Python.
 _BY_WORDS = (
     (r"no space left on device|os error 28\b", errno.ENOSPC),
     (r"disk quota exceeded|os error 122\b", errno.EDQUOT),
@@ -64,14 +64,14 @@ def explain(error: BaseException, folder: Path | None = None) -> str | None:
     """Return what happened and what to do about it.
 
     Args:
-        error: Any exception; those that it was raised from are looked at too.
-        folder: Where files are written, for errors that name none.
+        error: Any exception. The exceptions that it was raised from are inspected too.
+        folder: Folder in which files are written, for errors that name no file.
 
     Returns:
-        One line; None where the error is none of those known here.
+        One line, or None if the error is not known here.
     """
     for link in reversed(list(_chain(error))):
-        # The worker's own error comes as text in one of the same kind.
+        # The error of a worker arrives as text in an exception of the same class.
         text = str(link)
         known = (
             _worker(text) or _system(link, text, folder) or _device(link, text) or _processes(text)
@@ -86,8 +86,8 @@ def explained(folder: Path | None = None, kept: Path | None = None) -> Iterator[
     """Raise `RunError` in place of an error that `explain` knows.
 
     Args:
-        folder: Where files are written.
-        kept: A checkpoint that is named in the message if it exists.
+        folder: Folder in which files are written.
+        kept: A checkpoint that the message names if it exists.
     """
     try:
         yield
@@ -98,7 +98,7 @@ def explained(folder: Path | None = None, kept: Path | None = None) -> Iterator[
         if known is None:
             raise
         if kept is not None and kept.is_file():
-            known += f"\n  '{kept}' is kept: resume_interrupted=true goes on from it"
+            known += f"\n  '{kept}' is kept: resume_interrupted=true continues from it"
         raise RunError(known) from error
 
 
@@ -111,7 +111,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _worker(text: str) -> str | None:
-    """Know what torch says of a loader's worker that is gone or stuck."""
+    """Recognise torch's errors about a loader's worker that has ended or does not answer."""
     if "Bus error" in text or re.search(r"shared memory|</torch_|/dev/shm", text):
         return _NO_SHARED_MEMORY
     if killed := re.search(r"\(pid (\d+)\) is killed by signal: ([^.]+)", text):
@@ -119,31 +119,32 @@ def _worker(text: str) -> str | None:
         if signal_name.startswith("Killed"):
             return _killed(pid)
         return (
-            f"a loader's worker (process {pid}) crashed with '{signal_name.strip()}', which is a "
-            "fault of a library that reads images; num_workers=0 shows at which image"
+            f"a loader's worker (process {pid}) crashed with '{signal_name.strip()}', in a library "
+            "that reads images; set num_workers=0 to see at which image"
         )
     if gone := re.search(r"worker \(pid\(s\) ([\d, ]+)\) exited unexpectedly", text):
         return (
-            f"a loader's worker (process {gone.group(1)}) has ended: killed, most often for want "
-            "of memory, or by a crash; lower num_workers, or look at the system's log (`dmesg`)"
+            f"a loader's worker (process {gone.group(1)}) has ended: it crashed or was killed, "
+            "most often because memory ran out; lower num_workers, or read the system's log "
+            "(`dmesg`)"
         )
     if late := re.search(r"timed out after (\S+) seconds", text):
         return (
             f"no batch came from the loader's workers within loader_args.timeout={late.group(1)} "
-            "seconds; raise it, set more num_workers, or look whether the disk answers"
+            "seconds; raise it, increase num_workers, or check whether the disk responds"
         )
     return None
 
 
 def _killed(pids: str) -> str:
     return (
-        f"the system killed a loader's worker (process {pids}), most often for want of memory; "
-        "lower num_workers or loader_args.prefetch_factor, or look at the system's log (`dmesg`)"
+        f"the system killed a loader's worker (process {pids}), most often because memory ran out; "
+        "lower num_workers or loader_args.prefetch_factor, or read the system's log (`dmesg`)"
     )
 
 
 def _system(error: BaseException, text: str, folder: Path | None) -> str | None:
-    """Know errors of the operating system, also where a library has made text of them."""
+    """Recognise errors of the operating system, also from their text in errors of libraries."""
     if isinstance(error, MemoryError):
         return _sentence(errno.ENOMEM, None)
     if isinstance(error, OSError) and error.errno in _BY_NUMBER:
@@ -171,7 +172,7 @@ def _subject(name: object) -> str:
 
 
 def _device(error: BaseException, text: str) -> str | None:
-    """Know what devices say."""
+    """Recognise errors of devices."""
     if type(error).__name__ == "OutOfMemoryError" or "out of memory" in text:
         return (
             f"out of device memory: {text.splitlines()[0] if text else ''} Try a smaller "
@@ -181,28 +182,28 @@ def _device(error: BaseException, text: str) -> str | None:
     if "device-side assert" in text or re.search(r"CUDA error: (an illegal|unspecified)", text):
         return (
             f"the device failed: {text.splitlines()[0]}; CUDA_LAUNCH_BLOCKING=1 and --traceback "
-            "show in which operation. The process cannot go on using the device"
+            "show the operation. The process cannot use the device any more"
         )
     return None
 
 
 def _processes(text: str) -> str | None:
-    """Know what the other processes of a run leave behind when they end."""
+    """Recognise errors that follow from the end of another process of the run."""
     if re.search(r"Connection (closed|reset) by peer|Broken pipe|Socket Timeout", text) and (
         re.search(r"gloo|nccl|TCPStore|ProcessGroup", text, re.IGNORECASE)
     ):
         return (
-            "another process of this run has ended or cannot be reached; the reason stands in "
-            "what that process printed"
+            "another process of this run has ended or cannot be reached; read the output of that "
+            "process for the reason"
         )
     return None
 
 
-# --------------------------------------------------------------------- errors that nobody expects
+# --------------------------------------------------------------------- unexpected errors
 
 
 class Place(NamedTuple):
-    """A line that an error came through.
+    """A line of code in the traceback of an error.
 
     Attributes:
         owner: ``core``, ``plugin``, ``user`` or ``library``.
@@ -216,10 +217,10 @@ class Place(NamedTuple):
 
 
 def blame(error: BaseException, plugins: frozenset[str] = frozenset()) -> str:
-    """Return one clause on whose code raised an error that `explain` does not know.
+    """Return a clause that names the code that raised an error which `explain` does not know.
 
     Args:
-        error: An exception that was caught.
+        error: A caught exception.
         plugins: Top-level packages of plugins.
     """
     places = [_place(frame, line, plugins) for frame, line in _frames(error)]

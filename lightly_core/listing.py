@@ -1,4 +1,4 @@
-"""What is installed, for Python; the command line shows the same."""
+"""Functions that list the installed methods, models and plugins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def list_methods() -> list[str]:
-    """Return the names that ``method=`` takes, sorted.
+    """Return the names that ``method=`` accepts, sorted.
 
     A name that two plugins provide is listed in its qualified forms, ``distribution:name``.
     """
@@ -24,12 +24,13 @@ def list_methods() -> list[str]:
 
 
 def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
-    """Return the models that ``model=`` takes, as ``library/name``.
+    """Return the models that ``model=`` accepts, as ``library/name``.
 
     Args:
-        pattern: Keep only names that match: with ``*``, ``?`` or ``[...]`` the whole name must,
-            with or without its library; without them it must contain the text. Case does not count.
-        live: Ask the libraries themselves, which imports them, in place of the plugins' lists.
+        pattern: Return only names that match, in upper or lower case. A pattern with ``*``, ``?``
+            or ``[...]`` must match the whole name, with or without its library. Other text must be
+            a part of the name.
+        live: Import the libraries and list their own names instead of those in the plugins' lists.
 
     Raises:
         PluginError: A plugin's list, or with `live` a library, cannot be read.
@@ -42,7 +43,7 @@ def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
 
 
 def list_plugins() -> list[PluginStatus]:
-    """Return what became of each installed plugin, sorted by name."""
+    """Return the status of each installed plugin, sorted by name."""
     return list(get_plugins().statuses)
 
 

@@ -1,4 +1,4 @@
-"""Standard input, output and error, which may be missing: closed by a caller, or under pythonw."""
+"""Handles standard streams that are missing: closed by the caller, or under pythonw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TextIO
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a stream is a terminal; False for none, a closed one and a foreign object."""
+    """Return whether a stream is a terminal. False for None, a closed stream or another object."""
     try:
         return stream is not None and stream.isatty()
     except (AttributeError, ValueError):
@@ -16,10 +16,10 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def open_missing_streams() -> None:
-    """Give this process the standard streams that its caller has closed; they lead nowhere.
+    """Open the null device for each standard stream that the caller of this process has closed.
 
-    Without them the next file that is opened takes the place of a missing one, and what a library
-    writes to its output would go into that file.
+    Otherwise the next file that is opened gets the number of a closed stream, and the output of a
+    library would be written into that file.
     """
     for number in range(3):
         try:

@@ -130,7 +130,7 @@ def test_devices_without_memory():
     ("action", "words"),
     [
         (kill_self, ("the system killed a loader's worker", "lower num_workers")),
-        (crash, ("crashed with 'Segmentation fault'", "num_workers=0 shows at which image")),
+        (crash, ("crashed with 'Segmentation fault'", "set num_workers=0 to see at which image")),
         (be_late, ("loader_args.timeout=1", "raise it")),
     ],
 )

@@ -30,7 +30,7 @@ def test_nothing_speaks_against_a_place_that_can_be_written(place, name):
         ("/dev/null/x", "/dev/null' is a file"),
         ("nothing/out", "nothing' is a link to nothing"),
         ("a\0b", "NUL character"),
-        ("n" * 300, "has a name of 300 bytes, and the file system takes 255"),
+        ("n" * 300, "has a name of 300 bytes, but the file system allows 255"),
         ("a/" + "ü" * 200 + "/b", "has a name of 400 bytes"),
     ],
 )
@@ -53,11 +53,11 @@ def test_a_folder_without_permission_is_named(place, monkeypatch, read_only):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("s3:/bucket/x", "an address that begins with 's3://'"),
-        ("https:/a.b/c", "an address that begins with 'https://'"),
-        ("$HOME/x", "has the variable '$HOME' in it"),
-        ("x/${HOME}", "has the variable '${HOME}' in it"),
-        ("%HOME%/x", "has the variable '%HOME%' in it"),
+        ("s3:/bucket/x", "an address that starts with 's3://'"),
+        ("https:/a.b/c", "an address that starts with 'https://'"),
+        ("$HOME/x", "contains the variable '$HOME'"),
+        ("x/${HOME}", "contains the variable '${HOME}'"),
+        ("%HOME%/x", "contains the variable '%HOME%'"),
     ],
 )
 def test_addresses_and_variables_are_no_names_of_folders(place, monkeypatch, name, expected):

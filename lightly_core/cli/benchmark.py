@@ -12,9 +12,9 @@ from lightly_core.cli.table import print_table
 from lightly_core.errors import ConfigError
 
 _EPILOG = """\
-Each row runs in a process of its own: it pretrains, then evaluates. The same command goes on with a
-suite that was interrupted; rows that have finished are kept, rows that failed are tried again.
-Settings on the command line win over the file; run.KEY and evaluate.KEY over what rows say too.
+Each row runs in a process of its own: it pretrains, then evaluates. The same command continues an
+interrupted suite: finished rows are kept, and failed rows are run again. Settings on the command
+line override the file. run.KEY and evaluate.KEY override the settings of single rows too.
 
   lightly benchmark examples/benchmarks/smoke.toml
   lightly benchmark suite.toml only=simclr,dino run.epochs=2 data.train=images out=out/try
@@ -22,10 +22,10 @@ Settings on the command line win over the file; run.KEY and evaluate.KEY over wh
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """Run a suite, or explain how to.
+    """Run a suite, or print the help.
 
     Returns:
-        0; 1 where a row failed that was to be run.
+        The exit code: 1 if a chosen row failed, else 0.
     """
     parser = _parser()
     wants_help = [word for word in arguments if word in ("-h", "--help")]
@@ -56,13 +56,13 @@ def _parser() -> Parser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check all rows, show how long each will be, and stop",
+        help="check all rows, print the length of each, and stop",
     )
     return parser
 
 
 def _split(words: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
-    """Take the suite's file out of the words."""
+    """Return the suite's file and the other words."""
     from lightly_core.config.options.suite import SuiteConfig
 
     files = [word for word in words if "=" not in word and not word.startswith("-")]
@@ -81,7 +81,7 @@ def _print_help(parser: Parser) -> None:
 
     print(parser.format_help().rstrip())
     print(f"\nsettings of a suite:\n{class_help(SuiteConfig).rstrip()}")
-    print(f"\nkeys of a row, beside those of `lightly run`:\n{class_help(RowConfig).rstrip()}")
+    print(f"\nkeys of a row, besides those of `lightly run`:\n{class_help(RowConfig).rstrip()}")
 
 
 def _show(suite: str, pairs: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""`lightly embed`: features of images, written to a file."""
+"""`lightly embed`: writes the features of images to a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EPILOG = """\
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """Embed, or explain how to; returns the exit code."""
+    """Embed, or print the help. Return the exit code."""
     from lightly_core.config.options.embed import EmbedConfig
 
     parser = settings_parser(

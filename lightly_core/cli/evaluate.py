@@ -1,4 +1,4 @@
-"""`lightly evaluate`: what the features of a finished network are worth."""
+"""`lightly evaluate`: measures the features of a network on labelled images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lightly_core.cli.settings_words import run_settings_command, settings_parser
 
 _EPILOG = """\
-Protocols are switched on with true and off with false; their settings have dots: knn.k=20.
+Protocols are switched on with true and off with false. Their settings have dots: knn.k=20.
 
   lightly evaluate model=out/run data=images/train val_data=images/val out=results.json
   lightly evaluate model=timm/resnet50 data=images linear=false finetune=true
@@ -16,7 +16,7 @@ Protocols are switched on with true and off with false; their settings have dots
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """Evaluate, or explain how to; returns the exit code."""
+    """Evaluate, or print the help. Return the exit code."""
     from lightly_core.api import evaluate_from_command_line
     from lightly_core.config.options.evaluate import EvaluateConfig
 

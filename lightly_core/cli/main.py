@@ -1,4 +1,4 @@
-"""Entry point of the command `lightly`: picks the command, turns errors into exit codes."""
+"""Entry point of the command `lightly`: runs a command and returns the exit code of its errors."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ COMMANDS = {
     "benchmark": "run a suite of methods and compare them in one table",
     "methods": "list pretraining methods",
     "models": "list models",
-    "plugins": "list installed plugins and what became of each",
-    "plugin": "check a plugin that you write",
+    "plugins": "list installed plugins and their states",
+    "plugin": "check a plugin that you are writing",
 }
 
-#: Other names of commands: which command it is, and whether the name is deprecated.
+#: Other names of commands: the command, and whether the name is deprecated.
 ALIASES = {"pretrain": ("run", False), "train": ("run", True)}
 
 
@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Arguments without the program's name; None: those of this process.
+        argv: Arguments without the program's name; None: the arguments of this process.
 
     Returns:
-        0: ok. 1: a run failed, or something unexpected happened. 2: wrong usage, setting, plugin
-        or data. 130: interrupted.
+        0: success. 1: a run failed, or an unexpected error. 2: wrong usage, setting, plugin or
+        data. 130: interrupted.
     """
     open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -90,25 +90,25 @@ def _run_command(arguments: list[str]) -> int:
     except BrokenPipeError:
         if not _reader_is_gone():
             raise  # another pipe, such as that of a worker
-        # The reader, such as `head`, has seen enough. Python would complain of it at exit.
+        # The reader, such as `head`, has closed the pipe. Python would report that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
 def _reader_is_gone() -> bool:
-    """Tell whether nobody reads what this program prints."""
+    """Return whether the output of this program has no reader any more."""
     import select
 
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), select.POLLOUT)
-    except (AttributeError, OSError):  # Windows; an output that is no file
+    except (AttributeError, OSError):  # Windows, or an output that is not a file
         return False
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _parse_globals(arguments: list[str]) -> tuple[Namespace, list[str]]:
-    """Take the options that are valid in any place out of the arguments."""
+    """Parse the options that are valid in any position, and return the other arguments."""
     parser = Parser(prog="lightly", add_help=False, parents=[global_options()])
     return parser.parse_known_args(arguments)
 
@@ -121,7 +121,7 @@ def _help() -> str:
         usage="lightly COMMAND ...",
         description="Self-supervised pretraining and distillation of vision backbones "
         "on your own images.",
-        epilog=f"commands:\n{commands}\n\n`lightly COMMAND --help` tells more of a command.",
+        epilog=f"commands:\n{commands}\n\n`lightly COMMAND --help` describes a command.",
         parents=[global_options()],
     )
     return parser.format_help().rstrip()
@@ -155,7 +155,7 @@ def _say_unexpected(error: Exception, traceback_shown: bool) -> None:
     _say(f"error: unexpected {type(error).__name__}: {error}")
     _say(f"  {blame(error, _plugin_packages())}")
     if not traceback_shown:
-        _say("  add --traceback to see how it came about")
+        _say("  add --traceback to see where it was raised")
 
 
 def _plugin_packages() -> frozenset[str]:
@@ -168,6 +168,6 @@ def _plugin_packages() -> frozenset[str]:
 
 
 def _say(message: str) -> None:
-    from lightly_core.data.names import harmless  # most commands have nothing to say
+    from lightly_core.data.names import harmless  # imported late: most commands print no message
 
     print(harmless(message), file=sys.stderr)

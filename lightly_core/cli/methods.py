@@ -1,4 +1,4 @@
-"""`lightly methods`: which pretraining methods can be used."""
+"""`lightly methods`: lists the pretraining methods of all plugins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """List the methods, or describe one; returns the exit code."""
+    """List the methods, or describe one. Return the exit code."""
     parser = command_parser(
         "methods",
         usage="[NAME] [--json]",
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     catalog = get_plugins().catalog
     if parsed.name is not None:
         if parsed.json:
-            raise ConfigError("--json lists all methods; leave out the name, or --json")
+            raise ConfigError("--json lists all methods; remove the name or --json")
         print(_description(catalog.get("method", parsed.name)))
         return 0
     records = catalog.records("method")
@@ -73,7 +73,7 @@ def _entry(record: MethodRecord, catalog: Catalog) -> dict[str, object]:
 
 
 def _description(record: MethodRecord) -> str:
-    """Return what a method is for, its paper, and what it requires."""
+    """Return the description of a method: its use, its paper and its requirements."""
     from lightly_core.config.method import MethodConfig
     from lightly_core.plugins.loading import load_config
 

@@ -1,4 +1,4 @@
-"""`lightly models`: which backbones can be used."""
+"""`lightly models`: lists the backbones of all plugins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """List the models, one a line; notes go to stderr. Returns the exit code."""
+    """List the models, one per line, and notes on stderr. Return the exit code."""
     parsed = parse_command(_parser(), arguments)
     if parsed is None:
         return 0
@@ -42,7 +42,7 @@ def _parser() -> Parser:
     parser = command_parser(
         "models",
         usage="[PATTERN] [--live] [--json]",
-        description="List the models of all plugins, one a line, as `model=` takes them.",
+        description="List the models of all plugins, one per line, as `model=` accepts them.",
     )
     parser.add_argument(
         "pattern",
@@ -53,14 +53,14 @@ def _parser() -> Parser:
     parser.add_argument(
         "--live",
         action="store_true",
-        help="ask the libraries themselves, which takes seconds, not the plugins' lists",
+        help="import the libraries and list their own names, which takes seconds",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 def _collect(catalog: Catalog, *, live: bool) -> list[tuple[ModelsRecord, list[str]]]:
-    """Return each library's names; one that cannot be read is reported and left out."""
+    """Return each library's names. One that cannot be read is reported and skipped."""
     from lightly_core.errors import PluginError
     from lightly_core.listing import library_models
 
@@ -101,7 +101,7 @@ def _note(
     pattern: str | None,
     live: bool,
 ) -> None:
-    """Say on stderr what the list itself does not show."""
+    """Print notes about the list on stderr."""
     from lightly_core.plugins.loading import missing_requirements
 
     notes = []
@@ -115,7 +115,7 @@ def _note(
         notes.append(f"no model matches '{pattern}'{near(pattern, names)}")
     for record, library in listed:
         if record.names is None and not live:
-            notes.append(f"the plugin {record.owner} lists no names; --live asks its library")
+            notes.append(f"the plugin {record.owner} lists no names; --live imports its library")
         lacking = missing_requirements(record)
         if lacking and (pattern is None or chosen.intersection(library)):
             install = " ".join(f"'{requirement}'" for requirement in lacking)

@@ -1,4 +1,4 @@
-"""What the commands share: options valid everywhere, and how wrong usage is answered."""
+"""Parsers of all commands: their common options, and the errors for wrong usage."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from lightly_core.errors import ConfigError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that keeps line breaks, takes no abbreviations, and raises ConfigError.
+    """An argument parser that keeps line breaks, accepts no abbreviations and raises ConfigError.
 
-    Args:
-        settings: As `argparse.ArgumentParser`.
+    The arguments are those of `argparse.ArgumentParser`.
     """
 
     def __init__(
@@ -38,12 +37,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Answer wrong usage as every other mistake is answered."""
+        """Raise a ConfigError for wrong usage."""
         raise ConfigError(f"{message}\n  see `{self.prog} --help`")
 
 
 def global_options() -> argparse.ArgumentParser:
-    """Return the options that may stand before or behind the command."""
+    """Return the options that may be given before or after the command."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     group = parser.add_argument_group("options of all commands")
     group.add_argument("--traceback", action="store_true", help="show where an error happened")
@@ -52,7 +51,7 @@ def global_options() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="leave out a plugin (its name or distribution); may be repeated",
+        help="do not load a plugin (its name or distribution); may be repeated",
     )
     group.add_argument("--strict-plugins", action="store_true", help="stop if any plugin is broken")
     group.add_argument("--version", action="store_true", help="print the version and exit")
@@ -66,12 +65,12 @@ def command_parser(
     description: str,
     epilog: str | None = None,
 ) -> Parser:
-    """Return the parser of one command; its help shows the options of all commands too.
+    """Return the parser of one command. Its help includes the options of all commands.
 
     Args:
         name: Name of the command.
-        usage: What follows the name in the usage line.
-        description: What the command does.
+        usage: Text after the name in the usage line.
+        description: Description of the command.
         epilog: Text below the options.
     """
     return Parser(
@@ -87,7 +86,7 @@ def parse_command(parser: Parser, arguments: Sequence[str]) -> argparse.Namespac
     """Parse the arguments of a command that takes no settings.
 
     Returns:
-        The options; None if only help was asked for, which has been printed then.
+        The options; None: the help was requested and has been printed.
 
     Raises:
         ConfigError: An option is unknown or lacks its value.
@@ -104,18 +103,18 @@ def parse_command(parser: Parser, arguments: Sequence[str]) -> argparse.Namespac
 
 
 def option_names(parser: argparse.ArgumentParser) -> list[str]:
-    """Return all flags that a parser takes, as typed."""
+    """Return all flags that a parser accepts, such as ``--json``."""
     return [flag for action in parser._actions for flag in action.option_strings]
 
 
 def near(word: str, known: Sequence[str]) -> str:
-    """Return ``, did you mean ...?`` where one of the known words is close; else nothing."""
+    """Return ``, did you mean ...?`` if a known word is similar, else an empty string."""
     hint = did_you_mean(word, known)
     return f", {hint}" if hint else ""
 
 
 def use_plugins(options: argparse.Namespace) -> None:
-    """Hand the plugin options to the discovery."""
+    """Configure the discovery of plugins with the options."""
     from lightly_core.plugins.discovery import configure
 
     configure(block=options.no_plugin, strict=options.strict_plugins)

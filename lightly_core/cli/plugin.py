@@ -1,4 +1,4 @@
-"""`lightly plugin`: for those who write plugins."""
+"""`lightly plugin`: commands for authors of plugins."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     )
     from lightly_core.testing import Check
 
-COMMANDS = {"check": "try everything that a plugin provides"}
+COMMANDS = {"check": "check everything that a plugin provides"}
 
 _CHECK_EPILOG = """\
-Models are tried on images of random numbers, methods on a tiny backbone. The same checks are tests
-for pytest in lightly_core.testing. Exit code: 0 all hold, 1 some do not.
+Models are checked on random images, methods on a tiny backbone. lightly_core.testing has the same
+checks as tests for pytest. Exit code: 0 if all checks pass, 1 if some fail.
 
   lightly plugin check torchvision --model resnet18 --model vgg11
 """
 
 
 class _Group(NamedTuple):
-    """Checks of one thing, or why there are none: it need not be so, or it is a failure."""
+    """Checks of one record, or the reason why there are none: skipped, or an error."""
 
     label: str
     checks: Sequence[Check] = ()
@@ -46,7 +46,7 @@ class _Group(NamedTuple):
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """Run a sub-command; returns the exit code."""
+    """Run a sub-command. Return the exit code."""
     if arguments and arguments[0] == "check":
         return _check(arguments[1:], options)
     width = max(map(len, COMMANDS))
@@ -54,8 +54,8 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     parser = command_parser(
         "plugin",
         usage="COMMAND ...",
-        description="Help for those who write plugins.",
-        epilog=f"commands:\n{commands}\n\n`lightly plugin COMMAND --help` tells more of a command.",
+        description="Commands for authors of plugins.",
+        epilog=f"commands:\n{commands}\n\n`lightly plugin COMMAND --help` describes a command.",
     )
     if "-h" in arguments or "--help" in arguments:
         print(parser.format_help().rstrip())
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         raise ConfigError(f"expected a command: {', '.join(COMMANDS)}\n  see `lightly plugin -h`")
     raise ConfigError(
         f"unknown command 'plugin {arguments[0]}'{near(arguments[0], list(COMMANDS))}"
-        f"\n  commands are: {', '.join(COMMANDS)}; `lightly plugins` lists what is installed"
+        f"\n  commands are: {', '.join(COMMANDS)}; `lightly plugins` lists the installed plugins"
     )
 
 
@@ -72,7 +72,7 @@ def _check(arguments: Sequence[str], options: Namespace) -> int:
     parser = command_parser(
         "plugin check",
         usage="NAME [--model MODEL]...",
-        description="Run all checks that apply to what an installed plugin provides.",
+        description="Run the checks of everything that an installed plugin provides.",
         epilog=_CHECK_EPILOG,
     )
     parser.add_argument("name", metavar="NAME", help="name of the plugin, or of its distribution")
@@ -81,7 +81,7 @@ def _check(arguments: Sequence[str], options: Namespace) -> int:
         action="append",
         default=[],
         metavar="MODEL",
-        help="model to try, not those that the plugin chose as examples; may be repeated",
+        help="model to check instead of the plugin's examples; may be repeated",
     )
     parsed = parse_command(parser, arguments)
     if parsed is None:
@@ -103,16 +103,16 @@ def _check(arguments: Sequence[str], options: Namespace) -> int:
         for check in group.checks:
             holds = _report(check, group.label, options.traceback)
             passed, failed = passed + holds, failed + (not holds)
-    told = f"{failed} of {passed + failed} checks failed" if failed else f"{passed} checks passed"
-    print(f"\n{status.name} ({status.owner}): {told}")
+    total = f"{failed} of {passed + failed} checks failed" if failed else f"{passed} checks passed"
+    print(f"\n{status.name} ({status.owner}): {total}")
     return 1 if failed else 0
 
 
-# ------------------------------------------------------------------- what is to be checked
+# ------------------------------------------------------------------- selection
 
 
 def _find(name: str, statuses: Sequence[PluginStatus]) -> PluginStatus:
-    """Return the plugin that is meant.
+    """Return the plugin of this name.
 
     Raises:
         ConfigError: There is none, more than one, or it is blocked.
@@ -126,13 +126,13 @@ def _find(name: str, statuses: Sequence[PluginStatus]) -> PluginStatus:
         raise ConfigError(
             f"unknown plugin '{name}'"
             f"\n  {f'{hint}  ' if hint else ''}installed: {', '.join(known) if known else 'none'}"
-            "\n  a plugin that you write has to be installed: pip install -e its folder"
+            "\n  a plugin must be installed to be checked: pip install -e FOLDER"
         )
     if len(found) > 1:
         listed = ", ".join(f"{status.name} of {status.distribution}" for status in found)
         raise ConfigError(
             f"{len(found)} plugins are called '{name}': {listed}"
-            "\n  give the other of the two names of the one that you mean"
+            "\n  give the name of the distribution instead"
         )
     if found[0].state == "blocked":
         raise ConfigError(f"plugin '{name}' is blocked: {found[0].reason}")
@@ -142,7 +142,7 @@ def _find(name: str, statuses: Sequence[PluginStatus]) -> PluginStatus:
 def _chosen_models(
     given: Sequence[str], records: Sequence[Record], catalog: Catalog
 ) -> dict[str, list[str]]:
-    """Return the names without prefix by library.
+    """Return the names of models without prefix, by library.
 
     Raises:
         ConfigError: The plugin has no such model.
@@ -151,7 +151,7 @@ def _chosen_models(
 
     libraries = {record.name: record for record in records if isinstance(record, ModelsRecord)}
     if not libraries:
-        raise ConfigError("--model is given, but this plugin provides no models; leave it out")
+        raise ConfigError("--model is given, but this plugin provides no models; remove it")
     chosen: dict[str, list[str]] = {}
     for full_name in given:
         prefix, _, name = full_name.partition("/")
@@ -180,7 +180,7 @@ def _require_model(record: ModelsRecord, name: str, catalog: Catalog) -> None:
                 library().create(name, num_input_channels=3, model_args={})
         except UnknownModelError:
             raise
-        except Exception:  # The checks will report it.
+        except Exception:  # the checks report it
             return
 
 
@@ -195,7 +195,7 @@ def _groups(
         try:
             with _quiet():
                 group = _checks_of(record, qualified, chosen)
-        except Exception as error:  # Whatever the plugin's code raises.
+        except Exception as error:  # a plugin may raise any error
             group = _Group(record.label, error=error)
         yield group
 
@@ -243,15 +243,15 @@ def _logger(record: LoggerRecord) -> _Group:
 
 
 def _refused(build: Callable[[], object]) -> str:
-    """Return why something needs other than its default options; empty if it does not.
+    """Return why an object cannot be built with its default options; empty: it can.
 
     Raises:
-        Exception: It cannot be built at all, for example because its constructor takes other
-            arguments than its contract says.
+        Exception: It cannot be built at all, for example because its constructor does not accept
+            the arguments of its contract.
     """
     try:
         build()
-    except (LightlyError, OSError) as error:  # it wants an option, a file or a server
+    except (LightlyError, OSError) as error:  # it needs an option, a file or a server
         reason = str(error).partition("\n")[0]
         return f"cannot be built from its default options: {type(error).__name__}: {reason}"
     return ""
@@ -261,7 +261,7 @@ def _refused(build: Callable[[], object]) -> str:
 
 
 def _report(check: Check, label: str, show_traceback: bool) -> bool:
-    """Run a check and print one line, and the message if it fails; tell whether it holds."""
+    """Run a check and print its result. Return whether it passed."""
     what = f"{label}, {check.subject}" if check.subject else label
     line = f"{check.code}-{check.title} ({what})"
     try:
@@ -286,6 +286,6 @@ def _print_failure(line: str, error: BaseException, show_traceback: bool) -> Non
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what libraries print while models are built out of the report."""
+    """Discard the output of libraries while models are built."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield

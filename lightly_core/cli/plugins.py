@@ -1,4 +1,4 @@
-"""`lightly plugins`: which plugins are installed, and what became of each."""
+"""`lightly plugins`: lists the installed plugins and their states."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """List the plugins; returns the exit code."""
+    """List the plugins. Return the exit code."""
     parser = command_parser(
         "plugins",
         usage="[-v] [--json]",
         description="List the installed plugins: loaded, blocked, incompatible or failed.",
-        epilog="Only the plugins that the environment variable LIGHTLY_PLUGINS names (with commas "
-        "between)\nare imported, where it is set. LIGHTLY_STRICT_PLUGINS=1 is --strict-plugins.",
+        epilog="If the environment variable LIGHTLY_PLUGINS is set, only the plugins in it are "
+        "imported\n(names separated by commas). LIGHTLY_STRICT_PLUGINS=1 is --strict-plugins.",
     )
     parser.add_argument(
         "-v",

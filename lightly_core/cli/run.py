@@ -10,8 +10,8 @@ from lightly_core.cli.settings_words import check_words, settings_parser
 from lightly_core.errors import ConfigError
 
 _EPILOG = """\
-A value is read as TOML (10, 1e-3, true, [0, 1]); what is none is text, so paths need no quotes.
-Dots nest: optim_args.lr=0.1. Settings on the command line win over those of the file.
+A value is read as TOML (10, 1e-3, true, [0, 1]) if it is valid, else as text without quotes.
+Dots are for nested settings: optim_args.lr=0.1. The command line overrides the file.
 
   lightly run out=out data=images model=torchvision/resnet18 method=simclr epochs=100
   lightly run method=simclr --help      shows that method's options too
@@ -19,7 +19,7 @@ Dots nest: optim_args.lr=0.1. Settings on the command line win over those of the
 
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
-    """Run, or explain how to; returns the exit code."""
+    """Run, or print the help. Return the exit code."""
     parser = _parser()
     wants_help = [word for word in arguments if word in ("-h", "--help")]
     parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
@@ -47,7 +47,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the settings, show them resolved, and stop",
+        help="check the settings, print their resolved values, and stop",
     )
     return parser
 
@@ -63,7 +63,7 @@ def _print_help(parser: Parser, words: Sequence[str]) -> None:
 
 
 def _method_help(name: str, optimizer: str) -> str:
-    """Return the text on a method's options and on its defaults for optimizer and views."""
+    """Return the help of a method's options and of its defaults for optimizer and views."""
     from lightly_core.config.docs.tables import class_help
     from lightly_core.config.options.method import MethodConfig
     from lightly_core.config.options.optim import OPTIMIZERS

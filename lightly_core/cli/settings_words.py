@@ -1,4 +1,4 @@
-"""What commands share that take ``key=value``: help, and answers to words that are none."""
+"""Commands that take ``key=value``: their parser and help, and errors for other words."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def run_settings_command(
     config_cls: type,
     start: Callable[[str | None, Sequence[str]], object],
 ) -> int:
-    """Show the help of a command whose settings are one option class, or start it.
+    """Print the help of a command whose settings are one option class, or start it.
 
     Args:
-        parser: Made by `settings_parser`.
-        arguments: What follows the command's name.
-        options: Those of all commands.
-        config_cls: Its settings.
-        start: Takes the TOML file and the ``key=value`` words.
+        parser: Parser of `settings_parser`.
+        arguments: Arguments after the command's name.
+        options: Options of all commands.
+        config_cls: Option class of its settings.
+        start: Called with the TOML file and the ``key=value`` words.
 
     Returns:
         The exit code, 0.
@@ -49,7 +49,7 @@ def settings_parser(name: str, *, description: str, epilog: str, flags: str = ""
 
     Args:
         name: Name of the command.
-        description: What the command does.
+        description: Description of the command.
         epilog: Text below the options.
         flags: Further options, for the usage line.
     """
@@ -60,7 +60,7 @@ def settings_parser(name: str, *, description: str, epilog: str, flags: str = ""
 
 
 class _Once(argparse.Action):
-    """Takes a value and refuses a second one, where argparse would forget the first."""
+    """Stores a value and refuses a second one. argparse itself would replace the first."""
 
     def __call__(
         self,
@@ -79,27 +79,27 @@ class _Once(argparse.Action):
 
 
 def check_words(words: Sequence[str], flags: Sequence[str], config_cls: type) -> None:
-    """Refuse what is no ``key=value``, with the form in which it would be one.
+    """Refuse words that are not ``key=value``, and suggest how to write them.
 
     Args:
-        words: What was given.
-        flags: Options that the command has.
-        config_cls: Its settings.
+        words: The given words.
+        flags: Options of the command.
+        config_cls: Option class of its settings.
 
     Raises:
-        ConfigError: Names every wrong word.
+        ConfigError: At least one word is wrong. The error names all of them.
     """
     problems = []
-    taken = False
+    is_value = False
     for position, word in enumerate(words):
         following = words[position + 1] if position + 1 < len(words) else ""
-        if taken:  # It was told as the value of the option before it.
-            taken = False
+        if is_value:  # the message about the option before it includes this word
+            is_value = False
         elif word.startswith("-"):
-            taken = "=" not in word and bool(following) and not _is_setting(following)
-            problems.append(_about_option(word, following if taken else "", flags, config_cls))
+            is_value = "=" not in word and bool(following) and not _is_setting(following)
+            problems.append(_option_problem(word, following if is_value else "", flags, config_cls))
         elif not _is_setting(word):
-            problems.append(_about_bare_word(word))
+            problems.append(_bare_word_problem(word))
     if problems:
         raise ConfigError.of(problems)
 
@@ -108,8 +108,8 @@ def _is_setting(word: str) -> bool:
     return "=" in word and not word.startswith(("-", "="))
 
 
-def _about_option(word: str, value: str, flags: Sequence[str], config_cls: type) -> str:
-    """Say how to write what looks like an option; `value` is the word behind it, or empty."""
+def _option_problem(word: str, value: str, flags: Sequence[str], config_cls: type) -> str:
+    """Return the problem with an option, and how to write it; `value` is the next word or empty."""
     from attrs import fields_dict
 
     key, equals, text = word.lstrip("-").partition("=")
@@ -123,7 +123,7 @@ def _about_option(word: str, value: str, flags: Sequence[str], config_cls: type)
     return f"unknown option '{word}': settings have no dashes, write {key}={text}"
 
 
-def _about_bare_word(word: str) -> str:
+def _bare_word_problem(word: str) -> str:
     if word.endswith(".toml"):
         return f"expected key=value, got '{word}': write --config {word}"
     return f"expected key=value, got '{word}'"

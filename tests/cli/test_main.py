@@ -84,7 +84,7 @@ def test_unexpected_errors_say_whose_code_raised_them(run, training):
     assert first == "error: unexpected RuntimeError: boom"
     assert whose.startswith("  raised in ")
     assert "tests/cli/conftest.py, line " in whose
-    assert how == "  add --traceback to see how it came about"
+    assert how == "  add --traceback to see where it was raised"
 
 
 def test_errors_of_the_system_are_told_in_words(run, training):

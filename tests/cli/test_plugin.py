@@ -311,7 +311,7 @@ def test_models_of_a_plugin_that_has_none_are_a_mistake(run, plugin):
     plugin(kinds=["method"])
     code, _, err = run("plugin", "check", "acme", "--model", "resnet18")
     assert code == 2
-    assert err == "error: --model is given, but this plugin provides no models; leave it out\n"
+    assert err == "error: --model is given, but this plugin provides no models; remove it\n"
 
 
 @pytest.mark.parametrize(
@@ -330,4 +330,4 @@ def test_the_sub_command_is_needed(run, arguments, message):
 def test_help_names_the_sub_commands(run):
     code, out, err = run("plugin", "--help")
     assert (code, err) == (0, "")
-    assert "\n  check  try everything that a plugin provides\n" in out
+    assert "\n  check  check everything that a plugin provides\n" in out

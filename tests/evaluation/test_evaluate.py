@@ -317,7 +317,7 @@ def test_an_unreadable_export_is_refused(tmp_path):
         ({"labels": "no.csv"}, "config.labels: there is no file 'no.csv'"),
         ({"val_labels": __file__}, "config.val_labels: got no val_data"),
         ({"out": "."}, "is a folder; expected the name of a JSON file"),
-        ({"out": f"{__file__}/a/b.json"}, "/a/b.json' cannot be made, as '"),
+        ({"out": f"{__file__}/a/b.json"}, "/a/b.json' cannot be created, as '"),
         ({"out": __file__}, "exists; choose another name, or set overwrite=true"),
     ],
 )

@@ -176,7 +176,7 @@ def test_models_by_pattern(sandbox, run, pattern, expected):
 def test_models_notes_what_the_list_cannot_show(sandbox, run):
     sandbox.add("acme-zoo", MODELS)
     _, _, err = run("models")
-    assert "the plugin acme-zoo 1.0 lists no names; --live asks its library" in err
+    assert "the plugin acme-zoo 1.0 lists no names; --live imports its library" in err
     assert "zoo/... needs not-there>=1, which is not installed\n  pip install 'not-there>=1'" in err
 
 

@@ -1,4 +1,4 @@
-"""Tells Lightning which processes a launcher has started."""
+"""Lightning plugins for processes that a launcher has started."""
 
 from __future__ import annotations
 

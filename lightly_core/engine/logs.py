@@ -1,4 +1,4 @@
-"""Where log records go during a run: the console, and `train.log` once the folder exists."""
+"""Log handlers of a run: the console, and `train.log` as soon as the folder exists."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _LOGGERS = ("py.warnings", "lightning.pytorch", "lightning.fabric")
 
 
 class RunLogs:
-    """Attach handlers for the time of one run and take them off again.
+    """Context manager that attaches log handlers for one run.
 
-    Records before `open_file` are kept in memory, so that a run which is refused leaves no file.
+    Records before `open_file` are kept in memory, so that a rejected run leaves no file.
 
     Args:
-        first_process: Whether this process speaks; others log warnings only, to nobody's file.
-        plugins: Top-level packages of the plugins, which are heard like the core.
+        first_process: Whether this is the first process. Others log errors only, to the console.
+        plugins: Top-level packages of the plugins, which are logged like the core.
     """
 
     def __init__(self, first_process: bool, plugins: Iterable[str] = ()) -> None:
@@ -90,7 +90,7 @@ class RunLogs:
 
 
 class _Console(logging.StreamHandler):  # type: ignore[type-arg] # not at run time in 3.10
-    """Prints until nobody reads any more, such as `head`; a run does not end for that."""
+    """Print until the reader closes the stream, as `head` does, which does not end the run."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Fall silent."""
@@ -98,7 +98,7 @@ class _Console(logging.StreamHandler):  # type: ignore[type-arg] # not at run ti
 
 
 class _LogFile(logging.FileHandler):
-    """Writes `train.log`; where it cannot, as on a full disk, it says so once."""
+    """Write `train.log`. If this fails, as on a full disk, warn once."""
 
     _has_failed = False
 
@@ -126,5 +126,5 @@ class _ConsoleFormatter(logging.Formatter):
 
 class _FileFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Leave out what a terminal would obey when it shows the file."""
+        """Remove terminal control sequences."""
         return harmless(super().format(record))

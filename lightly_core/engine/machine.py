@@ -1,4 +1,4 @@
-"""What this machine has, asked of torch."""
+"""Processors and accelerators of this machine, as torch reports them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightly_core.config.reading.launch import find_launch
 
 
 def inspect_machine() -> Machine:
-    """Look at processors and accelerators."""
+    """Return processors and accelerators."""
     cuda_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return Machine(
         cpus=usable_cpus(),

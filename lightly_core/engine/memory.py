@@ -1,4 +1,4 @@
-"""How much main memory a process has had."""
+"""Peak memory of a process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def peak_process_memory() -> int | None:
-    """Return the most bytes of main memory that this process has had; None on Windows."""
+    """Return the peak of this process's main memory in bytes, None on Windows."""
     try:
         import resource
     except ImportError:  # Windows

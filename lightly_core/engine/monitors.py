@@ -1,4 +1,4 @@
-"""Which metrics a run has, so that nobody waits for one that cannot come."""
+"""Check that the monitored metrics of a run exist."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def _problem(monitor: str, settings: Settings, why_not: Mapping[str, str | None]
             return f"there will be no '{monitor}' in this run: callbacks.{callback} is off"
     meant = did_you_mean(monitor, known)
     hint = f"{meant} " if meant else ""
-    told = f"there is no metric '{monitor}', {hint}known: {', '.join(known)}"
+    text = f"there is no metric '{monitor}', {hint}known: {', '.join(known)}"
     groups = {metric.partition("/")[0] for metrics in _WATCHED.values() for metric in metrics}
     sources = _unknown_sources(settings)
     if not sources or monitor.partition("/")[0] in groups:
-        return told
+        return text
     logger.warning(
         "Nothing tells of a metric '%s', which callbacks monitor; it may come from %s. Known: %s",
         monitor,

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 
 def stop_reason(trainer: lightning.Trainer, total_steps: int) -> str | None:
-    """Say where a run stopped and why.
+    """Return where a run stopped and why.
 
     Args:
         trainer: After training.

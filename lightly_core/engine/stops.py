@@ -1,4 +1,4 @@
-"""Signals that stop a run: what they do before, while and after it trains."""
+"""Handlers of the signals that stop a run, before, during and after training."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ONLY_IF_UNUSED = ("SIGUSR1", "SIGHUP")
 
 
 class Stops:
-    """Listens to signals for the time of a run; a context.
+    """Context manager that handles signals during a run.
 
-    While the run trains, the first signal is noted in `asked`, and whoever trains saves and stops
-    after the step. A second Ctrl-C, and any signal before and after training, raise RunInterrupted
-    at once. Only the main thread can listen; elsewhere nothing is done.
+    During training, the first signal sets `asked`, and the run saves and stops after the step. A
+    second Ctrl-C, and any signal before and after training, raise RunInterrupted at once. Only the
+    main thread can handle signals. In other threads nothing happens.
 
     Attributes:
         asked: Whether a signal came while the run trained.
@@ -123,7 +123,7 @@ class Stops:
 
 @contextmanager
 def like_ctrl_c() -> Iterator[None]:
-    """Let other signals raise KeyboardInterrupt too, so that what is half done is taken away."""
+    """Let other signals raise KeyboardInterrupt too, so that partial results are removed."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

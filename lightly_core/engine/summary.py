@@ -1,4 +1,4 @@
-"""What the user reads at the end of a run."""
+"""The summary at the end of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lightly_core.engine.result import RunResult
 
 
 def summary_text(result: RunResult, best: BestExportCallback | None = None) -> str:
-    """Return what the user reads at the end of a run.
+    """Return the summary at the end of a run.
 
     Args:
         result: What the run returns.

@@ -25,7 +25,7 @@ from lightly_core.errors import ConfigError, did_you_mean
 logger = logging.getLogger(__name__)
 
 
-#: Arguments that take objects: what they are called, and methods that tell them.
+#: Arguments that take objects: their description, and methods by which they are recognised.
 _OBJECTS = {
     "callbacks": ("a Lightning Callback", ("setup", "on_train_batch_end", "state_dict")),
     "logger": ("a Lightning Logger", ("log_metrics", "log_hyperparams", "finalize")),
@@ -102,8 +102,8 @@ def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
     for key in trainer_args or {}:
         if key not in known:
             hint = did_you_mean(key, known)
-            told = f"config.trainer_args: Lightning's Trainer has no '{key}'"
-            problems.append(f"{told}, {hint}" if hint else told)
+            text = f"config.trainer_args: Lightning's Trainer has no '{key}'"
+            problems.append(f"{text}, {hint}" if hint else text)
     for key, (kind, methods) in _OBJECTS.items():
         for value in _as_list((trainer_args or {}).get(key)):
             if isinstance(value, type) or not all(hasattr(value, name) for name in methods):

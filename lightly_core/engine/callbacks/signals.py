@@ -21,7 +21,7 @@ _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class SignalsCallback(PeriodicMeasurement):
-    """Logs spread and rank of the features, and says when they collapse and when they recover.
+    """Log standard deviation and rank of the features, and warn when they collapse or recover.
 
     Args:
         probe: The images.

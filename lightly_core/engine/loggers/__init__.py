@@ -1,1 +1,1 @@
-"""The loggers that come with the core, and what hands metrics to all of them."""
+"""The loggers of the core, and the fan-out of metrics to all loggers."""

@@ -1,4 +1,4 @@
-"""Between Lightning's loggers and ours: each gets what is logged to the others."""
+"""Bridges between Lightning's loggers and ours, so that each gets all metrics."""
 
 from __future__ import annotations
 

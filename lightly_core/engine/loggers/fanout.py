@@ -1,4 +1,4 @@
-"""Hands metrics to every logger; one that fails is reported and switched off."""
+"""Pass metrics to every logger. A logger that fails is reported and disabled."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def hostile(*options):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="makes pipes, devices and strange names")
+@pytest.mark.skipif(sys.platform != "linux", reason="makes pipes, devices and unusual names")
 def test_odd_broken_and_hostile_files_are_read_right_or_listed():
     done = hostile("--alone", "--every", "7", "--seed", "1")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -23,7 +23,7 @@ def test_odd_broken_and_hostile_files_are_read_right_or_listed():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="makes pipes, devices and strange names")
+@pytest.mark.skipif(sys.platform != "linux", reason="makes pipes, devices and unusual names")
 def test_commands_survive_them():
     done = hostile("--every", "6")
     assert done.returncode == 0, done.stdout + done.stderr

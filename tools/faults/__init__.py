@@ -1,4 +1,4 @@
-"""Tries faults on whole runs: kills, full disks, damaged files, small limits, long runs.
+"""Tests whole runs under faults: kills, full disks, damaged files, low limits, long runs.
 
-``python -m tools.faults`` prints a table of what was tried, how often, and what came of it.
+``python -m tools.faults`` prints a table of the faults, the number of tries and the results.
 """

@@ -1,4 +1,4 @@
-"""Try all faults and print what came of them."""
+"""Try all faults and print a table of the results."""
 
 import argparse
 import shutil
@@ -21,7 +21,7 @@ _HEADS = ("fault", "how tried", "times", "result", "expected", "note")
 
 
 def main() -> int:
-    """Return 1 if any case failed."""
+    """Try the faults, print the table, and return 1 if any case failed."""
     arguments = _parser().parse_args()
     torch.set_num_threads(1)
     work = Path(tempfile.mkdtemp(prefix="faults-", dir=arguments.folder))
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def markdown(rows: list[Row]) -> str:
-    """Return the rows as a table."""
+    """Return the rows as a Markdown table."""
     lines = ["| " + " | ".join(_HEADS) + " |", "|" + "---|" * len(_HEADS)]
     lines += [
         "| " + " | ".join(cell.replace("|", "/") for cell in _cells(row)) + " |" for row in rows
@@ -72,12 +72,12 @@ def _cells(row: Row) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0, help="about so long it takes")
-    parser.add_argument("--epochs", type=int, default=2000, help="length of the long run")
+    parser.add_argument("--minutes", type=float, default=10.0, help="approximate duration")
+    parser.add_argument("--epochs", type=int, default=2000, help="epochs of the long run")
     names = "limits, damage, contention, soak, every_method, kills"
-    parser.add_argument("--only", nargs="*", help=f"some of {names}")
-    parser.add_argument("--markdown", type=Path, help="file for the table")
-    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--only", nargs="*", help=f"parts to run: {names}; all by default")
+    parser.add_argument("--markdown", type=Path, help="file to which the table is written")
+    parser.add_argument("--folder", type=Path, help="working folder; a temporary folder by default")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Two runs that want one folder, and signals that stop a run: to the process and to its group."""
+"""Two runs in one folder, and signals that stop a run: to the process and to its group."""
 
 import os
 import shutil
@@ -35,15 +35,15 @@ def contention(folder: Path, images: Path, seconds: float) -> list[Row]:
     """Start runs in a folder that is in use, and stop runs by signals.
 
     Args:
-        folder: Where to work.
-        images: The images.
-        seconds: Time for the signals; each way is tried once at least.
+        folder: Working folder.
+        images: Folder of the images.
+        seconds: Time for the signals. Each combination is tried at least once.
     """
     folder.mkdir(parents=True)
     for name, in_memory in (("whole", True), ("decoded", False)):
         end = run(folder / "log", folder / name, images, in_memory=in_memory)
         if end.code != 0:
-            return [Row("none", "a run left alone", 1, 1, "it finishes", end.text[-400:])]
+            return [Row("none", "an undisturbed run", 1, 1, "it finishes", end.text[-400:])]
     return [
         _second_runs(folder, images),
         _runs_at_once(folder, images),
@@ -70,11 +70,11 @@ def _second_runs(folder: Path, images: Path) -> Row:
     if end.code != 0 or differing(state_of(folder / "whole"), state_of(out)):
         failures.append(f"after the first was killed: exit status {end.code}, {end.text}")
     return Row(
-        "a second run in the folder of one that goes on",
+        "a second run in the folder of a running one",
         "new, overwrite=true, resume_interrupted=true; overwrite=true after a SIGKILL of the first",
         len(_WISHES) + 1,
         len(failures),
-        "refused with the process that holds it; the lock of the dead one is taken over",
+        "refused, naming the process that holds the lock; the lock of a killed one is taken over",
         failures[0][-400:] if failures else "",
     )
 
@@ -88,20 +88,20 @@ def _runs_at_once(folder: Path, images: Path) -> Row:
         numbers = [start(log, pretrain, out, images, **begin) for log in logs]
         ends = [wait(number, log) for number, log in zip(numbers, logs, strict=True)]
         good = [end for end in ends if end.code == 0]
-        # With overwrite=true, one may begin when the other has finished.
+        # With overwrite=true, one may start after the other has finished.
         others_refused = all(end.code == 0 or end.refused for end in ends)
         enough = len(good) == 1 or (turn > 0 and len(good) == 2)
         if not (enough and others_refused):
             texts = " / ".join(f"{end.code}: {end.text[-150:]}" for end in ends)
             failures.append(texts)
         elif differing(state_of(folder / "whole"), state_of(out)):
-            failures.append("the result is not that of one run alone")
+            failures.append("the result is not that of a single run")
     return Row(
-        "two runs that start in one folder at the same moment",
-        "two processes, once new, then with overwrite=true",
+        "two runs started in one folder at the same time",
+        "two processes, first without, then with overwrite=true",
         _AT_ONCE,
         len(failures),
-        "one is refused; the other is bit-equal to a run alone",
+        "one is refused; the other is bit-equal to a single run",
         failures[0] if failures else "",
     )
 
@@ -121,16 +121,16 @@ def _stops(folder: Path, images: Path, deadline: float) -> Iterator[Row]:
             tries += 1
         yield Row(
             "SIGINT, SIGTERM, SIGUSR1, SIGHUP to " + ("the group" if to_group else "the process"),
-            f"in training, num_workers={workers}, then resume_interrupted=true",
+            f"during training, num_workers={workers}, then resume_interrupted=true",
             tries,
             len(failures),
-            "exit code 130; the result is bit-equal to a run that was left alone",
+            "exit code 130; the result is bit-equal to an uninterrupted run",
             failures[0][-400:] if failures else "",
         )
 
 
 def _stop(folder: Path, images: Path, number: int, to_group: bool, workers: int) -> str:
-    """Stop a run by a signal and let it go on; return what was wrong."""
+    """Stop a run by a signal and resume it. Return what is wrong, or an empty text."""
     out, log = folder / "stopped", folder / "stopped.log"
     shutil.rmtree(out, ignore_errors=True)
     options = {"in_memory": False, "num_workers": workers}
@@ -147,7 +147,7 @@ def _stop(folder: Path, images: Path, number: int, to_group: bool, workers: int)
     if end.code != 130:
         return f"{name}: exit status {end.code}, {end.text}"
     end = run(log, out, images, resume_interrupted=True, **options)
-    return _went_on(end, name) or _compared(folder, out, name)
+    return _resume_failure(end, name) or _compared(folder, out, name)
 
 
 def _lead_a_group(out: Path, images: Path, **changes: object) -> None:
@@ -155,7 +155,7 @@ def _lead_a_group(out: Path, images: Path, **changes: object) -> None:
     pretrain(out, images, **changes)
 
 
-def _went_on(end: End, name: str) -> str:
+def _resume_failure(end: End, name: str) -> str:
     return "" if end.code == 0 else f"{name}, then resumed: exit status {end.code}, {end.text}"
 
 

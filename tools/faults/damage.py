@@ -15,51 +15,51 @@ NUM_FLIPS, NUM_CUTS, NUM_RESUMES = 200, 60, 4
 
 
 class StopAfter(lightning.Callback):
-    """Sends Ctrl-C to the process itself in a step.
+    """Sends SIGINT to its own process at the start of a step.
 
     Args:
-        step: Its number.
+        step: Number of the step, from 1.
     """
 
     def __init__(self, step: int) -> None:
         self._step = step
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: object) -> None:
-        """Send it."""
+        """Send the signal at the step."""
         if trainer.global_step == self._step - 1:
             os.kill(os.getpid(), signal.SIGINT)
 
 
 def flip(path: Path) -> None:
-    """Flip one bit, anywhere."""
+    """Flip one bit at a random position."""
     data = bytearray(path.read_bytes())
     data[RANDOM.randrange(len(data))] ^= 1 << RANDOM.randrange(8)
     path.write_bytes(data)
 
 
 def cut(path: Path) -> None:
-    """Keep the first part only."""
+    """Truncate the file at a random position."""
     data = path.read_bytes()
     path.write_bytes(data[: RANDOM.randrange(1, len(data))])
 
 
 def empty(path: Path) -> None:
-    """Keep nothing."""
+    """Truncate the file to 0 bytes."""
     path.write_bytes(b"")
 
 
 def text(path: Path) -> None:
-    """Put something else there."""
+    """Replace the content by text."""
     path.write_text("this is no checkpoint\n" * RANDOM.randint(1, 100))
 
 
 def zeros(path: Path) -> None:
-    """What some file systems leave after a loss of power."""
+    """Replace the content by zeros, as some file systems do after a loss of power."""
     path.write_bytes(bytes(path.stat().st_size))
 
 
 def damages(folder: Path, images: Path) -> list[Row]:
-    """Damage `last.ckpt` in several ways: look whether it is noticed, and resume."""
+    """Damage `last.ckpt` in several ways. Check that the damage is detected, and resume."""
     folder.mkdir(parents=True)
     whole, half, log = folder / "whole", folder / "half", folder / "log"
     ends = [
@@ -68,8 +68,8 @@ def damages(folder: Path, images: Path) -> list[Row]:
     ]
     if [end.code for end in ends] != [0, 130]:
         return [Row("damaged checkpoint", "", 1, 1, "", "".join(end.text for end in ends)[-400:])]
-    kinds = {"a flipped bit": flip, "cut off": cut, "empty": empty, "text": text, "zeros": zeros}
-    rows = [_noticed(whole, "a flipped bit", flip, NUM_FLIPS), _noticed(whole, "cut off", cut, 60)]
+    kinds = {"a flipped bit": flip, "truncated": cut, "empty": empty, "text": text, "zeros": zeros}
+    rows = [_detected(whole, "a flipped bit", flip, NUM_FLIPS), _detected(whole, "truncated", cut, NUM_CUTS)]
     for name, function in kinds.items():
         tries = NUM_RESUMES if function in (flip, cut) else 1
         failures = [found for _ in range(tries) if (found := _resumed(folder, images, function))]
@@ -79,7 +79,7 @@ def damages(folder: Path, images: Path) -> list[Row]:
                 "resume_interrupted=true",
                 tries,
                 len(failures),
-                "goes on from the other file, bit-equal",
+                "resumes from the other file, bit-equal",
                 failures[0][-400:] if failures else "",
             )
         )
@@ -87,18 +87,18 @@ def damages(folder: Path, images: Path) -> list[Row]:
     return rows
 
 
-def _noticed(whole: Path, name: str, function: Callable[[Path], None], tries: int) -> Row:
+def _detected(whole: Path, name: str, function: Callable[[Path], None], tries: int) -> Row:
     path = whole.parent / "damaged.ckpt"
     missed = 0
     for _ in range(tries):
         shutil.copyfile(whole / "checkpoints/last.ckpt", path)
         function(path)
         missed += damage_of(path) is None
-    return Row(f"checkpoint: {name}", "at a random place", tries, missed, "noticed")
+    return Row(f"checkpoint: {name}", "at a random position", tries, missed, "detected")
 
 
 def _resumed(folder: Path, images: Path, function: Callable[[Path], None]) -> str:
-    """Damage the last file of an interrupted run and resume; return what was wrong."""
+    """Damage the last checkpoint of an interrupted run and resume. Return what is wrong."""
     out, log = folder / "cut", folder / "log"
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(folder / "half", out)
@@ -107,7 +107,7 @@ def _resumed(folder: Path, images: Path, function: Callable[[Path], None]) -> st
     if end.code != 0:
         return f"exit status {end.code}: {end.text}"
     if "Going on from" not in end.text:
-        return f"nothing is said of it: {end.text}"
+        return f"the log does not mention it: {end.text}"
     found = differing(state_of(folder / "whole"), state_of(out))
     return f"{len(found)} tensors differ, such as {found[0]}" if found else ""
 
@@ -127,6 +127,6 @@ def _none_good(folder: Path, images: Path) -> Row:
         "resume_interrupted=true",
         1,
         int(not fine),
-        "an error that names them; nothing changes",
+        "an error that names them; no file changes",
         "" if fine else end.text[-400:],
     )

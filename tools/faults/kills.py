@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, then a resume: the result must be that of a run left alone."""
+"""SIGKILL at random times, then a resume. The result must be that of an uninterrupted run."""
 
 import shutil
 import time
@@ -26,21 +26,21 @@ def kills(folder: Path, images: Path, seconds: float) -> list[Row]:
     """Kill runs of three methods, with and without accumulation.
 
     Args:
-        folder: Where to work.
-        images: The images.
-        seconds: Time for all of it.
+        folder: Working folder.
+        images: Folder of the images.
+        seconds: Time for all runs.
     """
     pairs = [(method, steps) for method in METHODS for steps in ACCUMULATIONS]
     end = time.monotonic() + seconds
     rows = []
     for number, (method, accumulation) in enumerate(pairs):
-        share = (end - time.monotonic()) / (len(pairs) - number)
-        rows.append(_kills_of(folder / f"{method}-{accumulation}", images, method, share))
+        budget = (end - time.monotonic()) / (len(pairs) - number)
+        rows.append(_kills_of(folder / f"{method}-{accumulation}", images, method, budget))
     return rows
 
 
 def every_method(folder: Path, images: Path) -> list[Row]:
-    """Kill one run of every registered method, with and without accumulation, until it is done."""
+    """Kill one run of every registered method, with and without accumulation, until it finishes."""
     rows = [
         _kills_of(folder / f"{method}-{accumulation}", images, method, seconds=0, most=1)
         for method in get_plugins().catalog.usable_names("method")
@@ -50,11 +50,11 @@ def every_method(folder: Path, images: Path) -> list[Row]:
     return [
         Row(
             f"SIGKILL, {len(rows) // 2} methods, accumulation 1 and 3",
-            "at random moments, then resume_interrupted=true, until the run is done",
+            "at random times, then resume_interrupted=true, until the run has finished",
             sum(row.tries for row in rows),
             len(failed),
-            "bit-equal to the run that was left alone",
-            f"{failed[0].fault}: {failed[0].note}" if failed else f"{len(rows)} runs finished",
+            "bit-equal to an uninterrupted run",
+            f"{failed[0].fault}: {failed[0].note}" if failed else f"finished runs: {len(rows)}",
         )
     ]
 
@@ -68,7 +68,7 @@ def _kills_of(folder: Path, images: Path, method: str, seconds: float, most: int
     begun = time.monotonic()
     end = run(log, folder / "whole", images, method, **changes)
     took = time.monotonic() - begun
-    failures = [] if end.code == 0 else [f"the run left alone ended with {end.code}: {end.text}"]
+    failures = [] if end.code == 0 else [f"the uninterrupted run ended with {end.code}: {end.text}"]
     killed = finished = 0
     while not failures and (not finished or time.monotonic() < deadline):
         count, failure = _one_run(folder, images, method, took, changes, most)
@@ -76,18 +76,18 @@ def _kills_of(folder: Path, images: Path, method: str, seconds: float, most: int
         failures += [failure] if failure else []
     return Row(
         f"SIGKILL, {method}, accumulation {accumulation}",
-        "at random moments, then resume_interrupted=true, until the run is done",
+        "at random times, then resume_interrupted=true, until the run has finished",
         killed,
         len(failures),
-        "bit-equal to the run that was left alone",
-        failures[0][-400:] if failures else f"{finished} runs finished",
+        "bit-equal to an uninterrupted run",
+        failures[0][-400:] if failures else f"finished runs: {finished}",
     )
 
 
 def _one_run(
     folder: Path, images: Path, method: str, took: float, changes: dict[str, int], most: int
 ) -> tuple[int, str]:
-    """Kill a run up to `most` times; return how often, and what was wrong at the end."""
+    """Kill a run up to `most` times. Return the number of kills, and what is wrong at the end."""
     out, log = folder / "cut", folder / "log"
     shutil.rmtree(out, ignore_errors=True)
     wanted, killed = RANDOM.randint(1, most), 0

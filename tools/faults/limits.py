@@ -1,4 +1,4 @@
-"""What the machine may refuse: space on the disk, writing, file handles, shared memory."""
+"""Limits of the machine: disk space, write permission, file handles, shared memory."""
 
 import ctypes
 import os
@@ -26,14 +26,14 @@ from tools.faults.runs import (
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 NUM_FULL = 5
-#: Epochs of a run that the disk is to be full in.
+#: Epochs of the run during which the disk gets full.
 LONG = 20
-#: File handles that a process may have; a run without workers has nine.
+#: Limit of file handles of a process. A run without workers uses nine.
 HANDLES = 14
 
 
 def limits(folder: Path, images: Path) -> list[Row]:
-    """Try all of them."""
+    """Run with each limit."""
     folder.mkdir(parents=True)
     end = run(folder / "log", folder / "whole", images)
     if end.code != 0:
@@ -48,7 +48,7 @@ def limits(folder: Path, images: Path) -> list[Row]:
 
 
 def mounted(folder: Path, size: str) -> bool:
-    """Put a small file system in memory at `folder`; only root can."""
+    """Mount a small file system in memory at `folder`. Return whether it worked; it needs root."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:
@@ -58,16 +58,16 @@ def mounted(folder: Path, size: str) -> bool:
 
 
 def unmount(folder: Path) -> None:
-    """Take it away."""
+    """Unmount the file system at `folder`."""
     subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
 
 
 def _full_disk(folder: Path, images: Path) -> Row:
     disk = folder / "disk"
-    fault, how = "disk full while the run goes on", "file system of 16 MiB filled, then freed"
-    expected = "an error in words, good checkpoints, then bit-equal after a resume"
+    fault, how = "disk full during training", "file system of 16 MiB filled, then freed"
+    expected = "a clear error, intact checkpoints, then bit-equal after a resume"
     if not mounted(disk, "16m"):
-        return Row(fault, f"{how}: needs root, left out", 0, 0, expected)
+        return Row(fault, f"{how}: needs root, skipped", 0, 0, expected)
     failures = []
     run(folder / "log", folder / "long", images, epochs=LONG)
     try:
@@ -101,7 +101,7 @@ def _fill(folder: Path, out: Path, images: Path) -> str:
 
 
 def _use_up(filler: Path) -> None:
-    """Write until there is no more room."""
+    """Write to a file until the disk is full."""
     with filler.open("wb", buffering=0) as file:
         for size in (2**20, 2**14, 2**9, 1):
             try:
@@ -112,7 +112,7 @@ def _use_up(filler: Path) -> None:
 
 
 def _file_size(folder: Path, images: Path) -> Row:
-    """Files may have 20 kB, as under a quota: no checkpoint can be written."""
+    """Limit files to 20 kB, as a quota does, so that no checkpoint can be written."""
 
     def limited(out: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -120,7 +120,7 @@ def _file_size(folder: Path, images: Path) -> Row:
         pretrain(out, images)
 
     return _refused_then_fine(
-        folder, images, "no file above 20 kB", "RLIMIT_FSIZE", "limited", limited
+        folder, images, "files of at most 20 kB", "RLIMIT_FSIZE", "limited", limited
     )
 
 
@@ -141,7 +141,7 @@ def _read_only(folder: Path, images: Path) -> Row:
         how,
         1,
         int(not end.refused),
-        "an error in words",
+        "a clear error",
         end.text.strip()[-300:] if not end.refused else "",
     )
 
@@ -157,7 +157,7 @@ def _few_handles(folder: Path, images: Path) -> Row:
 
 
 def _small_shared_memory(folder: Path, images: Path) -> Row:
-    fault, how = "64 kB of shared memory", "/dev/shm mounted anew, two workers"
+    fault, how = "64 kB of shared memory", "a new mount of /dev/shm, two workers"
 
     def limited(out: Path) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -179,7 +179,7 @@ def _refused_then_fine(
     name: str,
     limited: Callable[[Path], None],
 ) -> Row:
-    """Run under a limit, which must end in words or well, and then without it."""
+    """Run under a limit, which must succeed or end with a clear error, and then without it."""
     out, log = folder / name, folder / "log"
     number = start(log, limited, out)
     try:
@@ -187,9 +187,9 @@ def _refused_then_fine(
     except ChildProcessError:
         kill(number)
         raise
-    expected = "done, or an error in words; then a new run works"
+    expected = "done, or a clear error; then a new run works"
     if end.code == 77:
-        return Row(fault, f"{how}: needs root, left out", 0, 0, expected)
+        return Row(fault, f"{how}: needs root, skipped", 0, 0, expected)
     failure = "" if end.code in (0, 1) else f"exit status {end.code}: {end.text}"
     again = run(log, out, images, overwrite=True)
     if again.code != 0:
@@ -198,6 +198,6 @@ def _refused_then_fine(
         failure += f"; afterwards {len(found)} tensors differ"
     elif left := leftovers(out):
         failure += f"; left over: {left}"
-    outcome = "was done all the same" if end.code == 0 else end.text.strip().splitlines()[-1:]
+    outcome = "finished in spite of it" if end.code == 0 else end.text.strip().splitlines()[-1:]
     note = failure[-600:] or (outcome if isinstance(outcome, str) else "".join(outcome)[:160])
     return Row(fault, how, 1, int(bool(failure)), expected, note)

@@ -1,6 +1,6 @@
-"""Short runs in processes of their own that may be killed, and the comparison of their results.
+"""Short runs in separate processes that can be killed, and the comparison of their results.
 
-Processes are forked from this one, which has imported everything already: one run takes a second.
+Processes are forked from this one, which has already imported everything, so a run takes a second.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ import lightly_core
 from lightly_core.errors import LightlyError, RunInterrupted
 from lightly_core.testing.models import TinyConv
 
-# What makes every method small, and the comparison of states, are shared with the tests.
+# Small settings of every method, and the comparison of states, are shared with the tests.
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "helpers"))
-from run_states import differing, state_of  # noqa: F401, taken from here by the other modules
+from run_states import differing, state_of  # noqa: F401, imported from here by the other modules
 from small_methods import small_run
 
-#: Seconds after which a run counts as one that hangs.
+#: Seconds after which a run counts as hanging.
 LIMIT = 240.0
 SMALL_HEADS = {"hidden_dim": 32, "output_dim": 16}
 METHODS: dict[str, dict[str, Any]] = {
@@ -53,11 +53,11 @@ class Row:
     """One line of the table.
 
     Attributes:
-        fault: What happened to the run.
-        how: How it was made to happen.
-        tries: How often.
-        failed: How often something else came of it than `expected`.
-        expected: What has to come of it.
+        fault: The fault.
+        how: How it was caused.
+        tries: Number of tries.
+        failed: Number of tries whose result was not `expected`.
+        expected: Expected result.
         note: Figures, or the first failure.
     """
 
@@ -74,9 +74,9 @@ class End:
     """How a process ended.
 
     Attributes:
-        code: Its exit status, negative for a signal: 0 done, 1 an error that is worded for the
-            user, 3 any other error, 130 interrupted. None: it did not end in time.
-        text: What it printed.
+        code: Exit status, negative for a signal: 0 success, 1 a `LightlyError`, 3 any other error,
+            130 interrupted. None: the process did not end in time.
+        text: Output of the process.
     """
 
     code: int | None
@@ -84,12 +84,12 @@ class End:
 
     @property
     def refused(self) -> bool:
-        """Whether it ended with an error in words."""
+        """Whether the process ended with a `LightlyError`."""
         return self.code == 1
 
 
 def make_images(folder: Path, count: int = 48) -> Path:
-    """Write noisy images of 24 x 20 pixels."""
+    """Write `count` images of noise with 24 x 20 pixels, and return the folder."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for index in range(count):
@@ -125,7 +125,7 @@ def settings_of(
 
 
 def start(log: Path, function: Callable[..., object], *args: object, **options: object) -> int:
-    """Call a function in a forked process; return its number. What it prints goes to `log`."""
+    """Call a function in a forked process, and return its process ID. Output goes to `log`."""
     sys.stdout.flush()
     sys.stderr.flush()
     number = os.fork()
@@ -158,7 +158,7 @@ def start(log: Path, function: Callable[..., object], *args: object, **options: 
 
 
 def wait(number: int, log: Path, seconds: float = LIMIT) -> End:
-    """Wait until a process has ended; one that hangs is killed."""
+    """Wait until a process has ended. Kill it after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         ended, status = os.waitpid(number, os.WNOHANG)
@@ -170,24 +170,24 @@ def wait(number: int, log: Path, seconds: float = LIMIT) -> End:
 
 
 def kill(number: int) -> None:
-    """End a process as the kernel does when memory is short."""
+    """Send SIGKILL to a process, as the kernel does when memory is short."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(number, signal.SIGKILL)
     os.waitpid(number, 0)
 
 
 def pretrain(out: Path, images: Path, method: str = "mocov2", **changes: object) -> None:
-    """Do a run in this process."""
+    """Run in this process."""
     lightly_core.pretrain(**settings_of(out, images, method, **changes))
 
 
 def run(log: Path, *args: object, seconds: float = LIMIT, **changes: object) -> End:
-    """Do a run in a process of its own and wait for it."""
+    """Run in a separate process and wait for its end."""
     return wait(start(log, pretrain, *args, **changes), log, seconds)
 
 
 def leftovers(out: Path) -> list[str]:
-    """Return files that were being written when a run ended."""
+    """Return the partly written files of a run that ended."""
     return [str(path.relative_to(out)) for path in out.rglob("*.writing")]
 
 

@@ -72,7 +72,7 @@ def _try_all(cases: Sequence[Case], folder: Path, *, alone: bool) -> tuple[list[
     if alone:
         return problems, lines
     expected = {name: _readable(root / name) for name in commands.counted(files)}
-    lines += ["", "| command | seconds | memory | what came of it | problems |"]
+    lines += ["", "| command | seconds | memory | result | problems |"]
     lines += ["|---|---|---|---|---|"]
     for step in commands.run_commands(root, folder / "out", expected):
         problems += [f"lightly {step.name}: {problem}" for problem in step.problems]

@@ -1,4 +1,4 @@
-"""Truncated, flipped and disguised files, files of other kinds, and bombs."""
+"""Truncated, damaged and renamed files, files of other kinds, and decompression bombs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _damaged(
     either = partial(Case, must=EITHER, tolerance=max(tolerance, 1.1))
     for number, place in enumerate(np.linspace(0, len(content) - 1, _CUTS).astype(int)):
         name = f"cut-{title}-{number}.{ending}".encode()
-        yield either("cut off", name, content[: int(place)])
+        yield either("truncated", name, content[: int(place)])
     for number in range(_FLIPS):
         damaged = bytearray(content)
         # The first half hits the head of the file, where the layout is.
@@ -74,11 +74,11 @@ def _disguised(title: str, content: bytes, picture: Picture, tolerance: float) -
     for ending in _ENDINGS:
         name = f"disguised-{title}.{ending}".encode()
         yield Case(
-            "wrong endings", name, content, picture=picture, channels=channels, tolerance=tolerance
+            "wrong file extensions", name, content, picture=picture, channels=channels, tolerance=tolerance
         )
     name = f"tail-{title}.jpg".encode()
     # What GIF, WebP and AVIF take from behind their end is up to them.
-    yield Case("wrong endings", name, content + b"tail" * 99, must=EITHER, tolerance=3.0)
+    yield Case("wrong file extensions", name, content + b"tail" * 99, must=EITHER, tolerance=3.0)
 
 
 def _others(rng: np.random.Generator) -> Iterator[Case]:

@@ -143,7 +143,7 @@ def _check_evaluate(text: str, expected: dict[str, bool]) -> tuple[str, list[str
     said = re.search(r"(\d+) images cannot be read", text)
     found = int(said[1]) if said else 0
     problems = [] if found == listed else [f"{found} are said to be unreadable, not {listed}"]
-    return f"{len(expected) - listed} classified or learned from, {found} counted", problems
+    return f"{len(expected) - listed} read, {found} counted as unreadable", problems
 
 
 def _rows(file: Path) -> Iterator[list[str]]:

@@ -55,7 +55,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
     for name in (*_NAMES, *_LONG):
         pixels = noise(rng, 9, 9, 3)
         content = saved(Image.fromarray(pixels), "png")
-        yield Case("strange names", name, content, picture=pixels.astype(float))
+        yield Case("unusual names", name, content, picture=pixels.astype(float))
     yield from _links(rng)
     yield from _no_files()
 

@@ -69,7 +69,10 @@ def damages(folder: Path, images: Path) -> list[Row]:
     if [end.code for end in ends] != [0, 130]:
         return [Row("damaged checkpoint", "", 1, 1, "", "".join(end.text for end in ends)[-400:])]
     kinds = {"a flipped bit": flip, "truncated": cut, "empty": empty, "text": text, "zeros": zeros}
-    rows = [_detected(whole, "a flipped bit", flip, NUM_FLIPS), _detected(whole, "truncated", cut, NUM_CUTS)]
+    rows = [
+        _detected(whole, "a flipped bit", flip, NUM_FLIPS),
+        _detected(whole, "truncated", cut, NUM_CUTS),
+    ]
     for name, function in kinds.items():
         tries = NUM_RESUMES if function in (flip, cut) else 1
         failures = [found for _ in range(tries) if (found := _resumed(folder, images, function))]

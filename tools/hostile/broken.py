@@ -74,7 +74,12 @@ def _disguised(title: str, content: bytes, picture: Picture, tolerance: float) -
     for ending in _ENDINGS:
         name = f"disguised-{title}.{ending}".encode()
         yield Case(
-            "wrong file extensions", name, content, picture=picture, channels=channels, tolerance=tolerance
+            "wrong file extensions",
+            name,
+            content,
+            picture=picture,
+            channels=channels,
+            tolerance=tolerance,
         )
     name = f"tail-{title}.jpg".encode()
     # What GIF, WebP and AVIF take from behind their end is up to them.

@@ -112,7 +112,7 @@ def test_embed_dim_works_with_the_third_version(run, conv_teacher):
         (
             {"method": "distillationv1", "method_args": {"queue_size": 24}},
             ConfigError,
-            "24 is too large for 24 images",
+            "got 24 for 24 images, expected fewer rows",
         ),
         (
             {"method_args": {"teacher_weights": "a", "teacher_url": "https://host/b"}},

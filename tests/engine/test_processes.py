@@ -116,7 +116,8 @@ def test_a_second_run_is_refused_and_the_first_goes_on(image_folder, tmp_path, c
 
     def run(*words):
         code = main([*COMMAND[2:], f"out={out}", f"data={image_folder}", "num_workers=0", *words])
-        return code, capsys.readouterr().err
+        said = capsys.readouterr()
+        return code, said.out + said.err
 
     process = start_run(out, image_folder, "num_workers=1")
     for word in ("overwrite=true", "resume_interrupted=true"):

@@ -2,24 +2,26 @@
 
 import pytest
 import torch
+from digits import Neighbours
 
 import lightly_core
 from lightly_core.testing import TinyConv, TinyTokens
 
-# Fraction of right answers gained at the least. Measured: dino 0.067, simdino 0.045, ibot 0.04,
-# dinov2 0.067, dinov3 0.075, dinov31 0.081, simdinov2 0.103. README.md has longer runs.
+# Fraction of right answers gained at the least.
 GAINS = {
+    # As a run itself measures it, with batch norms whose statistics change too: 0.067 and 0.045.
     "dino": 0.04,
     "simdino": 0.03,
-    "ibot": 0.025,
-    "dinov2": 0.04,
-    "dinov3": 0.045,
-    "dinov31": 0.03,
-    "simdinov2": 0.05,
+    # Among all digits, with seeds 0, 1 and 2; 0.000 with a loss of zero or a teacher that stays.
+    "ibot": 0.01,  # 0.029, 0.036, 0.018
+    "dinov2": 0.02,  # 0.038, 0.042, 0.056
+    "dinov3": 0.02,  # 0.050, 0.044, 0.054
+    "dinov31": 0.02,  # 0.040, 0.048, 0.044
+    "simdinov2": 0.02,  # 0.090, 0.038, 0.099
 }
 # At the other methods' rate its features fall together before the centre has found its place.
-LEARNING_RATES = {"ibot": 3e-4, "dinov3": 3e-3, "simdino": 4e-3}
-EPOCHS = {"ibot": 7}
+LEARNING_RATES = {"ibot": 5e-4, "dinov3": 3e-3, "simdino": 4e-3}
+EPOCHS = {"dino": 5, "simdino": 5, "ibot": 3, "simdinov2": 3}
 ON_CONVOLUTIONS = ("dino", "simdino")
 
 
@@ -27,12 +29,10 @@ ON_CONVOLUTIONS = ("dino", "simdino")
 @pytest.mark.parametrize("method", GAINS)
 def test_neighbours_have_the_same_label_more_often(tmp_path, method):
     torch.manual_seed(0)
-    if method in ON_CONVOLUTIONS:
-        model = TinyConv(feature_dim=64)
-    else:
-        model = TinyTokens(feature_dim=64, patch_size=8, depth=3)
+    model = TinyConv(feature_dim=64) if method in ON_CONVOLUTIONS else TinyTokens(feature_dim=32)
     prototypes = {} if method.startswith("sim") else {"output_dim": 256}
     crops = {"paka_grid": 3} if method == "dinov31" else {}
+    neighbours = Neighbours()
     result = lightly_core.pretrain(
         out=tmp_path / "out",
         data="builtin:digits",
@@ -54,7 +54,7 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
                 "random_resize": {"min_scale": 0.15, "max_scale": 0.4},
             },
         },
-        epochs=EPOCHS.get(method, 5),
+        epochs=EPOCHS.get(method, 4),
         batch_size=64,
         num_workers=0,
         accelerator="cpu",
@@ -66,6 +66,11 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
             "lr_scale_method": "none",
             "weight_decay_end": None,
         },
+        callbacks={} if method in ON_CONVOLUTIONS else {"knn": None},
         loggers={"tensorboard": None},
+        trainer_args={"callbacks": [neighbours]},
     )
-    assert result.knn_after - result.knn_before > GAINS[method]
+    gain = neighbours.gain
+    if method in ON_CONVOLUTIONS:
+        gain = result.knn_after - result.knn_before
+    assert gain > GAINS[method]

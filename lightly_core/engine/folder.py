@@ -123,7 +123,7 @@ class RunFolder:
         return None
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """Return what changes when `last.ckpt` is written anew; None where there is none."""
+        """Return what changes when `last.ckpt` is written again; None where there is none."""
         try:
             status = self.last_checkpoint.stat()
         except OSError:
@@ -156,7 +156,7 @@ class RunFolder:
             if problems:
                 raise ConfigError("\n".join(problems)) from None
         with held(self.root, ConfigError):
-            # Not before: from here on nobody else changes it.
+            # Not before: from here on no other process changes it.
             if resume and self.stamp() != stamp:
                 raise ConfigError(
                     f"config.resume_interrupted: another run has written '{self.last_checkpoint}' "

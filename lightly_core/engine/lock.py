@@ -249,7 +249,7 @@ def _beat(path: Path, stop: threading.Event) -> None:
 
 
 def _release(path: Path, owner: Owner, descriptor: int) -> None:
-    """Remove the file while it is still locked, so that nobody else's is removed."""
+    """Remove the file while it is still locked, so that no other process's file is removed."""
     if Owner.read(path) == owner:
         with suppress(OSError):
             path.unlink()

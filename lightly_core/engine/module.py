@@ -86,7 +86,7 @@ class TrainingModule(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Any] | MemoryLoader:
         """Build the loader; called by Lightning once process groups exist."""
-        # Every process has drawn its own seed where None was asked for.
+        # With seed=None every process has a random seed of its own.
         seed = self.trainer.strategy.broadcast(int(self.resolved.run.seed or 0), src=0)
         loader = self.make_loader(
             seed, self.trainer.global_rank, pin_memory=self.device.type == "cuda"
@@ -289,13 +289,13 @@ class TrainingModule(lightning.LightningModule):
         )
 
     def position(self) -> tuple[int, int]:
-        """Return the epoch and the number of its batches that a resumed run has behind it."""
+        """Return the epoch and the number of its batches that a resumed run has finished."""
         if self.batches_done >= self.resolved.batches_per_epoch:
             return self.current_epoch + 1, 0
         return self.current_epoch, self.batches_done
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a resumed run needs beside Lightning's own state; plain data only."""
+        """Add what a resumed run needs in addition to Lightning's own state; plain data only."""
         epoch, batches = self.position()
         checkpoint["lightly"] = {
             "metadata": self.metadata,

@@ -21,17 +21,17 @@ _SWITCHED = {
     "learning_rate_monitor": ("lr",),
     "device_stats_monitor": ("memory/process_gib", "memory/device_gib"),
 }
-#: What is logged beside them whatever the method.
+#: What is logged in addition, for every method.
 _ALWAYS = ("train_loss", "grad_norm")
 #: What says nothing of the network, and is therefore not shown to what monitors a metric.
 NOT_MONITORED = ("images_per_second", "data_wait", "epoch")
 
 
 def refuse_impossible_monitors(settings: Settings, why_not: Mapping[str, str | None]) -> None:
-    """Refuse to wait for a metric that cannot come; warn where nobody knows whether it will.
+    """Refuse to wait for a metric that cannot come; warn where that is not known.
 
     Args:
-        settings: What the user asked for.
+        settings: The settings of the run.
         why_not: For each callback that looks at the features, why there will be none of its
             metrics; None where there will be.
 
@@ -96,7 +96,7 @@ def _problem(monitor: str, settings: Settings, why_not: Mapping[str, str | None]
 
 
 def _unknown_sources(settings: Settings) -> list[str]:
-    """Return who may give metrics that nobody knows beforehand."""
+    """Return the sources of metrics whose names are not known before the run."""
     sources = []
     if settings.method.metrics is None:
         sources.append(f"the method '{settings.method_record.name}', which does not tell its own")

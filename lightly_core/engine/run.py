@@ -67,7 +67,7 @@ from lightly_core.plugins.hookspecs import RunStatus
 
 logger = logging.getLogger(__name__)
 
-#: Hands the drawn seed of ``seed=None`` to the processes that this one starts.
+#: Hands the random seed of ``seed=None`` to the processes that this one starts.
 _SEED_VARIABLE = "LIGHTLY_DRAWN_SEED"
 
 
@@ -111,7 +111,7 @@ class Run:
         settings: Checked settings.
         plugins: Catalog and hooks.
         logs: Log handlers of this run.
-        stops: Listens to signals; None: nobody does.
+        stops: Listens to signals; None: signals are not handled.
         folder: That of ``out``; None: it is made here.
     """
 
@@ -164,9 +164,9 @@ class Run:
         """Return the seed of ``seed=None``, the same in all processes and after an interruption."""
         if self.resume is not None:
             return self.resume.seed
-        drawn = os.environ.get(_SEED_VARIABLE) or str(draw_seed())
-        os.environ[_SEED_VARIABLE] = drawn
-        return int(drawn)
+        seed = os.environ.get(_SEED_VARIABLE) or str(draw_seed())
+        os.environ[_SEED_VARIABLE] = seed
+        return int(seed)
 
     def rehearse(self) -> None:
         """Refuse what `execute` would refuse; nothing is written."""
@@ -258,7 +258,7 @@ class Run:
             run.precision,
         )
         if resolved.seed_drawn:
-            logger.info("The seed was drawn; seed=%s repeats this run", run.seed)
+            logger.info("The seed is random; seed=%s repeats this run", run.seed)
         logger.info("Writing to %s", self.folder.root)
 
     def _set_up(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> Training:
@@ -380,7 +380,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def _drawn_seed_forgotten() -> Iterator[None]:
-    """Let the next run of this process draw a seed of its own."""
+    """Let the next run of this process use another random seed."""
     try:
         yield
     finally:

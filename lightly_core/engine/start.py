@@ -38,7 +38,7 @@ def taken_back_if_untrained(folder: RunFolder) -> Iterator[None]:
         yield
     except BaseException:
         if folder.made:
-            # What cannot be removed, or is in use, stops no error from being told.
+            # A file that cannot be removed, or is in use, must not hide the error.
             with suppress(OSError, LightlyError):
                 with held(folder.root):
                     removed = _take_back(folder.root)

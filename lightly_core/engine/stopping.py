@@ -23,7 +23,7 @@ def stop_reason(trainer: lightning.Trainer, total_steps: int) -> str | None:
         return None
     reasons = list(_callbacks(trainer))
     if not reasons and trainer.should_stop:
-        reasons = ["a callback asked for it"]
+        reasons = ["a callback stopped it"]
     why = "; ".join(reasons) or "the reason is not known"
     epochs = trainer.current_epoch
     return f"Stopped after step {step} of {total_steps}, in epoch {max(epochs, 1)}: {why}."

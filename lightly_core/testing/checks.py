@@ -103,8 +103,8 @@ def require_close(
         found: Any tensor.
         expected: Another, of the same shape.
         what: Beginning of the message.
-        rtol: Allowed share of each expected value.
-        atol: Allowed share of the largest expected value.
+        rtol: Allowed fraction of each expected value.
+        atol: Allowed fraction of the largest expected value.
     """
     shapes = tuple(found.shape), tuple(expected.shape)
     require(shapes[0] == shapes[1], f"{what}: shape {shapes[0]}, expected {shapes[1]}")

@@ -117,7 +117,7 @@ class MethodCase:
         return {name: torch.stack([extra[name] for extra in made]) for name in made[0]}
 
     def views_of(self, transform: TransformArgs) -> Batch:
-        """Return what a run with this transform makes of random pictures, in full size."""
+        """Return the batch of a run with this transform, from random images in full size."""
         stages = TwoStageTransform(transform, crops=self.config_class.requires.crops)
         shape = (self.batch_size, _PICTURE_SIZE, _PICTURE_SIZE, transform.source_channels)
         pictures = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)

@@ -52,7 +52,7 @@ def method_checks(
         name: As users type it.
         method_args: Options that differ from the defaults, best to make the method small.
         fit_args: Further options for M2 alone, where twenty steps have to lower the loss: what
-            makes all of them steps of one problem, such as a teacher that stands still.
+            makes all of them steps of one problem, such as a teacher that is not updated.
         wrapper: Returns a new backbone at each call; None: `TinyConv`, or `TinyTokens` for a
             method that requires a capability which the former lacks.
         batch_size: Images in the batch.

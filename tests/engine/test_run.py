@@ -107,8 +107,8 @@ def test_promise_02_seed_none_draws_a_new_seed_which_repeats_the_run(
     assert all(isinstance(config["seed"], int) for config in configs)
     assert configs[0]["seed"] != configs[1]["seed"]
     for config, text in zip(configs[:2], logs, strict=False):
-        assert f"The seed was drawn; seed={config['seed']} repeats" in text
-    assert "seed was drawn" not in logs[2]
+        assert f"The seed is random; seed={config['seed']} repeats" in text
+    assert "seed is random" not in logs[2]
     assert losses(read_metrics, results[0]) == losses(read_metrics, results[2])
 
 
@@ -321,7 +321,7 @@ def test_a_users_callback_that_stops_a_run_is_told(pretrain, short_run):
             trainer.should_stop = True
 
     result = pretrain(**short_run(trainer_args={"callbacks": [Stopper()]}, epochs=6))
-    assert result.stopped.endswith(": a callback asked for it.")
+    assert result.stopped.endswith(": a callback stopped it.")
 
 
 def test_a_run_that_takes_all_steps_is_not_called_stopped(finished):

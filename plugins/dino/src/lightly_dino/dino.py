@@ -17,7 +17,7 @@ from lightly_dino.targets import Targets, teacher_metrics
 
 
 class DINO(SelfDistillation[DINOConfig]):
-    """Predict what the teacher makes of other views, as a choice among many prototypes.
+    """Predict the teacher's distribution over prototypes for other views.
 
     Works with every backbone. Its frozen features are good without labels, those of transformers
     most of all. https://arxiv.org/abs/2104.14294

@@ -52,7 +52,7 @@ class DINOv3Config(DINOv2Config):
         1.0, "the local views relative to the global ones; 0.5 in the paper's refinement"
     )
     # dinov3_vit7b16_gram_anchor.yaml, the released run with Gram anchoring, ends its schedule at 2.
-    # The 1.0 of ssl_default_config.yaml stands beside use_loss: false.
+    # The 1.0 of ssl_default_config.yaml has no effect there, since use_loss is false.
     gram_loss_weight: float = loss_weight(2.0, "Gram anchoring")
     gram_start_step: int | Literal["auto"] = field(
         default="auto",

@@ -20,7 +20,7 @@ from lightly_dino.targets import Targets, teacher_metrics
 
 
 class IBOT(SelfDistillation[IBOTConfig]):
-    """DINO, and predict what the teacher makes of patches that are masked for the student.
+    """DINO, and predict the teacher's output for patches that are masked for the student.
 
     For features of whole images and of patches. Needs a vision transformer.
     https://arxiv.org/abs/2111.07832

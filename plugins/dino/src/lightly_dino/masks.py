@@ -51,7 +51,7 @@ class BlockMasks:
 
 
 def new_mask_token(dim: int) -> nn.Parameter:
-    """Return the token (dim,) that stands in the places of masked patches."""
+    """Return the token (dim,) that replaces masked patches."""
     token = nn.Parameter(torch.empty(dim))
     nn.init.trunc_normal_(token, std=0.02, a=-0.04, b=0.04)
     return token

@@ -9,13 +9,13 @@ METHODS = (
         name="dino",
         target="lightly_dino.dino:DINO",
         config="lightly_dino.dino_config:DINOConfig",
-        summary="Predict what an EMA teacher makes of other views; any backbone.",
+        summary="Predict an EMA teacher's output for other views; any backbone.",
     ),
     MethodRecord(
         name="ibot",
         target="lightly_dino.ibot:IBOT",
         config="lightly_dino.ibot_config:IBOTConfig",
-        summary="DINO, and predict what the teacher makes of masked patches; vision transformers.",
+        summary="DINO, and predict the teacher's output for masked patches; vision transformers.",
     ),
     MethodRecord(
         name="dinov2",

@@ -51,7 +51,7 @@ METHODS = (
     _record(
         "byol",
         "siamese.byol:BYOL",
-        "Predict what a slow copy of the network makes of another view; no negatives.",
+        "Predict an EMA teacher's projection of another view; no negatives.",
     ),
     _record(
         "simsiam",
@@ -72,7 +72,7 @@ METHODS = (
     _record(
         "swav",
         "clustering.swav:SwAV",
-        "Predict from small crops to which prototypes a large one is assigned.",
+        "Predict from local views to which prototypes a global view is assigned.",
     ),
     _record(
         "swavqueue",

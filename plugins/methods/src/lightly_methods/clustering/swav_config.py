@@ -28,7 +28,7 @@ class SwAVConfig(ClusteringConfig):
     card = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",
-        use="convolutional networks and small crops; balanced classes",
+        use="convolutional networks and local views; balanced classes",
     )
     metrics = ("train_loss/cross_entropy", "codes/entropy")
 

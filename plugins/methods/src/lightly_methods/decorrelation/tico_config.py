@@ -32,7 +32,7 @@ class TiCoConfig(TeacherConfig):
         arxiv="2206.10698",
         teacher="average",
         memory="second moments of past projections",
-        use="small batches: the past stands in for other images of the batch",
+        use="small batches: past images replace other images of the batch",
     )
     requires = Requires(global_views=exactly(2), images_per_process=2)
     metrics = ("train_loss/invariance", "train_loss/contrast")

@@ -16,7 +16,7 @@ class MAEConfig(MethodConfig):
     card = MethodCard(
         paper="He et al. 2021",
         arxiv="2111.06377",
-        use="fine-tuning; cheap steps with large networks, whose decoder is small beside them",
+        use="fine-tuning; cheap steps with large networks, whose decoder is relatively small",
     )
     requires = Requires(global_views=exactly(1), whole_patches=True)
     metrics = ()

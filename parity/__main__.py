@@ -1,4 +1,4 @@
-"""Measure all comparisons, and write the page or check it."""
+"""Measure all comparisons and write or check the page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def comparisons() -> list[Comparison]:
 
 
 def measure(chosen: Sequence[Comparison]) -> list[Difference]:
-    """Measure comparisons one after the other, and print a line for each."""
+    """Measure the comparisons and print a line for each."""
     found = []
     for comparison in chosen:
         start = time.perf_counter()
@@ -43,14 +43,16 @@ def measure(chosen: Sequence[Comparison]) -> list[Difference]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; return its exit status."""
+    """Run the program and return its exit status."""
     parser = argparse.ArgumentParser(prog="parity", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, only look")
-    parser.add_argument("--only", nargs="+", metavar="METHOD", help="measure these, and stop")
+    parser.add_argument("--check", action="store_true", help="only check, write nothing")
+    parser.add_argument(
+        "--only", nargs="+", metavar="METHOD", help="only these methods, without page"
+    )
     options = parser.parse_args(arguments)
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    # Of how Lightly copies a tensor and normalises weights.
+    # Warnings about how Lightly copies tensors and normalises weights.
     warnings.filterwarnings("ignore", module="lightly.loss")
     warnings.filterwarnings("ignore", message=".*weight_norm.* is deprecated")
     everything = comparisons()

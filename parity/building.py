@@ -1,4 +1,4 @@
-"""Methods of the installed plugins, with heads that pass everything through.
+"""Builds methods of the installed plugins with heads that return their input.
 
 B images, D channels, h and w positions.
 """
@@ -22,7 +22,7 @@ TOTAL_STEPS = 100
 
 
 class PassThrough(nn.Module):
-    """A backbone that returns its input: each pixel is a patch, the channels are its features.
+    """A backbone that returns its input: each pixel is a patch, its channels are the features.
 
     Args:
         dim: D.
@@ -84,7 +84,7 @@ class PassThrough(nn.Module):
     def forward_intermediates(
         self, x: Tensor, layers: int | Sequence[int], *, norm: bool = True
     ) -> list[dict[str, Tensor]]:
-        """Return the tokens once for each layer."""
+        """Return the same tokens for each layer."""
         count = layers if isinstance(layers, int) else len(layers)
         return [self.forward_tokens(x)] * count
 
@@ -122,11 +122,11 @@ def build(
 
 
 def without_heads(method: Method, paths: Sequence[str]) -> Method:
-    """Let heads pass everything through, also those of a teacher.
+    """Replace heads by the identity, also those of a teacher, and return the method.
 
     Args:
         method: Changed in place.
-        paths: As ``projector``, or ``heads.head`` for one in a container.
+        paths: Names of submodules, such as ``projector``, or ``heads.head`` in a container.
     """
     for path in paths:
         _replace(method, path)
@@ -143,16 +143,16 @@ def _replace(owner: nn.Module, path: str) -> None:
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of a method's own training step, as a function of what its heads return.
+    """The loss of a method's own training step, as a function of the outputs of its heads.
 
-    Called with the views by name, it returns the loss, or yields one loss a step.
+    It is called with the views by name. It returns the loss, or yields the loss of each step.
 
     Attributes:
-        method: Its name.
-        options: Of the method.
-        heads: What passes everything through, see `without_heads`.
-        num_global: Views that are global ones.
-        steps: With more than one, each argument has them as its first dimension.
+        method: Name of the method.
+        options: Options of the method.
+        heads: Heads that are replaced by the identity, see `without_heads`.
+        num_global: Number of global views.
+        steps: Number of steps. If it is above 1, it is the first dimension of each argument.
     """
 
     method: str
@@ -198,7 +198,7 @@ def step_loss(
 def take_steps(
     method: Method, views: Iterable[Tensor], extras: Mapping[str, Tensor] | None = None
 ) -> Iterator[Tensor]:
-    """Yield the losses of steps; each view has the steps as its first dimension."""
+    """Yield the loss of each step. The first dimension of each view is the step."""
     for step, batch in enumerate(zip(*views, strict=True)):
         yield step_loss(method, batch, step, extras=extras)
         method.after_step(step + 1)

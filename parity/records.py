@@ -1,4 +1,4 @@
-"""What a comparison is, and how it is measured.
+"""Comparisons and how they are measured.
 
 A comparison runs the same inputs through this project and through a reference, in float64. Two
 tensors differ by the largest absolute difference of their entries, divided by the largest absolute
@@ -19,25 +19,25 @@ TensorFunction: TypeAlias = Callable[..., Tensor | Iterator[Tensor]]
 
 TINY = 1e-300
 
-#: A tensor of a training is compared with at least this fraction of the largest tensor.
+#: Differences of tensors are divided by at least this fraction of the largest tensor's maximum.
 LEAST = 1e-3
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a comparison is off.
+    """The difference that a comparison found.
 
     Attributes:
-        value: Of the losses, or of what else is returned.
-        gradient: The largest one of all gradients, and of the weights after the steps; None where
-            there is no gradient to compare.
+        value: Difference of the losses, or of other results.
+        gradient: Largest difference of all gradients and of the weights after the steps. None if no
+            gradients are compared.
     """
 
     value: float
     gradient: float | None
 
     def exceeds(self, tolerance: float) -> bool:
-        """Return whether one of the two is above a tolerance, or is nan."""
+        """Return whether one of the two exceeds a tolerance or is nan."""
         return not (self.value <= tolerance and (self.gradient or 0.0) <= tolerance)
 
 
@@ -47,10 +47,11 @@ class Comparison:
 
     Attributes:
         method: Name of the method, or of a building block of several methods.
-        what: What is compared.
-        equals: The reference. Names of `lightly` are in backticks; "plain form" is written here.
+        what: The compared quantity.
+        equals: The reference: names of `lightly` in backticks, or "plain form" for a function in
+            `parity.families`. Method, `what` and `equals` determine the seed.
         tolerance: Largest allowed difference.
-        differs: What differs from the reference by choice, and by which factor.
+        differs: Intended differences from the reference, with the factor.
     """
 
     method: str
@@ -60,11 +61,11 @@ class Comparison:
     differs: str = ""
 
     def measure(self) -> Difference:
-        """Run both sides."""
+        """Run both sides and return their difference."""
         raise NotImplementedError
 
     def seed(self) -> int:
-        """Return a seed of its own."""
+        """Return the seed of this comparison."""
         return zlib.crc32(f"{self.method} {self.what} {self.equals}".encode())
 
 
@@ -73,12 +74,12 @@ class Function(Comparison):
     """Two functions of the same random tensors.
 
     Attributes:
-        inputs: Shapes by name of the argument; entries are drawn from the normal distribution.
-        ours: Returns a tensor of any shape, or yields the loss of each of several steps. Gradients
-            are computed before the next step, as in training.
-        theirs: As `ours`. Times `factor` and plus `offset` its result is that of `ours`.
-        factor: See `theirs`.
-        offset: See `theirs`.
+        inputs: Shapes by name of the argument. Entries are sampled from the normal distribution.
+        ours: Returns a tensor of any shape, or yields the loss of each step. Gradients are computed
+            before the next step, as in training.
+        theirs: The reference, as `ours`. Expected is `factor` times its result, plus `offset`.
+        factor: Factor on the result of `theirs`.
+        offset: Summand added to the result of `theirs`.
         has_gradient: Whether gradients of the inputs are compared.
     """
 
@@ -90,11 +91,11 @@ class Function(Comparison):
     has_gradient: bool = True
 
     def measure(self) -> Difference:
-        """Run both functions, forwards and backwards."""
+        """Run the forward and backward pass of both functions."""
         generator = torch.Generator().manual_seed(self.seed())
-        drawn = {name: torch.randn(s, generator=generator) for name, s in self.inputs.items()}
-        value, gradients = self._run(self.ours, drawn)
-        reference, expected = self._run(self.theirs, drawn)
+        sampled = {name: torch.randn(s, generator=generator) for name, s in self.inputs.items()}
+        value, gradients = self._run(self.ours, sampled)
+        reference, expected = self._run(self.theirs, sampled)
         off = relative(value, self.factor * reference.reshape(value.shape) + self.offset)
         if not self.has_gradient:
             return Difference(off, None)
@@ -106,17 +107,17 @@ class Function(Comparison):
     def _run(
         self,
         function: TensorFunction,
-        drawn: Mapping[str, Tensor],
+        sampled: Mapping[str, Tensor],
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return what a function returns, and the gradients of its arguments."""
-        leaves = {name: x.clone().requires_grad_(self.has_gradient) for name, x in drawn.items()}
+        """Return the results of a function and the gradients of its arguments."""
+        leaves = {name: x.clone().requires_grad_(self.has_gradient) for name, x in sampled.items()}
         torch.manual_seed(self.seed())
         result = function(**leaves)
         values = []
         for value in [result] if isinstance(result, Tensor) else result:
             values.append(value.detach().squeeze())
             if self.has_gradient:
-                # Entries get weights of their own: some sums, as behind a layer norm, are constant.
+                # Entries get different weights, as the sum after a layer norm is constant.
                 weights = torch.linspace(1, 2, value.numel()).reshape(value.shape)
                 (value * weights).sum().backward()
         gradients = [torch.zeros_like(x) if x.grad is None else x.grad for x in leaves.values()]
@@ -125,10 +126,10 @@ class Function(Comparison):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a training of a few steps gives.
+    """Results of a training of a few steps.
 
     Attributes:
-        losses: One a step.
+        losses: The loss of each step.
         tensors: Gradients of each step and weights after the last one, by name.
     """
 
@@ -141,18 +142,18 @@ class Training(Comparison):
     """Whole training steps with the same weights and batches.
 
     Attributes:
-        run: Trains both and returns both outcomes, that of the reference last.
+        run: Trains both sides and returns their outcomes, that of the reference last.
     """
 
     run: Callable[[], tuple[Outcome, Outcome]]
 
     def measure(self) -> Difference:
-        """Train both."""
+        """Train both sides and return the difference of their outcomes."""
         torch.manual_seed(self.seed())
         ours, theirs = self.run()
         if ours.tensors.keys() != theirs.tensors.keys():
             raise ValueError(f"{self.method}: {ours.tensors.keys() ^ theirs.tensors.keys()}")
-        # A bias in front of a batch norm has a gradient of rounding errors only.
+        # The gradient of a bias before a batch norm consists of rounding errors only.
         least = LEAST * max(float(x.abs().max()) for x in theirs.tensors.values())
         return Difference(
             relative(torch.stack([*ours.losses]), torch.stack([*theirs.losses])),
@@ -164,9 +165,9 @@ def relative(ours: Tensor, theirs: Tensor, least: float = TINY) -> float:
     """Return the largest difference of two tensors, divided by the largest entry of `theirs`.
 
     Args:
-        ours: Of any shape.
-        theirs: Of the same shape.
-        least: What the difference is divided by at least.
+        ours: Tensor of any shape.
+        theirs: Reference of the same shape.
+        least: Lower limit of the divisor.
     """
     if ours.shape != theirs.shape:
         raise ValueError(f"shapes {tuple(ours.shape)} and {tuple(theirs.shape)} differ")

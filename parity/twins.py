@@ -1,4 +1,4 @@
-"""A method of this project and a reference, trained side by side from the same weights."""
+"""Trains a method of this project and a reference from the same weights."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Rows = slice | None
 
 @dataclass
 class Twins:
-    """Which parameter of the method is which of the reference.
+    """Pairs of the parameters of a method and of its reference.
 
     Attributes:
-        method: Ours.
-        pairs: Name, our parameter, theirs, and the rows of theirs that ours stands for (None: all).
+        method: Our method.
+        pairs: Name, our parameter, theirs, and the rows of theirs that equal ours (None: all).
     """
 
     method: Method
@@ -42,7 +42,11 @@ class Twins:
         self.pairs.append((name, ours, theirs, rows))
 
     def check(self) -> None:
-        """Refuse trained parameters of ours that have no counterpart."""
+        """Check that each trained parameter of ours has a counterpart.
+
+        Raises:
+            ValueError: A parameter has none.
+        """
         paired = {id(ours) for _, ours, _, _ in self.pairs}
         for name, parameter in self.method.named_parameters():
             if parameter.requires_grad and id(parameter) not in paired:
@@ -54,12 +58,12 @@ class Twins:
         their_loss: Callable[[Batch, int], Tensor],
         after_step: Callable[[int], None] = lambda _: None,
     ) -> tuple[Outcome, Outcome]:
-        """Take one step of plain SGD for each batch, in both.
+        """Take one step of plain SGD per batch on both sides, and return both outcomes.
 
         Args:
-            batches: What both are given.
-            their_loss: The loss of the reference, from a batch and the number of steps taken.
-            after_step: What the reference does after a step, such as moving a teacher.
+            batches: Inputs of both sides.
+            their_loss: Loss of the reference, from a batch and the number of steps taken.
+            after_step: Called after each step of the reference, for example to update a teacher.
         """
         self.check()
         sides: list[tuple[list[Tensor], dict[str, Tensor]]] = [([], {}), ([], {})]
@@ -68,11 +72,11 @@ class Twins:
             for (losses, found), loss, side in zip(
                 sides, (ours, their_loss(batch, step)), (0, 1), strict=True
             ):
-                self._zero()
+                self._clear_gradients()
                 loss.sum().backward()
                 losses.append(loss.detach().squeeze())
                 found.update(self._tensors(side, f"gradient {step} of ", read_gradient))
-                self._move(side)
+                self._take_sgd_step(side)
             self.method.after_step(step + 1)
             after_step(step)
         for side, (_, found) in enumerate(sides):
@@ -87,13 +91,13 @@ class Twins:
                 seen.add(id(both[side]))
                 yield both[side]
 
-    def _zero(self) -> None:
+    def _clear_gradients(self) -> None:
         for side in (0, 1):
             for parameter in self._parameters(side):
                 parameter.grad = None
 
     @torch.no_grad()
-    def _move(self, side: int) -> None:
+    def _take_sgd_step(self, side: int) -> None:
         for parameter in self._parameters(side):
             if parameter.grad is not None:
                 parameter.sub_(LEARNING_RATE * parameter.grad)
@@ -110,5 +114,5 @@ class Twins:
 
 
 def read_gradient(parameter: Tensor) -> Tensor:
-    """Return the gradient, 0 where there is none."""
+    """Return the gradient of a parameter, or zeros if there is none."""
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

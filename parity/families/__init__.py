@@ -1,1 +1,1 @@
-"""The comparisons, one file a family."""
+"""The comparisons, one file per family."""

@@ -20,7 +20,7 @@ CROPS = dict.fromkeys(("high0", "high1", "low0", "low1"), (B, D))
 
 
 def directions(count: int) -> Tensor:
-    """Return the same directions (count, D) at each call."""
+    """Return directions (count, D), the same at each call."""
     return F.normalize(torch.randn(count, D, generator=torch.Generator().manual_seed(1)), dim=1)
 
 
@@ -87,7 +87,7 @@ def _smog_steps_ours(first: Tensor, second: Tensor) -> Iterator[Tensor]:
 
 
 def smog_steps_plain(first: Tensor, second: Tensor) -> Iterator[Tensor]:
-    """Move each group by its own rows; every second step find all groups again by k-means."""
+    """Update each group with its own rows; compute all groups by k-means every second step."""
     groups, bank = directions(G), []
     for step, views in enumerate(zip(first, second, strict=True)):
         units = [F.normalize(view, dim=1) for view in views]
@@ -96,7 +96,7 @@ def smog_steps_plain(first: Tensor, second: Tensor) -> Iterator[Tensor]:
         nearest = [int((groups @ row.detach()).argmax()) for row in rows]
         moved = []
         for k, group in enumerate(groups):
-            own = [row for row, place in zip(rows, nearest, strict=True) if place == k]
+            own = [row for row, number in zip(rows, nearest, strict=True) if number == k]
             if own:
                 mean = torch.stack(own).mean(dim=0)
                 group = F.normalize(0.9 * group + 0.1 * mean, dim=0)
@@ -133,7 +133,7 @@ def _plain_kmeans(rows: list[Tensor], centroids: list[Tensor], iterations: int) 
 
 
 def deepcluster() -> Method:
-    """Return a method that has clustered B images; its memory holds one row for each."""
+    """Return a method that has clustered B images. Its memory has one row for each image."""
     options = {"output_dim": D, "num_prototypes": 3, "num_heads": 2, "kmeans_iterations": 4}
     method = StepLoss("deepclusterv2", options).built(torch.zeros(B, D))
     rows = directions(B)
@@ -142,17 +142,17 @@ def deepcluster() -> Method:
     return method
 
 
-def _deepcluster_ours(first: Tensor, second: Tensor, small: Tensor) -> Tensor:
-    return step_loss(deepcluster(), [first, second, small])
+def _deepcluster_ours(first: Tensor, second: Tensor, local: Tensor) -> Tensor:
+    return step_loss(deepcluster(), [first, second, local])
 
 
-def _deepcluster_plain(first: Tensor, second: Tensor, small: Tensor) -> Tensor:
+def _deepcluster_plain(first: Tensor, second: Tensor, local: Tensor) -> Tensor:
     total, generator = torch.zeros(()), torch.Generator().manual_seed(10)
     for head in range(2):
         rows = list(directions(B).roll(head, dims=1))
         start = [rows[i] for i in torch.randperm(B, generator=generator)[:3]]
         centroids = _plain_kmeans(rows, start, 4)
-        for view in (first, second, small):
+        for view in (first, second, local):
             for b, row in enumerate(view):
                 logits = torch.stack([row @ c / row.norm() / 0.1 for c in centroids])
                 label = int((centroids @ rows[b]).argmax())
@@ -172,7 +172,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     Function(
         method="smog", what="loss of a step, both directions", equals="`SMoGPrototypes`",
         inputs={"first": (B, D), "second": (B, D)}, ours=_smog_ours, theirs=_smog_theirs,
-        differs="after the step our groups are normalised again, theirs when they are compared",
+        differs="our groups are normalised after the step, theirs when they are compared",
     ),
     Function(
         method="smog", what="loss of 4 steps with k-means after every second one",
@@ -181,7 +181,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     ),
     Function(
         method="deepclusterv2", what="k-means, labels and loss of 3 views", equals="plain form",
-        inputs={"first": (B, D), "second": (B, D), "small": (B, D)},
+        inputs={"first": (B, D), "second": (B, D), "local": (B, D)},
         ours=_deepcluster_ours, theirs=_deepcluster_plain,
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ VIEWS = {"first": (B, D), "second": (B, D)}
 
 
 def queue_rows() -> Tensor:
-    """Return the same Q directions at each call."""
+    """Return Q directions (Q, D), the same at each call."""
     return F.normalize(torch.randn(Q, D, generator=torch.Generator().manual_seed(1)), dim=1)
 
 

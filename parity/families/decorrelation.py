@@ -1,4 +1,4 @@
-"""Methods whose loss looks at the statistics of a batch: from Barlow Twins to VISReg.
+"""Methods whose loss uses statistics of a batch: from Barlow Twins to VISReg.
 
 B images, D channels, V views.
 """
@@ -43,7 +43,7 @@ def _wmse_theirs(**views: Tensor) -> Tensor:
 
 
 def intl_plain(channels: bool) -> TensorFunction:
-    """Return INTL's loss as loops; `channels`: channels are whitened, not images."""
+    """Return INTL's loss as loops. With `channels`, channels are whitened instead of images."""
 
     def whiten(view: Tensor) -> Tensor:
         rows = view.T if channels else view
@@ -84,12 +84,12 @@ def _frossl_theirs(**views: Tensor) -> Tensor:
 
 
 def large(function: TensorFunction) -> TensorFunction:
-    """Scale the inputs up: the 1e-5 that batch norms add to variances then counts for nothing."""
+    """Scale the inputs by 1e6, so that the 1e-5 that batch norms add to variances is negligible."""
     return lambda **views: function(**{name: 1e6 * view for name, view in views.items()})
 
 
 def _emp_theirs(**views: Tensor) -> Tensor:
-    # Theirs adds the coding rate, which is to be made large.
+    # Theirs adds the coding rate, which should be maximised.
     units = [F.normalize(view, dim=1) for view in views.values()]
     return -EMPSSLLoss(tcr_eps=0.2, inv_coef=-200.0)(units)
 
@@ -103,7 +103,7 @@ def slices_of(count: int) -> Tensor:
 
 
 class SlicedAlike(SIGReg):
-    """SIGReg along our directions."""
+    """SIGReg with our directions."""
 
     def _generate_unit_vectors(self, *_: object) -> Tensor:
         return slices_of(self.num_vectors)
@@ -164,7 +164,7 @@ def _vicregl_ours(*matches: int, everything: bool) -> TensorFunction:
 
 
 def grid_of(crop: Tensor, height: int, width: int) -> Tensor:
-    """Return where the positions of a view lie in its image, (B, height, width, 2)."""
+    """Return the coordinates of a view's positions in its image, (B, height, width, 2)."""
     left, top, across, down, mirrored, _ = crop.tolist()
     columns = [(i + 0.5) / width for i in range(width)]
     columns = [1 - x for x in columns] if mirrored else columns
@@ -185,7 +185,7 @@ def _vicregl_theirs(**views: Tensor) -> Tensor:
     return loss(features[:2], grids[:2], **local)
 
 
-def spread(rows: Tensor) -> tuple[Tensor, Tensor]:
+def variance_and_covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return the variance and the covariance term of rows (B, D)."""
     variance, covariance = torch.zeros(()), torch.zeros(())
     centred = rows - rows.mean(dim=0)
@@ -199,11 +199,11 @@ def spread(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def vicregl_plain(everything: bool, **views: Tensor) -> Tensor:
-    """Compare whole views, then the matches of each pair of views one after the other.
+    """Return VICRegL's loss of whole views and of the matches of each pair of views.
 
     Args:
-        everything: Match all positions by their features, not 3 and 2 of them.
-        views: Maps (B, D, h, w).
+        everything: Whether all positions are matched by their features, not 3 and 2 of them.
+        views: Feature maps (B, D, h, w).
     """
     maps = [view.flatten(2).transpose(1, 2) for view in views.values()]  # (B, N, D) each
     places = [grid_of(c, *v.shape[2:]) for c, v in zip(CROPS, views.values(), strict=False)]
@@ -211,8 +211,8 @@ def vicregl_plain(everything: bool, **views: Tensor) -> Tensor:
     whole = [view.mean(dim=(2, 3)) for view in views.values()]
     pairs = [(i, j) for i in range(2) for j in range(len(maps)) if i != j]
     distance = sum((whole[i] - whole[j]).square().mean() for i, j in pairs) / len(pairs)
-    spreads = [spread(view) for view in whole]
-    variance, covariance = (sum(one) / len(spreads) for one in zip(*spreads, strict=True))
+    terms = [variance_and_covariance(view) for view in whole]
+    variance, covariance = (sum(one) / len(terms) for one in zip(*terms, strict=True))
     total = 0.6 * (25 * distance + 25 * variance + covariance)
     for keys in (maps, places):
         for i, j in pairs:
@@ -225,7 +225,7 @@ def vicregl_plain(everything: bool, **views: Tensor) -> Tensor:
 
 
 def plain_matches(own: Tensor, other: Tensor, key: Tensor, other_key: Tensor, count: int) -> Tensor:
-    """Return VICReg of the `count` nearest positions, in the order of their numbers."""
+    """Return VICReg's loss of the `count` best matches, in the order of their positions."""
     picked, found = [], []
     for b in range(B):
         pairs = [[(x - y).detach() for y in other_key[b]] for x in key[b]]
@@ -238,7 +238,7 @@ def plain_matches(own: Tensor, other: Tensor, key: Tensor, other_key: Tensor, co
     total = 25 * (first - second).square().mean()
     for slot in range(count):
         for side in (first, second):
-            variance, covariance = spread(side[:, slot])
+            variance, covariance = variance_and_covariance(side[:, slot])
             total = total + (25 * variance + covariance) / (2 * count)
     return total
 
@@ -259,20 +259,20 @@ COMPARISONS: tuple[Comparison, ...] = (
     ),
     Function(
         method="vicregl", what="loss of 2 global and 1 local view, one match a pair",
-        equals="`VICRegLLoss`", inputs={**MAPS, "small": (B, D, 2, 2)},
+        equals="`VICRegLLoss`", inputs={**MAPS, "local": (B, D, 2, 2)},
         ours=_vicregl_ours(1, 1, everything=False), theirs=_vicregl_theirs,
         differs="with more matches their order differs: by position, as in the authors' code, in "
         "`VICRegLLoss` by distance",
     ),
     Function(
         method="vicregl", what="loss of 2 global and 1 local view, all matches by features",
-        equals="plain form", inputs={**MAPS, "small": (B, D, 2, 2)},
+        equals="plain form", inputs={**MAPS, "local": (B, D, 2, 2)},
         ours=_vicregl_ours(3, 2, everything=True), theirs=partial(vicregl_plain, True),
         differs="this is the default, as in the released code; the next row is the paper's form",
     ),
     Function(
         method="vicregl", what="loss of 2 global and 1 local view, 3 and 2 matches a pair",
-        equals="plain form", inputs={**MAPS, "small": (B, D, 2, 2)},
+        equals="plain form", inputs={**MAPS, "local": (B, D, 2, 2)},
         ours=_vicregl_ours(3, 2, everything=False), theirs=partial(vicregl_plain, False),
     ),
     Function(
@@ -280,7 +280,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         inputs={f"view{v}": (B, 2) for v in range(3)},
         ours=StepLoss("wmse", {**SIZE, "output_dim": 2, "whitening_size": 4}, num_global=3),
         theirs=_wmse_theirs,
-        differs="the order of the images follows from the step; both have that of step 0 here",
+        differs="the order of the images depends on the step; both use that of step 0 here",
     ),
     Function(
         method="intl", what='loss of 3 views, whitening="images"', equals="plain form",
@@ -299,13 +299,13 @@ COMPARISONS: tuple[Comparison, ...] = (
         method="emp-ssl", what="loss of 3 views",
         equals="`EMPSSLLoss` of directions, coding rate subtracted", inputs=THREE,
         ours=StepLoss("emp-ssl", SIZE), theirs=_emp_theirs, offset=200,
-        differs="`EMPSSLLoss` adds the coding rate, which the paper makes large",
+        differs="`EMPSSLLoss` adds the coding rate, which the paper maximises",
     ),
     Function(
         method="lejepa", what="loss of 2 global and 1 local view", equals="`LeJEPALoss`, `SIGReg`",
         inputs=THREE, ours=StepLoss("lejepa", {**SIZE, "num_slices": 16}), theirs=_lejepa_theirs,
         tolerance=1e-8,
-        differs="directions follow from the step, both have ours here; Lightly's knots are float32",
+        differs="directions depend on the step, both use ours here; Lightly's knots are float32",
     ),
     Function(
         method="visreg", what="loss without shape term", equals="`VISRegLoss`", inputs=THREE,
@@ -315,7 +315,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     Function(
         method="visreg", what="loss", equals="plain form", inputs=THREE,
         ours=StepLoss("visreg", {**SIZE, "num_slices": 16}), theirs=visreg_plain,
-        differs="quantiles in the shape term have variance 1; those of `VISRegLoss` have less in "
-        "small batches",
+        differs="quantiles in the shape term have variance 1; those of `VISRegLoss` have a "
+        "smaller one in small batches",
     ),
 )  # fmt: skip

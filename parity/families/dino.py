@@ -1,4 +1,4 @@
-"""DINO and the methods that grew out of it.
+"""DINO and the methods that build on it.
 
 B images, K prototypes or channels, T = 2 global views, R = T * B, a grid of 3 x 2 patches.
 """
@@ -34,7 +34,7 @@ TARGETS = {
     "teacher_temp": TEMPERATURE,
     "warmup_teacher_temp": TEMPERATURE,
 }
-MAPS = {"first": (B, K, *GRID), "second": (B, K, *GRID), "small": (B, K, 2, 2)}
+MAPS = {"first": (B, K, *GRID), "second": (B, K, *GRID), "local": (B, K, 2, 2)}
 
 
 def _in_steps(count: int) -> dict[str, tuple[int, ...]]:
@@ -55,7 +55,7 @@ def _mask_token() -> Tensor:
 
 
 def masked_method(name: str, heads: tuple[str, ...], **options: object) -> Method:
-    """Return a method with hidden patches, its heads taken away."""
+    """Return a method with hidden patches, without its heads."""
     method = StepLoss(name, options, heads).built(torch.zeros(B, K, *GRID))
     method.mask_token.data.copy_(_mask_token())
     return method
@@ -66,30 +66,30 @@ def tokens(*views: Tensor) -> Tensor:
     return torch.cat([view.flatten(2).transpose(1, 2) for view in views])
 
 
-class Seen:
-    """What student and teacher make of two global views and a local one, without networks."""
+class Outputs:
+    """Outputs of student and teacher for two global views and a local one, without networks."""
 
-    def __init__(self, first: Tensor, second: Tensor, small: Tensor) -> None:
+    def __init__(self, first: Tensor, second: Tensor, local: Tensor) -> None:
         self.mask = masks().transpose(0, 1).flatten(0, 1)  # (R, 6)
         self.teacher = tokens(first, second).detach()
         student = tokens(first, second)
         self.student = torch.where(self.mask[..., None], _mask_token(), student)
         self.teacher_views = list(self.teacher.mean(dim=1).chunk(2))
-        self.student_views = [*self.student.mean(dim=1).chunk(2), small.mean(dim=(2, 3))]
+        self.student_views = [*self.student.mean(dim=1).chunk(2), local.mean(dim=(2, 3))]
 
     def patch_loss(self, loss: IBOTPatchLoss) -> Tensor:
-        """Return Lightly's loss of the hidden patches."""
+        """Return the loss of the hidden patches by Lightly SSL."""
         grids = self.mask.reshape(-1, *GRID)
         return loss(self.teacher[self.mask], self.student[self.mask], grids)
 
     def cross_entropy(self, targets: Tensor) -> Tensor:
-        """Return the loss of hidden patches for given targets: the mean of each image's mean."""
-        shares = F.log_softmax(self.student[self.mask] / 0.1, dim=1)
-        rows, total, place = -(targets * shares).sum(dim=1), torch.zeros(()), 0
+        """Return the cross-entropy of hidden patches, averaged per view, then over all views."""
+        log_probs = F.log_softmax(self.student[self.mask] / 0.1, dim=1)
+        rows, total, start = -(targets * log_probs).sum(dim=1), torch.zeros(()), 0
         for hidden in self.mask.sum(dim=1).tolist():
             if hidden:
-                total = total + rows[place : place + hidden].mean() / len(self.mask)
-            place += hidden
+                total = total + rows[start : start + hidden].mean() / len(self.mask)
+            start += hidden
         return total
 
 
@@ -109,15 +109,15 @@ GRIDS = ((14, 14), (7, 7), (16, 12))
 
 
 def _smallest_blocks(name: str) -> TensorFunction:
-    """Return which smallest blocks a method asks for, for several grids."""
+    """Return the size of the smallest block of a method's masks, for several grids."""
 
     def sizes() -> Tensor:
         found = []
         for grid in GRIDS:
             make = build(name, TARGETS, PassThrough(K), image_size=grid).sample_extras()
-            with mock.patch("lightly_dino.masks.block_mask", wraps=block_mask) as drawn:
+            with mock.patch("lightly_dino.masks.block_mask", wraps=block_mask) as sampled:
                 make(np.random.default_rng(0))
-            found.append(drawn.call_args.kwargs["smallest_block"])
+            found.append(sampled.call_args.kwargs["smallest_block"])
         return torch.tensor(found).double()
 
     return sizes
@@ -135,10 +135,10 @@ def _ibot_ours(**views: Tensor) -> Tensor:
 
 
 def _ibot_theirs(**views: Tensor) -> Tensor:
-    seen = Seen(**views)
+    outputs = Outputs(**views)
     whole = DINOLoss(output_dim=K, teacher_temp=TEMPERATURE)
     patches = IBOTPatchLoss(output_dim=K, teacher_temp=TEMPERATURE)
-    return whole(seen.teacher_views, seen.student_views) + seen.patch_loss(patches)
+    return whole(outputs.teacher_views, outputs.student_views) + outputs.patch_loss(patches)
 
 
 # ------------------------------------------------------------------------------------- DINOv2
@@ -153,32 +153,32 @@ def _dinov2_ours(centering: str) -> TensorFunction:
     return losses
 
 
-def _koleo(seen: Seen) -> Tensor:
-    return sum(KoLeoLoss()(view) for view in seen.student_views[:2])
+def _koleo(outputs: Outputs) -> Tensor:
+    return sum(KoLeoLoss()(view) for view in outputs.student_views[:2])
 
 
 def _dinov2_theirs(**views: Tensor) -> Iterator[Tensor]:
     whole = DINOLoss(output_dim=K, teacher_temp=TEMPERATURE)
     patches = IBOTPatchLoss(output_dim=K, teacher_temp=TEMPERATURE)
     for batch in zip(*views.values(), strict=True):
-        seen = Seen(*batch)
-        classes = whole(seen.teacher_views, seen.student_views)
-        yield classes + seen.patch_loss(patches) + 0.1 * _koleo(seen)
+        outputs = Outputs(*batch)
+        classes = whole(outputs.teacher_views, outputs.student_views)
+        yield classes + outputs.patch_loss(patches) + 0.1 * _koleo(outputs)
 
 
-def sinkhorn_targets(seen: Seen) -> tuple[list[Tensor], Tensor]:
-    """Return targets of the views, and of the hidden patches; each set is balanced as one."""
-    classes = sinkhorn(torch.cat(seen.teacher_views), epsilon=TEMPERATURE)
-    return list(classes.chunk(2)), sinkhorn(seen.teacher[seen.mask], epsilon=TEMPERATURE)
+def sinkhorn_targets(outputs: Outputs) -> tuple[list[Tensor], Tensor]:
+    """Return targets of the views, and of the hidden patches. Each set is balanced as a whole."""
+    classes = sinkhorn(torch.cat(outputs.teacher_views), epsilon=TEMPERATURE)
+    return list(classes.chunk(2)), sinkhorn(outputs.teacher[outputs.mask], epsilon=TEMPERATURE)
 
 
 def _dinov2_sinkhorn_theirs(**views: Tensor) -> Iterator[Tensor]:
     for batch in zip(*views.values(), strict=True):
-        seen = Seen(*batch)
-        classes, patches = sinkhorn_targets(seen)
-        losses = list(view_losses(classes, seen.student_views).values())
+        outputs = Outputs(*batch)
+        classes, patches = sinkhorn_targets(outputs)
+        losses = list(view_losses(classes, outputs.student_views).values())
         whole = sum(losses) / len(losses)
-        yield whole + seen.cross_entropy(patches) + 0.1 * _koleo(seen)
+        yield whole + outputs.cross_entropy(patches) + 0.1 * _koleo(outputs)
 
 
 # --------------------------------------------------------------------------- DINOv3, DINOv3.1
@@ -192,18 +192,18 @@ def _dinov3_ours(**views: Tensor) -> Tensor:
 
 
 def _dinov3_plain(**views: Tensor) -> Tensor:
-    seen = Seen(**views)
-    classes, patches = sinkhorn_targets(seen)
-    table = view_losses(classes, seen.student_views)
+    outputs = Outputs(**views)
+    classes, patches = sinkhorn_targets(outputs)
+    table = view_losses(classes, outputs.student_views)
     whole = sum((0.5 if s == 2 else 1.0) * loss for (_, s), loss in table.items()) / len(table)
-    units = [F.normalize(x, dim=2) for x in (seen.student, seen.teacher)]
+    units = [F.normalize(x, dim=2) for x in (outputs.student, outputs.teacher)]
     gram = torch.zeros(())
     for student, teacher in zip(*units, strict=True):
         for i in range(6):
             for j in range(6):
                 gap = student[i] @ student[j] - teacher[i] @ teacher[j]
                 gram = gram + gap**2 / (len(units[0]) * 36)
-    return whole + seen.cross_entropy(patches) + 0.1 * _koleo(seen) + 2 * gram
+    return whole + outputs.cross_entropy(patches) + 0.1 * _koleo(outputs) + 2 * gram
 
 
 BOXES = torch.tensor([[0.1, 0.05, 0.5, 0.6], [0.3, 0.2, 0.4, 0.5]])  # top, left, height, width
@@ -226,10 +226,10 @@ def _paka_theirs(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class Roll(nn.Module):
-    """Another teacher than the student: its channels are moved on by one."""
+    """A teacher that differs from the student: it rolls the channels by one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x (..., K), moved on."""
+        """Return x (..., K), rolled by one."""
         return x.roll(1, dims=-1)
 
 
@@ -255,9 +255,9 @@ def _simdino_of_the_paper(**views: Tensor) -> Tensor:
 
 
 def _simdino_plain(
-    first: Tensor, second: Tensor, small: Tensor, *, teacher_in_rate: bool = True
+    first: Tensor, second: Tensor, local: Tensor, *, teacher_in_rate: bool = True
 ) -> Tensor:
-    students = [view.mean(dim=(2, 3)) for view in (first, second, small)]
+    students = [view.mean(dim=(2, 3)) for view in (first, second, local)]
     teachers = [view.detach().mean(dim=(2, 3)).roll(1, dims=1) for view in (first, second)]
     return agreement_and_rate(students, teachers, teacher_in_rate)
 
@@ -265,7 +265,7 @@ def _simdino_plain(
 def agreement_and_rate(
     students: list[Tensor], teachers: list[Tensor], teacher_in_rate: bool = True
 ) -> Tensor:
-    """Return the cosine distance of different views, less the weighted coding rate.
+    """Return the cosine distance of different views minus the weighted coding rate.
 
     The rate is that of the mean of student and teacher, both of length 1, or of the student.
     """
@@ -282,14 +282,14 @@ def agreement_and_rate(
 
 
 def _simdinov2_plain(**views: Tensor) -> Tensor:
-    seen = Seen(**views)
-    teachers = [view.roll(1, dims=1) for view in seen.teacher_views]
-    patches, wanted = torch.zeros(()), seen.teacher.roll(1, dims=2)
-    for image, hidden in enumerate(seen.mask):
+    outputs = Outputs(**views)
+    teachers = [view.roll(1, dims=1) for view in outputs.teacher_views]
+    patches, wanted = torch.zeros(()), outputs.teacher.roll(1, dims=2)
+    for image, hidden in enumerate(outputs.mask):
         for n in hidden.nonzero().flatten().tolist():
-            cosine = F.cosine_similarity(seen.student[image, n], wanted[image, n], dim=0)
-            patches = patches + (1 - cosine) / (hidden.sum() * len(seen.mask))
-    return agreement_and_rate(seen.student_views, teachers) + patches
+            cosine = F.cosine_similarity(outputs.student[image, n], wanted[image, n], dim=0)
+            patches = patches + (1 - cosine) / (hidden.sum() * len(outputs.mask))
+    return agreement_and_rate(outputs.student_views, teachers) + patches
 
 
 def _blocks(name: str, sizes: list[int], equals: str) -> Function:
@@ -310,8 +310,8 @@ COMPARISONS: tuple[Comparison, ...] = (
     Function(
         method="ibot", what="loss of a step", equals="`DINOLoss` + `IBOTPatchLoss`", inputs=MAPS,
         ours=_ibot_ours, theirs=_ibot_theirs,
-        differs="our centre of patches follows all patches, as in the authors' code; that of "
-        "`IBOTPatchLoss` the hidden ones",
+        differs="our centre of patches is updated with all patches, as in the authors' code; that "
+        "of `IBOTPatchLoss` with the hidden ones",
     ),
     _blocks("ibot", [(min(grid) // 3) ** 2 for grid in GRIDS], "(shorter side // 3) ** 2"),
     Function(
@@ -331,7 +331,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         method="dinov3", what="loss of a step with Gram anchoring and a weight of local views",
         equals="`swav_loss.sinkhorn`, plain form + 0.1 * `KoLeoLoss`", inputs=MAPS,
         ours=_dinov3_ours, theirs=_dinov3_plain, tolerance=1e-7,
-        differs="the Gram teacher sees the global views, not larger ones; otherwise as dinov2",
+        differs="the Gram teacher gets the global views, not larger ones; otherwise as dinov2",
     ),
     Function(
         method="dinov31", what="distance of patch kernels in crops",
@@ -343,8 +343,8 @@ COMPARISONS: tuple[Comparison, ...] = (
     Function(
         method="simdino", what="loss of 2 global and 1 local view", equals="plain form",
         inputs=MAPS, ours=_simdino_ours, theirs=_simdino_plain,
-        differs="the coding rate of the mean of student's and teacher's embeddings, as the "
-        "released code; the paper has the student's",
+        differs="the coding rate is that of the mean of student's and teacher's embeddings, as in "
+        "the released code; in the paper that of the student's",
     ),
     Function(
         method="simdino", what='loss with coding_rate_of="student"', equals="plain form",

@@ -1,4 +1,4 @@
-"""The three distillations. Lightly SSL has none of them, so all references are plain forms.
+"""The three distillation methods. Lightly SSL has none of them, so all references are plain forms.
 
 B images, N = 6 positions, D channels, Q rows of the queue.
 """
@@ -20,7 +20,7 @@ IMAGES = {"images": (STEPS, B, D, *GRID)}
 
 
 class Rolled:
-    """A teacher whose features are the pixels, channels moved on by one."""
+    """A teacher whose features are the pixels, with channels rolled by one."""
 
     dim = D
 
@@ -29,20 +29,20 @@ class Rolled:
         return (D, *GRID)
 
     def feature_map(self, images: Tensor, _: int) -> Tensor:
-        """Return features (B, D, h, w), no gradient."""
+        """Return features (B, D, h, w) without gradient."""
         return images.detach().roll(1, dims=1)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Return features of length 1, (B, D), no gradient."""
+        """Return features of length 1, (B, D), without gradient."""
         return F.normalize(self.feature_map(images, 1).mean(dim=(2, 3)), dim=1)
 
     def pooled_and_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both."""
+        """Return the pooled features and the feature map."""
         return self.pooled(images), self.feature_map(images, 1)
 
 
 def _steps(name: str, heads: tuple[str, ...], **options: object) -> TensorFunction:
-    """Return the losses of a method that learns from `Rolled`."""
+    """Return a function of images that yields the losses of a method with `Rolled` as teacher."""
 
     def losses(images: Tensor) -> Iterator[Tensor]:
         options.update(mixup=False)
@@ -61,20 +61,20 @@ def _cosine(x: Tensor, y: Tensor) -> Tensor:
 
 
 def divergence(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Return the divergence of the student's shares from the teacher's, from cosines / 0.07."""
+    """Return KL(teacher || student) of softmax(cosines / 0.07), a scalar in nats."""
     own, wanted = (torch.stack(x) / 0.07 for x in (student, teacher))
-    shares = wanted.exp() / wanted.exp().sum()
-    return (shares * (shares / (own.exp() / own.exp().sum())).log()).sum()
+    probs = wanted.exp() / wanted.exp().sum()
+    return (probs * (probs / (own.exp() / own.exp().sum())).log()).sum()
 
 
 def positions(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the student's positions and the teacher's, (B, N, D) each."""
+    """Return the features of student and teacher at each position, (B, N, D) each."""
     rows = images.flatten(2).transpose(1, 2)
     return rows, rows.detach().roll(1, dims=2)
 
 
 def by_queue(student: Tensor, queue: list[Tensor]) -> Tensor:
-    """Compare pooled positions (B, N, D) with a queue, to which the teacher's are added first."""
+    """Return the loss of pooled features with a queue, to which the teacher's are added first."""
     own = student.mean(dim=1)
     wanted = own.detach().roll(1, dims=1)
     queue += list(wanted)

@@ -25,10 +25,10 @@ GRID = (3, 3)
 
 
 def numbers(count: int, seed: int) -> Tensor:
-    """Return `count` of 9 patch numbers for each image, ascending, (B, count)."""
+    """Return `count` of 9 patch numbers for each image in ascending order, (B, count)."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = [torch.randperm(9, generator=generator)[:count].sort().values for _ in range(B)]
-    return torch.stack(drawn)
+    sampled = [torch.randperm(9, generator=generator)[:count].sort().values for _ in range(B)]
+    return torch.stack(sampled)
 
 
 # ------------------------------------------------------------------------------- MAE, SimMIM
@@ -56,13 +56,13 @@ def _simmim_theirs(prediction: Tensor, images: Tensor) -> Tensor:
 
 
 def simmim_counts() -> Tensor:
-    """Return how many cells SimMIM hides, for several grids and ratios."""
+    """Return how many patches SimMIM hides, for several grids and ratios."""
     found = []
     for side, ratio in COUNTS:
         options, size = {"mask_ratio": ratio, "mask_cell": 1}, (side, side)
         method = build("simmim", options, PassThrough(D), image_size=size)
-        drawn = method.sample_extras()(np.random.default_rng(0))
-        found.append(int(drawn["mask"].sum()))
+        extras = method.sample_extras()(np.random.default_rng(0))
+        found.append(int(extras["mask"].sum()))
     return torch.tensor(found).double()
 
 
@@ -118,7 +118,7 @@ PREDICTED = numbers(2, seed=6)
 
 
 class VisibleAsPredicted(nn.Module):
-    """Takes the place of the predictor: what is predicted are the first visible patches."""
+    """Replaces the predictor: the predictions are the first visible patches."""
 
     def forward(self, tokens: dict[str, Tensor], _: Tensor, hidden: Tensor) -> Tensor:
         """Return as many visible patches as there are hidden ones."""
@@ -165,11 +165,11 @@ COMPARISONS: tuple[Comparison, ...] = (
     Function(
         method="simmim", what="loss of hidden pixels", equals="`patchify`, `L1Loss` of torch",
         inputs={"prediction": (B, 9, 12), **PIXELS}, ours=_simmim_ours, theirs=_simmim_theirs,
-        differs="the mean is taken in each image first, which changes nothing where all hide "
-        "equally many patches",
+        differs="the mean is taken per image first, which is the same if all hide equally many "
+        "patches",
     ),
     Function(
-        method="simmim", what="number of hidden cells", equals="plain form: rounded up",
+        method="simmim", what="number of hidden patches", equals="plain form: rounded up",
         inputs={}, has_gradient=False, tolerance=0.0, ours=simmim_counts,
         theirs=lambda: torch.tensor([math.ceil(r * side**2) for side, r in COUNTS]).double(),
     ),

@@ -1,4 +1,4 @@
-"""Building blocks of several methods, LARS, schedules and the k nearest neighbours."""
+"""Building blocks that several methods use, LARS, schedules and k nearest neighbours."""
 
 import copy
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def lars(optimizer: type, **options: object) -> TensorFunction:
 
 
 def linear_layers(x: Tensor) -> tuple[nn.Module, nn.Module]:
-    """Return a layer with a weight, and a copy of it to which something was added."""
+    """Return a linear layer with weight `x`, and a copy with weight `x + 1`."""
     student = nn.Linear(*x.shape[::-1], bias=False)
     student.weight.data.copy_(x)
     start = copy.deepcopy(student)
@@ -107,7 +107,7 @@ def _warmup_theirs() -> Tensor:
 
 
 class Sliced(SIGReg):
-    """SIGReg along our directions."""
+    """SIGReg with our directions."""
 
     def _generate_unit_vectors(self, *_: object) -> Tensor:
         return random_slices(self.num_vectors, 5, step=0, like=torch.zeros(1)).T
@@ -173,7 +173,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         method="LARS", what="weights after 5 steps", equals="`LARS`",
         inputs={"weight": (4, 3), "bias": (3,)}, has_gradient=False,
         ours=lars(LARS, adapt=False), theirs=lars(TheirLARS),
-        differs="ours leaves out groups that say so, theirs those without weight decay",
+        differs="ours skips groups with adapt=False, theirs groups without weight decay",
     ),
     Function(
         method="cosine schedule", what="51 values", equals="`cosine_schedule`", inputs={},
@@ -198,6 +198,6 @@ COMPARISONS: tuple[Comparison, ...] = (
         method="weighted kNN", what="top-1 accuracy in 6 settings", equals="`knn_predict`",
         inputs={"train": (40, 5), "query": (24, 5)}, has_gradient=False, tolerance=0.0,
         ours=_knn_ours, theirs=_knn_theirs,
-        differs="for top-5 classes without a vote count in `knn_predict` and not in ours",
+        differs="for top-5, classes without a vote count in `knn_predict` and not in ours",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The small transformers of MAE, I-JEPA and CAPI, against attention written out for each token.
+"""The predictors of MAE, I-JEPA and CAPI, compared with attention written for each token.
 
 B images, S visible patches, M patches to predict, D channels, 2 heads, a grid of 3 x 3 patches.
 """
@@ -24,7 +24,7 @@ KEEP, HIDDEN = _numbers(1)[:, :S], _numbers(1)[:, S : S + M]
 
 
 def predictor(method: str, options: dict[str, object], name: str) -> nn.Module:
-    """Return the predictor of a method; its weights are the same at each call."""
+    """Return the predictor of a method, with the same weights at each call."""
     torch.manual_seed(0)
     found = build(method, options, PassThrough(D), image_size=GRID, batch_size=B, num_views=1)
     module = found.get_submodule(name)
@@ -53,24 +53,24 @@ def _perceptron(x: Tensor, weights: Weights, name: str) -> Tensor:
 
 
 def attend(x: Tensor, context: list[Tensor], weights: Weights, name: str) -> Tensor:
-    """Let one token look at others."""
+    """Return the attention output of one token (D,) over a context of tokens."""
     query = _linear(x, weights, f"{name}.query")
     pairs = [_linear(c, weights, f"{name}.key_value").split(len(x)) for c in context]
     size, mixed = len(x) // HEADS, []
     for head in range(HEADS):
         part = slice(head * size, (head + 1) * size)
         scores = torch.stack([query[part] @ key[part] / math.sqrt(size) for key, _ in pairs])
-        shares = scores.exp() / scores.exp().sum()
-        mixed.append(sum(s * value[part] for s, (_, value) in zip(shares, pairs, strict=True)))
+        weight = scores.exp() / scores.exp().sum()
+        mixed.append(sum(w * value[part] for w, (_, value) in zip(weight, pairs, strict=True)))
     return _linear(torch.cat(mixed), weights, f"{name}.output")
 
 
 def position(number: int, dim: int) -> Tensor:
-    """Return sines and cosines of the row, then those of the column."""
-    _row, column = divmod(number, GRID[1])
+    """Return a position embedding: sines and cosines of the row, then those of the column."""
+    row, column = divmod(number, GRID[1])
     parts = []
-    for place in (_row, column):
-        angles = [place / 10_000 ** (i / (dim // 4)) for i in range(dim // 4)]
+    for coordinate in (row, column):
+        angles = [coordinate / 10_000 ** (i / (dim // 4)) for i in range(dim // 4)]
         parts += [*map(math.sin, angles), *map(math.cos, angles)]
     return torch.tensor(parts)
 
@@ -89,11 +89,11 @@ def _plain_predictor(module: nn.Module, visible: Tensor, prefix: Tensor, cross: 
         for i in range(depth):
             block = f"blocks.{i}"
             normed = [_norm(x, weights, f"{block}.norm1") for x in tokens]
-            seen = normed
+            keys = normed
             if cross:
-                seen = [_norm(x, weights, f"{block}.norm_context") for x in context]
-            looked = [attend(x, seen, weights, f"{block}.attention") for x in normed]
-            tokens = [x + y for x, y in zip(tokens, looked, strict=True)]
+                keys = [_norm(x, weights, f"{block}.norm_context") for x in context]
+            attended = [attend(x, keys, weights, f"{block}.attention") for x in normed]
+            tokens = [x + y for x, y in zip(tokens, attended, strict=True)]
             tokens = [
                 x + _perceptron(_norm(x, weights, f"{block}.norm2"), weights, f"{block}.mlp")
                 for x in tokens
@@ -124,7 +124,8 @@ def _row(method: str, options: dict[str, object], name: str, differs: str) -> Fu
 COMPARISONS: tuple[Comparison, ...] = (
     _row(
         "mae", {"decoder_dim": 12, "decoder_depth": 2, "decoder_num_heads": HEADS}, "decoder",
-        "positions have the row's half first, the paper's code the column's",
+        "position embeddings start with the row's half, those of the paper's code with the "
+        "column's",
     ),
     _row(
         "ijepa",
@@ -132,10 +133,10 @@ COMPARISONS: tuple[Comparison, ...] = (
             "predictor_dim": 12, "predictor_depth": 2, "predictor_num_heads": HEADS,
             "num_targets": 2,
         },
-        "predictor", "as mae; prefix tokens pass the predictor, where the backbone has any",
+        "predictor", "as mae; prefix tokens, if any, pass through the predictor too",
     ),
     _row(
         "capi", {"predictor_dim": 12, "predictor_depth": 2, "predictor_head_dim": 12 // HEADS},
-        "predictor", "positions are added sines, in the paper's code rotations",
+        "predictor", "position embeddings are added sines, in the paper's code rotations",
     ),
 )  # fmt: skip

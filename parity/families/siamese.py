@@ -106,7 +106,7 @@ COMPARISONS: tuple[Comparison, ...] = (
         inputs={f"view{v}": (B, D) for v in range(3)},
         ours=StepLoss("mmcr", {**SIZE, "compression_weight": 0.01}, num_global=3),
         theirs=_mmcr_plain,
-        differs="the manifold is made of the student's views, as in the authors' code; in "
+        differs="the manifold consists of the student's views, as in the authors' code; in "
         "`MMCRLoss` of those of the teacher too",
     ),
     Function(

@@ -1,6 +1,6 @@
-"""Whole training steps of methods for any backbone, next to steps made of Lightly's parts.
+"""Whole training steps of methods for any backbone, compared with steps of Lightly's parts.
 
-Both start from the same weights, see the same three batches and take steps of plain SGD.
+Both start from the same weights, get the same three batches and take steps of plain SGD.
 """
 
 import copy
@@ -35,13 +35,13 @@ from parity.twins import Twins
 D, HIDDEN, P, K = 32, 24, 12, 10
 SIZE = {"hidden_dim": HIDDEN, "output_dim": P}
 STEPS = 3
-LARGE, SMALL = 16, 8
+GLOBAL_SIDE, LOCAL_SIDE = 16, 8
 
 
 def batches(num_local: int = 0) -> list[Batch]:
     """Return batches with two global views and some local ones."""
     generator = torch.Generator().manual_seed(0)
-    sides = [LARGE, LARGE, *[SMALL] * num_local]
+    sides = [GLOBAL_SIDE, GLOBAL_SIDE, *[LOCAL_SIDE] * num_local]
     return [
         Batch(
             [torch.randn(BATCH_SIZE, 3, side, side, generator=generator) for side in sides],
@@ -53,9 +53,9 @@ def batches(num_local: int = 0) -> list[Batch]:
 
 
 def start(name: str, options: dict[str, object]) -> tuple[Method, nn.Module, Twins]:
-    """Return our method, a copy of its backbone as Lightly has it, and their pairing."""
+    """Return our method, a copy of its backbone for Lightly's parts, and their pairing."""
     model = TinyConv(feature_dim=D)
-    method = build(name, options, model, image_size=(LARGE, LARGE))
+    method = build(name, options, model, image_size=(GLOBAL_SIDE, GLOBAL_SIDE))
     copied = copy.deepcopy(model.get_model())
     backbone = nn.Sequential(copied, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     twins = Twins(method)
@@ -82,7 +82,7 @@ def _simclr() -> tuple[Outcome, Outcome]:
 def _vicreg() -> tuple[Outcome, Outcome]:
     method, backbone, twins = start("vicreg", SIZE)
     head = VICRegProjectionHead(D, HIDDEN, P)
-    # Theirs has a bias in the last layer, which the loss takes out again.
+    # Theirs has a bias in the last layer, which does not change the loss.
     head.layers[-1].bias.requires_grad_(False).zero_()
     twins.add("projector", method.projector, head)
     criterion = VICRegLoss()
@@ -166,7 +166,8 @@ WHAT = "3 training steps with copied weights"
 COMPARISONS: tuple[Comparison, ...] = (
     Training(
         method="simclr", what=WHAT, equals="`SimCLRProjectionHead`, `NTXentLoss`", run=_simclr,
-        differs="both views make one pass, as in the paper's code; Lightly's examples make two",
+        differs="both views share a forward pass, as in the paper's code; Lightly's examples have "
+        "two",
     ),
     Training(
         method="vicreg", what=WHAT, equals="`VICRegProjectionHead`, `VICRegLoss`", run=_vicreg,
@@ -181,11 +182,11 @@ COMPARISONS: tuple[Comparison, ...] = (
     Training(
         method="swav", what=WHAT, equals="`SwaVProjectionHead`, `SwaVPrototypes`, `SwaVLoss`",
         run=_swav,
-        differs="views of one size make one pass and the head sees all, as in the authors' code; "
-        "no bias in the prototypes",
+        differs="views of one size share a forward pass and the head gets all, as in the authors' "
+        "code; no bias in the prototypes",
     ),
     Training(
         method="dino", what=WHAT, equals="`DINOProjectionHead`, `DINOLoss`, `update_momentum`",
-        run=_dino, differs="views of one size make one pass, as in the authors' code",
+        run=_dino, differs="views of one size share a forward pass, as in the authors' code",
     ),
 )  # fmt: skip

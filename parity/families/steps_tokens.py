@@ -1,4 +1,4 @@
-"""Whole training steps of masked prediction, next to steps made of Lightly's parts.
+"""Whole training steps of masked prediction, compared with steps of Lightly's parts.
 
 The backbone is a small vision transformer of timm: 16 patches of 4 pixels.
 """
@@ -30,14 +30,14 @@ from parity.building import TOTAL_STEPS, build
 from parity.records import Comparison, Outcome, Training
 from parity.twins import Twins
 
-B, SIDE, PATCH, WIDTH, HEADS, P = 4, 16, 4, 12, 2, 8
+B, SIDE, PATCH, DIM, HEADS, P = 4, 16, 4, 12, 2, 8
 PATCHES = (SIDE // PATCH) ** 2
 STEPS = 3
 
 
 def _transformer(class_token: bool) -> VisionTransformer:
     return VisionTransformer(
-        img_size=SIDE, patch_size=PATCH, embed_dim=WIDTH, depth=2, num_heads=HEADS, num_classes=0,
+        img_size=SIDE, patch_size=PATCH, embed_dim=DIM, depth=2, num_heads=HEADS, num_classes=0,
         class_token=class_token, global_pool="token" if class_token else "avg", fc_norm=False,
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ def _wrapped(model: VisionTransformer) -> ModelWrapper:
 def start(
     name: str, options: dict[str, object], *, class_token: bool = True
 ) -> tuple[Method, MaskedVisionTransformerTIMM, Twins]:
-    """Return our method, a copy of its backbone as Lightly has it, and their pairing."""
+    """Return our method, a copy of its backbone as a module of Lightly, and their pairing."""
     model = _transformer(class_token)
     method = build(
         name, options, _wrapped(model), image_size=(SIDE, SIDE), num_views=1, batch_size=B
@@ -63,24 +63,24 @@ def start(
     return method, backbone, twins
 
 
-def batches(**drawn: tuple[int, ...]) -> list[Batch]:
-    """Return batches of one view; `drawn` says how many patch numbers each extra has."""
+def batches(**sizes: tuple[int, ...]) -> list[Batch]:
+    """Return batches of one view. `sizes` gives the shape of the patch numbers of each extra."""
     generator = torch.Generator().manual_seed(0)
     made = []
     for _ in range(STEPS):
         images = torch.randn(B, 3, SIDE, SIDE, generator=generator)
         orders = torch.stack([torch.randperm(PATCHES, generator=generator) for _ in range(B)])
-        extras, place = {}, 0
-        for name, shape in drawn.items():
+        extras, start = {}, 0
+        for name, shape in sizes.items():
             count = int(torch.tensor(shape).prod())
-            extras[name] = orders[:, place : place + count].reshape(B, *shape).sort().values
-            place += count
+            extras[name] = orders[:, start : start + count].reshape(B, *shape).sort().values
+            start += count
         made.append(Batch([images], torch.arange(B), extras))
     return made
 
 
 def pair_blocks(twins: Twins, ours: nn.Module, theirs: nn.Module, width: int) -> None:
-    """Pair the parameters of a predictor with those of timm's blocks, which join three layers."""
+    """Pair the parameters of a predictor with those of timm's blocks, whose qkv is one layer."""
     for number, (block, other) in enumerate(zip(ours.blocks, theirs.blocks, strict=True)):
         modules = (
             ("norm1", block.norm1, other.norm1),
@@ -102,7 +102,7 @@ def pair_blocks(twins: Twins, ours: nn.Module, theirs: nn.Module, width: int) ->
 
 
 def positions(ours: nn.Module, num_prefix: int) -> Tensor:
-    """Return our fixed positions as Lightly stores them; prefix tokens have none."""
+    """Return our position embeddings as Lightly stores them, with zeros for prefix tokens."""
     rows = ours.positions
     return torch.cat([rows.new_zeros(num_prefix, rows.shape[1]), rows])[None]
 
@@ -110,7 +110,7 @@ def positions(ours: nn.Module, num_prefix: int) -> Tensor:
 def _mae() -> tuple[Outcome, Outcome]:
     options = {"decoder_dim": P, "decoder_depth": 2, "decoder_num_heads": HEADS, "mask_ratio": 0.75}
     method, backbone, twins = start("mae", options)
-    embed, predict = nn.Linear(WIDTH, P), nn.Linear(P, PATCH**2 * 3)
+    embed, predict = nn.Linear(DIM, P), nn.Linear(P, PATCH**2 * 3)
     decoder = MaskedVisionTransformerDecoderTIMM(PATCHES, P, depth=2, num_heads=HEADS)
     decoder.pos_embed.data.copy_(positions(method.decoder, 1))
     pair_blocks(twins, method.decoder, decoder, P)
@@ -133,7 +133,7 @@ def _mae() -> tuple[Outcome, Outcome]:
 
 def _simmim() -> tuple[Outcome, Outcome]:
     method, backbone, twins = start("simmim", {})
-    head = nn.Linear(WIDTH, PATCH**2 * 3)
+    head = nn.Linear(DIM, PATCH**2 * 3)
     twins.add("head", method.head, head)
     twins.add_parameter("mask_token", method.mask_token, backbone.mask_token)
     made = batches(hidden=(9,))
@@ -156,7 +156,7 @@ def _ijepa() -> tuple[Outcome, Outcome]:
         "num_targets": 2, "momentum_start": 0.9,
     }  # fmt: skip
     method, backbone, twins = start("ijepa", options, class_token=False)
-    predictor = IJEPAPredictorTIMM(PATCHES, 2, WIDTH, P, HEADS)
+    predictor = IJEPAPredictorTIMM(PATCHES, 2, DIM, P, HEADS)
     predictor.decoder.pos_embed.data.copy_(positions(method.predictor, 0))
     pair_blocks(twins, method.predictor, predictor.decoder, P)
     twins.add("embed", method.predictor.embed, predictor.predictor_embed)
@@ -167,12 +167,12 @@ def _ijepa() -> tuple[Outcome, Outcome]:
         (images,), keep = batch.views, batch.extras["keep"]
         blocks = list(batch.extras["targets"].unbind(dim=1))
         whole = teacher.encode(images)
-        wanted = apply_masks(nn.functional.layer_norm(whole, (WIDTH,)), blocks)
+        wanted = apply_masks(nn.functional.layer_norm(whole, (DIM,)), blocks)
         prediction = predictor(backbone.encode(images, idx_keep=keep), keep, blocks)
         return nn.SmoothL1Loss()(prediction, wanted)
 
     def after_step(step: int) -> None:
-        # On a line, as in the paper.
+        # Linear, as in the paper.
         momentum = 0.9 + 0.1 * step / (TOTAL_STEPS - 1)
         update_momentum(backbone.vit, teacher.vit, momentum)
 
@@ -185,7 +185,8 @@ COMPARISONS: tuple[Comparison, ...] = (
     Training(
         method="mae", what=WHAT,
         equals="`MaskedVisionTransformerTIMM`, `MaskedVisionTransformerDecoderTIMM`", run=_mae,
-        differs="positions have the row's half first, Lightly's the column's; both have ours here",
+        differs="position embeddings start with the row's half, Lightly's with the column's; both "
+        "use ours",
     ),
     Training(
         method="simmim", what=WHAT, equals="`MaskedVisionTransformerTIMM`", run=_simmim,

@@ -1,1 +1,1 @@
-"""Programs for developers; nothing of them is installed."""
+"""Programs for developers, which are not installed."""

@@ -1,7 +1,8 @@
 """Check a release before it is published: ``python tools/check_release.py v0.1.0 dist``.
 
-The tag has to be the version of `lightly_core/version.py`, `CHANGELOG.md` has to have a section for
-it, and the folder has to hold a wheel and a source archive of every distribution and nothing else.
+The tag must equal the version in `lightly_core/version.py`, `CHANGELOG.md` must have a section for
+it, and the folder must contain a wheel and a source archive of every distribution, and no other
+file.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ def distribution_names(root: Path = ROOT) -> list[str]:
 
 
 def problems(tag: str, folder: Path, root: Path = ROOT) -> Iterator[str]:
-    """Say what stands against a release.
+    """Yield the problems that prevent a release.
 
     Args:
-        tag: As pushed, such as ``v0.1.0``.
-        folder: Where the archives were built.
-        root: The repository.
+        tag: The pushed tag, such as ``v0.1.0``.
+        folder: Folder of the built archives.
+        root: Root of the repository.
     """
     version = runpy.run_path(str(root / "lightly_core/version.py"))["__version__"]
     if tag != f"v{version}":
-        yield f"the tag is {tag}, the version of lightly_core/version.py is {version}"
+        yield f"got tag {tag}, expected v{version}, the version in lightly_core/version.py"
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     if re.search(rf"^## {re.escape(version)} ", changelog, re.MULTILINE) is None:
         yield f"CHANGELOG.md has no section '## {version} - DATE'"
@@ -45,7 +46,7 @@ def problems(tag: str, folder: Path, root: Path = ROOT) -> Iterator[str]:
     }
     built = {file.name for file in folder.iterdir()}
     yield from (f"{folder} has no {name}" for name in sorted(expected - built))
-    yield from (f"{folder} has {name} too" for name in sorted(built - expected))
+    yield from (f"{folder} has an unexpected {name}" for name in sorted(built - expected))
 
 
 def main(arguments: list[str]) -> int:

@@ -1,8 +1,9 @@
-"""Write down the numbers of a short run of every method, or compare with what was written.
+"""Store the numbers of a short run of every method, or compare with stored ones.
 
-A refactor keeps them: every logged value to the last bit, every exported tensor, all names in the
-checkpoint. ``python -m tools.golden write FILE`` before it, ``python -m tools.golden compare FILE``
-after it. Each method runs 24 steps in one process and in two, in float32 on the CPU.
+A refactoring must not change them: every logged value to the last bit, every exported tensor, all
+names in the checkpoint. Run ``python -m tools.golden write FILE`` before it and
+``python -m tools.golden compare FILE`` after it. Each method runs 24 steps in one process and in
+two, in float32 on the CPU.
 """
 
 import argparse
@@ -23,12 +24,12 @@ from tools.faults.runs import make_images, pretrain, start, state_of, wait
 
 PROCESSES = (1, 2)
 EPOCHS = 4  # of six steps
-#: What says how long something took, and no more.
+#: Parts of the names of metrics that only measure time or memory.
 CLOCKS = ("data_wait", "per_second", "profile", "seconds", "memory")
 
 
 def numbers_of(out: Path) -> dict[str, Any]:
-    """Return what a run has left: metrics by step, and digests of its tensors by name."""
+    """Return the results of a run: metrics by step, and digests of its tensors by name."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     metrics = [
         {name: _exact(value) for name, value in sorted(line.items()) if not _is_clock(name)}
@@ -53,10 +54,10 @@ def _digest(value: object) -> str:
 
 
 def run_method(name: str, processes: int, folder: Path, images: Path) -> dict[str, Any]:
-    """Run a method in forked processes, as torchrun would start them; return its numbers.
+    """Run a method in forked processes, as torchrun starts them, and return its numbers.
 
     Raises:
-        RuntimeError: A process did not end well.
+        RuntimeError: A process failed.
     """
     out = folder / f"{name}-{processes}"
     settings = {"epochs": EPOCHS, "trainer_args": {"log_every_n_steps": 1}}
@@ -99,7 +100,7 @@ def _run(
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Name what differs between the numbers of two runs."""
+    """Return descriptions of the differences between the numbers of two runs."""
     found = []
     if len(before["metrics"]) != len(after["metrics"]):
         found.append(f"{len(before['metrics'])} lines of metrics, now {len(after['metrics'])}")
@@ -118,7 +119,7 @@ def _unequal(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def all_numbers(names: Iterable[str], processes: Iterable[int]) -> dict[str, Any]:
-    """Run all methods; return their numbers by ``method/processes``."""
+    """Run all methods and return their numbers by ``method/processes``."""
     numbers = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -135,11 +136,11 @@ def all_numbers(names: Iterable[str], processes: Iterable[int]) -> dict[str, Any
 
 
 def main() -> int:
-    """Write or compare; the exit status is 1 where something differs or fails."""
+    """Write or compare, and return 1 if a number differs or a run fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["write", "compare"])
-    parser.add_argument("file", type=Path, help="JSON, outside of the repository")
-    parser.add_argument("--methods", nargs="*", help="all by default")
+    parser.add_argument("file", type=Path, help="JSON file outside of the repository")
+    parser.add_argument("--methods", nargs="*", help="methods to run; all by default")
     parser.add_argument("--processes", nargs="*", type=int, default=PROCESSES)
     options = parser.parse_args()
     names = options.methods or get_plugins().catalog.usable_names("method")

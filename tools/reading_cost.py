@@ -1,9 +1,9 @@
-"""What reading a method costs: its files, its lines, and the modules that a reader opens.
+"""Measures the cost of reading a method: its files, its lines, and the modules that it imports.
 
 ``python -m tools.reading_cost`` prints a table of all installed methods, and the lines of the core,
-the plugins and the tests below the current folder. A method's files are those that hold its class
-and its options, and those beside them that only it imports. Lines of code leave out docstrings,
-comments, blank lines and imports.
+the plugins and the tests in the current folder. A method's files are those with its class and its
+options, and those in the same folder whose names start with the name of its module. Lines of code
+do not count docstrings, comments, blank lines and imports.
 """
 
 import ast
@@ -24,13 +24,13 @@ class Cost:
     """One row of the table.
 
     Attributes:
-        name: The method.
+        name: Name of the method.
         files: Number of its files.
         lines: All lines of its files.
         config: Lines of code of the options.
         method: Lines of code of its other files.
-        step: Lines of code of `training_step`, where the method's own class has one.
-        opened: Other modules of ours that its files import.
+        step: Lines of code of `training_step`; 0 if the method inherits it.
+        opened: Number of other modules of this project that its files import.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Cost:
 
 
 def source_of(module: str) -> Path | None:
-    """Return the file of a module; None for what is no module."""
+    """Return the file of a module, None if there is no such module."""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -52,7 +52,7 @@ def source_of(module: str) -> Path | None:
 
 
 def code_lines(nodes: list[ast.stmt]) -> int:
-    """Count the lines of code of statements."""
+    """Return the number of lines of code of statements."""
     lines: set[int] = set()
     for top in nodes:
         for node in ast.walk(top):
@@ -67,7 +67,7 @@ def _is_no_code(node: ast.stmt) -> bool:
 
 
 def _own_lines(node: ast.stmt) -> Iterator[int]:
-    """Yield the lines of a statement without those of the statements inside."""
+    """Yield the lines of a statement, except those of the statements inside it."""
     inner: set[int] = set()
     for field in ("body", "orelse", "finalbody", "handlers"):
         for child in getattr(node, field, []):
@@ -78,7 +78,7 @@ def _own_lines(node: ast.stmt) -> Iterator[int]:
 
 
 def imports_of(tree: ast.Module) -> set[str]:
-    """Return the modules of ours that a file imports."""
+    """Return the modules of this project that a file imports."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(OURS):
@@ -89,13 +89,13 @@ def imports_of(tree: ast.Module) -> set[str]:
 
 
 def own_modules(target: str, config: str) -> list[str]:
-    """Return the modules of a method: class, options, and what is named after it beside them."""
+    """Return the modules of a method: class, options, and those in its folder named after it."""
     folder, _, stem = target.rpartition(".")
     names = [target, config]
     for name in sorted(imports_of(_tree(target)) | imports_of(_tree(config))):
-        place, _, own = name.rpartition(".")
-        same_folder = stem == "method" and place == folder
-        if name not in names and place == folder and (same_folder or own.startswith(f"{stem}_")):
+        package, _, own = name.rpartition(".")
+        same_folder = stem == "method" and package == folder
+        if name not in names and package == folder and (same_folder or own.startswith(f"{stem}_")):
             names.append(name)
     return names
 
@@ -110,9 +110,9 @@ def cost_of(name: str, target: str, config: str) -> Cost:
     """Measure a method.
 
     Args:
-        name: The method.
-        target: ``module:Class``.
-        config: ``module:Class``.
+        name: Name of the method.
+        target: Its class, as ``module:Class``.
+        config: Its options, as ``module:Class``.
     """
     (method, _, class_name), (options, _, options_class) = (
         target.partition(":"),
@@ -148,13 +148,13 @@ def _step(node: ast.ClassDef) -> int:
 
 
 def lines_below(folder: Path, pattern: str) -> int:
-    """Count all lines of Python files."""
+    """Return the number of lines of all Python files that match a pattern."""
     files = [file for file in folder.glob(pattern) if file.suffix == ".py"]
     return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
 
 
 def main() -> None:
-    """Print the table in Markdown."""
+    """Print the table as Markdown."""
     print("| method | files | all lines | config | method | step | opened |")
     print("|---|---|---|---|---|---|---|")
     rows = [

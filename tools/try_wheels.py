@@ -1,13 +1,14 @@
-"""Try lightly-core and its plugins as a user has them: ``python tools/try_wheels.py``.
+"""Test lightly-core and its plugins as installed wheels: ``python tools/try_wheels.py``.
 
-`nox -s wheels` calls it where the wheels are installed, in an empty folder. An editable install
-has files that a wheel lacks and finds packages that nothing requires. Five things have to hold:
+`nox -s wheels` runs it in an empty folder, in an environment with the wheels. An editable install
+has files that a wheel may lack, and finds packages that no requirement names. The program checks
+that
 
-1. every package lies in site-packages and has all files of its source, with the same content;
+1. every package is in site-packages and has all files of its source, with the same content;
 2. all plugins load;
 3. ``examples/quickstart.toml`` runs;
 4. a network of each model library trains, with methods of all plugins;
-5. the exported files load, and so does the model by the code that the run shows.
+5. the exported files load, and the code that the run prints loads the model.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "examples/quickstart.toml"
 TRANSFORMER = {"embed_dim": 48, "depth": 2, "num_heads": 2}
-# By model library. Each plugin is used by one of them.
+# Settings by model library. Each plugin is used by at least one of them.
 RUNS: dict[str, dict[str, Any]] = {
     "dinov2": {
         "model": "dinov2/vits14-notpretrained",
@@ -57,11 +58,11 @@ def packages() -> list[Path]:
 
 
 def package_problems(source: Path, site_packages: Path) -> Iterator[str]:
-    """Say what an installed package lacks.
+    """Yield the differences between an installed package and its source.
 
     Args:
-        source: Its folder in the repository.
-        site_packages: Where it has to be installed.
+        source: Folder of the package in the repository.
+        site_packages: Folder in which it must be installed.
     """
     spec = importlib.util.find_spec(source.name)
     if spec is None or spec.origin is None:
@@ -76,15 +77,15 @@ def package_problems(source: Path, site_packages: Path) -> Iterator[str]:
             if not (installed / path).is_file():
                 yield f"{source.name} is installed without {path}"
             elif (installed / path).read_bytes() != file.read_bytes():
-                yield f"{source.name} is installed with another {path}"
+                yield f"{source.name} is installed with a different {path}"
 
 
 def plugin_problems(command: str, count: int) -> Iterator[str]:
-    """Show the plugins and say which of them do not load.
+    """Print the plugins and yield those that do not load.
 
     Args:
-        command: The program ``lightly``.
-        count: How many plugins there are.
+        command: Path of the program ``lightly``.
+        count: Expected number of plugins.
     """
     subprocess.run([command, "plugins"], check=True)
     done = subprocess.run([command, "plugins", "--json"], check=True, stdout=subprocess.PIPE)
@@ -97,11 +98,11 @@ def plugin_problems(command: str, count: int) -> Iterator[str]:
         if status["state"] != "loaded":
             yield f"plugin {status['name']} is {status['state']}: {status['error']}"
         elif used.isdisjoint(status["provides"]):
-            yield f"plugin {status['name']} is tried by no run of {Path(__file__).name}"
+            yield f"plugin {status['name']} is not used by any run of {Path(__file__).name}"
 
 
 def make_images(folder: Path, count: int = 8) -> Path:
-    """Write images of noise, 64 pixels wide."""
+    """Write `count` images of noise with 64 x 64 pixels, and return the folder."""
     import numpy as np
     from PIL import Image
 
@@ -113,7 +114,7 @@ def make_images(folder: Path, count: int = 8) -> Path:
 
 
 def run_problems(library: str, settings: dict[str, Any], images: Path) -> Iterator[str]:
-    """Train two steps and say which exported file does not load."""
+    """Train two steps and yield the exported files that do not load."""
     import torch
 
     import lightly_core
@@ -133,14 +134,14 @@ def run_problems(library: str, settings: dict[str, Any], images: Path) -> Iterat
     scope: dict[str, Any] = {}
     exec(compile(result.snippet, f"<snippet of {library}>", "exec"), scope)
     if not isinstance(scope.get("model"), torch.nn.Module):
-        yield f"{library}: the code that loads {result.exported[0]} makes no model"
+        yield f"{library}: the code that loads {result.exported[0]} does not define a model"
 
 
 def problems(folder: Path) -> Iterator[str]:
-    """Try everything and say what does not work.
+    """Run all checks and yield the problems.
 
     Args:
-        folder: For everything that is written.
+        folder: Folder for all files that are written.
     """
     site_packages = Path(sysconfig.get_path("purelib")).resolve()
     sources = packages()
@@ -163,7 +164,7 @@ def problems(folder: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what does not work; return 1 if there is anything."""
+    """Print the problems, and return 1 if there are any."""
     count = 0
     for problem in problems(Path.cwd()):
         print(f"error: {problem}", file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
-"""Print the versions of what lightly-core and its plugins require: ``python tools/versions.py``.
+"""Print the versions of all requirements of lightly-core and its plugins.
 
-With ``--lowest`` a package that is newer than its lower bound is an error. The session `minimal`
-calls it, so that every lower bound of a ``pyproject.toml`` is the version that the tests ran with.
+Run ``python tools/versions.py``. With ``--lowest`` a package that is newer than its lower bound is
+an error. The session `minimal` uses this to make sure that its tests run with the lower bounds of
+each ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def ours() -> Iterator[Distribution]:
 
 
 def required(distribution: Distribution) -> Iterator[Requirement]:
-    """Yield the requirements that hold on this machine, with those of all extras."""
+    """Yield the requirements that apply on this machine, including those of all extras."""
     extras = ["", *distribution.metadata.get_all("Provides-Extra", [])]
     for requirement in map(Requirement, distribution.requires or []):
         marker = requirement.marker
@@ -35,7 +36,7 @@ def required(distribution: Distribution) -> Iterator[Requirement]:
 
 
 def lower_bounds(requirements: Iterable[Requirement]) -> dict[str, Version | None]:
-    """Return the highest lower bound of each package, by name; None where it has no bound."""
+    """Return the highest lower bound of each package by name, None if it has no bound."""
     bounds: dict[str, Version | None] = {}
     for requirement in requirements:
         known = bounds.setdefault(requirement.name, None)
@@ -47,13 +48,13 @@ def lower_bounds(requirements: Iterable[Requirement]) -> dict[str, Version | Non
 
 
 def problem(name: str, bound: Version | None, installed: str | None, *, lowest: bool) -> str:
-    """Return what is wrong with an installed package, or an empty text.
+    """Return the problem of an installed package, or an empty text.
 
     Args:
-        name: The package.
-        bound: Its lower bound.
-        installed: Its version; None where it is not installed.
-        lowest: Whether it has to be installed in the version of its lower bound.
+        name: Name of the package.
+        bound: Lower bound of its version.
+        installed: Installed version; None if it is not installed.
+        lowest: Whether the installed version must be the lower bound.
     """
     if installed is None:
         return f"{name} is not installed"
@@ -62,12 +63,12 @@ def problem(name: str, bound: Version | None, installed: str | None, *, lowest: 
     if bound is None:
         return f"{name} has no lower bound"
     if Version(Version(installed).base_version) != Version(bound.base_version):
-        return f"{name} {installed} is installed, its lower bound is {bound}"
+        return f"{name} {installed} is installed, expected its lower bound {bound}"
     return ""
 
 
 def installed_version(name: str) -> str | None:
-    """Return the version of an installed package."""
+    """Return the version of a package, None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""``python -m tools.mutants``: how many mutants of a sample the tests catch."""
+"""``python -m tools.mutants``: counts the mutants of a sample that the tests catch."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ from tools.mutants.trial import Bench, Result, preload
 
 
 def main() -> None:
-    """Read the command line, run the trials, print the tables."""
+    """Read the command line, run the trials and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
-    parser.add_argument("--tree", type=Path, default=Path.cwd(), help="tree of the product")
-    parser.add_argument("--folder", type=Path, required=True, help="where results are kept")
+    parser.add_argument("--tree", type=Path, default=Path.cwd(), help="root of the repository")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="folder in which results are stored"
+    )
     parser.add_argument(
         "--count",
         type=int,
         default=160,
-        help="places in the sample, and a few more where a room has few",
+        help="places in the sample; rooms with few places add some",
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed takes other places")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--room", help="only places of this room, for instance plugins/dino")
     parser.add_argument(
-        "--marker", default="not slow and not gpu", help="tests that are run, as in pytest -m"
+        "--marker", default="not slow and not gpu", help="tests to run, as in pytest -m"
     )
-    parser.add_argument("--again", action="store_true", help="try survivors again, run the rest")
+    parser.add_argument(
+        "--again", action="store_true", help="run survivors again, and places without a result"
+    )
     arguments = parser.parse_args()
     tree, folder = arguments.tree.resolve(), arguments.folder.resolve()
     places = [
@@ -55,7 +59,7 @@ def _key(result: dict[str, Any]) -> str:
 
 
 def try_all(tree: Path, folder: Path, places: list[Place], *, again: bool) -> None:
-    """Try the places that have no result yet, two at a time, and store each result at once."""
+    """Run the places without a result, two at a time, and store each result immediately."""
     file = folder / "results.jsonl"
     known = report.read(file)
     if again:
@@ -68,7 +72,7 @@ def try_all(tree: Path, folder: Path, places: list[Place], *, again: bool) -> No
         file.open("a") as lines,
         ProcessPoolExecutor(2, fork, initializer=_start, initargs=(tree, folder)) as pool,
     ):
-        # In the order of the keys: what is printed first is a sample of all rooms.
+        # In the order of the keys, so that the first results are a sample of all rooms.
         places = sorted(places, key=lambda place: place.key)
         todo = [pool.submit(_try, place) for place in places if place.key not in done]
         for future in as_completed(todo):
@@ -82,7 +86,7 @@ _bench: Bench
 
 
 def _start(tree: Path, folder: Path) -> None:
-    """Make a bench for this process of the pool."""
+    """Create the bench of this process of the pool."""
     global _bench
     known = coverage_map.CoverageMap.read(tree, folder / "map")
     _bench = Bench(tree, Path(tempfile.mkdtemp(prefix="mutants-")), known)

@@ -1,4 +1,4 @@
-"""Which test executes which lines, from one run of the tests under coverage.py."""
+"""Maps lines to the tests that execute them, from one run of the tests with coverage.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COVERAGE = "coverage.sqlite"
 
 
 def environment(tree: Path) -> dict[str, str]:
-    """Return an environment in which Python takes the product's packages from a tree."""
+    """Return environment variables with which Python imports the packages of a tree."""
     folders = [tree, *sorted(tree.glob("plugins/*/src")), Path(__file__).parents[2]]
     return {
         **os.environ,
@@ -36,9 +36,9 @@ def measure(tree: Path, folder: Path, marker: str) -> None:
     """Run the tests of a tree once and store what they cover.
 
     Args:
-        tree: A tree of the product.
-        folder: Where the files of the map are written.
-        marker: The tests, in the language of ``pytest -m``.
+        tree: Root of the repository.
+        folder: Folder to which the files of the map are written.
+        marker: Selects the tests, as ``pytest -m`` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [
@@ -71,7 +71,7 @@ class _Recorder:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the recorder where `measure` asks for it."""
+    """Register the recorder if `measure` started this process."""
     file = os.environ.get("MUTANTS_OUTCOMES")
     if file and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recorder(file))
@@ -79,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @define
 class CoverageMap:
-    """The tests that passed, how long they take, and the lines that they execute."""
+    """The tests that passed, their duration, and the lines that they execute."""
 
     seconds: dict[str, float]
     data: CoverageData
@@ -87,16 +87,16 @@ class CoverageMap:
 
     @classmethod
     def read(cls, tree: Path, folder: Path) -> CoverageMap:
-        """Read what `measure` wrote."""
+        """Read the files that `measure` wrote."""
         data = CoverageData(str(folder / _COVERAGE))
         data.read()
         return cls(json.loads((folder / _OUTCOMES).read_text()), data, tree)
 
     def tests_of(self, place: Place) -> list[str]:
-        """Return the tests that run a place, those of its room first, then by their time.
+        """Return the tests that run a place, those of its room first, then the fastest first.
 
-        Lines of a module, of a class or of a signature run when they are imported. For these, all
-        tests are taken that run any line of the file, or else all tests of the room.
+        Lines of a module, a class or a signature run on import. For these, the tests that run any
+        line of the file are returned, or all tests of the room if there are none.
         """
         by_line = self.data.contexts_by_lineno(str(self.tree / place.file))
         names = self._tests(by_line.get(place.line, ())) if place.function else set()
@@ -117,7 +117,7 @@ _TESTS_OF_ROOMS = {
 
 
 def is_own(test: str, place: Place) -> bool:
-    """Tell whether a test lies in the folders of a place's room."""
+    """Return whether a test is in a folder of a place's room."""
     if place.room.startswith("plugins/"):
         return test.startswith(f"{place.room}/tests/")
     return test.startswith(_TESTS_OF_ROOMS.get(place.room, (f"tests/{place.room}/",)))

@@ -1,6 +1,6 @@
-"""Places where one small change makes a mutant, and a sample of them.
+"""Places in the code where one small change creates a mutant, and a sample of them.
 
-The operators are those of cosmic-ray, and one that drops statements.
+The operators are those of cosmic-ray, and one that removes statements.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _NODES_OF_ANNOTATIONS = ("annassign", "tfpdef", "annotation")
 class DropStatement(Operator):  # type: ignore[misc]  # cosmic-ray is untyped
     """Replace a call, an assignment to an attribute or item, or a raise by ``pass``.
 
-    Assignments to plain names are left: dropping one is a NameError that every test finds.
+    Assignments to plain names are kept, as every test finds the NameError without them.
     """
 
     def mutation_positions(self, node: Node) -> Iterator[Span]:
-        """Yield the statement's span if it can be dropped."""
+        """Yield the span of the statement if it can be replaced."""
         if node.type == "simple_stmt" and _can_be_dropped(node.children[0]):
             yield node.children[0].start_pos, node.children[0].end_pos
 
     def mutate(self, node: Node, index: int) -> Node:
-        """Put ``pass`` in the statement's place."""
+        """Replace the statement by ``pass``."""
         statement = node.children[0]
         prefix = statement.get_first_leaf().prefix
         node.children[0] = parso.python.tree.Keyword("pass", statement.start_pos, prefix)
@@ -70,7 +70,7 @@ def _can_be_dropped(statement: Node) -> bool:
 
 
 def _function_of(node: Node) -> str:
-    """Return the qualified name of the function around a node; "" outside of all functions."""
+    """Return the qualified name of the function that contains a node, or ""."""
     names: list[str] = []
     scope = node.search_ancestor("funcdef", "classdef")
     inside = scope is not None and scope.type == "funcdef"
@@ -83,19 +83,19 @@ def _function_of(node: Node) -> str:
 
 @frozen
 class Place:
-    """A place in the code and the change that is made there."""
+    """A place in the code and its change."""
 
     room: str
-    file: str  # below the root of the tree, with "/"
+    file: str  # relative to the root of the tree, with "/"
     line: int
-    function: str  # "" at the level of the module or of a class
+    function: str  # "" outside of functions
     operator: str
     occurrence: int  # of the operator in the file
-    text: str  # the code that is changed
+    text: str  # the code before the change
     key: str  # orders the sample; depends on the function's code only
 
     def mutate(self, source: str) -> str:
-        """Return the source of the file with the change made."""
+        """Return the changed source of the file."""
         changed = mutate_code(source, _operator(self.operator), self.occurrence)
         if changed is None or changed == source:
             raise ValueError(f"nothing was changed at {self}")
@@ -107,7 +107,7 @@ def _operator(name: str) -> Operator:
 
 
 def room_of(file: str) -> str:
-    """Return the room of a file: a folder of the core, ``core`` for its top, or a plugin."""
+    """Return the room of a file: a folder of the core, ``core`` for its top level, or a plugin."""
     parts = file.split("/")
     if parts[0] == "plugins":
         return f"plugins/{parts[1]}"
@@ -115,13 +115,13 @@ def room_of(file: str) -> str:
 
 
 def product_files(root: Path) -> list[str]:
-    """Return the files of the product, below the root of the tree."""
+    """Return the source files of the core and the plugins, relative to the root of the tree."""
     found = [*root.glob("lightly_core/**/*.py"), *root.glob("plugins/*/src/**/*.py")]
     return sorted(path.relative_to(root).as_posix() for path in found)
 
 
 def places_of(root: Path, file: str, seed: int) -> Iterator[Place]:
-    """Yield the places of a file; of several changes at one place only one."""
+    """Yield the places of a file, with one change for each."""
     source = (root / file).read_text(encoding="utf-8")
     tree = parso.parse(source)  # type: ignore[no-untyped-call]
     nodes = list(_walk(tree))
@@ -146,18 +146,18 @@ def places_of(root: Path, file: str, seed: int) -> Iterator[Place]:
 
 
 def _walk(node: Node) -> Iterator[Node]:
-    """Yield all nodes in the order in which cosmic-ray counts them."""
+    """Yield all nodes in the order of cosmic-ray."""
     yield node
     for child in getattr(node, "children", ()):
         yield from _walk(child)
 
 
 def _has_no_effect(node: Node) -> bool:
-    """Tell whether a change here is none, or one that no run can show."""
+    """Return whether a change of this node cannot have an effect in a run."""
     if _is_fixed(node):
         return True
     if node.type == "operator" and node.parent.type in ("parameters", "param"):
-        return True  # the star in front of keyword-only parameters is no product
+        return True  # the star before keyword-only parameters is not a multiplication
     while node.parent is not None:
         parent = node.parent
         if parent.type in _NODES_OF_ANNOTATIONS or parent.type == "assert_stmt":
@@ -171,7 +171,7 @@ def _has_no_effect(node: Node) -> bool:
 
 
 def _is_fixed(node: Node) -> bool:
-    """Tell whether this is an ``if`` that comes out alike wherever the tests run."""
+    """Return whether this is an ``if`` whose condition is the same in all runs of the tests."""
     if node.type != "if_stmt":
         return False
     condition = node.children[1].get_code()
@@ -179,15 +179,15 @@ def _is_fixed(node: Node) -> bool:
 
 
 def sample(root: Path, count: int, seed: int, least: int = 6) -> list[Place]:
-    """Return a sample of all places, the same for the same code.
+    """Return a sample of all places, which depends on the code and the seed only.
 
-    A change of one function leaves the places that were taken in others as they are.
+    A change of one function does not change the sampled places of others.
 
     Args:
         root: Root of the tree.
-        count: Number of places, shared among the rooms by their number of places.
-        seed: Another seed takes other places.
-        least: Places of a room at least.
+        count: Number of places, distributed among the rooms in proportion to their places.
+        seed: Seed of the sample.
+        least: Minimum number of places of a room.
     """
     rooms: dict[str, list[Place]] = defaultdict(list)
     for file in product_files(root):
@@ -196,6 +196,6 @@ def sample(root: Path, count: int, seed: int, least: int = 6) -> list[Place]:
     total = sum(len(places) for places in rooms.values())
     taken: list[Place] = []
     for _, places in sorted(rooms.items()):
-        share = max(least, round(count * len(places) / total))
-        taken.extend(sorted(places, key=lambda place: place.key)[:share])
+        size = max(least, round(count * len(places) / total))
+        taken.extend(sorted(places, key=lambda place: place.key)[:size])
     return taken

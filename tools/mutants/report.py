@@ -1,4 +1,4 @@
-"""Tables of what became of the mutants."""
+"""Tables of the results of mutants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """Read the results that a run has stored, one a line."""
+    """Read the stored results of a run, one per line."""
     if not file.exists():
         return []
     return [json.loads(line) for line in file.read_text().splitlines()]
@@ -29,7 +29,7 @@ def table(results: Iterable[dict[str, Any]]) -> str:
 
 
 def survivors(results: Iterable[dict[str, Any]]) -> str:
-    """Return the mutants that no test catches, one a line."""
+    """Return the mutants that no test catches, one per line."""
     lines = []
     for result in results:
         place = result["place"]

@@ -1,7 +1,7 @@
-"""Trials of mutants: each runs its tests in a child of a process that has imported torch already.
+"""Runs the tests of mutants, each in a child of a process that has already imported torch.
 
-A child imports the product from a copy of the tree in which the file is changed. Heavy libraries
-are imported once, in the parent.
+A child imports the packages from a copy of the tree with the changed file. Heavy libraries are
+imported once, in the parent.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ HEAVY = (
     *("torch", "torchvision", "lightning.pytorch", "timm", "ultralytics", "sklearn.datasets"),
     *("PIL.Image", "safetensors.torch", "tensorboard", "pyarrow.parquet", "matplotlib"),
 )
-# Seconds of tests, as they took when the map was made: of the place's own room, of the others.
+# Limits in seconds, by the durations in the map: for tests of the place's room, for others.
 _OWN_SECONDS, _OTHER_SECONDS = 30.0, 15.0
 _TIMEOUT = "timeout"
-_SECONDS_OF_A_FILE = 0.3  # to collect a file of tests
+_SECONDS_OF_A_FILE = 0.3  # to collect the tests of a file
 
 
 @frozen
 class Result:
-    """What became of a mutant."""
+    """The result of a mutant."""
 
     place: Place
     outcome: str  # "caught", "survived", or "uncovered" if no test runs the place
@@ -57,7 +57,7 @@ class Result:
 
 
 class Bench:
-    """A copy of the tree in which one mutant at a time is tried."""
+    """A copy of the tree in which one mutant at a time is tested."""
 
     def __init__(self, tree: Path, folder: Path, coverage_map: CoverageMap) -> None:
         self.tree = folder / "tree"
@@ -93,7 +93,7 @@ class Bench:
         return Result(place, "survived", "", num_tests, time.monotonic() - start)
 
     def _within(self, names: list[str], limit: float) -> list[str]:
-        """Take tests from the front as long as they fit into the time."""
+        """Return the first tests that fit into the time limit, at least one."""
         chosen: list[str] = []
         files: set[str] = set()
         for name in names:
@@ -107,7 +107,7 @@ class Bench:
 
     @contextlib.contextmanager
     def _changed(self, place: Place) -> Iterator[None]:
-        """Change the file for a while. No time stamp comes twice, so no byte code is stale."""
+        """Change the file in this context. Time stamps are unique, so byte code is never stale."""
         path = self.tree / place.file
         source = path.read_text(encoding="utf-8")
         try:
@@ -122,11 +122,11 @@ class Bench:
         os.utime(path, (stamp, stamp))
 
     def _passes_unchanged(self, failed: str, tests: list[str]) -> bool:
-        """Tell whether the test that failed, or all of them in time, pass without the change."""
+        """Return whether the failed test, or all tests after a timeout, pass without the change."""
         return not self._run(tests if failed == _TIMEOUT else [failed])
 
     def _run(self, tests: list[str]) -> str:
-        """Run tests in a child; return the first that fails, "timeout", or "" if all pass."""
+        """Run tests in a child. Return the first failure, "timeout", or "" if all pass."""
         if not tests:
             return ""
         answer = self.folder / "answer"
@@ -163,7 +163,7 @@ class Bench:
 
 
 def _first_failure(tests: list[str], temporary: Path) -> str:
-    class Watch:
+    class Recorder:
         failed: str = ""
 
         def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -174,19 +174,19 @@ def _first_failure(tests: list[str], temporary: Path) -> str:
             if report.failed:
                 self.failed = self.failed or report.nodeid
 
-    watch = Watch()
+    recorder = Recorder()
     options = ["-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"]
-    code = pytest.main([*options, f"--basetemp={temporary}", *tests], plugins=[watch])
-    if watch.failed or code == 0:
-        return watch.failed
+    code = pytest.main([*options, f"--basetemp={temporary}", *tests], plugins=[recorder])
+    if recorder.failed or code == 0:
+        return recorder.failed
     return tests[0]  # A conftest or a plugin could not be imported.
 
 
 def preload(folder: Path) -> None:
-    """Import heavy libraries, of which no mutant changes anything.
+    """Import heavy libraries, which mutants do not change.
 
     Args:
-        folder: Where ultralytics writes its settings, in place of the user's own folder.
+        folder: Folder for the settings of ultralytics, instead of the user's folder.
     """
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
     for name in HEAVY:

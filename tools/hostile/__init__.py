@@ -1,7 +1,7 @@
-"""Odd, broken and hostile files of all kinds, and whether the commands survive them.
+"""Tests the commands with odd, broken and hostile files of all kinds.
 
-``python -m tools.hostile`` makes more than a thousand files from a fixed seed, reads each of them
-alone, and runs ``lightly run``, ``embed`` and ``evaluate`` on all of them together. Every file has
-to be read as an independent decoding says, or be listed with a reason; nothing may stop, hang or
-fill the memory.
+``python -m tools.hostile`` creates more than a thousand files from a fixed seed, reads each of them
+separately, and runs ``lightly run``, ``embed`` and ``evaluate`` on all of them together. Every file
+must be read as an independent decoder reads it, or be listed with a reason. No file may stop a
+command, make it hang or fill the memory.
 """

@@ -1,4 +1,4 @@
-"""``python -m tools.hostile``: whether odd, broken and hostile files harm anything."""
+"""``python -m tools.hostile``: test the commands with odd, broken and hostile files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from tools.hostile.alone import Outcome, most_memory, read_alone
 from tools.hostile.case import Case
 
 _MAKERS = (pngs, tiffs, pillows, extras, names, broken)
-_MOST_MEMORY = 1500  # MiB for reading alone
+_MOST_MEMORY = 1500  # MiB, for reading without a command
 
 
 def main() -> int:
-    """Make the files, try everything, print the tables; 1 where something is wrong."""
+    """Create the files, run all tests, print the tables, and return 1 if there are problems."""
     parser = argparse.ArgumentParser(prog="python -m tools.hostile", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="another seed damages other places")
-    parser.add_argument("--every", type=int, default=1, help="take only every n-th file")
-    parser.add_argument("--alone", action="store_true", help="only read files, run no commands")
-    parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
+    parser.add_argument("--seed", type=int, default=0, help="seed of contents and damages")
+    parser.add_argument("--every", type=int, default=1, help="use only every n-th file")
+    parser.add_argument(
+        "--alone", action="store_true", help="only read the files, without running commands"
+    )
+    parser.add_argument("--markdown", type=Path, help="file to which the tables are written too")
     arguments = parser.parse_args()
     started = time.monotonic()
     cases = [
@@ -37,7 +39,7 @@ def main() -> int:
         for number, maker in enumerate(_MAKERS)
         for case in maker.cases(np.random.default_rng([arguments.seed, number]))
     ]
-    # Links lead to a neighbour, so all of them stay.
+    # Links need the file that they point to, so all of them are used.
     cases = [
         case
         for number, case in enumerate(cases)
@@ -56,7 +58,7 @@ def main() -> int:
 
 
 def _try_all(cases: Sequence[Case], folder: Path, *, alone: bool) -> tuple[list[str], list[str]]:
-    """Return what is wrong, and the lines of the tables."""
+    """Return the problems and the lines of the tables."""
     root = folder / "images"
     files = commands.deal(cases, os.fsencode(root))
     outcomes = [
@@ -83,7 +85,7 @@ def _try_all(cases: Sequence[Case], folder: Path, *, alone: bool) -> tuple[list[
 
 
 def _readable(path: Path) -> bool:
-    """Tell whether a file gives an image of three channels."""
+    """Return whether a file can be read as an image of three channels."""
     try:
         with captured_messages():
             decode(path, 3)

@@ -1,4 +1,4 @@
-"""Reading each file alone: is it seen right, or listed with a reason, in time and in bounds?"""
+"""Reads each file separately and checks its pixels or its reason, the time and the memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lightly_core.data.decode import decode
 from lightly_core.data.library_messages import captured_messages
 from lightly_core.data.pixels import UnreadableImage
-from tools.hostile.case import EITHER, LEFT_OUT, LISTED, READ, Case, Picture
+from tools.hostile.case import EITHER, IGNORED, LISTED, READ, Case, PixelArray
 from tools.hostile.plain import plainly
 
 _MOST_SECONDS = 20
@@ -25,15 +25,15 @@ _MOST_SECONDS = 20
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """The result of one file.
 
     Attributes:
         case: The file.
         what: ``read`` or ``listed``.
-        reason: Why it is listed.
-        wrong: What is wrong with that; empty where all is well.
-        seconds: How long it took.
-        compared: Whether the picture was compared with an independent one.
+        reason: Reason for which it is listed.
+        wrong: The problem; empty if there is none.
+        seconds: Duration.
+        compared: Whether the pixels were compared with independent ones.
     """
 
     case: Case
@@ -45,17 +45,17 @@ class Outcome:
 
 
 class _TooLong(BaseException):
-    """Passes every ``except Exception``."""
+    """Raised at the time limit. ``except Exception`` does not catch it."""
 
 
 def read_alone(cases: Sequence[Case], folder: bytes) -> Iterator[Outcome]:
-    """Read the files of a folder one after the other, each as its case says."""
+    """Read the files of a folder one after the other, with the settings of their cases."""
     for case in cases:
         yield _outcome(case, os.path.join(folder, case.name))
 
 
 def most_memory() -> int:
-    """Return the largest memory of this process so far, in MiB."""
+    """Return the peak memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
@@ -81,20 +81,20 @@ def _outcome(case: Case, path: bytes) -> Outcome:
     except Exception as error:  # any of them would stop a run
         wrong = f"{type(error).__name__}: {error}"
     else:
-        if case.must in (LISTED, LEFT_OUT):
+        if case.must in (LISTED, IGNORED):
             wrong = "read, expected to be listed"
     return Outcome(case, what, reason, wrong, time.monotonic() - started, compared)
 
 
-def _expected(case: Case, path: bytes) -> Picture | None:
-    """Return what must be seen; None where nobody knows."""
-    if case.picture is not None or case.channels not in (1, 3):
-        return case.picture
+def _expected(case: Case, path: bytes) -> PixelArray | None:
+    """Return the expected pixels, None if they are not known."""
+    if case.expected is not None or case.channels not in (1, 3):
+        return case.expected
     return plainly(path, case.channels)
 
 
-def _difference(case: Case, pixels: npt.NDArray[np.generic], expected: Picture) -> str:
-    """Say how an image differs from what must be seen; nothing where it does not."""
+def _difference(case: Case, pixels: npt.NDArray[np.generic], expected: PixelArray) -> str:
+    """Describe the difference between an image and the expected pixels, "" if there is none."""
     levels = pixels.astype(np.float64) * (1 if pixels.dtype == np.uint8 else 255)
     if levels.ndim == 2:
         levels = levels[:, :, None]
@@ -103,12 +103,12 @@ def _difference(case: Case, pixels: npt.NDArray[np.generic], expected: Picture) 
     difference = float(np.abs(levels - expected).mean())
     if difference <= case.tolerance:
         return ""
-    return f"differs by {difference:.2f} levels on average, allowed are {case.tolerance}"
+    return f"differs by {difference:.2f} levels on average, at most {case.tolerance} is allowed"
 
 
 @contextmanager
 def _limit() -> Iterator[None]:
-    """End what takes too long."""
+    """Raise `_TooLong` at the time limit."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _TooLong

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from tools.hostile.case import EITHER, LISTED, Case, Picture, noise, smooth
+from tools.hostile.case import EITHER, LISTED, Case, PixelArray, noise, smooth
 from tools.hostile.pillows import formats, in_mode, saved
 from tools.hostile.writers import chunk, tiff
 
@@ -18,27 +18,27 @@ _ENDINGS = ("jpg", "png", "tif", "gif", "bmp", "webp")
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
-    """Yield all, some 600 files."""
+    """Yield about 600 files."""
     bases = dict(_bases())
-    for title, (ending, content, picture, tolerance) in bases.items():
+    for title, (ending, content, expected, tolerance) in bases.items():
         yield from _damaged(rng, title, ending, content, tolerance)
-        yield from _disguised(title, content, picture, tolerance)
+        yield from _disguised(title, content, expected, tolerance)
     yield from _others(rng)
     yield from _bombs()
 
 
-def _bases() -> Iterator[tuple[str, tuple[str, bytes, Picture, float]]]:
-    """Yield whole files by title: ending, content, what must be seen, and the tolerance."""
+def _bases() -> Iterator[tuple[str, tuple[str, bytes, PixelArray, float]]]:
+    """Yield intact files by title: extension, content, expected pixels and tolerance."""
     for ending, modes in formats().items():
         for mode in modes[-2:] if ending in ("png", "tif") else modes[-1:]:
-            image, picture = in_mode(mode)
+            image, expected = in_mode(mode)
             lossy = ending in ("jpg", "jp2", "avif")
             title = f"{ending}-{mode.replace(';', '')}"
-            yield title, (ending, saved(image, ending), picture, 3.0 if lossy else 0.6)
-    image, picture = in_mode("RGB")
+            yield title, (ending, saved(image, ending), expected, 3.0 if lossy else 0.6)
+    image, expected = in_mode("RGB")
     for compression in ("tiff_lzw", "tiff_adobe_deflate"):
         content = saved(image, "tif", compression=compression)
-        yield compression, ("tif", content, picture, 0.6)
+        yield compression, ("tif", content, expected, 0.6)
     bands = noise(np.random.default_rng(1), 11, 13, 6)
     yield "bands", ("tif", tiff(bands, 8, extras=[0] * 5), bands.astype(float), 0.51)
 
@@ -46,9 +46,9 @@ def _bases() -> Iterator[tuple[str, tuple[str, bytes, Picture, float]]]:
 def _damaged(
     rng: np.random.Generator, title: str, ending: str, content: bytes, tolerance: float
 ) -> Iterator[Case]:
-    """Yield a file cut, with flipped bits, and with a hole.
+    """Yield a file truncated, with flipped bits, and with a range of zero bytes.
 
-    Pillow is the judge of what remains; where it cannot read a file, it may be read otherwise.
+    The expected pixels are those that Pillow reads. If it cannot read a file, any are allowed.
     """
     either = partial(Case, must=EITHER, tolerance=max(tolerance, 1.1))
     for number, place in enumerate(np.linspace(0, len(content) - 1, _CUTS).astype(int)):
@@ -56,7 +56,7 @@ def _damaged(
         yield either("truncated", name, content[: int(place)])
     for number in range(_FLIPS):
         damaged = bytearray(content)
-        # The first half hits the head of the file, where the layout is.
+        # Half of the flips are in the head of the file, which describes the layout.
         end = len(damaged) if number % 2 else min(len(damaged), 200)
         for _ in range(1 + number % 5):
             damaged[rng.integers(end)] ^= 1 << int(rng.integers(8))
@@ -68,26 +68,28 @@ def _damaged(
         yield either("holes", f"hole-{title}-{number}.{ending}".encode(), bytes(damaged))
 
 
-def _disguised(title: str, content: bytes, picture: Picture, tolerance: float) -> Iterator[Case]:
-    """Yield a whole file under other endings, and with something behind its end."""
-    channels = picture.shape[2]
+def _disguised(
+    title: str, content: bytes, expected: PixelArray, tolerance: float
+) -> Iterator[Case]:
+    """Yield an intact file with other extensions, and with bytes after its end."""
+    channels = expected.shape[2]
     for ending in _ENDINGS:
         name = f"disguised-{title}.{ending}".encode()
         yield Case(
             "wrong file extensions",
             name,
             content,
-            picture=picture,
+            expected=expected,
             channels=channels,
             tolerance=tolerance,
         )
     name = f"tail-{title}.jpg".encode()
-    # What GIF, WebP and AVIF take from behind their end is up to them.
+    # GIF, WebP and AVIF may interpret bytes after their end.
     yield Case("wrong file extensions", name, content + b"tail" * 99, must=EITHER, tolerance=3.0)
 
 
 def _others(rng: np.random.Generator) -> Iterator[Case]:
-    """Yield what is no image at all, called like one."""
+    """Yield files that are not images, with names of images."""
     contents = {
         "empty": (b"", "empty file"),
         "zeros": (bytes(5000), "zero bytes"),
@@ -121,7 +123,7 @@ def _others(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _bombs() -> Iterator[Case]:
-    """Yield small files that claim to be, or are, enormous."""
+    """Yield small files that declare or decompress to very large images."""
     row = "bombs"
     header = partial(struct.pack, ">IIBBBBB")
     start = b"\x89PNG\r\n\x1a\n"
@@ -167,7 +169,7 @@ def _bombs() -> Iterator[Case]:
     yield Case(row, b"jpeg.jpg", bytes(jpeg), must=LISTED)
     if "webp" in formats():
         large = saved(in_mode("RGB")[0].resize((16383, 2)), "webp")
-        picture = np.asarray(in_mode("RGB")[0].resize((16383, 2))).astype(float)
-        yield Case(row, b"wide.webp", large, picture=picture)
+        expected = np.asarray(in_mode("RGB")[0].resize((16383, 2))).astype(float)
+        yield Case(row, b"wide.webp", large, expected=expected)
     yield Case(row, b"thin.png", saved(in_mode("L")[0].resize((60000, 1)), "png"), must=EITHER)
     assert smooth().any()

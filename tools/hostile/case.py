@@ -1,4 +1,4 @@
-"""One file of the corpus, and what has to become of it."""
+"""One file of the test set, with its expected result."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-#: What has to become of a file.
-READ, LISTED, EITHER, LEFT_OUT = "read", "listed", "either", "left out"
+#: Expected results of a file.
+READ, LISTED, EITHER, IGNORED = "read", "listed", "either", "ignored"
 
-Picture: TypeAlias = "npt.NDArray[np.float64]"
+PixelArray: TypeAlias = "npt.NDArray[np.float64]"
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,24 @@ class Case:
     """One file.
 
     Attributes:
-        kind: Row of the table that it counts in.
-        name: File name, bytes, without a folder.
-        content: What it holds; None where `make` makes it.
-        must: What has to become of it: `READ`, `LISTED`, `EITHER` (as an independent decoding
-            says, or listed), or `LEFT_OUT` (it does not count as an image).
-        picture: What must be seen, (H, W, C) in [0, 255]; None: what the independent decoding sees.
-        channels: C that the file is read with when it is read alone.
-        tolerance: Largest mean difference to the picture, in levels of 255.
-        reason: Text that the reason of a listed file must hold.
+        kind: Row of the table in which it is counted.
+        name: File name in bytes, without folder.
+        content: Content of the file; None if `make` creates it.
+        must: Expected result: `READ`, `LISTED`, `EITHER` (read as an independent decoder reads it,
+            or listed), or `IGNORED` (the file does not count as an image).
+        expected: Expected pixels, (H, W, C) in [0, 255]; None: those of the independent decoder.
+        channels: C, the channels with which the file is read separately.
+        tolerance: Largest mean difference to the expected pixels, in levels of 255.
+        reason: Text that the reason of a listed file must contain.
         value_range: See `lightly_core.data.pixels.to_unit`.
-        make: Makes something else than a plain file at a path.
+        make: Creates something other than a regular file at a path.
     """
 
     kind: str
     name: bytes
     content: bytes | None
     must: str = READ
-    picture: Picture | None = None
+    expected: PixelArray | None = None
     channels: int = 3
     tolerance: float = 0.51
     reason: str = ""
@@ -46,7 +46,7 @@ class Case:
     make: Callable[[bytes], None] | None = None
 
     def write(self, folder: bytes) -> None:
-        """Make the file in a folder."""
+        """Create the file in a folder."""
         path = os.path.join(folder, self.name)
         if self.make is not None:
             self.make(path)
@@ -55,25 +55,25 @@ class Case:
             file.write(self.content or b"")
 
 
-def grey(picture: npt.NDArray[Any]) -> Picture:
-    """Weight (H, W, 3) to (H, W, 1) as ITU-R 601 does."""
-    weighted: Picture = picture.astype(np.float64) @ np.array([[0.299], [0.587], [0.114]])
+def grey(colours: npt.NDArray[Any]) -> PixelArray:
+    """Convert RGB (H, W, 3) to grey (H, W, 1) with the weights of ITU-R 601."""
+    weighted: PixelArray = colours.astype(np.float64) @ np.array([[0.299], [0.587], [0.114]])
     return weighted
 
 
-def repeated(values: npt.NDArray[Any]) -> Picture:
-    """Make (H, W, 3) of (H, W)."""
+def repeated(values: npt.NDArray[Any]) -> PixelArray:
+    """Repeat grey (H, W) to RGB (H, W, 3)."""
     return np.repeat(values.astype(np.float64)[:, :, None], 3, axis=2)
 
 
-def on_white(picture: npt.NDArray[Any], alpha: npt.NDArray[Any]) -> Picture:
-    """Show (H, W, 3) in [0, 255] on white; alpha (H, W) in [0, 1]."""
+def on_white(colours: npt.NDArray[Any], alpha: npt.NDArray[Any]) -> PixelArray:
+    """Composite (H, W, 3) in [0, 255] on white, with alpha (H, W) in [0, 1]."""
     opaque = alpha.astype(np.float64)[:, :, None]
-    return picture.astype(np.float64) * opaque + 255 * (1 - opaque)
+    return colours.astype(np.float64) * opaque + 255 * (1 - opaque)
 
 
 def smooth(height: int = 24, width: int = 32) -> npt.NDArray[np.uint8]:
-    """Return a picture (H, W, 3) that lossy formats hardly change, and no turn maps on itself."""
+    """Return a smooth image (H, W, 3) for lossy formats, which has no symmetry."""
     rows, columns = np.mgrid[0:height, 0:width]
     red = 40 + 180 * columns / width
     green = 200 - 150 * rows / height

@@ -1,4 +1,4 @@
-"""The commands on all files together: none stops, hangs, fills the memory or obeys a name."""
+"""Runs the commands on all files together, and checks their results, output and memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lightly_core.data.names import read_back
-from tools.hostile.case import LEFT_OUT, Case
+from tools.hostile.case import IGNORED, Case
 
-#: Looks at what a command said and left: counts in words, and what is wrong.
+#: Checks the output and files of a command: returns counts in words, and the problems.
 Check: TypeAlias = "Callable[[str], tuple[str, list[str]]]"
 
-#: The two class folders that the files are dealt out to.
+#: The two class folders to which the files are distributed.
 FOLDERS = ("first", "second")
 _MOST_SECONDS = 600
 _MOST_MEMORY = 3 << 20  # KiB of one process
@@ -30,14 +30,14 @@ _FORMULA = tuple("=+-@\t\r")
 
 @dataclass(frozen=True)
 class Step:
-    """What came of one command.
+    """The result of one command.
 
     Attributes:
         name: The command.
-        seconds: How long it took.
-        memory: Largest memory of a process, in MiB.
-        counts: What it read and listed, in words.
-        problems: What is wrong.
+        seconds: Duration.
+        memory: Peak memory of a process, in MiB.
+        counts: Numbers of read and listed files, in words.
+        problems: The problems.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Step:
 
 
 def deal(cases: Sequence[Case], root: bytes) -> dict[str, Case]:
-    """Write the files into two class folders; links stay with what they lead to.
+    """Write the files into two class folders. Links are in the same folder as their targets.
 
     Returns:
-        Cases by the name that the commands know the file by.
+        Cases by name of the file, relative to `root`.
     """
     names = {}
     for folder in FOLDERS:
@@ -69,7 +69,7 @@ def run_commands(root: Path, out: Path, expected: dict[str, bool]) -> Iterator[S
     Args:
         root: Folder of the images.
         out: An empty folder for results.
-        expected: Whether each image that is found can be read with three channels.
+        expected: Whether an image can be read with three channels, by name.
     """
     listed = {name for name, readable in expected.items() if not readable}
     common = ["accelerator=cpu", "num_workers=2"]
@@ -85,7 +85,7 @@ def run_commands(root: Path, out: Path, expected: dict[str, bool]) -> Iterator[S
 
 
 def _step(name: str, arguments: Sequence[str], check: Check) -> Step:
-    """Run one command and look at what it says and leaves."""
+    """Run one command and check its output and files."""
     started = time.monotonic()
     command = [sys.executable, "-m", "lightly_core.cli", name, *arguments]
     try:
@@ -98,7 +98,7 @@ def _step(name: str, arguments: Sequence[str], check: Check) -> Step:
     problems += _harmful("the terminal", text)
     problems += [f"the terminal shows '{word}'" for word in _NOISE if word in text]
     if text.count("files skipped:") != 1:
-        problems.append("the terminal does not say once how many files are skipped")
+        problems.append("the terminal does not report the number of skipped files exactly once")
     if memory > _MOST_MEMORY:
         problems.append(f"took {memory >> 10} MiB, more than {_MOST_MEMORY >> 10}")
     counts = ""
@@ -140,14 +140,14 @@ def _check_embed(table: Path, expected: dict[str, bool]) -> tuple[str, list[str]
 
 def _check_evaluate(text: str, expected: dict[str, bool]) -> tuple[str, list[str]]:
     listed = sum(not readable for readable in expected.values())
-    said = re.search(r"(\d+) images cannot be read", text)
-    found = int(said[1]) if said else 0
-    problems = [] if found == listed else [f"{found} are said to be unreadable, not {listed}"]
+    reported = re.search(r"(\d+) images cannot be read", text)
+    found = int(reported[1]) if reported else 0
+    problems = [] if found == listed else [f"{found} unreadable images reported, not {listed}"]
     return f"{len(expected) - listed} read, {found} counted as unreadable", problems
 
 
 def _rows(file: Path) -> Iterator[list[str]]:
-    """Yield the rows of a table, names read back; formulas end the program."""
+    """Yield the rows of a table with the original names. Fail if a cell is a formula."""
     with open(file, encoding="utf-8", newline="") as stream:
         reader = csv.reader(stream)
         next(reader)
@@ -158,11 +158,11 @@ def _rows(file: Path) -> Iterator[list[str]]:
 
 
 def _compare(where: str, found: set[str], expected: set[str]) -> list[str]:
-    """Say which names are in one set only."""
+    """Return problems for the names that are in only one of the sets."""
     problems = [f"{where} has {name!r}" for name in sorted(found - expected)[:5]]
     return problems + [f"{where} lacks {name!r}" for name in sorted(expected - found)[:5]]
 
 
 def counted(names: dict[str, Case]) -> dict[str, Case]:
     """Return the cases that count as images."""
-    return {name: case for name, case in names.items() if case.must != LEFT_OUT}
+    return {name: case for name, case in names.items() if case.must != IGNORED}

@@ -1,4 +1,4 @@
-"""HEIC and DICOM, where their packages are installed."""
+"""HEIC and DICOM files, if their packages are installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.hostile.case import EITHER, LISTED, Case, grey, repeated, smooth
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
-    """Yield all, some 80 files."""
+    """Yield about 80 files."""
     if importlib.util.find_spec("pillow_heif"):
         yield from _heic(rng)
     if importlib.util.find_spec("pydicom"):
@@ -25,47 +25,47 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
 
 def _heic(rng: np.random.Generator) -> Iterator[Case]:
     heif: Any = importlib.import_module("pillow_heif")
-    picture = smooth()
+    colours = smooth()
     buffer = io.BytesIO()
-    heif.from_pillow(Image.fromarray(picture)).save(buffer, quality=95)
-    content, seen = buffer.getvalue(), picture.astype(float)
+    heif.from_pillow(Image.fromarray(colours)).save(buffer, quality=95)
+    content, seen = buffer.getvalue(), colours.astype(float)
     for ending in ("heic", "HEIF", "hif", "jpg", "png"):
         name = f"photo.{ending}".encode()
-        yield Case("HEIC", name, content, picture=seen, tolerance=6.0)
-    yield Case("HEIC", b"grey.heic", content, picture=grey(picture), channels=1, tolerance=6.0)
+        yield Case("HEIC", name, content, expected=seen, tolerance=6.0)
+    yield Case("HEIC", b"grey.heic", content, expected=grey(colours), channels=1, tolerance=6.0)
     yield from _damaged(rng, "HEIC", "heic", content)
 
 
 def _dicom(rng: np.random.Generator) -> Iterator[Case]:
-    """Yield files whose picture follows from the rules of docs/images.md."""
+    """Yield files whose expected pixels follow from the rules in docs/images.md."""
     row = "DICOM"
     stored = rng.integers(0, 4096, (11, 13)).astype(np.uint16)
-    share = stored / 4095
+    fraction = stored / 4095
     plain = _dataset(stored, BitsStored=12)
-    yield Case(row, b"12-bit.dcm", plain, picture=repeated(255 * share))
-    yield Case(row, b"called.jpg", plain, picture=repeated(255 * share))
+    yield Case(row, b"12-bit.dcm", plain, expected=repeated(255 * fraction))
+    yield Case(row, b"called.jpg", plain, expected=repeated(255 * fraction))
     inverted = _dataset(stored, BitsStored=12, PhotometricInterpretation="MONOCHROME1")
-    yield Case(row, b"monochrome1.dcm", inverted, picture=repeated(255 - 255 * share))
+    yield Case(row, b"monochrome1.dcm", inverted, expected=repeated(255 - 255 * fraction))
     window = _dataset(stored, BitsStored=12, WindowCenter=1000, WindowWidth=501)
     seen = np.clip((stored - (999.5 - 250)) / 500, 0, 1)
-    yield Case(row, b"window.dcm", window, picture=repeated(255 * seen))
+    yield Case(row, b"window.dcm", window, expected=repeated(255 * seen))
     scan = {"BitsStored": 12, "RescaleSlope": 2, "RescaleIntercept": -1024}
     units = stored * 2.0 - 1024
     seen = np.clip((units + 1000) / 2000, 0, 1)
     content = _dataset(stored, **scan)
     yield Case(
-        row, b"hounsfield.dcm", content, picture=repeated(255 * seen), value_range=(-1000, 1000)
+        row, b"hounsfield.dcm", content, expected=repeated(255 * seen), value_range=(-1000, 1000)
     )
-    yield Case(row, b"rescaled.dcm", content, picture=repeated(255 * share))
+    yield Case(row, b"rescaled.dcm", content, expected=repeated(255 * fraction))
     signed = stored.astype(np.int16) - 2048
     content = _dataset(signed.view(np.uint16), BitsStored=16, PixelRepresentation=1)
-    yield Case(row, b"signed.dcm", content, picture=repeated((signed + 32768.0) / 65535 * 255))
+    yield Case(row, b"signed.dcm", content, expected=repeated((signed + 32768.0) / 65535 * 255))
     colours = smooth()
     content = _dataset(colours, PhotometricInterpretation="RGB")
-    yield Case(row, b"colours.dcm", content, picture=colours.astype(float))
+    yield Case(row, b"colours.dcm", content, expected=colours.astype(float))
     frames = np.stack([stored, stored[::-1]])
     content = _dataset(frames, BitsStored=12, NumberOfFrames=2)
-    yield Case(row, b"frames.dcm", content, picture=repeated(255 * share))
+    yield Case(row, b"frames.dcm", content, expected=repeated(255 * fraction))
     content = _dataset(None)
     yield Case(row, b"no-image.dcm", content, must=LISTED, reason="without an image")
     content = _dataset(stored, BitsStored=12, RescaleSlope=0, RescaleIntercept=5)
@@ -76,7 +76,7 @@ def _dicom(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _dataset(pixels: npt.NDArray[Any] | None, **values: object) -> bytes:
-    """Write a DICOM file: (H, W), (H, W, 3) or (frames, H, W)."""
+    """Return a DICOM file with pixels (H, W), (H, W, 3) or (frames, H, W)."""
     pydicom: Any = importlib.import_module("pydicom")
     uid: Any = importlib.import_module("pydicom.uid")
     dataset: Any = importlib.import_module("pydicom.dataset")

@@ -1,4 +1,4 @@
-"""Names that a terminal obeys or a spreadsheet computes, links, and what is no file at all."""
+"""Names with control characters or formulas, links, pipes, devices and folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from tools.hostile.case import EITHER, LEFT_OUT, LISTED, READ, Case, noise
+from tools.hostile.case import EITHER, IGNORED, LISTED, READ, Case, noise
 from tools.hostile.pillows import saved
 
 _NAMES = (
@@ -46,16 +46,16 @@ _NAMES = (
     b"#hash.png",
     b"CON.png",
 )
-#: 255 bytes are the longest name; some file systems store fewer.
+#: The longest names have 255 bytes. Some file systems allow fewer.
 _LONG = (b"n" * 251 + b".png", "é".encode() * 125 + b".png")
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
-    """Yield all, some 60 files."""
+    """Yield about 60 files."""
     for name in (*_NAMES, *_LONG):
         pixels = noise(rng, 9, 9, 3)
         content = saved(Image.fromarray(pixels), "png")
-        yield Case("unusual names", name, content, picture=pixels.astype(float))
+        yield Case("unusual names", name, content, expected=pixels.astype(float))
     yield from _links(rng)
     yield from _no_files()
 
@@ -63,20 +63,20 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
 def _links(rng: np.random.Generator) -> Iterator[Case]:
     row = "links"
     pixels = noise(rng, 9, 9, 3)
-    content, picture = saved(Image.fromarray(pixels), "png"), pixels.astype(float)
-    yield Case(row, b"target.png", content, picture=picture)
+    content, expected = saved(Image.fromarray(pixels), "png"), pixels.astype(float)
+    yield Case(row, b"target.png", content, expected=expected)
 
     def link(target: bytes) -> Callable[[bytes], None]:
         return lambda path: os.symlink(target, path)
 
-    yield Case(row, b"link.png", None, picture=picture, make=link(b"target.png"))
-    yield Case(row, b"link-to-link.jpg", None, picture=picture, make=link(b"link.png"))
+    yield Case(row, b"link.png", None, expected=expected, make=link(b"target.png"))
+    yield Case(row, b"link-to-link.jpg", None, expected=expected, make=link(b"link.png"))
     yield Case(row, b"broken.png", None, LISTED, reason="missing", make=link(b"nowhere.png"))
-    yield Case(row, b"itself.png", None, LEFT_OUT, make=link(b"itself.png"))
-    yield Case(row, b"up.png", None, LEFT_OUT, make=link(b".."))
-    yield Case(row, b"here.png", None, LEFT_OUT, make=link(b"."))
+    yield Case(row, b"itself.png", None, IGNORED, make=link(b"itself.png"))
+    yield Case(row, b"up.png", None, IGNORED, make=link(b".."))
+    yield Case(row, b"here.png", None, IGNORED, make=link(b"."))
     for number, device in enumerate((b"/dev/zero", b"/dev/null", b"/dev/random", b"/dev/tty")):
-        yield Case(row, f"device-{number}.png".encode(), None, LEFT_OUT, make=link(device))
+        yield Case(row, f"device-{number}.png".encode(), None, IGNORED, make=link(device))
     for number, entry in enumerate((b"/proc/kmsg", b"/proc/self/mem", b"/proc/self/environ")):
         reason = "empty file"
         name = f"system-{number}.png".encode()
@@ -85,16 +85,16 @@ def _links(rng: np.random.Generator) -> Iterator[Case]:
 
 def _no_files() -> Iterator[Case]:
     row = "pipes, folders, rights"
-    yield Case(row, b"pipe.png", None, LEFT_OUT, make=os.mkfifo)
-    yield Case(row, b"pipe.jpg", None, LEFT_OUT, make=os.mkfifo)
-    yield Case(row, b"socket.png", None, LEFT_OUT, make=_socket)
-    yield Case(row, b"folder.jpg", None, LEFT_OUT, make=os.mkdir)
+    yield Case(row, b"pipe.png", None, IGNORED, make=os.mkfifo)
+    yield Case(row, b"pipe.jpg", None, IGNORED, make=os.mkfifo)
+    yield Case(row, b"socket.png", None, IGNORED, make=_socket)
+    yield Case(row, b"folder.jpg", None, IGNORED, make=os.mkdir)
     yield Case(row, b"closed.png", None, EITHER if os.geteuid() == 0 else LISTED, make=_closed)
     yield Case(row, b"sparse.png", None, LISTED, reason="zero bytes", make=_sparse(b""))
-    # A whole picture in front of a terabyte of nothing.
+    # An intact image before a terabyte of zeros.
     whole = saved(Image.new("RGB", (9, 9), (1, 2, 3)), "png")
-    picture = np.broadcast_to(np.array([1.0, 2.0, 3.0]), (9, 9, 3))
-    yield Case(row, b"sparse-whole.png", None, READ, picture, make=_sparse(whole))
+    expected = np.broadcast_to(np.array([1.0, 2.0, 3.0]), (9, 9, 3))
+    yield Case(row, b"sparse-whole.png", None, READ, expected, make=_sparse(whole))
     yield Case(row, b"sparse.webp", None, LISTED, make=_sparse(b"RIFF\xff\xff\xff\x7fWEBPVP8 "))
     yield Case(row, b"sparse.jpg", None, LISTED, make=_sparse(b"\xff\xd8\xff\xe0\0\x10JFIF\0"))
     yield Case(row, b"sparse.avif", None, LISTED, make=_sparse(b"\0\0\0\x1cftypavif\0\0\0\0avif"))
@@ -103,7 +103,7 @@ def _no_files() -> Iterator[Case]:
 def _socket(path: bytes) -> None:
     place = os.open(os.path.dirname(path), os.O_RDONLY)
     try:
-        # Addresses are short, so a path through the folder's handle.
+        # Addresses of sockets are short, so the path uses the handle of the folder.
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(f"/proc/self/fd/{place}/{os.path.basename(path).decode()}")
     finally:

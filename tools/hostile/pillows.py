@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from tools.hostile.case import EITHER, READ, Case, Picture, grey, noise, on_white, repeated, smooth
+from tools.hostile.case import (
+    EITHER,
+    READ,
+    Case,
+    PixelArray,
+    grey,
+    noise,
+    on_white,
+    repeated,
+    smooth,
+)
 
 _MODES = {
     "png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
@@ -32,7 +42,7 @@ _FORMATS = {"tif": "TIFF", "jpg": "JPEG", "jp2": "JPEG2000"}
 
 
 def formats() -> dict[str, tuple[str, ...]]:
-    """Return the modes by ending, for what this Pillow can write."""
+    """Return the modes by extension, for the formats that this Pillow can write."""
     found = dict(_MODES)
     Image.init()
     for ending in ("webp", "jp2", "avif"):
@@ -42,7 +52,7 @@ def formats() -> dict[str, tuple[str, ...]]:
 
 
 def saved(image: Image.Image, ending: str, **options: Any) -> bytes:  # noqa: ANN401
-    """Return an image as a file."""
+    """Return the content of a file with an image."""
     buffer = io.BytesIO()
     image.save(
         buffer, _FORMATS.get(ending, ending.upper()), **{**_OPTIONS.get(ending, {}), **options}
@@ -50,8 +60,8 @@ def saved(image: Image.Image, ending: str, **options: Any) -> bytes:  # noqa: AN
     return buffer.getvalue()
 
 
-def in_mode(mode: str) -> tuple[Image.Image, Picture]:
-    """Return a smooth picture in a mode, and what must be seen of it, in [0, 255]."""
+def in_mode(mode: str) -> tuple[Image.Image, PixelArray]:
+    """Return a smooth image in a mode, and its expected pixels in [0, 255]."""
     colours = smooth()
     alpha = np.linspace(0, 255, colours.shape[1]).round().astype(np.uint8)
     alpha = np.broadcast_to(alpha, colours.shape[:2])
@@ -75,7 +85,7 @@ def in_mode(mode: str) -> tuple[Image.Image, Picture]:
         assert shown is not None
         return shown, colours.astype(np.float64)
     if mode == "CMYK":
-        # Without black the inks are the complements.
+        # Without black, the inks are the complements of the colours.
         inks = np.dstack([255 - colours, np.zeros_like(levels)])
         return Image.frombytes("CMYK", image.size, inks.tobytes()), colours.astype(np.float64)
     if mode == "1":
@@ -89,10 +99,10 @@ def in_mode(mode: str) -> tuple[Image.Image, Picture]:
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
-    """Yield all, some 130 files."""
+    """Yield about 130 files."""
     for ending, modes in formats().items():
         for mode in modes:
-            image, picture = in_mode(mode)
+            image, expected = in_mode(mode)
             lossy = ending in ("jpg", "jp2", "avif") or mode == "LAB"
             tolerance = 3.0 if lossy else 0.6
             title = f"{ending}-{mode.replace(';', '')}"
@@ -104,14 +114,14 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
                 "modes of Pillow",
                 f"{title}.{ending}".encode(),
                 content,
-                picture=picture,
+                expected=expected,
                 tolerance=tolerance,
             )
             yield Case(
                 "modes of Pillow",
                 f"{title}-grey.{ending}".encode(),
                 content,
-                picture=grey(picture),
+                expected=grey(expected),
                 channels=1,
                 tolerance=tolerance + 0.5,
             )
@@ -123,13 +133,13 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
 def _compressions() -> Iterator[Case]:
     for compression in _COMPRESSIONS:
         for mode in ("L", "RGB", "I;16"):
-            image, picture = in_mode(mode)
+            image, expected = in_mode(mode)
             try:
                 content = saved(image, "tif", compression=compression)
             except Exception:  # this libtiff was built without it
                 continue
             name = f"{compression}-{mode.replace(';', '')}.tif".encode()
-            yield Case("modes of Pillow", name, content, picture=picture, tolerance=0.6)
+            yield Case("modes of Pillow", name, content, expected=expected, tolerance=0.6)
 
 
 def _orientations() -> Iterator[Case]:
@@ -143,7 +153,7 @@ def _orientations() -> Iterator[Case]:
         6: np.rot90(upright),
         7: upright[::-1, ::-1].swapaxes(0, 1),
         8: np.rot90(upright, -1),
-        9: upright,  # no such orientation: shown as it is
+        9: upright,  # not a valid orientation, so the image is not rotated
     }
     for ending in ("jpg", "png", "webp", "tif"):
         if ending not in formats():
@@ -154,7 +164,7 @@ def _orientations() -> Iterator[Case]:
             content = saved(Image.fromarray(np.ascontiguousarray(pixels)), ending, exif=exif)
             name = f"orientation-{orientation}.{ending}".encode()
             yield Case(
-                "EXIF orientations", name, content, picture=upright.astype(float), tolerance=2.0
+                "EXIF orientations", name, content, expected=upright.astype(float), tolerance=2.0
             )
 
 
@@ -168,13 +178,13 @@ def _several(rng: np.random.Generator) -> Iterator[Case]:
         content = saved(frames[0], ending, save_all=True, append_images=frames[1:])
         tolerance = 6.0 if ending in ("gif", "avif") else 0.6
         name = f"several.{ending}".encode()
-        yield Case(row, name, content, picture=first.astype(float), tolerance=tolerance)
+        yield Case(row, name, content, expected=first.astype(float), tolerance=tolerance)
     buffer = io.BytesIO()
     options = {"quality": 97, "subsampling": 0, "save_all": True, "append_images": frames[1:]}
     frames[0].save(buffer, "MPO", **options)
-    must = READ if _readable(buffer) else EITHER  # Pillow 10.1 writes what it cannot read
+    must = READ if _readable(buffer) else EITHER  # Pillow 10.1 cannot read what it writes
     content = buffer.getvalue()
-    yield Case(row, b"several.jpg", content, must, picture=first.astype(float), tolerance=3.0)
+    yield Case(row, b"several.jpg", content, must, expected=first.astype(float), tolerance=3.0)
 
 
 def _readable(buffer: io.BytesIO) -> bool:

@@ -1,4 +1,4 @@
-"""The independent decoding: Pillow's own way, or a few lines of numpy; none of our code."""
+"""The independent decoder: Pillow and a few lines of numpy, without code of this project."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from tools.hostile.case import Picture, grey, on_white, repeated
+from tools.hostile.case import PixelArray, grey, on_white, repeated
 
 
-def plainly(path: bytes, channels: int) -> Picture | None:
-    """Decode a file of 8 bit as a viewer on a white page would; None where Pillow cannot.
+def plainly(path: bytes, channels: int) -> PixelArray | None:
+    """Decode a file as a viewer on a white page shows it. Return None if Pillow cannot read it.
 
     Args:
-        path: The file.
+        path: Path of the file.
         channels: 1 or 3.
 
     Returns:
@@ -26,7 +26,7 @@ def plainly(path: bytes, channels: int) -> Picture | None:
             with Image.open(path) as opened:
                 opened.load()
                 image = ImageOps.exif_transpose(opened)
-        except Exception:  # a broken file can make Pillow raise nearly anything
+        except Exception:  # Pillow raises many kinds of errors for broken files
             return None
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
             values = np.asarray(image).astype(np.float64)

@@ -1,4 +1,4 @@
-"""PNGs of every colour type, depth, filter and transparency."""
+"""PNG files of every colour type, depth, filter and transparency."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = {0: "grey", 2: "rgb", 3: "palette", 4: "grey-alpha", 6: "rgb-alpha"}
 
 
 def cases(rng: np.random.Generator) -> Iterator[Case]:
-    """Yield all combinations, some 150 files; every picture is known from what was written."""
+    """Yield all combinations, about 150 files, with the written pixels as expected ones."""
     for kind, depths in _DEPTHS.items():
         for bits in depths:
             for transparent in (False, True) if kind in (0, 2, 3) else (False,):
@@ -25,7 +25,7 @@ def cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _case(rng: np.random.Generator, kind: int, bits: int, transparent: bool, style: int) -> Case:
-    """Make one file; `style` is the filter, 5 means interlaced."""
+    """Return one file. `style` is the filter; 5 means interlaced."""
     values = rng.integers(0, 2**bits, (11, 13, _SAMPLES[kind]))
     full = 2**bits - 1
     chunks = []
@@ -53,12 +53,12 @@ def _case(rng: np.random.Generator, kind: int, bits: int, transparent: bool, sty
             alpha = 1.0 - (values == values[3, 4]).all(axis=2)
     content = png(values, kind, bits, filter_kind=style % 5, interlaced=style == 5, chunks=chunks)
     name = f"{_NAMES[kind]}-{bits}{'-transparent' * transparent}-{style}.png"
-    # Pillow cuts colours of 16 bit to the upper byte, up to a level off; alpha adds its own.
+    # Pillow keeps the upper byte of 16 bit colours, an error of up to a level. Alpha adds another.
     tolerance = 1.1 if bits == 16 and kind != 0 else 0.6
     return Case(
         "PNG, every layout",
         name.encode(),
         content,
-        picture=on_white(shown, alpha),
+        expected=on_white(shown, alpha),
         tolerance=tolerance,
     )

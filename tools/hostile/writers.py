@@ -1,4 +1,4 @@
-"""PNG and TIFF written by hand: every layout that the formats allow, which no library writes."""
+"""Writers of PNG and TIFF for all layouts of the formats, which no library writes."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def png(
     interlaced: bool = False,
     chunks: Sequence[tuple[bytes, bytes]] = (),
 ) -> bytes:
-    """Write a PNG.
+    """Return a PNG file.
 
     Args:
         values: (H, W, S) integers below 2 ** bits.
         kind: Colour type: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha.
         bits: Bits of a value.
         filter_kind: Filter of every row, 0 to 4.
-        interlaced: In seven passes.
-        chunks: Further chunks in front of the pixels: name and content.
+        interlaced: Whether the pixels are in seven passes.
+        chunks: Further chunks before the pixels: name and content.
     """
     height, width, samples = values.shape
     assert samples == _CHANNELS[kind]
@@ -54,7 +54,7 @@ def png(
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
-    """Write one chunk of a PNG."""
+    """Return one chunk of a PNG."""
     checksum = struct.pack(">I", zlib.crc32(name + content))
     return struct.pack(">I", len(content)) + name + content + checksum
 
@@ -69,17 +69,17 @@ def _filtered(values: npt.NDArray[Any], bits: int, filter_kind: int) -> bytes:
     result = bytearray()
     for row in rows:
         result.append(filter_kind)
-        for place, value in enumerate(row):
-            left = row[place - step] if place >= step else 0
-            corner = before[place - step] if place >= step else 0
-            guess = _guess(filter_kind, left, before[place], corner)
-            result.append((value - guess) & 255)
+        for index, value in enumerate(row):
+            left = row[index - step] if index >= step else 0
+            corner = before[index - step] if index >= step else 0
+            predicted = _predicted(filter_kind, left, before[index], corner)
+            result.append((value - predicted) & 255)
         before = row
     return bytes(result)
 
 
-def _guess(filter_kind: int, left: int, above: int, corner: int) -> int:
-    """Predict a byte as the filters 0 to 4 of the PNG standard do."""
+def _predicted(filter_kind: int, left: int, above: int, corner: int) -> int:
+    """Return the prediction of a byte by the filters 0 to 4 of the PNG standard."""
     if filter_kind == 4:
         initial = left + above - corner
         return min((left, above, corner), key=lambda near: abs(initial - near))
@@ -91,7 +91,7 @@ def packed(rows: npt.NDArray[Any], bits: int, order: str) -> list[bytes]:
     if rows.dtype.kind == "f" or bits in (8, 16, 32, 64):
         kind = np.dtype(f"{rows.dtype.kind}{bits // 8}").newbyteorder(order)
         return [row.astype(kind).tobytes() for row in rows]
-    if bits == 24:  # in the byte order of the file, as libtiff writes them
+    if bits == 24:  # in the byte order of the file, as libtiff does
         wide = [row.astype(np.dtype("u4").newbyteorder(order)).view(np.uint8) for row in rows]
         kept = slice(1, 4) if order == ">" else slice(0, 3)
         return [row.reshape(-1, 4)[:, kept].tobytes() for row in wide]
@@ -116,19 +116,19 @@ def tiff(
     rows_per_strip: int = 7,
     deflated: bool = False,
 ) -> bytes:
-    """Write a TIFF of one page.
+    """Return a TIFF file of one page.
 
     Args:
-        values: (H, W, S); the type says unsigned, signed or float.
+        values: (H, W, S). The type determines unsigned, signed or float.
         bits: Bits of a value.
         order: ``<`` or ``>``.
         photometric: 0 white is zero, 1 black is zero, 2 RGB, 3 palette.
-        planar: One band after the other.
+        planar: Whether the bands are stored one after the other.
         extras: Meaning of the bands beyond the colours: 0 unknown, 1 premultiplied alpha, 2 alpha.
         tags: Further tags: number, letter of `struct`, values.
-        big: BigTIFF.
+        big: Whether to write BigTIFF.
         rows_per_strip: Rows of one strip.
-        deflated: Compressed.
+        deflated: Whether strips are compressed.
     """
     height, width, samples = values.shape
     layers = [values[:, :, band] for band in range(samples)] if planar else [values]
@@ -173,18 +173,18 @@ def _header(order: str, big: bool, directory: int) -> bytes:
 
 
 def _directory(tags: dict[int, tuple[str, list[int]]], order: str, big: bool, place: int) -> bytes:
-    """Write the directory at `place`, and behind it the values that do not fit into it."""
+    """Return the directory for offset `place`, followed by the values that do not fit into it."""
     kinds = {"B": 1, "H": 3, "I": 4, "Q": 16}
     number, entry, room = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
     pointer = "Q" if big else "I"
     size = struct.calcsize("=" + number) + len(tags) * (struct.calcsize("=" + entry) + room) + room
-    head, behind = struct.pack(order + number, len(tags)), b""
+    head, values_after = struct.pack(order + number, len(tags)), b""
     for tag, (letter, values) in sorted(tags.items()):
         content = struct.pack(f"{order}{len(values)}{letter}", *values)
         head += struct.pack(order + entry, tag, kinds[letter], len(values))
         if len(content) <= room:
             head += content.ljust(room, b"\0")
         else:
-            head += struct.pack(order + pointer, place + size + len(behind))
-            behind += content
-    return head + bytes(room) + behind
+            head += struct.pack(order + pointer, place + size + len(values_after))
+            values_after += content
+    return head + bytes(room) + values_after

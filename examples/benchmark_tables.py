@@ -1,4 +1,4 @@
-"""Rows of a benchmark as CSV and Markdown, with what makes each. Used by other examples."""
+"""Rows of a benchmark as CSV and Markdown, with the command of each. Used by other examples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One row as text, empty where there is nothing to say; columns of the CSV file."""
+    """One row of the CSV file. Every column is a text, empty if it has no value."""
 
     row: str
     data_set: str
@@ -59,7 +59,7 @@ class Entry:
         last_loss: float | None,
         run: str,
     ) -> Entry:
-        """Return a copy with the facts of a run; `run` is the command or call that does it."""
+        """Return a copy with the results of a training; `run` is its command or Python call."""
         trained = steps > 0
         return replace(
             self,
@@ -73,12 +73,12 @@ class Entry:
         )
 
     def with_accuracy(self, knn: float, linear: float) -> Entry:
-        """Return a copy with two accuracies, given in [0, 1] and shown in percent."""
+        """Return a copy with two accuracies in [0, 1], written in percent."""
         return replace(self, knn=f"{100 * knn:.1f} %", linear=f"{100 * linear:.1f} %")
 
 
 def write_entry(entry: Entry, folder: Path) -> str:
-    """Append a row to ``rows.csv``, write ``table.md`` anew, and return what stands there."""
+    """Append a row to ``rows.csv``, rewrite ``table.md``, and return the content of the latter."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "rows.csv"
     is_new = not file.exists()
@@ -94,7 +94,7 @@ def write_entry(entry: Entry, folder: Path) -> str:
 
 
 def markdown(entries: list[Entry]) -> str:
-    """Return a table, and below it the run and the command that make each row."""
+    """Return a table, followed by the run and the command that create each row."""
     lines = ["| " + " | ".join(_TITLES.values()) + " |", "|---" * len(_TITLES) + "|"]
     for entry in entries:
         cells = asdict(entry)
@@ -115,15 +115,15 @@ def as_python(settings: Mapping[str, Any], teacher: str) -> str:
     """Return the call of `lightly_core.pretrain` with these settings.
 
     Args:
-        settings: Plain data, but for modules.
-        teacher: Code that makes the module.
+        settings: Plain data and modules.
+        teacher: Code that creates the module.
     """
     arguments = ", ".join(f"{key}={_code(value, teacher)}" for key, value in settings.items())
     return f"lightly_core.pretrain({arguments})"
 
 
 def first_and_last_loss(file: Path) -> tuple[float | None, float | None]:
-    """Return the first and the last logged mean of the loss; None where nothing was trained."""
+    """Return the first and the last logged mean of the loss; None if nothing was trained."""
     if not file.exists():
         return None, None
     lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())

@@ -1,4 +1,4 @@
-"""How long training takes, and how many epochs fit in a given time. Used by other examples."""
+"""Measures the time of training, and the epochs that fit in a time. Used by other examples."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 
 import lightly_core
 
-#: Steps before the clock starts: buffers are made, workers fill their queue.
+#: Steps before timing starts. Buffers are allocated, and workers fill their queue.
 _WARM_UP = 3
 
 
 class Stopwatch(lightning.Callback):
-    """Measures training from its first to its last step, checkpoints between included.
+    """Measures the time of training from the first to the last step, including checkpoints.
 
     Args:
-        each_step: Also note when each step ends; a GPU is then waited for.
-        clock: Seconds; None: those on the wall.
+        each_step: Also record when each step ends. This synchronises a GPU after each step.
+        clock: Function that returns seconds; None: wall-clock time.
 
     Attributes:
-        seconds: Of the whole training; 0 where there was none.
+        seconds: Duration of the whole training; 0 without training.
         num_steps: Optimizer steps.
-        step_ends: Seconds of a clock, for each step.
+        step_ends: Time of the clock at the end of each step, in seconds.
     """
 
     def __init__(self, each_step: bool = False, clock: Callable[[], float] | None = None) -> None:
@@ -39,20 +39,20 @@ class Stopwatch(lightning.Callback):
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Start."""
+        """Start timing."""
         self._start = self.clock()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object
     ) -> None:
-        """Note the time if wanted."""
+        """Record the time if `each_step` is set."""
         if self.each_step:
             self.step_ends.append(self.clock())
 
     def on_train_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Stop."""
+        """Stop timing."""
         self.seconds = self.clock() - self._start
         self.num_steps = trainer.global_step
 
@@ -60,15 +60,15 @@ class Stopwatch(lightning.Callback):
 def seconds_per_step(
     settings: dict[str, Any], num_steps: int = 15, clock: Callable[[], float] | None = None
 ) -> float:
-    """Do some steps of a run and return the mean time of one.
+    """Run some steps of a training and return the mean time of one in seconds.
 
     Args:
         settings: Arguments of `lightly_core.pretrain` without ``trainer_args``.
-        num_steps: How many are timed.
+        num_steps: Steps that are timed.
         clock: As in `Stopwatch`.
 
     Raises:
-        ValueError: The images are too few for two steps that can be timed.
+        ValueError: There are too few images to time two steps.
     """
     watch = Stopwatch(each_step=True, clock=clock)
     limits = {"limit_train_batches": num_steps + _WARM_UP, "callbacks": [watch]}
@@ -79,12 +79,12 @@ def seconds_per_step(
             f"cannot time a step: an epoch has {watch.num_steps}, expected more than {_WARM_UP}"
             "\n  give more images or a smaller batch, or --epochs in place of --minutes"
         )
-    # Not the median: workers may hand over batches in bursts.
+    # Not the median, because workers may deliver batches in bursts.
     return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def epochs_for(minutes: float, step_seconds: float, steps_per_epoch: int) -> int:
-    """Return how many whole epochs come nearest to a time; at least one."""
+    """Return the whole number of epochs whose duration is nearest to a time; at least one."""
     return max(1, round(60 * minutes / (step_seconds * steps_per_epoch)))
 
 

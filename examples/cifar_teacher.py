@@ -10,9 +10,9 @@
         method_args={"teacher": cifar_teacher("cifar10-resnet56-4bfd9763.th")},
     )
 
-A wrapper is any module with four methods; `input_normalization` is optional and says what the
-images have to be normalised with. The weights are those of the repository
-akamaster/pytorch_resnet_cifar10 (BSD 2-clause), networks that were trained with labels.
+A wrapper is any module with four methods. The optional method `input_normalization` returns the
+mean and standard deviation by which images are normalised. The weights are from the repository
+akamaster/pytorch_resnet_cifar10 (BSD 2-clause). The networks were trained with labels.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _WIDTHS = (16, 32, 64)
 class BasicBlock(nn.Module):
     """Two convolutions and a shortcut without parameters.
 
-    Where the map shrinks, the shortcut takes every second position and adds channels of zeros, half
-    of them in front.
+    If the block reduces the map, the shortcut takes every second position and pads the channels
+    with zeros, half of them before the input channels.
 
     Args:
         width: Channels of the input (B, width, H, W).
         out_width: Channels of the output, the same or more.
-        stride: 1, or 2 to halve the map.
+        stride: 1, or 2 to halve height and width of the map.
     """
 
     def __init__(self, width: int, out_width: int, stride: int) -> None:
@@ -63,8 +63,8 @@ class CifarResNet(nn.Module):
     """The ResNet for images of 32 pixels (He et al. 2015, https://arxiv.org/abs/1512.03385).
 
     Args:
-        num_blocks: Blocks of each of the three stages: 3 for ResNet-20, 9 for ResNet-56.
-        num_classes: Outputs of the classifier.
+        num_blocks: Blocks in each of the three stages: 3 for ResNet-20, 9 for ResNet-56.
+        num_classes: Number of outputs of the classifier.
     """
 
     def __init__(self, num_blocks: int, num_classes: int = 10) -> None:
@@ -116,18 +116,18 @@ class CifarTeacher(nn.Module):
         return self.model
 
     def input_normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return mean and std of the training: those of ImageNet, for values in [0, 1]."""
+        """Return the mean and std used in training: those of ImageNet, for values in [0, 1]."""
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def cifar_teacher(weights: str | Path) -> CifarTeacher:
-    """Build the network of a published file and load it completely.
+    """Build the network of a published file and load all its weights.
 
     Args:
-        weights: ``cifar10-resnet20-....th`` or one of its siblings; the depth is taken from it.
+        weights: ``cifar10-resnet20-....th`` or another depth, which is read from the file.
 
     Raises:
-        ConfigError: The file cannot be read, or is not completely such a network.
+        ConfigError: The file cannot be read, or does not hold all weights of such a network.
     """
     found = [re.search(r"(?:^|\.)layer1\.(\d+)\.", name) for name in read_weights(weights)]
     indices = [int(match[1]) for match in found if match]
@@ -138,7 +138,7 @@ def cifar_teacher(weights: str | Path) -> CifarTeacher:
         )
     wrapper = CifarTeacher(CifarResNet(num_blocks=max(indices) + 1))
     report = load_weights(wrapper, weights)
-    # The files are older than this counter, which has no part in the results.
+    # The files are older than this counter, which does not affect the results.
     require_complete(report, allowed_missing=["*num_batches_tracked"])
     wrapper.eval()
     return wrapper

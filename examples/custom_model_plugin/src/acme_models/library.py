@@ -1,4 +1,4 @@
-"""How lightly-core gets ACME's networks, and gives them back."""
+"""Builds and exports ACME's networks for lightly-core."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TinyNetWrapper(ModelWrapper):
 
 
 class AcmeLibrary(ModelLibrary):
-    """The networks by name, and networks that the user built."""
+    """Networks by name, and networks built by the user."""
 
     examples = ("tinynet",)
 
@@ -100,7 +100,7 @@ class AcmeLibrary(ModelLibrary):
         model_args: Mapping[str, object],
         file: Path,
     ) -> str:
-        """Return the code that loads the file; it says itself which model it holds."""
+        """Return the code that loads the file, which also holds the model's settings."""
         return "\n".join(
             [
                 "from acme_models.model import TinyNet",

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class TinyNet(nn.Module):
-    """Classify images; stride 4 * 2 ** depth, width * 2 ** depth feature channels.
+    """Classify images. The features have stride 4 * 2 ** depth and width * 2 ** depth channels.
 
     Args:
         num_channels: Channels of the images.
-        width: Channels behind the stem.
-        depth: Stages behind the stem; each halves the resolution and doubles the channels.
-        num_classes: Class scores.
+        width: Channels after the stem.
+        depth: Stages after the stem; each halves the resolution and doubles the channels.
+        num_classes: Number of class scores.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the plugin adds to lightly-core. Imported at every start, so nothing heavy here."""
+"""Registers the models with lightly-core. Imported at every start, so it imports nothing heavy."""
 
 from lightly_core import Catalog, ModelsRecord, hookimpl
 

@@ -1,4 +1,4 @@
-"""Adds a line to `runs.jsonl` when a run ends. Imported at every start, so nothing heavy here."""
+"""Adds a line to `runs.jsonl` when a run ends. Imported at every start: no heavy imports here."""
 
 import json
 from datetime import datetime, timezone
@@ -10,7 +10,7 @@ LIGHTLY_API = 2
 
 @hookimpl
 def lightly_run_end(run: RunInfo) -> None:
-    """Add a line beside the run folder: the time, the folder, how the run ended, its settings."""
+    """Add a line with time, folder, status and settings to a file next to the run folder."""
     if run.rank != 0:
         return
     line = {

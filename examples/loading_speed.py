@@ -1,12 +1,12 @@
-"""Measure how fast views of small images are made, decoded each time or kept in memory.
+"""Measure how fast views of small images are created, from files or from memory.
 
     python examples/loading_speed.py [IMAGES]
 
-Writes random pictures of 32 x 32 pixels to a temporary folder (default: 2000 of each format) and
-makes SimCLR's two views of each in batches of 256. Prints images per second of one core, counted
-in the processor's time of this one process. "First stage" is what a loader's worker does: crop,
-resize, flip and all random numbers; "with colours" adds the second stage on the same core, as in
-training on a CPU. With images on a GPU only "numbers only" is left for the CPU. No model is run.
+Writes random images of 32 x 32 pixels to a temporary folder (default: 2000 of each format) and
+creates SimCLR's two views of each in batches of 256. Prints images per second of one core, in CPU
+time of this process. "First stage" is the work of a loader process: crop, resize, flip and all
+random numbers. "With colours" adds the second stage on the same core, as in training on a CPU. If a
+GPU computes the views, the CPU only does "numbers only". No model is run.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ BATCH = 256
 ROUNDS = 3
 
 
-def write_pictures(folder: Path, number: int, ending: str) -> None:
-    """Write soft waves with some noise, which compress about as well as photographs."""
+def write_images(folder: Path, number: int, suffix: str) -> None:
+    """Write smooth waves with some noise, which compress about as well as photographs."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     for index in range(number):
         waves = np.stack([np.sin(9 * (a * x + b * y)) for a, b in rng.normal(0, 1, (3, 2))], -1)
         pixels = 128 + 90 * waves + rng.normal(0, 8, waves.shape)
-        picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-        picture.save(folder / f"{index:06}.{ending}")
+        image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+        image.save(folder / f"{index:06}.{suffix}")
 
 
 def images_per_second(loader: Iterable[RawBatch], after: Callable[[RawBatch], object]) -> float:
-    """Return the best of some rounds over all batches."""
+    """Return the highest rate of several rounds over all batches."""
     rates = []
     for _ in range(ROUNDS):
         start, number = time.process_time(), 0
@@ -54,9 +54,9 @@ def images_per_second(loader: Iterable[RawBatch], after: Callable[[RawBatch], ob
     return max(rates)
 
 
-def measure(folder: Path, ending: str) -> None:
+def measure(folder: Path, suffix: str) -> None:
     """Print the rows of one format."""
-    # Only here, so that --help answers at once.
+    # Imported here, so that --help is fast.
     import torch
 
     from lightly_core.config.options.transform import TransformArgs
@@ -90,14 +90,14 @@ def measure(folder: Path, ending: str) -> None:
     for name, after in stages.items():
         rates = [images_per_second(loader, after) for loader in (slow, fast)]
         print(
-            f"| {ending} | {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.1f} |"
+            f"| {suffix} | {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.1f} |"
         )
-    print(f"| {ending} | numbers only | | {draws_per_second(transform, memory):,.0f} | |")
-    print(f"| {ending} | reading once | | {len(source) / seconds:,.0f} | |")
+    print(f"| {suffix} | numbers only | | {sampled_per_second(transform, memory):,.0f} | |")
+    print(f"| {suffix} | reading once | | {len(source) / seconds:,.0f} | |")
 
 
-def draws_per_second(transform: TwoStageTransform, memory: ImageMemory) -> float:
-    """Return for how many images a second the numbers of both stages are sampled."""
+def sampled_per_second(transform: TwoStageTransform, memory: ImageMemory) -> float:
+    """Return images per second for sampling the random numbers of both stages."""
     from lightly_core.data.dataset import sample_rng
     from lightly_core.data.views.batch_sampling import ViewSampler
 
@@ -115,13 +115,13 @@ def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "images", nargs="?", type=int, default=2000, help="pictures of each format (default: 2000)"
+        "images", nargs="?", type=int, default=2000, help="images of each format (default: 2000)"
     )
     count = parser.parse_args().images
     print("| format | images/s | decoded each time | in memory | ratio |\n|---|---|---|---|---|")
     for file_format in ("png", "jpg"):
         with tempfile.TemporaryDirectory() as temporary:
-            write_pictures(Path(temporary), count, file_format)
+            write_images(Path(temporary), count, file_format)
             measure(Path(temporary), file_format)
 
 

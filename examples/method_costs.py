@@ -1,13 +1,15 @@
-"""Measure what a step of each method costs: `python examples/method_costs.py`.
+"""Measure the cost of a step of each method: `python examples/method_costs.py`.
 
-Every installed method takes a few steps with its default heads and views on pictures that are made
-up; those that need patch tokens on a small vision transformer, the others on a ResNet-18. Rows go
-to docs/method-costs.csv, from which `python -m lightly_core.config.docs` makes docs/methods.md;
-methods that are named on the command line are measured anew, others that the file has are kept.
+Every installed method runs a few steps with its default heads and views on synthetic images.
+Methods that need patch tokens use a small vision transformer, the others a ResNet-18. Rows are
+written to docs/method-costs.csv, from which `python -m lightly_core.config.docs` generates
+docs/methods.md. If methods are named on the command line, only these are measured, and the other
+rows of the file are kept.
 
-On one core: 32 images of 96 pixels, single precision. Time is that of the processor, so other work
-on the machine matters little. Each method is a process of its own, since a peak of memory cannot be
-taken back. With `--device cuda`: 256 images of 128 pixels, bfloat16, time on the wall.
+With `--device cpu`: one core, 32 images of 96 pixels, single precision. CPU time is measured, so
+other work on the machine has little effect. Each method runs in its own process, since the peak
+memory of a process never decreases. With `--device cuda`: 256 images of 128 pixels, bfloat16,
+wall-clock time.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import NamedTuple
 
 import torch
 from benchmark_timing import seconds_per_step
-from loading_speed import write_pictures
+from loading_speed import write_images
 
 from lightly_core.config.docs.method_table import REFERENCE, read_costs
 from lightly_core.config.options.method import MethodConfig
@@ -42,12 +44,12 @@ _MIB = 2**20
 
 
 class Scale(NamedTuple):
-    """How much is done on a device.
+    """Sizes of a measurement on one device.
 
     Attributes:
-        batch_size: Images of a step.
-        image_size: Side of the large views in pixels; small ones have half of it.
-        num_images: Pictures that are made.
+        batch_size: Images per step.
+        image_size: Side of the global views in pixels. Local views have half of it.
+        num_images: Synthetic images.
         num_steps: Steps that are timed.
         precision: Number format.
     """
@@ -66,9 +68,9 @@ _SCALES = {
 
 
 def main(words: list[str]) -> None:
-    """Measure methods, or be the process that measures one."""
+    """Measure methods, each in a child process on the CPU, or one method in this process."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("methods", nargs="*", help="all that are installed, unless named")
+    parser.add_argument("methods", nargs="*", help="methods to measure; default: all installed")
     parser.add_argument("--device", choices=tuple(_SCALES), default="cpu")
     parser.add_argument("--file", type=Path, default=_FILE)
     parser.add_argument("--one", choices=("resnet", "vit"), help=argparse.SUPPRESS)
@@ -88,12 +90,12 @@ def main(words: list[str]) -> None:
 
 
 def measure(name: str, kind: str, device: str) -> tuple[float, float]:
-    """Return seconds of a step, and what it adds to the memory in MiB.
+    """Return the seconds of a step, and the memory that it adds in MiB.
 
     Args:
         name: The method.
         kind: "vit" or "resnet".
-        device: "cpu", whose whole process is looked at, or "cuda", whose tensors are.
+        device: "cpu" measures the memory of the process, "cuda" that of tensors on the device.
     """
     scale = _SCALES[device]
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +103,7 @@ def measure(name: str, kind: str, device: str) -> tuple[float, float]:
             **_networks(name, kind, scale),
             "out": folder,
             "overwrite": True,
-            "data": _pictures(scale.num_images).name,
+            "data": _image_folder(scale.num_images).name,
             "method": name,
             "batch_size": scale.batch_size,
             "num_workers": 0,
@@ -124,31 +126,32 @@ def measure(name: str, kind: str, device: str) -> tuple[float, float]:
 
 
 @functools.cache
-def _pictures(number: int) -> tempfile.TemporaryDirectory[str]:
-    """Return a folder of pictures, which lives as long as this process."""
+def _image_folder(number: int) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder of synthetic images, which is removed when this process ends."""
     folder = tempfile.TemporaryDirectory()
-    write_pictures(Path(folder.name), number, "png")
+    write_images(Path(folder.name), number, "png")
     return folder
 
 
 def _networks(name: str, kind: str, scale: Scale) -> dict[str, object]:
-    """Return the settings of the network, and of a teacher like it where the method has one."""
+    """Return the settings of the network, and of a teacher of the same kind if there is one."""
     vit_args = {"img_size": scale.image_size, "dynamic_img_size": True} if kind == "vit" else None
     model = _VIT if kind == "vit" else _RESNET
     method_args: dict[str, object] = {}
     if name == "wmse" and scale.batch_size < 128:
-        method_args["output_dim"] = scale.batch_size // 2  # a batch whitens what is narrower
+        # Whitening needs more samples than dimensions.
+        method_args["output_dim"] = scale.batch_size // 2
     if name.startswith("distillation"):
         method_args |= {"teacher": model, "teacher_args": vit_args}
     return {"model": model, "model_args": vit_args, "method_args": method_args}
 
 
 def _sizes(name: str, image_size: int) -> dict[str, object]:
-    """Return sizes of the views that fit small networks, where the method has small views."""
+    """Return sizes of the views for small networks; local views have half the size."""
     declared = _config(name).default_transform()
     if isinstance(declared, MultiCropTransformArgs) and declared.local_view is not None:
         return {"image_size": image_size, "local_view": {"view_size": image_size // 2}}
-    # Where all views of an image are small, they stay as they are.
+    # Methods whose default views are smaller keep them.
     return {"image_size": min(image_size, *declared.size)}
 
 
@@ -161,7 +164,7 @@ def _config(name: str) -> type[MethodConfig]:
 def _wanted(names: list[str]) -> list[tuple[str, str]]:
     records = get_plugins().catalog.records("method")
     names = names or [record.name for record in records if record.alias_of is None]
-    # The reference is needed on both networks.
+    # The reference is measured on both networks.
     pairs = [(name, "vit" if _needs_tokens(name) else "resnet") for name in names]
     return pairs + [(REFERENCE, "vit")] * (REFERENCE in names)
 
@@ -184,7 +187,7 @@ def _in_a_process(name: str, kind: str) -> tuple[float, float]:
 def _in_this_process(name: str, kind: str) -> tuple[float, float] | None:
     try:
         return measure(name, kind, "cuda")
-    except LightlyError as error:  # such as memory that runs out: the others are measured still
+    except LightlyError as error:  # such as out of memory: continue with the other methods
         print(f"{name}: {error}", flush=True)
         return None
 

@@ -1,13 +1,15 @@
-"""Try many backbones of every library, and write what came of it to one Markdown page a library.
+"""Check many backbones of every library, and write the results to one Markdown page per library.
 
     python examples/model_coverage.py --out docs/model-coverage
 
-A model passes if it does what the conformance kit asks for: a feature map of the width that it
-states (W1), at two image sizes or with an error that names the only one (W2), pooled features (W3),
-a gradient for each parameter that these depend on (W4), and an export whose printed code builds the
-model again with every tensor equal (E1). Which models: all of torchvision, DINOv2 and DINOv3, the
-smallest of each family of timm, one of each generation and task of Ultralytics. `lightly models`
-lists the rest. Takes about an hour on two cores; a part of it: `--library timm`.
+A model passes if it meets these conformance checks: a feature map of the dimension that it declares
+(W1), at two image sizes or with an error that names the only one (W2), pooled features (W3), a
+gradient for each parameter that these depend on (W4), and an export whose printed code builds the
+model again with every tensor equal (E1).
+
+Checked are all models of torchvision, DINOv2 and DINOv3, the smallest of each family of timm, and
+one of each generation and task of Ultralytics. `lightly models` lists the others. This takes about
+an hour on two cores. `--library timm` checks only one library.
 """
 
 from __future__ import annotations
@@ -35,32 +37,32 @@ from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target
 from lightly_core.testing import require_export_round_trip, wrapper_checks
 
-#: Column of the table by code of the check.
+#: Columns of the table by the code of the check.
 CHECKS = {"W1": "features", "W2": "sizes", "W3": "pooled", "W4": "gradient", "E1": "export"}
 _SIZES = (64, 96, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
 
 
 @dataclass
 class Row:
-    """What was seen of one model.
+    """The results of one model.
 
     Attributes:
         model: Name with library.
         group: Family or generation.
         millions: Parameters of the whole model, in millions.
-        width: D.
-        grid: Feature positions, and the image size for them.
-        capabilities: Optional capabilities that it has.
-        trained: Share of the parameters that the features depend on.
-        failures: What went wrong, by column.
-        notes: What is true in place of "ok", by column.
-        skipped: Why it was not tried; empty if it was.
+        feature_dim: D.
+        grid: Height and width of the feature map, and the image size.
+        capabilities: Capabilities of the model.
+        trained: Fraction of the parameters that the features depend on.
+        failures: Errors by column.
+        notes: Text by column that replaces "ok".
+        skipped: Why the model was not checked; empty if it was.
     """
 
     model: str
     group: str
     millions: float = 0.0
-    width: int = 0
+    feature_dim: int = 0
     grid: str = ""
     capabilities: str = ""
     trained: str = ""
@@ -79,7 +81,7 @@ def torchvision_models() -> Iterator[tuple[str, str]]:
 
 
 def timm_models() -> Iterator[tuple[str, str]]:
-    """Yield the model of each family that has the fewest parameters."""
+    """Yield the model with the fewest parameters of each family."""
     from lightly_timm.coverage import families, smallest_model
 
     for family in families():
@@ -99,13 +101,13 @@ def ultralytics_models() -> Iterator[tuple[str, str]]:
 
 
 def dinov2_models() -> Iterator[tuple[str, str]]:
-    """Yield the architectures without published weights, which need a network."""
+    """Yield the architectures without published weights, which would have to be downloaded."""
     for name in list_models("dinov2/*-notpretrained"):
         yield name, "DINOv2"
 
 
 def dinov3_models() -> Iterator[tuple[str, str]]:
-    """Yield the architectures without published weights, which need a network."""
+    """Yield the architectures without published weights, which would have to be downloaded."""
     for name in list_models("dinov3/*-notpretrained"):
         yield name, "DINOv3 ConvNeXt" if "convnext" in name else "DINOv3 ViT"
 
@@ -118,11 +120,11 @@ LIBRARIES = {
     "dinov3": dinov3_models,
 }
 
-# ------------------------------------------------------------------------- what they do
+# ------------------------------------------------------------------------- checks
 
 
-def look_at(model: str, group: str, most_millions: float) -> Row:
-    """Try one model; never raises."""
+def check_model(model: str, group: str, most_millions: float) -> Row:
+    """Check one model. Errors are recorded in the row."""
     row = Row(model, group)
     try:
         row.millions = _millions(model)
@@ -131,10 +133,10 @@ def look_at(model: str, group: str, most_millions: float) -> Row:
             return row
         built = build_model(model, catalog=get_plugins().catalog)
         size = _describe(row, built.wrapper)
-    except Exception as error:  # The table is there to show it.
+    except Exception as error:  # it is shown in the table
         row.failures["build"] = _one_line(error)
         return row
-    # One wrapper for all: these checks compare nothing with a new one.
+    # One wrapper for all checks, because none of these compares it with a new one.
     checks = wrapper_checks(lambda: built.wrapper, image_size=size)
     wanted: dict[str, Callable[[], object]] = {
         CHECKS[check.code]: check for check in checks if check.code in CHECKS
@@ -153,9 +155,9 @@ def look_at(model: str, group: str, most_millions: float) -> Row:
 
 
 def _describe(row: Row, wrapper: ModelWrapper) -> int:
-    """Fill in the columns that say what the model is; return an image size that it takes."""
+    """Fill in the columns that describe the model; return an image size that it accepts."""
     module = cast(nn.Module, wrapper)
-    row.width = wrapper.feature_dim()
+    row.feature_dim = wrapper.feature_dim()
     size = _size(wrapper)
     rows, columns = probe(wrapper, 3, size).feature_size
     row.grid = f"{rows}x{columns} at {size}"
@@ -169,15 +171,15 @@ def _describe(row: Row, wrapper: ModelWrapper) -> int:
 
 
 def _has_one_grid(wrapper: ModelWrapper, size: int) -> bool:
-    """Tell whether the model scales all images to one size itself."""
+    """Return whether the model resizes all images to one size itself."""
     grids = {probe(wrapper, 3, other).feature_size for other in (size, 2 * size, 3 * size)}
     return len(grids) == 1
 
 
 def _millions(model: str) -> float:
-    """Count the parameters without memory for them, where the model can be built so."""
+    """Count the parameters, on the meta device if the model can be built there."""
     catalog = get_plugins().catalog
-    # What a library makes when it is imported must not be without numbers.
+    # Tensors that a library creates at import must not be on the meta device.
     library = cast(type[ModelLibrary], load_target(catalog.get("models", model.partition("/")[0])))
     library().names()
     try:
@@ -189,7 +191,7 @@ def _millions(model: str) -> float:
 
 
 def _size(wrapper: ModelWrapper) -> int:
-    """Return the smallest usual image size that the model takes, with more than one position."""
+    """Return the smallest common image size that gives a feature map of more than one position."""
     reason: Exception | None = None
     sizes: tuple[int, ...] = _SIZES
     if isinstance(wrapper, TokenModel):
@@ -208,7 +210,7 @@ def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".partition("\n")[0][:160]
 
 
-# ------------------------------------------------------------------------------- a page
+# ------------------------------------------------------------------------- page
 
 
 def page(library: str, rows: list[Row]) -> str:
@@ -217,14 +219,14 @@ def page(library: str, rows: list[Row]) -> str:
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", distribution)]
     tried = [row for row in rows if not row.skipped]
     passed = sum(not row.failures for row in tried)
-    columns = ["model", "group", "M parameters", "width", "grid", "capabilities", "trained"]
+    columns = ["model", "group", "M parameters", "dim", "grid", "capabilities", "trained"]
     lines = [
         f"# {library}: {passed} of {len(tried)} models pass",
         "",
-        "Made by `python examples/model_coverage.py --out docs/model-coverage`, which says what",
-        f"each column means, with {' and '.join(versions)}. *trained* is the share of parameters",
-        "that the features depend on; the rest is the classifier or the detection head. *one",
-        "grid*: the model scales all images to one size itself.",
+        "Generated by `python examples/model_coverage.py --out docs/model-coverage`, which lists the",
+        f"checks, with {' and '.join(versions)}. *dim* is the feature dimension. *trained* is the",
+        "fraction of parameters that the features depend on. The others belong to the classifier or",
+        "the detection head. *one grid*: the model resizes all images to one size itself.",
         "",
         f"| {' | '.join([*columns, *CHECKS.values()])} |",
         "|---" * (len(columns) + len(CHECKS)) + "|",
@@ -237,9 +239,9 @@ def _line(row: Row) -> str:
     if row.skipped or "build" in row.failures:
         reason = row.skipped or row.failures["build"]
         return f"| {' | '.join(cells)} | {reason} |" + " |" * (3 + len(CHECKS))
-    cells += [str(row.width), row.grid, row.capabilities, row.trained]
-    told = {**row.notes, **row.failures}
-    cells += [told.get(column, "ok") for column in CHECKS.values()]
+    cells += [str(row.feature_dim), row.grid, row.capabilities, row.trained]
+    results = {**row.notes, **row.failures}
+    cells += [results.get(column, "ok") for column in CHECKS.values()]
     return f"| {' | '.join(cells)} |"
 
 
@@ -248,10 +250,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--out", type=Path, help="folder to write to; default: the terminal")
-    parser.add_argument("--library", action="append", choices=LIBRARIES, help="may be repeated")
+    parser.add_argument("--out", type=Path, help="folder for the pages; default: print them")
+    parser.add_argument(
+        "--library", action="append", choices=LIBRARIES, help="check only this; may be repeated"
+    )
     parser.add_argument("--most-millions", type=float, default=700, help="skip larger models")
-    parser.add_argument("--pattern", default="", help="only models whose name contains this")
+    parser.add_argument("--pattern", default="", help="check models whose name contains this")
     options = parser.parse_args()
     failed = False
     for library in options.library or LIBRARIES:
@@ -259,7 +263,7 @@ def main() -> None:
         for model, group in LIBRARIES[library]():
             if options.pattern in model:
                 start = time.perf_counter()
-                row = look_at(model, group, options.most_millions)
+                row = check_model(model, group, options.most_millions)
                 seconds = time.perf_counter() - start
                 state = row.skipped or row.failures or "ok"
                 print(f"{model}: {state}, {seconds:.0f} s", file=sys.stderr, flush=True)

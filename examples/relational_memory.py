@@ -1,11 +1,12 @@
-"""Measure the memory of distillationv3's comparison of an image's parts.
+"""Measure the memory of the relational loss of distillationv3.
 
     python examples/relational_memory.py
 
-Prints, for 784 positions (448 pixels, patches of 16) and 64 images, by how much the peak memory of
-a process grows in forward and backward of the loss, student and teacher being in memory already. A
-full matrix of similarities would be 64 x 784 x 784 numbers, 150 MiB, and several are needed at
-once. Each row is a process of its own, as a peak cannot be taken back.
+Prints the increase of a process's peak memory in the forward and backward pass of the loss, for 784
+positions (448 pixels, patches of 16) and 64 images. The features of student and teacher are in
+memory before. A full matrix of similarities would be 64 x 784 x 784 numbers, 150 MiB, and several
+are needed at once. Each row runs in its own process, since the peak memory of a process never
+decreases.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ _MIB = 2**20
 
 
 def measure(batch: int, positions: int, width: int, chunk_size: int) -> tuple[float, float]:
-    """Return the growth of this process's peak memory in MiB, and the seconds.
+    """Return the increase of this process's peak memory in MiB, and the seconds.
 
     Args:
         batch: Images B.
-        positions: Positions N of the map.
-        width: D of the features (B, N, D).
+        positions: Positions N of the feature map.
+        width: Dimension D of the features (B, N, D).
         chunk_size: As in `relational_kl`.
     """
     torch.manual_seed(0)
-    # What is loaded and kept by the first call of any size is no memory of the loss.
+    # Memory that a first call of any size allocates and keeps is not counted.
     _step(torch.randn(1, 8, width), torch.randn(1, 8, width), chunk_size)
     student = torch.randn(batch, positions, width)
     teacher = torch.randn(batch, positions, width)
@@ -55,31 +56,38 @@ def _peak() -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--positions", type=int, default=784)
-    parser.add_argument("--widths", type=int, nargs="+", default=[384, 768])
-    parser.add_argument("--chunk-sizes", type=int, nargs="+", default=[256, 1024, 4096, 16384])
+    parser.add_argument("--batch", type=int, default=64, help="images")
+    parser.add_argument("--positions", type=int, default=784, help="positions of the feature map")
+    parser.add_argument(
+        "--widths", type=int, nargs="+", default=[384, 768], help="dimensions of the features"
+    )
+    parser.add_argument(
+        "--chunk-sizes",
+        type=int,
+        nargs="+",
+        default=[256, 1024, 4096, 16384],
+        help="rows of similarities that are computed at once",
+    )
     parser.add_argument("--one-row", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print the table; each row is this script once more."""
-    asked = _arguments()
-    if asked.one_row:
-        grown, seconds = measure(
-            asked.batch, asked.positions, asked.widths[0], asked.chunk_sizes[0]
-        )
-        print(f"| {asked.widths[0]} | {asked.chunk_sizes[0]} | {grown:.0f} | {seconds:.2f} |")
+    """Print the table. Each row is measured by this script in a child process."""
+    options = _arguments()
+    if options.one_row:
+        width, chunk_size = options.widths[0], options.chunk_sizes[0]
+        increase, seconds = measure(options.batch, options.positions, width, chunk_size)
+        print(f"| {width} | {chunk_size} | {increase:.0f} | {seconds:.2f} |")
         return
-    print(f"{asked.batch} images, {asked.positions} positions\n")
+    print(f"{options.batch} images, {options.positions} positions\n")
     print(
         "| width | chunk_size | peak above student and teacher, MiB | seconds |\n|---|---|---|---|"
     )
-    for width in asked.widths:
-        for chunk_size in asked.chunk_sizes:
+    for width in options.widths:
+        for chunk_size in options.chunk_sizes:
             command = [sys.executable, __file__, "--one-row"]
-            command += ["--batch", str(asked.batch), "--positions", str(asked.positions)]
+            command += ["--batch", str(options.batch), "--positions", str(options.positions)]
             command += ["--widths", str(width), "--chunk-sizes", str(chunk_size)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             print(done.stdout, end="", flush=True)

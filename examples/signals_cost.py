@@ -1,8 +1,8 @@
-"""Measure what the signals that every run logs cost: `python examples/signals_cost.py`.
+"""Measure the cost of the signals that every run logs: `python examples/signals_cost.py`.
 
-Short runs on the digits that come with scikit-learn, with the defaults of `callbacks.signals`. The
-time of all looks at the features, the reading of their images included, is divided by the time
-from the first step to the end of training. Needs lightly-methods, lightly-distillation and
+The script makes short runs on scikit-learn's digits with the defaults of `callbacks.signals`. The
+time of all measurements of the features, including the reading of their images, is divided by the
+time of training from the first step to the end. Requires lightly-methods, lightly-distillation and
 lightly-torchvision. Takes a few minutes on one CPU core.
 """
 
@@ -26,7 +26,7 @@ DIGITS = {
     "random_resize": {"min_scale": 0.5},
 }
 RESNET = "torchvision/resnet18"
-#: Name, settings of the run.
+#: Name and settings of each run.
 RUNS: list[tuple[str, dict[str, Any]]] = [
     (
         f"simclr, {RESNET}, 32 px, {epochs} epochs",
@@ -63,23 +63,23 @@ RUNS += [
 
 
 class Clock(lightning.Callback):
-    """Times the training, and the looks at the features inside of it."""
+    """Times the training, and the measurements of the features within it."""
 
     def __init__(self) -> None:
-        self.started = self.ended = self.looking = 0.0
-        self.looks = 0
+        self.started = self.ended = self.measuring = 0.0
+        self.num_measurements = 0
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Wrap the callback that looks."""
+        """Wrap the callback that measures the features."""
         self.started = time.perf_counter()
         (signals,) = (c for c in trainer.callbacks if isinstance(c, SignalsCallback))  # type: ignore[attr-defined]
         measure = signals.measure
 
         def timed(*args: Any) -> dict[str, float]:  # noqa: ANN401 - passed on
             started = time.perf_counter()
-            found = measure(*args)  # its numbers are read, so no device is still at work
-            self.looking += time.perf_counter() - started
-            self.looks += 1
+            found = measure(*args)  # returns Python numbers, so no kernel is still running
+            self.measuring += time.perf_counter() - started
+            self.num_measurements += 1
             return found
 
         signals.measure = timed  # type: ignore[method-assign]
@@ -90,11 +90,11 @@ class Clock(lightning.Callback):
 
 
 def main() -> None:
-    """Run all, and print a Markdown table."""
+    """Make all runs, and print a Markdown table."""
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    print("| Run | Looks | Time of looks | Time of training | Share |")
+    print("| Run | Measurements | Time of measurements | Time of training | Fraction |")
     print("|---|---|---|---|---|")
     for name, settings in RUNS:
         clock = Clock()
@@ -111,8 +111,8 @@ def main() -> None:
             )
         total = clock.ended - clock.started
         print(
-            f"| {name} | {clock.looks} | {clock.looking:.2f} s | {total:.1f} s "
-            f"| {clock.looking / total:.1%} |",
+            f"| {name} | {clock.num_measurements} | {clock.measuring:.2f} s | {total:.1f} s "
+            f"| {clock.measuring / total:.1%} |",
             flush=True,
         )
 

@@ -2,7 +2,8 @@
 
     python examples/step_speed.py torchvision/resnet18 torchvision/mobilenet_v3_small
 
-Prints seconds of one forward, backward and SGD step, batch 16, 128 pixels, channels last.
+Prints the seconds of one training step (forward pass, backward pass, SGD) with a batch of 16 images
+of 128 pixels, in channels-last memory format.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import lightly_core
 
 
 def seconds_per_step(name: str, *, bf16: bool, steps: int = 5) -> float:
-    """Return the mean time of a step after one that warms up."""
-    import torch  # only here, so that --help answers at once
+    """Return the mean time of a step in seconds, after one warm-up step."""
+    import torch  # imported here, so that --help is fast
 
     torch.manual_seed(0)
     wrapper = lightly_core.get_wrapped_model(name)

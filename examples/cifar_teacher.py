@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from lightly_core.errors import ConfigError
 from lightly_core.export.weights import load_weights, read_weights, require_complete
 
-_WIDTHS = (16, 32, 64)
+_CHANNELS = (16, 32, 64)
 
 
 class BasicBlock(nn.Module):
@@ -36,22 +36,22 @@ class BasicBlock(nn.Module):
     with zeros, half of them before the input channels.
 
     Args:
-        width: Channels of the input (B, width, H, W).
-        out_width: Channels of the output, the same or more.
+        channels: Channels of the input (B, channels, H, W).
+        out_channels: Channels of the output, the same or more.
         stride: 1, or 2 to halve height and width of the map.
     """
 
-    def __init__(self, width: int, out_width: int, stride: int) -> None:
+    def __init__(self, channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, out_width, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_width)
-        self.conv2 = nn.Conv2d(out_width, out_width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_width)
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.stride = stride
-        self.added = out_width - width
+        self.added = out_channels - channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, H, W) to (B, out_width, H / stride, W / stride)."""
+        """Map (B, channels, H, W) to (B, out_channels, H / stride, W / stride)."""
         residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         front = self.added // 2
         shortcut = x[:, :, :: self.stride, :: self.stride]
@@ -69,12 +69,12 @@ class CifarResNet(nn.Module):
 
     def __init__(self, num_blocks: int, num_classes: int = 10) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, _WIDTHS[0], 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(_WIDTHS[0])
-        self.layer1 = _stage(_WIDTHS[0], _WIDTHS[0], num_blocks, stride=1)
-        self.layer2 = _stage(_WIDTHS[0], _WIDTHS[1], num_blocks, stride=2)
-        self.layer3 = _stage(_WIDTHS[1], _WIDTHS[2], num_blocks, stride=2)
-        self.linear = nn.Linear(_WIDTHS[2], num_classes)
+        self.conv1 = nn.Conv2d(3, _CHANNELS[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(_CHANNELS[0])
+        self.layer1 = _stage(_CHANNELS[0], _CHANNELS[0], num_blocks, stride=1)
+        self.layer2 = _stage(_CHANNELS[0], _CHANNELS[1], num_blocks, stride=2)
+        self.layer3 = _stage(_CHANNELS[1], _CHANNELS[2], num_blocks, stride=2)
+        self.linear = nn.Linear(_CHANNELS[2], num_classes)
 
     def features(self, x: Tensor) -> Tensor:
         """Map images (B, 3, H, W) to features (B, 64, H / 4, W / 4)."""
@@ -109,7 +109,7 @@ class CifarTeacher(nn.Module):
 
     def feature_dim(self) -> int:
         """Return 64."""
-        return _WIDTHS[-1]
+        return _CHANNELS[-1]
 
     def get_model(self) -> CifarResNet:
         """Return the network."""
@@ -144,8 +144,8 @@ def cifar_teacher(weights: str | Path) -> CifarTeacher:
     return wrapper
 
 
-def _stage(width: int, out_width: int, num_blocks: int, stride: int) -> nn.Sequential:
-    first = BasicBlock(width, out_width, stride)
+def _stage(channels: int, out_channels: int, num_blocks: int, stride: int) -> nn.Sequential:
+    first = BasicBlock(channels, out_channels, stride)
     return nn.Sequential(
-        first, *(BasicBlock(out_width, out_width, 1) for _ in range(num_blocks - 1))
+        first, *(BasicBlock(out_channels, out_channels, 1) for _ in range(num_blocks - 1))
     )

@@ -52,24 +52,24 @@ def _mmcr_plain(**views: Tensor) -> Tensor:
 
 
 def nuclear_norm(matrix: Tensor) -> Tensor:
-    """Return the sum of the roots of the eigenvalues of ``matrix matrix^T``."""
+    """Return the sum of the square roots of the eigenvalues of ``matrix matrix^T``."""
     narrow = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     return torch.linalg.eigvalsh(narrow @ narrow.T).sqrt().sum()
 
 
 def resa_plain(first: Tensor, second: Tensor) -> Tensor:
-    """Assign images to images by their features, then compare all pairs of different views."""
+    """Return ReSA's loss: cross-entropy of all pairs of views, with Sinkhorn assignments."""
     units = [F.normalize(x, dim=1) for x in (first, second)]
     fixed = [x.detach() for x in units]
-    shares = (fixed[0] @ fixed[0].T / 0.05).exp()
+    targets = (fixed[0] @ fixed[0].T / 0.05).exp()
     for _ in range(3):
-        shares = shares / shares.sum(dim=0, keepdim=True)
-        shares = shares / shares.sum(dim=1, keepdim=True)
+        targets = targets / targets.sum(dim=0, keepdim=True)
+        targets = targets / targets.sum(dim=1, keepdim=True)
     total = torch.zeros(())
     for s, t in ((0, 1), (1, 0)):
         for b in range(B):
             logits = torch.stack([units[s][b] @ fixed[t][n] / 0.4 for n in range(B)])
-            total = total - (shares[b] * (logits - logits.exp().sum().log())).sum() / (2 * B)
+            total = total - (targets[b] * (logits - logits.exp().sum().log())).sum() / (2 * B)
     return total
 
 

@@ -79,7 +79,7 @@ def batches(**sizes: tuple[int, ...]) -> list[Batch]:
     return made
 
 
-def pair_blocks(twins: Twins, ours: nn.Module, theirs: nn.Module, width: int) -> None:
+def pair_blocks(twins: Twins, ours: nn.Module, theirs: nn.Module, dim: int) -> None:
     """Pair the parameters of a predictor with those of timm's blocks, whose qkv is one layer."""
     for number, (block, other) in enumerate(zip(ours.blocks, theirs.blocks, strict=True)):
         modules = (
@@ -91,7 +91,7 @@ def pair_blocks(twins: Twins, ours: nn.Module, theirs: nn.Module, width: int) ->
         )
         for name, *pair in modules:
             twins.add(f"blocks.{number}.{name}", *pair)
-        layers = {"query": slice(width), "key_value": slice(width, None)}
+        layers = {"query": slice(dim), "key_value": slice(dim, None)}
         for layer, rows in layers.items():
             for part in ("weight", "bias"):
                 own = getattr(block.attention, layer).get_parameter(part)

@@ -102,7 +102,7 @@ def test_a_data_file_that_the_wheel_lacks_is_named(package):
 def test_a_file_of_an_older_wheel_is_named(package):
     (package / "source/acme/names.txt").write_text("two\n")
     (problem,) = package_problems(package)
-    assert "another names.txt" in problem
+    assert "a different names.txt" in problem
 
 
 def test_a_package_that_is_not_in_site_packages_is_named(package):

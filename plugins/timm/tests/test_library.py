@@ -141,7 +141,7 @@ def test_a_users_module_is_wrapped_and_not_copied():
 @pytest.mark.families
 def test_a_users_module_with_other_channels_is_refused():
     module = timm.create_model("test_resnet", in_chans=4)
-    with pytest.raises(ConfigError, match="this ResNet takes images of 4 channels, but 3 are"):
+    with pytest.raises(ConfigError, match="this ResNet takes images of 4 channels, but 3 were"):
         built_model(module)
     assert built_model(module, channels=4).wrapper.feature_dim() == 96
 

@@ -1,4 +1,4 @@
-"""One row in a process of its own: ``python -m lightly_core.cli.benchmark_row JOB.json``.
+"""Run one row of a benchmark: ``python -m lightly_core.cli.benchmark_row JOB.json``.
 
 With several devices, Lightning starts the same command once more for each; all of them train, the
 first one evaluates and writes.
@@ -36,8 +36,8 @@ def main(argv: list[str]) -> int:
     """Train and evaluate one row.
 
     Args:
-        argv: Path of the job: a JSON object with the folder of the row, the plugins to leave
-            out, the settings of the run and of the evaluation.
+        argv: Path of the job: a JSON object with the folder of the row, the plugins to
+            block, the settings of the run and of the evaluation.
 
     Returns:
         0: done. 1: failed, the reason is in ``failure.json``. 130: interrupted, after saving.
@@ -73,7 +73,7 @@ def _configure_plugins(job: dict[str, Any]) -> None:
 
 @contextmanager
 def _held(folder: state.RowFolder) -> Iterator[None]:
-    """Keep a second process away from the row, such as that of a suite started twice."""
+    """Lock the row against a second process, such as that of a suite started twice."""
     with held(folder.root) if is_first_process() else nullcontext():
         yield
 
@@ -118,8 +118,8 @@ def _note_training(folder: state.RowFolder, result: RunResult) -> None:
         "precision": config["precision"],
         "world_size": derived["world_size"],
         "seconds": sum(session["seconds"] for session in sessions),
-        "device_memory": _most(sessions, "device_memory"),
-        "process_memory": _most(sessions, "process_memory"),
+        "device_memory": _maximum(sessions, "device_memory"),
+        "process_memory": _maximum(sessions, "process_memory"),
         "curves": read_curves(folder.run / "metrics.jsonl", derived["steps_per_epoch"]),
         "num_skipped": result.num_skipped,
         "notes": notes,
@@ -127,19 +127,19 @@ def _note_training(folder: state.RowFolder, result: RunResult) -> None:
     state.write(folder.trained, content)
 
 
-def _most(sessions: list[dict[str, Any]], key: str) -> int | None:
+def _maximum(sessions: list[dict[str, Any]], key: str) -> int | None:
     known = [session[key] for session in sessions if session[key] is not None]
     return max(known, default=None)
 
 
 def _device_memory() -> int | None:
-    """Return the most bytes of any CUDA device that tensors of this process have taken."""
+    """Return the peak memory of this process's tensors in bytes, the largest of all GPUs."""
     import torch
 
     if not torch.cuda.is_available():
         return None
     devices = range(torch.cuda.device_count())
-    # Nothing taken: the row ran elsewhere, such as on the CPU of a machine that has both.
+    # Zero: the row ran on another device, such as the CPU of a machine that has both.
     return max(torch.cuda.max_memory_allocated(device) for device in devices) or None
 
 
@@ -156,7 +156,7 @@ def _evaluate(job: dict[str, Any], folder: state.RowFolder) -> None:
 
 
 def _leave_process_group() -> None:
-    """Give training's memory back, and stop waiting for processes that have ended."""
+    """Free the memory of training, and leave the group: the other processes have ended."""
     import torch
 
     gc.collect()
@@ -182,7 +182,7 @@ def _finish(job: dict[str, Any], folder: state.RowFolder) -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process here and now: taking torch's modules apart one by one takes seconds."""
+    """End the process at once, because unloading torch at the usual exit takes seconds."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -191,6 +191,6 @@ def _end(code: int) -> NoReturn:
 
 if __name__ == "__main__":
     exit_code = EXIT_FAILED  # if main raises
-    # What is registered first is called last: torch, loggers and pools do their own before it.
+    # Registered first, so called last, after the exit handlers of torch, loggers and pools.
     atexit.register(lambda: _end(exit_code))
     exit_code = main(sys.argv[1:])

@@ -33,7 +33,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: Names that trainers and wrappers put in front of a model's tensors, in any combination.
+#: Prefixes that trainers and wrappers add to the names of tensors, in any combination.
 WRAPPER_PREFIXES = frozenset({"module", "model", "backbone", "wrapper", "method", "_orig_mod"})
 
 
@@ -104,25 +104,26 @@ def load_weights(
     (`WRAPPER_PREFIXES`) are removed where more names agree without them.
 
     A file of another model is refused, since training would start from random weights unnoticed.
-    This is a file of which fewer than half of the tensors fit, and which fills fewer than half of
-    the model's. A file for a part of the model (a backbone for a detector) is loaded with a warning
-    that names the counts. So is a file with more than the model (a student and its teacher),
-    without a warning. To load less, filter the tensors that `read_weights` returns.
+    A file is taken for one of another model if fewer than half of its tensors fit and fewer than
+    half of the model's tensors are loaded. A file for a part of the model (a backbone for a
+    detector) is loaded with a warning that contains the counts. A file with more than the model (a
+    student and its teacher) is loaded without a warning. To load less, filter the tensors that
+    `read_weights` returns.
 
     Args:
-        wrapper: Its `get_model()` gets the weights; the wrapper itself where the file has
-            tensors for more of it, such as the convolution of ``embed_dim``.
+        wrapper: Weights are loaded into its `get_model()`, or into the wrapper itself if the file
+            has further tensors of it, such as the convolution of ``embed_dim``.
         path: See `read_weights`.
         strict: Refuse anything but a complete match.
-        library: Names the pickled modules that may be read, and converts published layouts to
+        library: Lists the pickled modules that may be read, and converts published layouts to
             that of the model, see `ModelLibrary.translate_weights`.
 
     Returns:
         What was loaded and what was not.
 
     Raises:
-        ConfigError: The file cannot be read, little or nothing in it fits, or `strict` and not all
-            does. The model is then as it was.
+        ConfigError: The file cannot be read, little or nothing in it fits, or `strict` is set and
+            not everything fits. The model is unchanged.
     """
     tensors = read_weights(path, pickled_modules=library.pickled_modules if library else ())
     module, found = _best_target(wrapper, tensors, library)
@@ -148,7 +149,7 @@ def load_weights(
         raise ConfigError(
             f"no tensor of {path} fits {model}"
             f"\n  the file has {some(tensors)}; the model has {some(own)}"
-            "\n  give the file of a run with the same model, or leave checkpoint out"
+            "\n  give the file of a run with the same model, or omit checkpoint"
         )
     if strict and not report.complete:
         raise ConfigError(f"weights do not match the model exactly\n  {report.summary()}")
@@ -172,12 +173,12 @@ def require_complete(
     shallower one completely.
 
     Args:
-        report: What `load_weights` returned. The tensors that match are already loaded, so the
-            model is not to be used when this raises.
+        report: Result of `load_weights`. The tensors that match are already loaded, so do not use
+            the model if this raises.
         allowed_missing: Patterns, as in `fnmatch`, for tensors of the model that the file need not
             have in the right shape, such as ``"head.*"``.
         allowed_unexpected: Patterns for tensors of the file that the model need not have.
-        hint: What to do, for the last line of the message.
+        hint: Last line of the message, which states what to do.
 
     Raises:
         ConfigError: Some tensors were not loaded; the message has counts and names.
@@ -213,7 +214,7 @@ def _refuse_another_model(report: LoadReport, model: str, size: int) -> None:
         raise ConfigError(
             f"{report.path} looks like a file of another model: only {counts} fit"
             f"\n  {report.summary()}"
-            "\n  give the file of a run with the same model, or leave checkpoint out; to start "
+            "\n  give the file of a run with the same model, or omit checkpoint; to start "
             "from the few that fit, load them into the module yourself and pass it as model"
         )
     log.warning(
@@ -227,16 +228,16 @@ def _refuse_another_model(report: LoadReport, model: str, size: int) -> None:
 def _best_target(
     wrapper: ModelWrapper, tensors: Mapping[str, Tensor], library: ModelLibrary | None
 ) -> tuple[nn.Module, dict[str, Tensor]]:
-    """Return the module that most tensors are for, and the tensors under its names."""
+    """Return the module that matches most tensors, and the tensors with its names."""
     best: tuple[nn.Module, dict[str, Tensor]] | None = None
     most = -1
     for module in _modules(wrapper):
         own = module.state_dict().keys()
         # Published layouts are converted to that of the user's own module.
         translating = library if module is wrapper.get_model() else None
-        for candidate in _readings(tensors, module, translating):
+        for candidate in _candidates(tensors, module, translating):
             agreeing = len(candidate.keys() & own)
-            # Of equal candidates the first: the user's own module, with few prefixes removed.
+            # Of equal candidates the first wins: the user's own module, with few prefixes removed.
             if agreeing > most:
                 best, most = (module, candidate), agreeing
     assert best is not None
@@ -250,10 +251,10 @@ def _modules(wrapper: ModelWrapper) -> list[nn.Module]:
     return [model, whole] if isinstance(model, nn.Module) and model is not whole else [whole]
 
 
-def _readings(
+def _candidates(
     tensors: Mapping[str, Tensor], module: nn.Module, library: ModelLibrary | None
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield the tensors without each of the prefixes, converted and as they are."""
+    """Yield the tensors without each of the prefixes, converted and not converted."""
     for prefix in _prefixes(tensors):
         stripped = _without_prefix(tensors, prefix)
         if library is not None:

@@ -1,6 +1,6 @@
-"""The conformance kit: checks of plugins, which their authors run with pytest.
+"""The conformance kit: checks of plugins, for their authors to run with pytest.
 
-Three lines in a test file make each check a test of its own, here for a plugin that provides a
+Three lines in a test file run each check as a separate test, here for a plugin that provides a
 library of models::
 
     from lightly_core.testing import model_library_checks, parametrize_checks, plugin_checks
@@ -11,18 +11,18 @@ library of models::
 
 Without pytest, ``lightly plugin check acme`` runs all checks that apply to a plugin.
 
-====  =============================================  =====================================
-P     a plugin, whatever it provides                 `plugin_checks`
+====  =============================================  ========================================
+P     any plugin                                     `plugin_checks`
 N, E  a library of models: its names, its files      `model_library_checks`
-W     a model wrapper                                `wrapper_checks`, in the former too
-A     capabilities of a model wrapper                   `wrapper_checks`, in the former too
+W     a model wrapper                                `wrapper_checks`, `model_library_checks`
+A     capabilities of a model wrapper                `wrapper_checks`, `model_library_checks`
 M     a method                                       `method_checks`, `method_class_checks`
 T     a transform                                    `transform_checks`
 L     a logger                                       `logger_checks`
-====  =============================================  =====================================
+====  =============================================  ========================================
 
-`train_alone_and_together` shows that two processes learn what one does, and `shared_pair` runs any
-function in two processes. `TinyConv` and `TinyTokens` are backbones that make tests take
+`train_alone_and_together` compares training in two processes with training in one. `shared_pair`
+runs any function in two processes. `TinyConv` and `TinyTokens` are backbones for tests that take
 milliseconds.
 """
 

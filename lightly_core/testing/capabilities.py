@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 
 def found_capability_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
-    """Return the checks of those capabilities that a wrapper has; it is built here.
+    """Build a wrapper, and return the checks of the capabilities that it has.
 
     Args:
-        case: What is checked. If it cannot be built there is no check here; all others raise.
+        case: The wrapper. If it cannot be built, the list is empty, and the other checks raise.
         subject: `Check.subject` of each.
     """
     try:
         found = capabilities_of(case.built())
-    except Exception:  # Whatever it is, tests have to be collected.
+    except Exception:  # pytest must still collect the other checks.
         return []
     return _listed(case, found, subject)
 
@@ -44,20 +44,20 @@ def found_capability_checks(case: WrapperCase, *, subject: str = "") -> list[Che
 def declared_capability_checks(
     case: WrapperCase, capabilities: Collection[type], *, subject: str = ""
 ) -> list[Check]:
-    """Return A0 and the checks of capabilities that are known before anything is built.
+    """Return A0 and the checks of the declared capabilities, without building the wrapper.
 
     Args:
-        case: What is checked.
+        case: The wrapper.
         capabilities: Protocols of `lightly_core.contracts.capabilities`.
         subject: `Check.subject` of each.
 
     Raises:
-        ValueError: One of them is no capability.
+        ValueError: One of them is not a known capability.
     """
     unknown = [capability for capability in capabilities if capability not in _CHECKS]
     if unknown:
         known = ", ".join(capability.__name__ for capability in _CHECKS)
-        raise ValueError(f"capabilities names {unknown}; expected some of {known}")
+        raise ValueError(f"capabilities contains {unknown}; expected some of {known}")
     declared = [capability for capability in _CHECKS if capability in capabilities]
     return [
         Check("A0", "has_the_declared_capabilities", partial(_declared, declared, case), subject),
@@ -69,7 +69,7 @@ def undeclared_capability_checks(case: WrapperCase, *, subject: str = "") -> lis
     """Return one check that finds the capabilities of a wrapper and checks each of them.
 
     Args:
-        case: What is checked. It is not built here.
+        case: The wrapper, which is not built here.
         subject: `Check.subject`.
     """
     return [Check("A", "capabilities_hold", partial(_all_capabilities, case), subject)]
@@ -91,7 +91,7 @@ def _listed(case: WrapperCase, capabilities: Collection[type], subject: str) -> 
 def _declared(declared: Collection[type], case: WrapperCase) -> None:
     names = [capability.__name__ for capability in declared]
     found = [capability.__name__ for capability in capabilities_of(case.built())]
-    require(found == names, f"the wrapper has the capabilities {found}, declared are {names}")
+    require(found == names, f"the wrapper has the capabilities {found}, but {names} are declared")
 
 
 def _all_capabilities(case: WrapperCase) -> None:
@@ -103,10 +103,10 @@ def _all_capabilities(case: WrapperCase) -> None:
         except Exception as error:  # Failures of the other checks are reported too.
             failures.append((check, error))
     names = ", ".join(capability.__name__ for capability in capabilities) or "none"
-    logger.info("capabilities tried: %s", names)
+    logger.info("capabilities checked: %s", names)
     if failures:
         lines = [f"{check}: {type(error).__name__}: {error}" for check, error in failures]
-        message = "\n".join([f"capabilities tried: {names}", *lines])
+        message = "\n".join([f"capabilities checked: {names}", *lines])
         raise AssertionError(message) from failures[0][1]
 
 
@@ -115,23 +115,24 @@ def _multi_scale(case: WrapperCase) -> None:
     wrapper.eval()
     model = cast(MultiScaleFeatures, wrapper)
     images = case.images().requires_grad_()
-    maps, widths = model.forward_multi_scale(images), tuple(model.multi_scale_dims())
+    maps, dims = model.forward_multi_scale(images), tuple(model.multi_scale_dims())
     found = tuple(feature_map.shape[1] for feature_map in maps)
-    require(found == widths, f"the maps are {found} wide, multi_scale_dims() says {widths}")
+    require(found == dims, f"the maps have {found} channels, multi_scale_dims() returns {dims}")
     sizes = [tuple(feature_map.shape[2:]) for feature_map in maps]
-    require(len(maps) > 1, f"there is one map only, of {sizes}; several strides are expected")
+    require(len(maps) > 1, f"expected maps of several strides, got a single map of {sizes}")
     for finer, coarser in itertools.pairwise(sizes):
         require(
             coarser[0] < finer[0] and coarser[1] < finer[1],
             f"the maps have {sizes} positions, expected each to be coarser than the one before",
         )
     for index, feature_map in enumerate(maps):
-        require(len(feature_map) == len(images), f"map {index} is of {len(feature_map)} images")
+        count = len(feature_map)
+        require(count == len(images), f"map {index} has {count} images, expected {len(images)}")
         require(feature_map.requires_grad, f"map {index} is detached")
         weighted = (feature_map * torch.randn_like(feature_map)).sum()
         (gradient,) = torch.autograd.grad(weighted, images, retain_graph=True, allow_unused=True)
         require(
-            gradient is not None and gradient.any(), f"no gradient from map {index} at the images"
+            gradient is not None and gradient.any(), f"no gradient from map {index} to the images"
         )
 
 
@@ -140,11 +141,11 @@ def _normalization(case: WrapperCase) -> None:
     channels = case.num_input_channels
     require(
         len(mean) == len(std) == channels,
-        f"mean {mean} and deviation {std} are not one number for each of {channels} channels",
+        f"expected one number for each of {channels} channels, got mean {mean} and std {std}",
     )
     require(
         all(0 <= value <= 1 for value in mean) and all(0 < value <= 1 for value in std),
-        f"mean {mean} and deviation {std} are not those of values in [0, 1]",
+        f"mean {mean} and std {std} are not possible for pixel values in [0, 1]",
     )
 
 
@@ -188,19 +189,19 @@ def _checkpointing(case: WrapperCase) -> None:
         try:
             model.set_activation_checkpointing(True, number)
         except ConfigError:
-            require(number > 1, "set_activation_checkpointing(True) is refused")
+            require(number > 1, "set_activation_checkpointing(True) raises ConfigError")
             continue
         found = _step(wrapper, images)
         _require_same_step(found, expected, f"checkpointing with every_n_blocks={number}")
         require(
             found.saved_bytes < expected.saved_bytes,
-            f"{found.saved_bytes} bytes are kept for the backward pass, as many as without "
-            f"checkpointing ({expected.saved_bytes})",
+            f"{found.saved_bytes} bytes are kept for the backward pass, expected fewer than "
+            f"without checkpointing ({expected.saved_bytes})",
         )
     model.set_activation_checkpointing(False)
     again = _step(wrapper, images)
     _require_same_step(again, expected, "checkpointing switched off again")
-    require(again.saved_bytes == expected.saved_bytes, "it cannot be switched off again")
+    require(again.saved_bytes == expected.saved_bytes, "checkpointing cannot be switched off again")
 
 
 def _require_same_step(found: _Step, expected: _Step, what: str) -> None:
@@ -212,7 +213,9 @@ def _require_same_step(found: _Step, expected: _Step, what: str) -> None:
         gradient = found.gradients[name]
         # The order in which two uses of one parameter are summed up may differ.
         require_close(gradient, value, f"{what}, gradient of '{name}'", rtol=1e-5, atol=1e-6)
-    require(torch.equal(found.random_state, expected.random_state), f"{what} drew random numbers")
+    require(
+        torch.equal(found.random_state, expected.random_state), f"{what} sampled random numbers"
+    )
 
 
 _CHECKS: dict[type, dict[str, tuple[str, Callable[[WrapperCase], None]]]] = {

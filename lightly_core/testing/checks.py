@@ -17,13 +17,13 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Check:
-    """One requirement of a plugin. Call it without arguments. It raises if it is not met.
+    """One requirement of a plugin. Call it without arguments; it raises if it is not met.
 
     Attributes:
-        code: Short name, such as ``W4``; what `expected_failures` names.
+        code: Short name, such as ``W4``, for use in `expected_failures`.
         title: What must hold, in a few words with underscores.
-        function: Does the work.
-        subject: Which of several things is checked, such as a model; empty where there is one.
+        function: Raises `AssertionError` if the requirement is not met.
+        subject: What is checked, such as a model. Empty if there is only one candidate.
     """
 
     code: str
@@ -33,7 +33,7 @@ class Check:
 
     @property
     def key(self) -> str:
-        """The code, and in front of it the subject: ``resnet18:W4``."""
+        """The code, prefixed with the subject if there is one: ``resnet18:W4``."""
         return f"{self.subject}:{self.code}" if self.subject else self.code
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Check:
         """Run with a fixed seed, and restore the caller's random state.
 
         Raises:
-            AssertionError: The claim does not hold; the message says what was found.
+            AssertionError: The requirement is not met; the message states what was found.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
@@ -62,9 +62,9 @@ def parametrize_checks(
             check()
 
     Args:
-        checks: What `plugin_checks`, `model_library_checks` and the like give.
+        checks: Results of `plugin_checks`, `model_library_checks` and similar functions.
         expected_failures: Reason by check code, or by subject and code (``resnet18:W4``). Such a
-            check must fail: when it passes, the test fails and the entry can go.
+            check must fail. If it passes, the test fails; remove the entry then.
 
     Returns:
         A decorator for a test function with one argument, ``check``.
@@ -80,7 +80,7 @@ def parametrize_checks(
     unknown = sorted(reasons.keys() - names.keys())
     if unknown:
         known = ", ".join(names)
-        raise ValueError(f"expected_failures names {unknown}; the checks are {known}")
+        raise ValueError(f"expected_failures has unknown entries {unknown}; the checks are {known}")
     parameters = []
     for check in checks:
         reason = reasons.get(check.key, reasons.get(check.code))
@@ -100,8 +100,8 @@ def require_close(
     """Raise if two tensors differ by more than rounding.
 
     Args:
-        found: Any tensor.
-        expected: Another, of the same shape.
+        found: The tensor to compare.
+        expected: The expected tensor.
         what: Beginning of the message.
         rtol: Allowed fraction of each expected value.
         atol: Allowed fraction of the largest expected value.
@@ -119,6 +119,6 @@ def require_close(
 
 
 def require(condition: object, message: str) -> None:
-    """Raise if `condition` is false, unlike ``assert`` also under ``python -O``."""
+    """Raise if `condition` is false. Unlike ``assert``, this works under ``python -O`` too."""
     if not condition:
         raise AssertionError(message)

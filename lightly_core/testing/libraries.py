@@ -37,14 +37,14 @@ _UNKNOWN_ARGUMENT = "no_such_argument"
 
 @dataclass(frozen=True)
 class ModelExample:
-    """A model that the checks try.
+    """A model to run the checks on.
 
     Attributes:
-        name: Name without prefix.
+        name: Name without the prefix of the library.
         model_args: Arguments of the library's constructor.
-        image_size: A side in pixels that the model takes, best a multiple of its stride.
+        image_size: Side in pixels that the model accepts, preferably a multiple of its stride.
         capabilities: The protocols of `lightly_core.contracts.capabilities` that the wrapper
-            must have, no more and no fewer. None: those that it has are found when the checks run.
+            must have, no more and no fewer. None: detected when the checks run.
     """
 
     name: str
@@ -64,9 +64,9 @@ class _LibraryCase:
     record: ModelsRecord
     load: Callable[[], ModelLibrary]
     example: ModelExample
-    # What a complete list has to name; paths and the like are only tried.
+    # `_names` requires them in a complete list. In other lists they may be missing, such as paths.
     examples: tuple[str, ...]
-    # None: a size is looked for.
+    # None: the case searches for a size that the model accepts.
     image_size: int | None
 
     @property
@@ -85,7 +85,7 @@ class _LibraryCase:
         return WrapperCase(self.create, self.image_size, _CHANNELS, self.create)
 
     def trained(self, channels: int = _CHANNELS) -> BuiltModel:
-        """Return a model with weights that no new one has; a check leaves it as it is."""
+        """Return a model with weights that no new one has. Checks must not change it."""
         if channels == _CHANNELS:
             wrapper = self.wrapper.trained()
         else:
@@ -110,23 +110,23 @@ def model_library_checks(
 ) -> list[Check]:
     """Return the checks of an installed model library.
 
-    No model is built here, and with `examples` the library is not imported either.
+    This builds no model. If `examples` are given, it does not import the library either.
 
     Args:
-        prefix: What users type before the slash.
+        prefix: Part of the models' names before the slash.
         examples: Models to try. Default: the library's own `ModelLibrary.examples`, or else the
-            first model that the plugin lists. For a plain name an image size is looked for when
-            the checks run.
+            first model that the plugin lists. If an example is a plain name, the checks search for
+            an image size that the model accepts.
 
     Returns:
-        For the library N1 and N2; for each example N3, E1, E2 and those of `wrapper_checks`, with
-        `Check.subject` set to the example. W12 tries 1 and 4 channels. The checks of capabilities
-        are listed one by one where the example declares its capabilities, with A0 in front. All
-        others are tried by one check, A.
+        N1 and N2 for the library. For each example N3, E1, E2 and those of `wrapper_checks`, with
+        `Check.subject` set to the example. W12 tries 1 and 4 channels. If an example declares its
+        capabilities, they are checked by A0 and separate checks. Otherwise a single check, A,
+        detects and checks them all.
 
     Raises:
         UnknownModelError: No installed plugin provides the library.
-        PluginError: It cannot be imported, or there is no example.
+        PluginError: It cannot be imported, or there is no model to check.
     """
     record = get_plugins().catalog.get("models", prefix)
 
@@ -137,8 +137,8 @@ def model_library_checks(
     chosen = examples or load().examples or model_names(record)[:1]
     if not chosen:
         raise PluginError(
-            f"{record.label} of {record.owner} lists no models, so there is none to check"
-            "\n  set `examples` on the library, or give examples"
+            f"{record.label} of {record.owner} lists no models to check"
+            "\n  set `examples` on the library, or pass examples"
         )
     names = tuple(example if isinstance(example, str) else example.name for example in chosen)
     cases = []
@@ -177,14 +177,14 @@ def _listed(
 def _names(case: _LibraryCase) -> None:
     known = set(case.library.names())
     missing = [name for name in case.library.examples if name not in known]
-    require(not missing, f"names() lacks the library's own examples {missing}")
+    require(not missing, f"names() does not contain the library's own examples {missing}")
     if case.record.complete and case.record.names is not None:
         listed = model_names(case.record)
         missing = [name for name in (*listed, *case.examples) if name not in known]
         require(
             not missing,
-            f"the plugin's list is said to be complete, but names() lacks {len(missing)} of its "
-            f"names: {missing[:5]}",
+            f"the plugin's list is registered as complete, but {len(missing)} of its names are "
+            f"missing in names(): {missing[:5]}",
         )
 
 
@@ -199,7 +199,7 @@ def _unknown_name(case: _LibraryCase) -> None:
         raise AssertionError(
             f"create('{name}') raised {type(error).__name__} ({error}), expected UnknownModelError"
         ) from error
-    raise AssertionError(f"create('{name}') gave a model, expected UnknownModelError")
+    raise AssertionError(f"create('{name}') returned a model, expected UnknownModelError")
 
 
 def _unknown_argument(case: _LibraryCase) -> None:
@@ -216,7 +216,7 @@ def _unknown_argument(case: _LibraryCase) -> None:
         raise AssertionError(
             f"model_args {arguments} raised {type(error).__name__} ({error}), expected ConfigError"
         ) from error
-    raise AssertionError(f"model_args {arguments} gave a model, expected ConfigError")
+    raise AssertionError(f"model_args {arguments} were accepted, expected ConfigError")
 
 
 # -------------------------------------------------------------------------------- files
@@ -227,19 +227,19 @@ def _snippet(case: _LibraryCase) -> None:
         try:
             built = case.trained(channels)
         except ConfigError:
-            require(channels != _CHANNELS, f"there is no model for {channels} channels")
+            require(channels != _CHANNELS, f"the model does not accept {channels} channels")
             continue
         require_export_round_trip(built)
 
 
 def require_export_round_trip(built: BuiltModel) -> None:
-    """Export a model and run the printed code; raise unless that gives every tensor back.
+    """Export a model, run the printed code, and compare all tensors.
 
     Args:
         built: A model of a library.
 
     Raises:
-        AssertionError: The code makes no module called ``model``, or tensors differ.
+        AssertionError: The code creates no module called ``model``, or tensors differ.
     """
     assert built.library is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -250,7 +250,7 @@ def require_export_round_trip(built: BuiltModel) -> None:
     model = scope.get("model")
     require(
         isinstance(model, nn.Module),
-        f"the snippet makes no module called 'model', but {type(model).__name__}:\n{code}",
+        f"expected a module called 'model' from the snippet, got {type(model).__name__}:\n{code}",
     )
     what = f"{built.num_input_channels} channels"
     module = built.wrapper.get_model()
@@ -260,7 +260,7 @@ def require_export_round_trip(built: BuiltModel) -> None:
 def _require_same_tensors(
     found: nn.Module, expected: nn.Module, library: ModelLibrary, what: str
 ) -> None:
-    """Raise unless a module, or what it wraps, has the same tensors in any layout it knows."""
+    """Raise if tensors differ, after prefixes are removed and layouts of the library converted."""
     wanted = portable_state_dict(expected)
     tensors = _below_prefix(portable_state_dict(found), wanted)
     if tensors.keys() != wanted.keys():
@@ -268,18 +268,18 @@ def _require_same_tensors(
     missing, extra = wanted.keys() - tensors.keys(), tensors.keys() - wanted.keys()
     require(
         not (missing or extra),
-        f"the snippet's model ({what}) lacks {sorted(missing)[:5]} and has {sorted(extra)[:5]}",
+        f"the snippet's model ({what}) lacks {sorted(missing)[:5]}, has extra {sorted(extra)[:5]}",
     )
     wrong = [name for name, tensor in wanted.items() if not torch.equal(tensors[name], tensor)]
     require(
         not wrong,
-        f"{len(wrong)} of {len(wanted)} tensors of the snippet's model ({what}) are not those that "
-        f"were saved: {wrong[:5]}",
+        f"{len(wrong)} of {len(wanted)} tensors of the snippet's model ({what}) differ from the "
+        f"saved ones: {wrong[:5]}",
     )
 
 
 def _below_prefix(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what a library's own object around the module puts in front of all names."""
+    """Remove the prefix that a library's own object around the module adds to all names."""
     first = next(iter(wanted), "")
     prefixes = {name[: -len(first)] for name in tensors if first and name.endswith("." + first)}
     for prefix in prefixes:
@@ -295,7 +295,7 @@ def _weights_files(case: _LibraryCase) -> None:
         for file in export_model(built, built.wrapper, Path(folder), "exported", {}):
             fresh = case.wrapper.copied()
             report = load_weights(fresh, file, library=case.library)
-            require(report.complete, f"{file.suffix} loads in parts only: {report.summary()}")
+            require(report.complete, f"{file.suffix} loads incompletely: {report.summary()}")
             found = portable_state_dict(fresh.get_model())
             wrong = [name for name in expected if not torch.equal(found[name], expected[name])]
             require(not wrong, f"{file.suffix} changed {len(wrong)} tensors: {wrong[:5]}")

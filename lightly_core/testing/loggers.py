@@ -16,15 +16,15 @@ _Factory = Callable[[Path], Logger]
 
 
 def logger_checks(factory: _Factory) -> list[Check]:
-    """Return the checks of a logger: that it accepts all calls of a run.
+    """Return the checks that a logger accepts all calls of a run.
 
-    None of them is about several processes: a run builds loggers on its first process only.
+    They run in a single process, since a run builds loggers in its first process only.
 
     Args:
         factory: Returns a new logger that writes below the given empty folder.
 
     Returns:
-        One check for each claim, L1 to L4.
+        One check for each requirement, L1 to L4.
     """
     return [
         Check(code, title, partial(_in_new_folder, factory, function))
@@ -33,7 +33,7 @@ def logger_checks(factory: _Factory) -> list[Check]:
 
 
 def _in_new_folder(factory: _Factory, function: Callable[[Logger], None]) -> None:
-    # A logger's thread may still hold a file open when the folder goes.
+    # A thread of the logger may still have a file open when the folder is removed.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         logger = factory(Path(folder))
         try:
@@ -56,8 +56,8 @@ def _configuration(logger: Logger) -> None:
 
 
 def _image(logger: Logger) -> None:
-    picture = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
-    logger.log_image("views", picture, 0)
+    image = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    logger.log_image("views", image, 0)
 
 
 def _closing_twice(logger: Logger) -> None:
@@ -69,6 +69,6 @@ def _closing_twice(logger: Logger) -> None:
 _CHECKS: dict[str, tuple[str, Callable[[Logger], None]]] = {
     "L1": ("takes_scalars_at_rising_steps", _scalars),
     "L2": ("takes_a_nested_configuration", _configuration),
-    "L3": ("takes_a_picture", _image),
+    "L3": ("takes_an_image", _image),
     "L4": ("closes_twice", _closing_twice),
 }

@@ -22,17 +22,17 @@ from lightly_core.methods.requirements import build_method
 from lightly_core.testing.models import TinyConv
 
 TOTAL_STEPS = 100
-_PICTURE_SIZE = 64
+_FULL_SIZE = 64
 
 
 @dataclass(frozen=True)
 class MethodCase:
-    """A method's class with what it is built from.
+    """A method class, and what a method is built from.
 
     Attributes:
         method_class: The method.
         config_class: Its options.
-        method_args: Options that differ from the defaults, best to make the method small.
+        method_args: Options that differ from the defaults, for example to make the method small.
         wrapper: Returns a new backbone at each call.
         batch_size: Images in the batch.
         image_size: Side of the largest view in pixels.
@@ -52,7 +52,7 @@ class MethodCase:
 
         Args:
             seed: For the weights.
-            num_views: Global views per image; None: as many as by default.
+            num_views: Global views per image. None: the method's default.
             world_size: Number of processes that share the batch.
         """
         torch.manual_seed(seed)
@@ -75,7 +75,7 @@ class MethodCase:
         return build_method(self.method_class, config, self.wrapper(), context).train()
 
     def batch(self) -> Batch:
-        """Return normalised views of random images; views of one image resemble each other."""
+        """Return normalised views of random images; views of one image are similar."""
         return copy.deepcopy(self._batch)
 
     @cached_property
@@ -96,8 +96,8 @@ class MethodCase:
             part = images[:, :, start : start + size, start : start + size]
             views.append(part + 0.3 * noise(size))
             if self.config_class.requires.crops:
-                place, share = start / self.image_size, size / self.image_size
-                crops.append(torch.tensor([[place, place, share, share, 0, 0]] * self.batch_size))
+                offset, side = start / self.image_size, size / self.image_size
+                crops.append(torch.tensor([[offset, offset, side, side, 0, 0]] * self.batch_size))
         num_global = self.config_class.default_transform().num_views
         indices = torch.arange(self.batch_size)
         return Batch(views, indices, self.extras(), crops=crops, num_global=num_global)
@@ -117,17 +117,17 @@ class MethodCase:
         return {name: torch.stack([extra[name] for extra in made]) for name in made[0]}
 
     def views_of(self, transform: TransformArgs) -> Batch:
-        """Return the batch of a run with this transform, from random images in full size."""
+        """Return a batch as in a run with this transform, from random images in full size."""
         stages = TwoStageTransform(transform, crops=self.config_class.requires.crops)
-        shape = (self.batch_size, _PICTURE_SIZE, _PICTURE_SIZE, transform.source_channels)
-        pictures = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+        shape = (self.batch_size, _FULL_SIZE, _FULL_SIZE, transform.source_channels)
+        images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
         samples = [
             stages.sample(
-                Image.fromarray(picture) if transform.source_channels == 3 else picture,
+                Image.fromarray(image) if transform.source_channels == 3 else image,
                 np.random.default_rng(index),
                 index,
             )
-            for index, picture in enumerate(pictures)
+            for index, image in enumerate(images)
         ]
         pixels = [torch.stack(view) for view in zip(*(s.views for s in samples), strict=True)]
         sampled = [torch.stack(one) for one in zip(*(s.parameters for s in samples), strict=True)]

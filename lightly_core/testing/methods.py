@@ -29,8 +29,8 @@ from lightly_core.testing.models import TinyConv, TinyTokens
 
 _FITTING_STEPS = 20
 _LEARNING_RATE = 1e-3
-# What may see two devices: copies between them, indices that are on the CPU, and modules that
-# follow their first input (`Module.to` asks the last one).
+# Functions that may get tensors on two devices: copies between devices, indexing with an index on
+# the CPU, and what `Module.to` calls (the last one).
 _MIXING = (
     *("to", "type_as", "copy_", "__getitem__", "__setitem__", "index_put_"),
     "_has_compatible_shallow_copy_type",
@@ -49,17 +49,17 @@ def method_checks(
     """Return the checks of an installed method.
 
     Args:
-        name: As users type it.
-        method_args: Options that differ from the defaults, best to make the method small.
-        fit_args: Further options for M2 alone, where twenty steps have to lower the loss: what
-            makes all of them steps of one problem, such as a teacher that is not updated.
-        wrapper: Returns a new backbone at each call; None: `TinyConv`, or `TinyTokens` for a
-            method that requires a capability which the former lacks.
+        name: Name of the method in the settings.
+        method_args: Options that differ from the defaults, for example to make the method small.
+        fit_args: Additional options for M2 only, which requires that twenty steps lower the loss.
+            Use them to fix the target of all steps, such as a teacher that is not updated.
+        wrapper: Returns a new backbone at each call. None: `TinyConv`, or `TinyTokens` if the
+            method requires a capability that `TinyConv` lacks.
         batch_size: Images in the batch.
         image_size: Side of the largest view in pixels; smaller views get half of it.
 
     Returns:
-        One check for each claim, M1 to M11. The method is loaded by the first that runs.
+        One check for each requirement, M1 to M11. The first that runs loads the method.
     """
 
     @cache
@@ -82,7 +82,7 @@ def method_checks(
 
 
 def method_class_checks(case: MethodCase) -> list[Check]:
-    """Return the same checks for a class that no plugin registers."""
+    """Return the checks of `method_checks` for a class that no plugin registers."""
     return _checks(lambda: case, lambda: case)
 
 
@@ -138,8 +138,8 @@ def _fits_one_batch(case: MethodCase) -> None:
     first, last = sum(losses[:3]) / 3, sum(losses[-3:]) / 3
     require(
         last < first,
-        f"{_FITTING_STEPS} steps on one batch took the loss from {first:.4g} to {last:.4g}, "
-        "expected a lower one",
+        f"{_FITTING_STEPS} steps on one batch changed the loss from {first:.4g} to {last:.4g}, "
+        "expected a lower loss",
     )
 
 
@@ -156,10 +156,10 @@ def _groups(case: MethodCase) -> None:
     }
     require(
         not wrong,
-        f"every trainable parameter belongs into one group and no frozen one; counted {wrong}",
+        f"trainable parameters must be in one group, frozen ones in none; groups found: {wrong}",
     )
     foreign = counts.keys() - {id(parameter) for parameter in method.parameters()}
-    require(not foreign, f"{len(foreign)} grouped parameters are not parameters of the method")
+    require(not foreign, f"{len(foreign)} parameters in groups are not parameters of the method")
 
 
 def _frozen_parts(case: MethodCase) -> None:
@@ -173,7 +173,7 @@ def _frozen_parts(case: MethodCase) -> None:
         require(parameter.grad is None, f"'{name}' is frozen and got a gradient")
         require(
             torch.equal(parameter, before[name]),
-            f"'{name}' is frozen and changed in the step; only after_step may move it",
+            f"'{name}' is frozen and changed in the step; only after_step may change it",
         )
 
 
@@ -191,8 +191,8 @@ def _resume(case: MethodCase) -> None:
         losses.append(one.training_step(batch, 2).loss.item())
     require(
         losses[0] == losses[1],
-        f"the next loss is {losses[0]}, after saving and loading {losses[1]}; "
-        "state that is not a parameter belongs into a buffer",
+        f"the next loss is {losses[0]}, but {losses[1]} after saving and loading; "
+        "register state that is not a parameter as a buffer",
     )
 
 
@@ -201,7 +201,9 @@ def _seed(case: MethodCase) -> None:
     for _ in range(2):
         method = case.build(seed=0)
         runs.append(_train(method, case.batch(), 3, _optimizer(method)))
-    require(runs[0] == runs[1], f"the same seed gave losses {runs[0]} and {runs[1]}")
+    require(
+        runs[0] == runs[1], f"two runs with the same seed have the losses {runs[0]} and {runs[1]}"
+    )
 
 
 def _metrics(case: MethodCase) -> None:
@@ -213,13 +215,14 @@ def _metrics(case: MethodCase) -> None:
         metrics.update({f"schedule/{name}": value for name, value in schedules.items()})
         names = set(metrics) if names is None else names
         require(
-            set(metrics) == names, f"metrics {sorted(names)} became {sorted(metrics)} at {step}"
+            set(metrics) == names,
+            f"metrics changed from {sorted(names)} to {sorted(metrics)} at step {step}",
         )
         declared = method.config.metric_names()
         missing = set(metrics) - {"train_loss", *(metrics if declared is None else declared)}
         require(
             not missing,
-            f"config.metrics and config.schedules do not name {', '.join(sorted(missing))}",
+            f"add {', '.join(sorted(missing))} to config.metrics or config.schedules",
         )
         for name, value in metrics.items():
             if isinstance(value, Tensor):
@@ -251,7 +254,7 @@ def _declared_views(case: MethodCase) -> None:
             method = case.build(num_views=transform.num_views)
             loss = method.training_step(case.views_of(transform), 0).loss
         except LightlyError as error:
-            require(str(error), f"the error with {views} says nothing")
+            require(str(error), f"the error with {views} has no message")
             continue
         except Exception as error:
             raise AssertionError(
@@ -262,7 +265,7 @@ def _declared_views(case: MethodCase) -> None:
 
 
 def _smaller(declared: TransformArgs, fewest: int) -> Iterator[TransformArgs]:
-    """Return variants with fewer views that users may ask for."""
+    """Return variants with fewer views, as users may set them."""
     if isinstance(declared, MultiCropTransformArgs):
         fewest = max(fewest, 2)
         if declared.local_view is not None:
@@ -279,7 +282,7 @@ def _fewest_images(case: MethodCase) -> None:
         loss = case.build().training_step(case.batch(), 0).loss
         loss.backward()  # type: ignore[no-untyped-call]
     except LightlyError as error:
-        require(str(error), f"the error with {fewest} images says nothing")
+        require(str(error), f"the error with {fewest} images has no message")
         return
     except Exception as error:
         raise AssertionError(
@@ -316,7 +319,7 @@ def _lacks_capability(case: MethodCase) -> bool:
 
 
 class _OneDevice(TorchFunctionMode):
-    """Stops at calls that mix devices, which "meta" itself lets pass in many cases."""
+    """Raises at calls that mix devices, many of which "meta" itself accepts."""
 
     def __torch_function__(
         self,
@@ -334,8 +337,8 @@ class _OneDevice(TorchFunctionMode):
 
 
 def _devices(case: MethodCase) -> None:
-    # "meta" has shapes and no values, so it also stops at `.item()`, for which a GPU would have
-    # to wait at each step.
+    # "meta" has shapes and no values, so it also raises at `.item()`, which would synchronise a
+    # GPU at each step.
     devices = ["meta", "cuda"] if torch.cuda.is_available() else ["meta"]
     for device in devices:
         method, batch = case.build().to(device), case.batch()
@@ -344,7 +347,9 @@ def _devices(case: MethodCase) -> None:
         moved = replace(batch, views=views, indices=batch.indices.to(device), crops=crops)
         with KnownShapes(), _OneDevice():
             loss = method.training_step(moved, 0).loss
-        require(loss.device.type == device, f"a step on '{device}' gave a loss on '{loss.device}'")
+        require(
+            loss.device.type == device, f"a step on '{device}' returned a loss on '{loss.device}'"
+        )
         with KnownShapes():
             loss.backward()  # type: ignore[no-untyped-call]
 
@@ -353,7 +358,7 @@ _CHECKS: dict[str, tuple[str, Callable[[MethodCase], None]]] = {
     "M1": ("loss_is_a_finite_scalar_with_gradient", _loss),
     "M2": ("twenty_steps_on_one_batch_lower_the_loss", _fits_one_batch),
     "M3": ("every_trainable_parameter_is_in_one_group", _groups),
-    "M4": ("frozen_parts_move_only_in_after_step", _frozen_parts),
+    "M4": ("frozen_parts_change_only_in_after_step", _frozen_parts),
     "M5": ("save_and_load_give_the_same_next_loss", _resume),
     "M6": ("same_seed_same_losses", _seed),
     "M7": ("metric_names_are_stable_and_values_scalars", _metrics),

@@ -24,9 +24,9 @@ class TinyConv(ModelWrapper):
 
     def __init__(self, num_input_channels: int = 3, feature_dim: int = 32) -> None:
         super().__init__()
-        widths = (num_input_channels, feature_dim // 4, feature_dim // 2, feature_dim)
+        dims = (num_input_channels, feature_dim // 4, feature_dim // 2, feature_dim)
         self._feature_dim = feature_dim
-        self._model = nn.Sequential(*(_block(*pair) for pair in itertools.pairwise(widths)))
+        self._model = nn.Sequential(*(_block(*pair) for pair in itertools.pairwise(dims)))
 
     def forward_features(self, x: Tensor) -> dict[str, Tensor]:
         """Return ``features`` (B, D, H / 8, W / 8) of images (B, C, H, W)."""
@@ -49,10 +49,10 @@ class TinyConv(ModelWrapper):
         return self._model
 
 
-def _block(width_in: int, width_out: int) -> nn.Sequential:
+def _block(dim_in: int, dim_out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(width_in, width_out, kernel_size=3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(width_out),
+        nn.Conv2d(dim_in, dim_out, kernel_size=3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(dim_out),
         nn.ReLU(),
     )
 
@@ -69,8 +69,8 @@ class TinyTokens(ModelWrapper):
         num_input_channels: C.
         feature_dim: D, a multiple of 8.
         patch_size: Side of a patch in pixels.
-        class_token: Whether there is a class token; it is what pooling returns then.
-        num_registers: Further tokens in front of the patches.
+        class_token: Whether to add a class token, which pooling then returns.
+        num_registers: Number of register tokens before the patches.
         depth: Number of blocks.
     """
 
@@ -101,7 +101,7 @@ class TinyTokens(ModelWrapper):
         return result
 
     def forward_pool(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return ``pooled_features`` (B, D, 1, 1): the class token, or the mean over positions."""
+        """Return ``pooled_features`` (B, D, 1, 1): the class token, or the mean over patches."""
         if "cls_token" in x:
             return {"pooled_features": x["cls_token"][:, :, None, None]}
         return {"pooled_features": x["features"].mean(dim=(2, 3), keepdim=True)}
@@ -129,7 +129,7 @@ class TinyTokens(ModelWrapper):
         return self._model.prefix.shape[1]
 
     def token_dim(self) -> int:
-        """Return D: the width does not change on the way."""
+        """Return D, the dimension of the tokens in all blocks."""
         return self.feature_dim()
 
     def token_grid(self, height: int, width: int) -> tuple[int, int]:
@@ -147,7 +147,7 @@ class TinyTokens(ModelWrapper):
         """Compute all tokens; see `lightly_core.contracts.capabilities.TokenModel.forward_tokens`.
 
         Raises:
-            ValueError: There is a mask without a mask token, or the image is below one patch.
+            ValueError: There is a mask without a mask token, or the image is smaller than a patch.
         """
         tokens = self._embed(x, mask, mask_token, keep)  # (B, P + N, D)
         for start, end in self._segments():
@@ -157,7 +157,7 @@ class TinyTokens(ModelWrapper):
     def forward_intermediates(
         self, x: Tensor, layers: int | Sequence[int], *, norm: bool = True
     ) -> list[dict[str, Tensor]]:
-        """Compute the tokens behind several blocks, as `TokenModel.forward_intermediates` says.
+        """Compute the tokens after several blocks; see `TokenModel.forward_intermediates`.
 
         Raises:
             ValueError: There is no such block.
@@ -180,17 +180,17 @@ class TinyTokens(ModelWrapper):
     # ------------------------------------------------------------- the other capabilities
 
     def multi_scale_dims(self) -> tuple[int, ...]:
-        """Return the widths of the two maps."""
+        """Return the dimensions of the two maps."""
         return self.feature_dim() // 4, self.feature_dim()
 
     def forward_multi_scale(self, x: Tensor) -> list[Tensor]:
-        """Return (B, D / 4, 2h, 2w) made of the first block's tokens, and the features."""
+        """Return a map (B, D / 4, 2h, 2w) of the first block's tokens, and the features."""
         blocks = self.forward_intermediates(x, [0, -1])
         first, last = (self._as_map(blocks[i]["patch_tokens"], x) for i in (0, -1))
         return [F.pixel_shuffle(first, 2), last]
 
     def set_activation_checkpointing(self, enabled: bool, every_n_blocks: int = 1) -> None:
-        """Switch it on or off for groups of `every_n_blocks` blocks.
+        """Switch checkpointing on or off for groups of `every_n_blocks` blocks.
 
         Raises:
             ConfigError: `every_n_blocks` is below 1.
@@ -209,7 +209,7 @@ class TinyTokens(ModelWrapper):
     def _embed(
         self, x: Tensor, mask: Tensor | None, mask_token: Tensor | None, keep: Tensor | None
     ) -> Tensor:
-        """Return the tokens in front of the first block, (B, P + N, D) or (B, P + K, D)."""
+        """Return the tokens before the first block, (B, P + N, D) or (B, P + K, D)."""
         model = self._model
         rows, columns = self.token_grid(*x.shape[2:])
         if min(rows, columns) < 1:
@@ -257,32 +257,30 @@ class _Transformer(nn.Module):
     """Weights of `TinyTokens`."""
 
     def __init__(
-        self, channels: int, width: int, patch_size: int, num_prefix: int, depth: int
+        self, channels: int, dim: int, patch_size: int, num_prefix: int, depth: int
     ) -> None:
         super().__init__()
-        self.patch_embedding = nn.Conv2d(channels, width, patch_size, stride=patch_size)
-        self.prefix = nn.Parameter(0.1 * torch.randn(1, num_prefix, width))
-        self.positions = nn.Parameter(0.1 * torch.randn(1, width, 4, 4))
-        self.blocks = nn.Sequential(*(_Block(width) for _ in range(depth)))
-        self.norm = nn.LayerNorm(width)
+        self.patch_embedding = nn.Conv2d(channels, dim, patch_size, stride=patch_size)
+        self.prefix = nn.Parameter(0.1 * torch.randn(1, num_prefix, dim))
+        self.positions = nn.Parameter(0.1 * torch.randn(1, dim, 4, 4))
+        self.blocks = nn.Sequential(*(_Block(dim) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim)
 
 
 class _Block(nn.Module):
     """A transformer block: attention and a perceptron, both with pre-norm and residual."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.head_dim = 8
-        self.norm1 = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.norm1 = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.project = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return tokens (B, N, D) of tokens (B, N, D)."""
+        """Map tokens (B, N, D) to tokens (B, N, D)."""
         qkv = self.qkv(self.norm1(x)).unflatten(2, (3, -1, self.head_dim))  # (B, N, 3, heads, 8)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, N, 8) each
         mixed = F.scaled_dot_product_attention(query, key, value)

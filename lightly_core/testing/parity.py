@@ -1,11 +1,11 @@
 """Compare training with one and two processes: losses, gradients, and the method's state.
 
 `train_alone_and_together` trains methods in the calling process, with whole batches, and in two
-processes on the CPU, with half a batch each. Everything is float64, so the two ways may differ by
+processes on the CPU, with half a batch each. Everything is float64, so the results may differ by
 rounding only.
 
-Batch norms see the whole batch in both, as synchronised batch norms do on GPUs: those of torch do
-not work on CPUs, so a plain form takes their place here.
+Batch norms use the statistics of the whole batch in both cases, as synchronised batch norms do on
+GPUs. Those of torch do not work on CPUs, so a simple implementation replaces them here.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Training:
     """A method, and the settings of its training.
 
     Attributes:
-        method: Its name.
-        method_args: Its options, best such that it is small.
+        method: Name of the method.
+        method_args: Options of the method, such as those that make it small.
         backbone: ``conv`` has batch norms, ``tokens`` is a small vision transformer.
-        num_steps: Optimizer steps; queues and teachers matter from the second on.
+        num_steps: Optimizer steps. Queues and teachers have an effect from the second on.
     """
 
     method: str
@@ -55,19 +55,19 @@ class Training:
 class Parity:
     """Results of a training with one and with two processes.
 
-    Each is ``losses`` (one a step), ``gradients`` of the last step by name of the parameter, and
-    ``state``, the tensors of the state dict at the end.
+    Each result has ``losses`` (one per step), ``gradients`` of the last step by parameter name, and
+    ``state``, the tensors of the state dict after the last step.
 
     Attributes:
-        alone: Of one process.
-        together: Of each of the two.
+        alone: Result of the training in one process.
+        together: Results of the two processes.
     """
 
     alone: Outcome
     together: tuple[Outcome, Outcome]
 
     def check(self, *, rtol: float = 1e-6, atol: float = 1e-9) -> None:
-        """Compare all of it.
+        """Compare losses, gradients and state.
 
         Raises:
             AssertionError: Something differs; the message names it.
@@ -93,23 +93,23 @@ def train_alone_and_together(
     """Train methods in one process and in two.
 
     Args:
-        trainings: What to train, by any name.
-        pair: The two processes; None: they are started for this call.
+        trainings: What to train; the names are free.
+        pair: The two processes. None: start them for this call.
 
     Returns:
-        What came of each.
+        The results by the same names.
 
     Raises:
         RuntimeError: A process failed; its output is in the message.
     """
     with ProcessPair() if pair is None else contextlib.nullcontext(pair) as processes:
-        first, second = processes.run(_train_share, dict(trainings))
+        first, second = processes.run(_train_in_pair, dict(trainings))
     with torch.random.fork_rng(devices=[]):
         alone = {name: _train(training, 0, 1) for name, training in trainings.items()}
     return {name: Parity(alone[name], (first[name], second[name])) for name in trainings}
 
 
-def _train_share(rank: int, trainings: Mapping[str, Training]) -> dict[str, Outcome]:
+def _train_in_pair(rank: int, trainings: Mapping[str, Training]) -> dict[str, Outcome]:
     """Entry point of one of the two processes."""
     return {name: _train(training, rank, 2) for name, training in trainings.items()}
 
@@ -124,7 +124,7 @@ def _train(training: Training, rank: int, world_size: int) -> Outcome:
         _BATCH_SIZE,
     )
     method = _with_global_norms(case.build(world_size=world_size).double())
-    batch = _share_of(case.batch(), rank, world_size)
+    batch = _rows_of(case.batch(), rank, world_size)
     losses: list[Tensor] = []
     gradients: dict[str, Tensor] = {}
     for step in range(training.num_steps):
@@ -140,7 +140,7 @@ def _train(training: Training, rank: int, world_size: int) -> Outcome:
 
 
 def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return all tensors of a state dict, also those of nested dicts, as queues have them."""
+    """Return all tensors of a state dict, including those of nested dicts, such as of queues."""
     found: dict[str, Tensor] = {}
     for name, value in state.items():
         if isinstance(value, Tensor):
@@ -163,7 +163,7 @@ def _step(
         for name, parameter in method.named_parameters():
             if parameter.grad is None:
                 continue
-            # What DistributedDataParallel does; building one takes seconds.
+            # As DistributedDataParallel does, which takes seconds to build.
             if world_size > 1:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= world_size
@@ -173,7 +173,7 @@ def _step(
     return loss.detach(), gradients
 
 
-def _share_of(batch: Batch, rank: int, world_size: int) -> Batch:
+def _rows_of(batch: Batch, rank: int, world_size: int) -> Batch:
     rows = slice(rank * _BATCH_SIZE // world_size, (rank + 1) * _BATCH_SIZE // world_size)
     return Batch(
         [view[rows].double() for view in batch.views],
@@ -207,7 +207,7 @@ class _GlobalBatchNorm(nn.Module):
 
 
 def _with_global_norms(method: Method[Any]) -> Method[Any]:
-    """Replace the batch norms, also those of a teacher."""
+    """Replace the batch norms, including those of a teacher."""
     for module in list(method.modules()):
         for name, child in module.named_children():
             if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):

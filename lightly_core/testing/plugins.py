@@ -1,4 +1,4 @@
-"""Checks of all plugins, whatever they provide."""
+"""Checks that apply to every plugin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lightly_core.plugins.records import (
 )
 from lightly_core.testing.checks import Check, require
 
-#: What neither a plugin's module nor its option classes may import.
+#: Packages that a plugin's module and option classes must not import.
 HEAVY_MODULES = (
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
     *("mlflow", "wandb", "numpy", "cv2", "PIL"),
@@ -61,7 +61,7 @@ def plugin_checks(name: str) -> list[Check]:
         name: Name of its entry point or of its distribution.
 
     Returns:
-        One check for each claim, P1 to P6.
+        One check for each requirement, P1 to P6.
     """
     return [
         Check(code, title, partial(function, name)) for code, (title, function) in _CHECKS.items()
@@ -110,7 +110,7 @@ def _light(name: str) -> None:
         for record in _records(name)
         if isinstance(record, ConfiguredRecord)
     ]
-    # Another process: in this one the heavy modules are there already.
+    # In a new process: this one has imported the heavy modules already.
     result = subprocess.run(
         [sys.executable, "-c", _LIST_HEAVY.format(modules=modules, heavy=HEAVY_MODULES)],
         capture_output=True,
@@ -121,7 +121,7 @@ def _light(name: str) -> None:
     heavy = result.stdout.split()
     require(
         not heavy,
-        f"importing {modules} imports {heavy}; move what needs them into the target's module",
+        f"importing {modules} imports {heavy}; move the code that needs them to the target",
     )
 
 
@@ -169,18 +169,18 @@ def _options(name: str) -> None:
             require(issubclass(cls, MethodConfig), f"{cls} is not a MethodConfig")
         if record.kind == "transform":
             require(issubclass(cls, TransformArgs), f"{cls} is not a TransformArgs")
-        helpless = list(_without_help(cls, cls.__name__))
-        require(not helpless, f"no metadata={{'help': ...}} on {', '.join(helpless)}")
+        undocumented = list(_without_help(cls, cls.__name__))
+        require(not undocumented, f"no metadata={{'help': ...}} on {', '.join(undocumented)}")
         default: attrs.AttrsInstance = structure({}, cls, path=record.name)
         _require_frozen(default)
         data = json.loads(json.dumps(unstructure(default)))
         again: attrs.AttrsInstance = structure(data, cls, path=record.name)
-        require(again == default, f"{cls} from its own plain data is {again}, expected {default}")
+        require(again == default, f"{cls} read from its own JSON is {again}, expected {default}")
         try:
             structure({"no_such_option": 1}, cls, path=record.name)
         except ConfigError:
             continue
-        raise AssertionError(f"{cls} takes an option that it does not have")
+        raise AssertionError(f"{cls} accepts an option that it does not have")
 
 
 def _without_help(cls: type, path: str) -> Iterator[str]:

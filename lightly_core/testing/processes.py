@@ -47,7 +47,7 @@ _SECONDS_FOR_A_TRACEBACK = 10.0
 class ProcessPair:
     """Two processes in one process group with the backend ``gloo``, on the CPU.
 
-    They start with the first call of `run` and import modules once. They use one thread each.
+    They start at the first call of `run`, import modules once, and use one thread each.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class ProcessPair:
         Args:
             function: A function at the top level of a module, which the processes import.
             *args: Its arguments after the rank.
-            seconds: Time after which the call has failed.
+            seconds: Time limit of the call.
 
         Returns:
             The results of rank 0 and rank 1.
@@ -82,7 +82,7 @@ class ProcessPair:
             RuntimeError: A process raised an error, died, or took too long. The message has the
                 output of both. The next call starts new processes.
         """
-        task = pickle.dumps((_place_of(function), args, seconds))
+        task = pickle.dumps((_location_of(function), args, seconds))
         try:
             if not self._workers:
                 self._start()
@@ -109,14 +109,14 @@ class ProcessPair:
 
     def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        meeting = str(Path(self._folder.name) / "meeting")
+        rendezvous = str(Path(self._folder.name) / "rendezvous")
         for rank in range(2):
-            self._workers.append(_Worker(rank, meeting))
+            self._workers.append(_Worker(rank, rendezvous))
         self._answers("start", _SECONDS_TO_START)
 
     def _answers(self, name: str, seconds: float) -> list[object]:
         """Return the results of the processes. Raise if one has failed."""
-        # Whether the process succeeded, and its result or what happened.
+        # For each process, whether it succeeded, and its result or a description of the failure.
         found: list[tuple[bool, object]] = [(False, "did not answer in time")] * 2
         waiting = {worker.connection: rank for rank, worker in enumerate(self._workers)}
         deadline = time.monotonic() + seconds + _SECONDS_FOR_A_TRACEBACK
@@ -147,17 +147,17 @@ def shared_pair() -> ProcessPair:
 
 
 class _Worker:
-    """One of the processes, as the caller sees it."""
+    """The caller's connection to one of the processes."""
 
-    def __init__(self, rank: int, meeting: str) -> None:
+    def __init__(self, rank: int, rendezvous: str) -> None:
         self.connection, theirs = Pipe()
-        # Opened for appending: seeking here does not move the place where the process writes.
+        # Opened for appending, so seeking here does not change where the process writes.
         self._file: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         self._read_from = 0
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from lightly_core.testing.processes import serve; "
-            f"serve({rank}, {meeting!r}, {theirs.fileno()})"
+            f"serve({rank}, {rendezvous!r}, {theirs.fileno()})"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-c", code],
@@ -193,8 +193,8 @@ class _Worker:
             return self._file.read().decode(errors="replace")
 
 
-def _place_of(function: Callable[..., object]) -> tuple[str, str, str]:
-    """Return module, file and name of a function, by which another process finds it."""
+def _location_of(function: Callable[..., object]) -> tuple[str, str, str]:
+    """Return module, file and name of a function, for another process to import it."""
     if not isinstance(function, FunctionType) or function.__qualname__ != function.__name__:
         raise ValueError(f"{function} is not a function at the top level of a module")
     return function.__module__, function.__code__.co_filename, function.__name__
@@ -203,10 +203,10 @@ def _place_of(function: Callable[..., object]) -> tuple[str, str, str]:
 # ------------------------------------------------------------------ in the processes
 
 
-def serve(rank: int, meeting: str, descriptor: int) -> None:
+def serve(rank: int, rendezvous: str, descriptor: int) -> None:
     """Entry point of a process: run functions until the other end of the pipe is closed."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     with Connection(descriptor) as connection:
         connection.send_bytes(pickle.dumps((True, None)))
         while True:
@@ -234,7 +234,7 @@ def _answer(rank: int, task: bytes) -> bytes:
 
 
 def _load(name: str, file: str) -> ModuleType:
-    """Import a module by its name, or from its file where the name leads elsewhere."""
+    """Import a module by its name, or from its file if the name refers to another file."""
     try:
         module = importlib.import_module(name)
     except ImportError:
@@ -247,7 +247,7 @@ def _load(name: str, file: str) -> ModuleType:
 
 @cache
 def _from_file(name: str, file: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_of_a_pair_{name.replace('.', '_')}", file)
+    spec = importlib.util.spec_from_file_location(f"_process_pair_{name.replace('.', '_')}", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"no module in {file}")
     module = importlib.util.module_from_spec(spec)

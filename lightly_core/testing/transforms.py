@@ -18,9 +18,9 @@ from lightly_core.data.decode import convert
 from lightly_core.errors import LightlyError
 from lightly_core.testing.checks import Check, require
 
-_Picture = Image.Image | np.ndarray
+_Image = Image.Image | np.ndarray
 _USUAL_SIZE = (48, 60)
-_ODD_SIZES = {"tiny": (1, 1), "narrow": (2, 300), "huge": (3000, 4000)}
+_UNUSUAL_SIZES = {"tiny": (1, 1), "narrow": (2, 300), "huge": (3000, 4000)}
 
 
 def transform_checks(
@@ -29,12 +29,12 @@ def transform_checks(
     """Return the checks of a transform.
 
     Args:
-        factory: Makes a new transform from options, as a run does; mostly the class itself.
-        args: The options, which declare how many views there are, and their sizes. Default: two
-            views of 32 pixels.
+        factory: Returns a new transform for options, as in a run. Usually the class itself.
+        args: The options, which declare the number of views and their sizes. Default: two views of
+            32 pixels.
 
     Returns:
-        One check for each claim, T1 to T4.
+        One check for each requirement, T1 to T4.
     """
     case = _Case(factory, args or TransformArgs(image_size=32, num_views=2))
     return [
@@ -46,7 +46,7 @@ class _Case:
     """Options of a transform, and the transform built from them.
 
     Args:
-        factory: Makes a new transform.
+        factory: Returns a new transform.
         args: Its options.
     """
 
@@ -56,8 +56,8 @@ class _Case:
         self.source_channels = args.source_channels
         self.specs: Sequence[ViewSpec] = args.view_specs()
 
-    def picture(self, size: tuple[int, int] = _USUAL_SIZE) -> _Picture:
-        """Return random pixels of a size (height, width) as a run's loader hands them over."""
+    def image(self, size: tuple[int, int] = _USUAL_SIZE) -> _Image:
+        """Return a random image of a size (height, width), as the loader of a run returns it."""
         shape = (*size, self.source_channels)
         pixels = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
         if self.source_channels == 3:
@@ -85,8 +85,8 @@ class _Case:
                 )
 
 
-def _sample(transform: Transform, picture: _Picture, seed: int = 0, index: int = 0) -> Sample:
-    return transform.sample(picture, np.random.default_rng(seed), index)
+def _sample(transform: Transform, image: _Image, seed: int = 0, index: int = 0) -> Sample:
+    return transform.sample(image, np.random.default_rng(seed), index)
 
 
 def _finished(transform: Transform, samples: Sequence[Sample]) -> list[Tensor]:
@@ -97,33 +97,35 @@ def _finished(transform: Transform, samples: Sequence[Sample]) -> list[Tensor]:
 
 
 def _declared(case: _Case) -> None:
-    transform, picture = case.build(), case.picture()
-    before = np.array(picture)
-    samples = [_sample(transform, picture, seed, index=7 + seed) for seed in range(3)]
-    require(np.array_equal(np.array(picture), before), "the picture was changed in place")
+    transform, image = case.build(), case.image()
+    before = np.array(image)
+    samples = [_sample(transform, image, seed, index=7 + seed) for seed in range(3)]
+    require(np.array_equal(np.array(image), before), "the image was changed in place")
     for seed, sample in enumerate(samples):
-        case.require_views(sample, f"a picture of {_USUAL_SIZE} pixels")
-        require(sample.index == 7 + seed, f"the sample has index {sample.index}, not {7 + seed}")
+        case.require_views(sample, f"an image of {_USUAL_SIZE} pixels")
+        require(
+            sample.index == 7 + seed, f"the sample has index {sample.index}, expected {7 + seed}"
+        )
         shapes = [(value.ndim, value.dtype) for value in sample.parameters]
         require(
             shapes == [(1, torch.float32)] * len(case.specs),
-            f"parameters are {shapes}, expected one vector of float32 a view",
+            f"parameters are {shapes}, expected one vector of float32 per view",
         )
         crops = [(tuple(crop.shape), crop.dtype) for crop in sample.crops]
         require(
             not crops or crops == [((6,), torch.float32)] * len(case.specs),
-            f"crops are {crops}, expected none, or six numbers of float32 a view",
+            f"crops are {crops}, expected none, or six numbers of float32 per view",
         )
     views = _finished(transform, samples)
     found = [(tuple(view.shape), view.dtype) for view in views]
     expected = [((3, case.channels, *spec.size), torch.float32) for spec in case.specs]
     require(found == expected, f"the second stage gave {found}, expected {expected}")
     for index, view in enumerate(views):
-        require(torch.isfinite(view).all(), f"view {index} is not finite behind the second stage")
+        require(torch.isfinite(view).all(), f"view {index} is not finite after the second stage")
 
 
 def _all_tensors(transform: Transform, case: _Case) -> list[Tensor]:
-    samples = [_sample(transform, case.picture(), seed) for seed in range(4)]
+    samples = [_sample(transform, case.image(), seed) for seed in range(4)]
     first = [value for sample in samples for value in (*sample.views, *sample.parameters)]
     extras = [value for sample in samples for _, value in sorted(sample.extras.items())]
     return first + extras + _finished(transform, samples)
@@ -137,7 +139,7 @@ def _seed(case: _Case) -> None:
     transform = case.build()
     found = []
     for seed in (1, 2):
-        # What other code does with the process's own generators must not matter.
+        # Views must not depend on the global random generators.
         torch.manual_seed(seed)
         states = random.getstate(), np.random.get_state()
         random.seed(seed)
@@ -149,36 +151,36 @@ def _seed(case: _Case) -> None:
             np.random.set_state(states[1])
     require(
         _same(*found),
-        "the same seeds gave other views; sample from `rng` only, and only in `sample`",
+        "the same seeds gave different views; sample from `rng` only, and only in `sample`",
     )
     again = _all_tensors(case.build(), case)
-    require(_same(found[0], again), "the same seeds gave other views in a new transform")
+    require(_same(found[0], again), "the same seeds gave different views in a new transform")
 
 
 def _pickle(case: _Case) -> None:
     transform = case.build()
     twin = pickle.loads(pickle.dumps(transform))
     same = _same(_all_tensors(twin, case), _all_tensors(transform, case))
-    require(same, "the views are others after pickling")
+    require(same, "the views are different after pickling")
 
 
-def _odd_pictures(case: _Case) -> None:
+def _unusual_images(case: _Case) -> None:
     transform = case.build()
-    pictures: dict[str, _Picture] = {
-        f"a {what} picture of {size} pixels": case.picture(size)
-        for what, size in _ODD_SIZES.items()
+    images: dict[str, _Image] = {
+        f"a {what} image of {size} pixels": case.image(size)
+        for what, size in _UNUSUAL_SIZES.items()
     }
     if case.source_channels in (1, 3):
         transparent = Image.fromarray(np.full((40, 30, 4), 128, dtype=np.uint8))
-        pictures["a transparent picture"] = convert(transparent, case.source_channels)
-        pictures["a grey picture"] = Image.new("L", (30, 40), 100)
+        images["a transparent image"] = convert(transparent, case.source_channels)
+        images["a grey image"] = Image.new("L", (30, 40), 100)
     size = (40, 30, case.source_channels)
-    pictures["a picture of float32"] = np.random.default_rng(0).random(size, dtype=np.float32)
-    for what, picture in pictures.items():
+    images["an image of float32"] = np.random.default_rng(0).random(size, dtype=np.float32)
+    for what, image in images.items():
         try:
-            sample = _sample(transform, picture)
+            sample = _sample(transform, image)
         except (ValueError, LightlyError) as error:
-            require(str(error), f"the error for {what} says nothing")
+            require(str(error), f"the error for {what} has no message")
             continue
         except Exception as error:
             raise AssertionError(
@@ -190,8 +192,8 @@ def _odd_pictures(case: _Case) -> None:
 
 
 _CHECKS: dict[str, tuple[str, Callable[[_Case], None]]] = {
-    "T1": ("views_are_as_many_and_as_large_as_declared", _declared),
+    "T1": ("views_have_the_declared_number_and_size", _declared),
     "T2": ("seed_decides_all", _seed),
     "T3": ("pickle_round_trip", _pickle),
-    "T4": ("odd_pictures_work_or_are_refused", _odd_pictures),
+    "T4": ("unusual_images_work_or_are_refused", _unusual_images),
 }

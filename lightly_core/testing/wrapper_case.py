@@ -15,7 +15,7 @@ from lightly_core.contracts import ModelWrapper
 from lightly_core.contracts.capabilities import TokenModel
 from lightly_core.testing.checks import require
 
-# Not that of a check: what it builds itself has other weights.
+# Another seed than that of checks, so models that a check builds have other weights.
 _SEED = 1
 _USUAL_SIZES = (64, 96, 128, 224, 256, 299, 384, 448, 512)
 
@@ -24,13 +24,13 @@ _USUAL_SIZES = (64, 96, 128, 224, 256, 299, 384, 448, 512)
 class WrapperCase:
     """A factory of wrappers and the images that they take.
 
-    `built` and `trained` give the same wrapper at every call, which a check leaves as it is.
-    `copied` and `trained_copy` give copies that a check may change. `factory` is for checks that
-    compare wrappers which were built independently of each other.
+    `built` and `trained` return the same wrapper at every call; checks must not change it.
+    `copied` and `trained_copy` return copies that a check may change. `factory` is for checks that
+    compare independently built wrappers.
 
     Attributes:
         factory: Returns a new wrapper at each call, always of the same architecture.
-        given_size: A side in pixels that the model takes; None: `image_size` looks for one.
+        given_size: Side in pixels that the model accepts. None: `image_size` searches for one.
         num_input_channels: C.
         channels_factory: Returns a new wrapper for another number of channels.
     """
@@ -42,7 +42,7 @@ class WrapperCase:
 
     @cached_property
     def image_size(self) -> int:
-        """A side in pixels that the model accepts."""
+        """Image side in pixels that the model accepts."""
         if self.given_size is not None:
             return self.given_size
         return fitting_size(self.built(), self.num_input_channels)
@@ -62,10 +62,10 @@ class WrapperCase:
 
     def built(self) -> ModelWrapper:
         """Return the wrapper as the factory built it."""
-        return _KEPT.get(self, "built", self.factory)
+        return _CACHE.get(self, "built", self.factory)
 
     def copied(self) -> ModelWrapper:
-        """Return a copy of it."""
+        """Return a copy of `built`."""
         twin = _copy_of(self.built())
         return self.factory() if twin is None else twin
 
@@ -75,17 +75,17 @@ class WrapperCase:
         It is in evaluation mode.
 
         Args:
-            scale_noise: Standard deviation of what is added to biases, norms and scales.
-            matrix_noise: Standard deviation of what is added to all other parameters.
+            scale_noise: Standard deviation of the noise added to biases, norms and scales.
+            matrix_noise: Standard deviation of the noise added to all other parameters.
         """
 
         def train() -> ModelWrapper:
             return self._trained(self.copied(), scale_noise, matrix_noise)
 
-        return _KEPT.get(self, (scale_noise, matrix_noise), train)
+        return _CACHE.get(self, (scale_noise, matrix_noise), train)
 
     def trained_copy(self) -> ModelWrapper:
-        """Return a copy of it."""
+        """Return a copy of `trained`."""
         twin = _copy_of(self.trained())
         return self.newly_trained() if twin is None else twin
 
@@ -106,10 +106,10 @@ class WrapperCase:
         return wrapper
 
 
-class _Kept:
+class _Cache:
     """Wrappers of the most recent case.
 
-    Those of another case are let go first, so the memory is that of one example.
+    Those of the previous case are released first, so only one example is in memory.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class _Kept:
         if self._case is not case:
             self._case, self._wrappers = case, {}
         if key not in self._wrappers:
-            # The same wrapper, and the same images after it, whichever check comes first.
+            # The wrapper, and images sampled after it, must not depend on the order of the checks.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_SEED)
                 wrapper = make()
@@ -131,8 +131,8 @@ class _Kept:
         return self._wrappers[key]
 
 
-# Lists of checks live as long as the test session. What they keep belongs in one place.
-_KEPT = _Kept()
+# Checks live as long as the test session, so all cases share one cache.
+_CACHE = _Cache()
 
 
 def _copy_of(wrapper: ModelWrapper) -> ModelWrapper | None:
@@ -163,19 +163,19 @@ def fitting_size(wrapper: ModelWrapper, channels: int) -> int:
                 features = wrapper.forward_features(torch.zeros(1, channels, size, size))
             if min(features["features"].shape[2:]) > 1:
                 return size
-        except Exception:  # Whatever the model raises means that it does not take the size.
+        except Exception:  # Any error means that the model does not accept the size.
             continue
     return sizes[0]
 
 
 def outputs(wrapper: ModelWrapper, images: Tensor) -> dict[str, Tensor]:
-    """Return all tensors that both forward steps give."""
+    """Return all tensors of `forward_features` and `forward_pool`."""
     features = wrapper.forward_features(images)
     return {**features, **wrapper.forward_pool(features)}
 
 
 def eval_outputs(wrapper: ModelWrapper, images: Tensor) -> dict[str, Tensor]:
-    """Do the same in evaluation mode and without gradients."""
+    """Return `outputs` in evaluation mode and without gradients."""
     wrapper.eval()
     with torch.no_grad():
         return outputs(wrapper, images)
@@ -183,6 +183,6 @@ def eval_outputs(wrapper: ModelWrapper, images: Tensor) -> dict[str, Tensor]:
 
 def require_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
     """Raise if the names or any bit of two sets of tensors differ."""
-    require(found.keys() == expected.keys(), f"{what}: keys {set(found)}, not {set(expected)}")
+    require(found.keys() == expected.keys(), f"{what}: keys {set(found)}, expected {set(expected)}")
     for name, value in found.items():
         require(torch.equal(value, expected[name]), f"{what}: '{name}' differs")

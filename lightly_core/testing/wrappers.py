@@ -33,25 +33,25 @@ def wrapper_checks(
 ) -> list[Check]:
     """Return the checks of a model wrapper.
 
-    The wrapper is built once for most checks, which take copies; W6, W9 and W12 compare it with
-    others that were built independently.
+    The wrapper is built once, and most checks use it or a copy. W6, W9 and W12 compare it with
+    independently built ones.
 
     Args:
         factory: Returns a new wrapper at each call, always of the same architecture.
-        image_size: A side in pixels that the model takes, more than one position; twice this is
-            tried too. Best a multiple of the stride.
+        image_size: Image side in pixels that the model accepts, preferably a multiple of the
+            stride. The feature map must have more than one position. Twice the size is tried too.
         num_input_channels: C.
-        channels_factory: Returns a new wrapper for another number of channels; None where the
-            architecture takes C only.
+        channels_factory: Returns a new wrapper for another number of channels. None if the
+            architecture accepts C only.
         capabilities: The protocols of `lightly_core.contracts.capabilities` that the wrapper
-            must have, no more and no fewer; then nothing is built here. None: the
-            factory is called here, to see which capabilities the wrapper has.
+            must have, no more and no fewer. None: a wrapper is built here to detect them.
 
     Returns:
-        One check for each claim: W1 to W13, W12 with `channels_factory` only; A1 to A4 and A7 for
-        wrappers with tokens, A5 for those with feature maps of several strides, A6 for those with
-        activation checkpointing, A8 for those that know their normalisation
-        (`lightly_core.contracts.capabilities`). A0, with `capabilities` only: the wrapper has them.
+        One check for each requirement. W1 to W13 are for all wrappers, W12 only with
+        `channels_factory`. A1 to A4 and A7 are for wrappers with tokens, A5 for feature maps of
+        several strides, A6 for activation checkpointing, A8 for a known normalisation of images
+        (`lightly_core.contracts.capabilities`). A0, only with `capabilities`, checks that the
+        wrapper has them.
     """
     case = WrapperCase(factory, image_size, num_input_channels, channels_factory)
     if capabilities is not None:
@@ -63,7 +63,7 @@ def case_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
     """Return W1 to W13 for a case.
 
     Args:
-        case: What is checked.
+        case: The wrapper.
         subject: `Check.subject` of each.
     """
     return [
@@ -75,18 +75,20 @@ def case_checks(case: WrapperCase, *, subject: str = "") -> list[Check]:
 
 def _shapes(case: WrapperCase) -> None:
     wrapper = case.built()
-    width = wrapper.feature_dim()
-    require(type(width) is int and width > 0, f"feature_dim() gave {width!r}, not an int > 0")
+    dim = wrapper.feature_dim()
+    require(type(dim) is int and dim > 0, f"feature_dim() returned {dim!r}, expected an int > 0")
     features = eval_outputs(wrapper, case.images())
     shape = tuple(features["features"].shape)
     require(
-        len(shape) == 4 and shape[:2] == (2, width),
-        f"'features' has shape {shape}, expected (2, {width}, h, w) with feature_dim()={width}",
+        len(shape) == 4 and shape[:2] == (2, dim),
+        f"'features' has shape {shape}, expected (2, {dim}, h, w) with feature_dim()={dim}",
     )
-    require(features["features"].is_floating_point(), "'features' is not of a float type")
+    require(
+        features["features"].is_floating_point(), "'features' does not have a floating-point dtype"
+    )
     if "cls_token" in features:
         token = tuple(features["cls_token"].shape)
-        require(token == (2, width), f"'cls_token' has shape {token}, expected (2, {width})")
+        require(token == (2, dim), f"'cls_token' has shape {token}, expected (2, {dim})")
 
 
 def _sizes(case: WrapperCase) -> None:
@@ -99,11 +101,11 @@ def _sizes(case: WrapperCase) -> None:
             try:
                 found = wrapper.forward_features(images)["features"].shape[2:]
             except (ValueError, ConfigError) as error:
-                # Some architectures take one size only.
+                # Some architectures support one size only.
                 require(
                     str(case.image_size) in str(error),
                     f"the error for images of {tuple(images.shape[2:])} pixels does not name the "
-                    f"size that is taken, {case.image_size}: {error}",
+                    f"supported size {case.image_size}: {error}",
                 )
                 continue
             expected = tuple(factor * count for factor, count in zip(factors, base, strict=True))
@@ -118,8 +120,8 @@ def _fits(found: int, base: int, factor: int) -> bool:
     """Return whether a side `factor` times as long may have this many positions."""
     if factor == 1:
         return found == base
-    # One less where a size is no multiple of the stride; more where convolutions without padding
-    # lose some at the edges, which counts less in larger images.
+    # One less if a size is not a multiple of the stride. More if convolutions without padding lose
+    # some at the edges, which matters less for larger images.
     return max(base + 1, factor * base - 1) <= found <= factor * base + 3
 
 
@@ -135,8 +137,8 @@ def _pooling(case: WrapperCase) -> None:
 
 def _gradients(case: WrapperCase) -> None:
     wrapper = case.copied()
-    # A classifier behind the features is in order: a run freezes it, as is done here. Neck and
-    # head of a detector have up to three times as many tensors as its backbone.
+    # Parameters after the features, such as a classifier, are frozen as in a run. Neck and head of
+    # a detector have up to three times as many tensors as its backbone.
     unused = freeze_unused(wrapper, case.num_input_channels, case.image_size)
     trainable = {n: p for n, p in cast(nn.Module, wrapper).named_parameters() if p.requires_grad}
     require(
@@ -148,9 +150,9 @@ def _gradients(case: WrapperCase) -> None:
     values = outputs(wrapper, images).values()
     sums = [(value * torch.randn_like(value)).sum() for value in values]
     torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
-    require(images.grad is not None, "no gradient arrives at the images; something is detached")
+    require(images.grad is not None, "the images get no gradient; a tensor is detached")
     missing = [name for name, parameter in trainable.items() if parameter.grad is None]
-    require(not missing, f"no gradient in train mode for {missing}, though there is one in eval")
+    require(not missing, f"no gradient in train mode for {missing}, but there is one in eval mode")
 
 
 def _repeatable(case: WrapperCase) -> None:
@@ -169,7 +171,7 @@ def _state_dict(case: WrapperCase) -> None:
 
 
 def _deepcopy(case: WrapperCase) -> None:
-    # Built for this check alone: copies of a copy may agree where the first one lost something.
+    # Built for this check: a copy of a copy may agree with it although the first lost something.
     wrapper, images = case.newly_trained(), case.images()
     expected = eval_outputs(wrapper, images)
     twin = copy.deepcopy(wrapper)
@@ -196,8 +198,8 @@ def _pickle(case: WrapperCase) -> None:
 def _exported_model(case: WrapperCase) -> None:
     wrapper, fresh = case.trained(), case.factory()
     model = wrapper.get_model()
-    require(isinstance(model, nn.Module), f"get_model() gave {type(model)}, not a module")
-    require(wrapper.get_model() is model, "get_model() gave another module at the second call")
+    require(isinstance(model, nn.Module), f"get_model() returned {type(model)}, expected a module")
+    require(wrapper.get_model() is model, "get_model() returned another module at the second call")
     fresh.get_model().load_state_dict(model.state_dict(), strict=True)
     images = case.images()
     require_equal(
@@ -217,14 +219,16 @@ def _no_side_effects(case: WrapperCase) -> None:
         modes = [part.training for part in module.modules()]
         state, dtype = torch.get_rng_state(), torch.get_default_dtype()
         outputs(wrapper, images)
-        require(torch.get_default_dtype() == dtype, "a forward changed torch's default dtype")
-        require(torch.is_grad_enabled(), "a forward switched gradients off")
+        require(
+            torch.get_default_dtype() == dtype, "the forward pass changed torch's default dtype"
+        )
+        require(torch.is_grad_enabled(), "the forward pass switched gradients off")
         found = [part.training for part in module.modules()]
-        require(found == modes, "a forward changed train or eval mode")
+        require(found == modes, "the forward pass changed train or eval mode")
         # In training mode dropout and stochastic depth may sample.
         unchanged = torch.equal(torch.get_rng_state(), state)
-        require(mode or unchanged, "a forward in eval mode drew random numbers")
-    require(torch.equal(images, before), "a forward changed the images in place")
+        require(mode or unchanged, "the forward pass in eval mode sampled random numbers")
+    require(torch.equal(images, before), "the forward pass changed the images in place")
 
 
 def _bfloat16(case: WrapperCase) -> None:
@@ -241,9 +245,9 @@ def _channels(case: WrapperCase) -> None:
         try:
             wrapper = case.channels_factory(count)
         except ConfigError as error:
-            # Some architectures take one number only.
+            # Some architectures support one number only.
             named = str(count) in str(error) and "channel" in str(error)
-            require(named, f"the error for {count} input channels does not say so: {error}")
+            require(named, f"the error for {count} input channels does not name them: {error}")
             continue
         _check_channels(wrapper, case, count)
 
@@ -260,7 +264,7 @@ def _check_channels(wrapper: ModelWrapper, case: WrapperCase, count: int) -> Non
     )
     (gradient,) = torch.autograd.grad((pooled * torch.randn_like(pooled)).sum(), images)
     unused = [i for i in range(count) if not gradient[:, i].any()]
-    require(not unused, f"of {count} input channels, these change nothing: {unused}")
+    require(not unused, f"of {count} input channels, these have no effect: {unused}")
 
 
 def _batch_of_one(case: WrapperCase) -> None:
@@ -269,7 +273,7 @@ def _batch_of_one(case: WrapperCase) -> None:
     try:
         found = outputs(wrapper, case.images(batch_size=1))
     except (ValueError, LightlyError) as error:
-        require(str(error), "the error for a batch of one image says nothing")
+        require(str(error), "the error for a batch of one image has no message")
         return
     pooled = tuple(found["pooled_features"].shape)
     require(pooled == (1, wrapper.feature_dim(), 1, 1), f"'pooled_features' has shape {pooled}")

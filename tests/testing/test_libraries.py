@@ -241,7 +241,9 @@ def test_names_that_a_list_need_not_have_may_be_examples(install):
     install(Files, complete=False)
     run("N1", ["folder/conv"])
     install(Files)
-    with pytest.raises(AssertionError, match=r"names\(\) lacks 1 of its names: \['folder/conv'\]"):
+    with pytest.raises(
+        AssertionError, match=r"1 of its names are missing in names\(\): \['folder/conv'\]"
+    ):
         run("N1", ["folder/conv"])
 
 
@@ -319,22 +321,22 @@ class TranslatesWrongly(Toys):
 
 
 FAULTS = [
-    ("N1", ForgetsANewName, r"lacks the library's own examples \['tokens'\]"),
-    ("N1", OwnExampleIsGone, r"lacks the library's own examples \['old'\]"),
+    ("N1", ForgetsANewName, r"does not contain the library's own examples \['tokens'\]"),
+    ("N1", OwnExampleIsGone, r"does not contain the library's own examples \['old'\]"),
     ("N2", KeyErrorForUnknown, r"create\('conv-no-such-model'\) raised KeyError"),
-    ("N2", TakesTheNearest, r"create\('conv-no-such-model'\) gave a model"),
+    ("N2", TakesTheNearest, r"create\('conv-no-such-model'\) returned a model"),
     ("N2", DoesNotSayWhich, "does not name it: there is no such model"),
     ("N3", KeyErrorForUnknown, "raised TypeError .*no_such_argument.*, expected ConfigError"),
-    ("N3", PassesOverArguments, r"model_args \{'no_such_argument': 1\} gave a model"),
+    ("N3", PassesOverArguments, r"model_args \{'no_such_argument': 1\} were accepted"),
     ("N3", DoesNotSayWhich, "does not name 'no_such_argument': wrong arguments"),
-    ("E1", SnippetWithoutModel, "makes no module called 'model', but NoneType"),
-    ("E1", SnippetLoadsNothing, "are not those that were saved"),
+    ("E1", SnippetWithoutModel, "expected a module called 'model' from the snippet, got NoneType"),
+    ("E1", SnippetLoadsNothing, "differ from the saved ones"),
     ("E1", SnippetForgetsChannels, "size mismatch"),
-    ("E1", SnippetOfAnotherModel, r"\(3 channels\) lacks .* and has \['bias', 'weight'\]"),
-    ("E1", SavesHalf, "are not those that were saved"),
+    ("E1", SnippetOfAnotherModel, r"\(3 channels\) lacks .*, has extra \['bias', 'weight'\]"),
+    ("E1", SavesHalf, "differ from the saved ones"),
     ("E1", SavesAPart, "Missing key"),
     ("E2", SavesHalf, r"\.pt changed \d+ tensors"),
-    ("E2", SavesAPart, r"\.pt loads in parts only: .*not in the file"),
+    ("E2", SavesAPart, r"\.pt loads incompletely: .*not in the file"),
     ("E2", TranslatesWrongly, r"\.pt changed \d+ tensors"),
 ]
 
@@ -348,7 +350,9 @@ def test_check_finds_the_fault(install, code, library, message):
 
 def test_a_listed_name_that_the_library_does_not_know_is_found(install):
     install(names=("conv", "tokens", "dropped"))
-    with pytest.raises(AssertionError, match=r"lacks 1 of its names: \['dropped'\]"):
+    with pytest.raises(
+        AssertionError, match=r"1 of its names are missing in names\(\): \['dropped'\]"
+    ):
         run("N1")
     install(names=("conv", "tokens", "dropped"), complete=False)
     run("N1")

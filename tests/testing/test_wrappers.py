@@ -214,10 +214,10 @@ def test_a_classifier_behind_the_features_is_in_order(check):
 FAULTS = [
     ("W1", WrongWidth, "feature_dim"),
     ("W2", FixedMap, r"gave \(4, 4\) positions, expected \(8, 8\)"),
-    ("W2", OneSizeIsMum, "does not name the size that is taken, 32: shape mismatch"),
+    ("W2", OneSizeIsMum, "does not name the supported size 32: shape mismatch"),
     ("W3", FlatPool, r"expected \(2, 32, 1, 1\)"),
     ("W4", MostlyUnused, r"not on .*other\.0"),
-    ("W4", Detached, "at the images"),
+    ("W4", Detached, "the images get no gradient"),
     ("W4", OnlyUsedInEval, r"in train mode for \['scale'\]"),
     ("W5", Noisy, "differs"),
     ("W6", HiddenState, "after loading the state dict"),
@@ -243,8 +243,8 @@ def test_check_finds_the_fault(code, wrapper, message):
     ("factory", "message"),
     [
         (lambda count: TinyConv(), "to have 3 channels, but got 1 channels"),
-        (LooksAtOneChannel, r"of 4 input channels, these change nothing: \[1, 2, 3\]"),
-        (only_three_channels, "for 1 input channels does not say so: cannot do that"),
+        (LooksAtOneChannel, r"of 4 input channels, these have no effect: \[1, 2, 3\]"),
+        (only_three_channels, "for 1 input channels does not name them: cannot do that"),
     ],
 )
 def test_w12_finds_the_fault(factory, message):

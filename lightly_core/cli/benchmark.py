@@ -81,7 +81,9 @@ def _print_help(parser: Parser) -> None:
 
     print(parser.format_help().rstrip())
     print(f"\nsettings of a suite:\n{class_help(SuiteConfig).rstrip()}")
-    print(f"\nkeys of a row, besides those of `lightly run`:\n{class_help(RowConfig).rstrip()}")
+    print(
+        f"\nkeys of a row, in addition to those of `lightly run`:\n{class_help(RowConfig).rstrip()}"
+    )
 
 
 def _show(suite: str, pairs: Sequence[str]) -> None:

@@ -85,7 +85,7 @@ def make_loader(
         raise ConfigError.of([f"config.loader_args.{text}" for text in problems])
     arguments: dict[str, Any] = {
         "persistent_workers": num_workers > 0,
-        # By default each iteration draws a seed from the global generator, which would change
+        # By default each iteration samples a seed from the global generator, which would change
         # all later random numbers.
         "generator": torch.Generator(),
         **given,

@@ -69,7 +69,7 @@ def fetch(source: str | Path, *, sha256: str | None = None, what: str) -> Path:
 
     Raises:
         ConfigError: There is no such file, it cannot be downloaded (``LIGHTLY_OFFLINE=1`` forbids
-            it), or it has another digest. The message says what to do.
+            it), or it has another digest. The message states what to do.
     """
     wanted = _checked_digest(sha256, what)
     # In a `Path`, a URL loses one of its slashes.

@@ -21,7 +21,7 @@ from lightly_core.download.rehearsal import NotFetchedError, rehearsing
 from lightly_core.errors import LightlyError
 from lightly_core.parts.known_shapes import KnownShapes
 
-# What torch says of tensors on the meta device, and of operations that it does not have there.
+# Errors of torch about tensors on the meta device, and operations that are not available there.
 _WITHOUT_NUMBERS = re.compile("(?<![A-Za-z])meta(?![A-Za-z])|Meta tensors|Meta kernel")
 
 _ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")

@@ -16,12 +16,12 @@ def save_torch(content: object, path: Path) -> None:
     temporary name is another each time.
 
     Args:
-        content: Tensors and plain data, or what else `torch.save` takes.
-        path: What is there is overwritten.
+        content: Tensors, plain data, or anything else that `torch.save` accepts.
+        path: The file, which is overwritten if it exists.
 
     Raises:
-        OSError: The file cannot be written; ``errno`` says why.
-        RuntimeError: The same, where torch noticed it first.
+        OSError: The file cannot be written; ``errno`` has the reason.
+        RuntimeError: The same, if torch detected it first.
     """
     with open(path, "wb") as file:
         save(content, file)

@@ -158,7 +158,7 @@ def _blur_along(images: Tensor, kernels: Tensor, dim: int) -> Tensor:
 def kernel_radii(
     sigmas: npt.NDArray[np.float32], kernel_sizes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return the radii of kernels in pixels, (N,); size 0 stands for a radius of three sigmas."""
+    """Return the radii of kernels in pixels, (N,); for size 0 it is three sigmas."""
     three_sigmas = np.ceil(3 * sigmas.astype(np.float64)).astype(np.int64)
     return np.where(kernel_sizes > 0, (kernel_sizes - 1) // 2, three_sigmas)
 

@@ -146,7 +146,7 @@ def test_the_small_stem_keeps_the_resolution(create, name):
 @pytest.mark.families
 @pytest.mark.parametrize("name", ["mobilenet_v2", "shufflenet_v2_x0_5", "alexnet"])
 def test_the_small_stem_is_refused_where_it_does_not_fit(create, name):
-    with pytest.raises(ConfigError, match=r"small_stem is for models .*\n  leave small_stem out"):
+    with pytest.raises(ConfigError, match=r"small_stem is for models .*\n  omit small_stem"):
         create(name, small_stem=True)
 
 

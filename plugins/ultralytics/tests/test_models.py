@@ -214,7 +214,7 @@ def test_backbone_and_neck_learn_and_the_head_does_not(shared_neck):
 
 
 def test_a_classifier_has_no_neck(create):
-    with pytest.raises(ConfigError, match=r"no neck, its head \(Classify\)(?s:.*)leave train_neck"):
+    with pytest.raises(ConfigError, match=r"no neck, its head \(Classify\)(?s:.*)omit train_neck"):
         create("yolo11n-cls.yaml", train_neck=True)
 
 

@@ -30,7 +30,7 @@ S = TypeVar("S", bound=SelfDistillationConfig)
 
 
 class SelfDistillation(TeacherMethod[S]):
-    """Base of the family. It does what the options say that all of its methods have.
+    """Base of the family. It implements the options that all of its methods have.
 
     A subclass calls `add_heads` in `build`, and adds `with_anchor` to the loss of its step.
 

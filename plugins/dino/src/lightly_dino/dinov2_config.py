@@ -54,7 +54,7 @@ class DINOv2Config(IBOTConfig):
         metadata={"help": "bottleneck_dim of that head"},
     )
     koleo_loss_weight: float = loss_weight(
-        0.1, "KoLeo, which keeps the features of different images apart", "koleo_weight"
+        0.1, "KoLeo, which separates the features of different images", "koleo_weight"
     )
     momentum_start: float | Literal["auto"] = momentum_start(0.992)
     layer_decay: float = layer_decay(0.9)

@@ -26,11 +26,11 @@ from lightly_dino.targets import Targets, teacher_metrics
 class DINOv3(SelfDistillation[DINOv3Config]):
     """DINOv2 whose patches keep the similarities that they had for an earlier teacher.
 
-    For long runs. In these, patch features lose what they say of their places, and Gram anchoring
-    holds on to it. Needs a vision transformer. https://arxiv.org/abs/2508.10104
+    For long runs, in which patch features otherwise lose information about their position. Gram
+    anchoring preserves it. Needs a vision transformer. https://arxiv.org/abs/2508.10104
 
-    The Gram teacher is a copy of the teacher, taken at ``gram_start_step`` and renewed a few times.
-    KoLeo looks for neighbours on all processes.
+    The Gram teacher is a copy of the teacher, made at ``gram_start_step`` and renewed a few times.
+    KoLeo searches for neighbours on all processes.
 
     Differs from the paper: the Gram teacher gets the global views as they are, not the same crops
     at twice the resolution. Masks are sampled for each image alone, see `BlockMasks`.

@@ -1,4 +1,4 @@
-"""Masks of patches: sampled in the loader's workers, turned into rows on the device.
+"""Masks of patches: sampled in the loader's workers, converted to rows on the device.
 
 Shapes: B images, T global views, R = T * B, N patches of a view, M rows for masked patches.
 """

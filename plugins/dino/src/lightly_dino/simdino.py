@@ -80,7 +80,7 @@ def sim_head(config: SimDINOConfig, dim: int) -> nn.Sequential:
 def view_cosine(teacher: Tensor, student: Tensor) -> Tensor:
     """Return the mean cosine of each view of the student with every other view of the teacher.
 
-    Views t and t are the same picture and left out::
+    Pairs of the same view (s = t) are skipped::
 
         mean over t, s != t, b of cos(teacher[t, b], student[s, b])
 
@@ -104,8 +104,8 @@ def mean_coding_rate(student: Tensor, teacher: Tensor, config: SimDINOConfig) ->
 
     Args:
         student: Embeddings (T, B, P), any length.
-        teacher: The teacher's of the same views, (T, B, P), any length, no gradient.
-        config: Says of which embeddings, and how precise.
+        teacher: The teacher's embeddings of the same views, (T, B, P), any length, no gradient.
+        config: Which embeddings to use, and the precision.
     """
     views = F.normalize(single(student), dim=2)
     if config.coding_rate_of == "mean":

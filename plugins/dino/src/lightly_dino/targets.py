@@ -41,7 +41,7 @@ class Targets(nn.Module):
         Args:
             logits: (..., K).
             temperature: > 0.
-            rows: Which rows count, (...) bool; the others are left out of centre and Sinkhorn.
+            rows: Which rows centre and Sinkhorn use, (...) bool. None: all.
             center_on: Other logits (..., K) that the centre is updated with.
         """
         flat = logits.flatten(0, -2)
@@ -57,7 +57,7 @@ class Targets(nn.Module):
 
 
 def teacher_metrics(targets: Tensor, cross_entropy: Tensor) -> dict[str, Tensor]:
-    """Return what says whether the teacher collapses and how much the student has yet to learn.
+    """Return metrics of the teacher's collapse and of the student's remaining error.
 
     Args:
         targets: The teacher's probabilities, (..., K).
@@ -65,7 +65,7 @@ def teacher_metrics(targets: Tensor, cross_entropy: Tensor) -> dict[str, Tensor]
 
     Returns:
         ``teacher/entropy``, the mean entropy of the targets in [0, log(K)] nats, and
-        ``teacher/kl``, what the cross-entropy is above it.
+        ``teacher/kl``, the cross-entropy minus this entropy.
     """
     uncertainty = entropy(targets)
     return {"teacher/entropy": uncertainty, "teacher/kl": cross_entropy.detach() - uncertainty}

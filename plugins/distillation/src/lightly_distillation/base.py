@@ -27,7 +27,7 @@ D = TypeVar("D", bound=DistillationConfig)
 class Distillation(Method[D]):
     """Base of the distillations. The student is the backbone; its heads are dropped afterwards.
 
-    A subclass says what the teacher computes, `target_shapes` and `compute_targets`, and calls
+    A subclass defines what the teacher computes (`target_shapes`, `compute_targets`) and calls
     this `build` before it creates its heads.
     """
 

@@ -142,7 +142,7 @@ class CacheFiles:
         if [array.shape for array in (*self._parts, self._checksums)] != shapes:
             raise ConfigError(
                 f"config.method_args.cache: the files in '{plan.folder}' have other shapes than "
-                "cache.json says; remove this folder, which is then created again"
+                "in cache.json; remove this folder, which is then created again"
             )
 
     def read(self, rows: Rows, pinned: bool = False) -> tuple[Rows, list[Tensor]]:

@@ -35,7 +35,7 @@ class CachePlan:
     """The files of a cache. A plan neither creates nor opens them.
 
     Attributes:
-        folder: Holds ``cache.json``, which says what the features depend on and is written when
+        folder: Holds ``cache.json``, which lists what the features depend on and is written when
             the other files are complete, ``checksums.npy`` and one file for each part.
         num_rows: N * K, for N images and K views of each.
         parts: Name and shape of what is kept of a view.

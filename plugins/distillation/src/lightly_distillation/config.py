@@ -237,7 +237,7 @@ class DistillationV1Config(QueueConfig):
         "adamw": paper_adamw(5e-4, _BATCH_SIZE, weight_decay=0.0, warmup_epochs=10.0),
     }
 
-    temperature: float = temperature(0.07, "smaller looks at the most similar images only")
+    temperature: float = temperature(0.07, "smaller values emphasise the most similar images")
 
 
 @define(frozen=True, kw_only=True)

@@ -166,12 +166,12 @@ def _require_all_but_classifier(
     }
     unfreeze(wrapper, unused)
     roots = {name.partition(".")[0] for name in (*report.matched, *report.missing)}
-    beside = [name for name in report.unexpected if name.partition(".")[0] not in roots]
+    outside = [name for name in report.unexpected if name.partition(".")[0] not in roots]
     require_complete(
         report,
         allowed_missing=[*map(glob.escape, allowed), "*num_batches_tracked"],
-        allowed_unexpected=map(glob.escape, beside),
-        hint="give the file of this very model; a teacher that is partly random teaches nothing",
+        allowed_unexpected=map(glob.escape, outside),
+        hint="give the file of exactly this model; a partly random teacher is useless",
     )
 
 

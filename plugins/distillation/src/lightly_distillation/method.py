@@ -23,7 +23,7 @@ from lightly_distillation.config import (
 from lightly_distillation.loss import feature_regression, queue_kl, relational_kl
 from lightly_distillation.students import is_conv_with_batch_norm
 
-#: Standard deviation of the normal distribution from which the weights of heads are drawn.
+#: Standard deviation of the normal distribution from which the weights of heads are sampled.
 _INIT_STD = 0.02
 
 

@@ -73,7 +73,7 @@ def test_a_mask_that_hides_nothing_or_all_is_refused(build, name, ratio, hidden)
 
 @pytest.mark.parametrize("name", ["msn", "pmsn"])
 def test_leaving_out_all_patches_is_refused(build, name):
-    with pytest.raises(ConfigError, match="leaves out all 16 patches"):
+    with pytest.raises(ConfigError, match="masks all 16 patches"):
         build(name, options={"mask_ratio": 0.99})
     build(name, options={"mask_ratio": 0.0})
 

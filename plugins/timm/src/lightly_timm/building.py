@@ -52,7 +52,7 @@ def build(
     if given != num_input_channels:
         raise ConfigError(
             f"model_args.in_chans={given}, but images have {num_input_channels} channels"
-            "\n  leave in_chans out; set transform_args.num_channels"
+            "\n  omit in_chans; set transform_args.num_channels"
         )
     base = {"in_chans": num_input_channels, **arguments}
     attempts = [(key, {**base, key: value}) for key, value in _ANY_SIZE if key not in arguments]
@@ -139,7 +139,7 @@ def _refused(name: str, arguments: Mapping[str, object], error: Exception) -> Co
         return ConfigError(
             f"the pretrained weights of timm/{name} cannot be fetched: {type(error).__name__}: "
             f"{first}\n  download the file on a machine with network and give its path as "
-            "model_args.weights, or leave pretrained out to start from random weights"
+            "model_args.weights, or omit pretrained to start from random weights"
         )
     unknown = [key for key in arguments if f"'{key}'" in first]
     if isinstance(error, TypeError) and "unexpected keyword" in first and unknown:

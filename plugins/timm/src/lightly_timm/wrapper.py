@@ -260,7 +260,7 @@ def _refuse_patch_dropout(model: nn.Module) -> None:
     if rate:
         raise ConfigError(
             f"{type(model).__name__} drops {rate:.0%} of the patches in training, which leaves "
-            "gaps in the feature map\n  leave patch_drop_rate out"
+            "gaps in the feature map\n  omit patch_drop_rate"
         )
 
 

@@ -178,7 +178,7 @@ def _build(name: str, arguments: Mapping[str, object], weights: object = None) -
         raise ConfigError(
             f"cannot fetch weights {weights} of torchvision/{name}: {error}"
             "\n  download the file on a machine with network and pass its path as "
-            "model_args.weights, or leave weights out to start from random weights"
+            "model_args.weights, or omit weights to start from random weights"
         ) from error
     except Exception as error:  # Constructors raise anything when arguments do not suit them.
         if not arguments and weights is None:

@@ -44,7 +44,7 @@ def use_small_stem(model: nn.Module) -> list[str]:
         raise ConfigError(
             f"small_stem is for models that begin with a 7x7 convolution of stride 2 and a "
             f"max-pooling (ResNet, ResNeXt, DenseNet, GoogLeNet), but {type(model).__name__} "
-            f"begins with {convolution}\n  leave small_stem out, or use such a model"
+            f"begins with {convolution}\n  omit small_stem, or use such a model"
         )
     small = nn.Conv2d(
         convolution.in_channels,

@@ -77,7 +77,7 @@ def unknown_name(name: str) -> UnknownModelError:
             }
             lines = [f"  'ultralytics/{choice}' {meanings[choice]}" for choice in known]
             return UnknownModelError(
-                "\n".join([f"'ultralytics/{name}' does not say where training starts", *lines])
+                "\n".join([f"'ultralytics/{name}' does not specify where training starts", *lines])
             )
     installed = f"ultralytics {upstream('ultralytics').__version__}"
     newer, newer_names = newest_known()

@@ -52,7 +52,7 @@ def upstream(module: str) -> Any:  # noqa: ANN401 - ultralytics has no types
 def _first_import() -> None:
     try:
         importlib.import_module("ultralytics")
-        # The modules behind the lazy names of newer versions have side effects as well.
+        # The modules that newer versions import lazily have side effects as well.
         importlib.import_module("ultralytics.models")
     except Exception as error:  # What it imports in turn, such as OpenCV, may fail in any way.
         raise PluginError(

@@ -148,7 +148,7 @@ def wrap_ultralytics(
         head = type(layers_of(model)[-1]).__name__
         raise ConfigError(
             f"train_neck: this model has no neck, its head ({head}) takes the backbone's last map"
-            "\n  leave train_neck out, or use a detection, segmentation, pose or OBB model"
+            "\n  omit train_neck, or use a detection, segmentation, pose or OBB model"
         )
     if train_neck:
         return NeckWrapper(model, anatomy)

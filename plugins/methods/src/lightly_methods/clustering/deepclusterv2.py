@@ -127,7 +127,7 @@ class DeepClusterV2(Method[DeepClusterV2Config]):
 def cluster_cross_entropy(cosines: Tensor, labels: Tensor, temperature: float) -> Tensor:
     """Return the mean cross-entropy of all views with the cluster of their image.
 
-    Images without a cluster are left out. The mean is over the images with a cluster of all
+    Images without a cluster are skipped. The mean is over the images with a cluster of all
     processes.
 
     Args:

@@ -58,7 +58,7 @@ class MoCoV2Config(TeacherConfig):
     }
     target_steps = 125_000  # a quarter of 100 epochs of ImageNet at the paper's batch of 256
     paper_momentum = 0.999
-    # Keys of a teacher that changes fast tell their age instead of their image: the loss is low
+    # If the teacher changes fast, keys reveal their age instead of their image. The loss is low
     # for a while, then the features collapse. With 0.9 this happened on the digits, see README.md.
     least_momentum = 0.99
 

@@ -34,8 +34,8 @@ class VISReg(Method[VISRegConfig]):
     Differs from the paper's code:
 
     - Quantiles have variance 1, as the embeddings that are compared with them. Those of a small
-      batch are otherwise so close together that the shape term draws all images to one point: it
-      does with 8 images.
+      batch are otherwise so close together that the shape term pulls all images to one point, as
+      with 8 images.
     - Statistics and sorting are over the images of all processes, which share the directions among
       them, so that a run does not depend on the number of processes.
     """

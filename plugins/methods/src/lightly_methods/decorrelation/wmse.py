@@ -116,6 +116,6 @@ def whitening_size(config: WMSEConfig, batch_size: int) -> int:
         raise ConfigError(
             f"method 'wmse' got batch_size={batch_size} and whitening_size={size}, expected a "
             f"whole number of sub-batches; set batch_size={-(-batch_size // size) * size}, or "
-            "leave out method_args.whitening_size"
+            "omit method_args.whitening_size"
         )
     return size

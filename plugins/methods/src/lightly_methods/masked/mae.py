@@ -20,7 +20,7 @@ class MAE(Method[MAEConfig]):
 
     Steps are cheap, as most patches are never computed. It is best when the backbone is fine-tuned
     afterwards. Nearest neighbours and linear classifiers on frozen features are weak, since
-    nothing in the loss tells images apart. https://arxiv.org/abs/2111.06377
+    nothing in the loss distinguishes images. https://arxiv.org/abs/2111.06377
 
     Differs from the paper's code:
 

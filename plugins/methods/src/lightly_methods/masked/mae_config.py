@@ -44,7 +44,7 @@ class MAEConfig(MethodConfig):
         default=True,
         metadata={
             "help": "predict pixels with mean 0 and variance 1 in each patch, which gives better "
-            "features; off: pixels as they are, which makes better pictures",
+            "features; off: unchanged pixels, which gives better reconstructions",
             "aliases": ("norm_pix_loss",),
         },
     )

@@ -54,7 +54,7 @@ class AnchorPatches:
 class MSN(TeacherMethod[MSNConfig]):
     """Assign masked views of an image to the prototypes of a teacher that sees a whole view.
 
-    The first view goes to the teacher. The other global views, of which some patches are left out,
+    The first view goes to the teacher. The other global views, with some patches removed,
     and the local views go to the student. A term on the mean prediction keeps all prototypes in
     use. It is good with few labels. https://arxiv.org/abs/2204.07141
 

@@ -67,7 +67,7 @@ class MSNConfig(TeacherConfig):
         default=0.15,
         validator=below_one,
         metadata={
-            "help": "fraction of the patches that are left out of the student's global views; the "
+            "help": "fraction of the patches to remove from the student's global views; the "
             "paper has 0.15 for ViT-S, 0.3 for ViT-B and 0.7 for ViT-L"
         },
     )

@@ -53,7 +53,7 @@ class RandomSplit:
         num_patches = math.prod(self.grid)
         if hidden_count(self.ratio, num_patches) >= num_patches:
             raise ConfigError(
-                f"method '{method}' got mask_ratio={self.ratio}, which leaves out all "
+                f"method '{method}' got mask_ratio={self.ratio}, which masks all "
                 f"{num_patches} patches, expected at least one to remain; set a smaller "
                 "method_args.mask_ratio, or larger images"
             )

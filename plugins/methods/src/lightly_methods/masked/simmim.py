@@ -92,7 +92,7 @@ class SimMIM(Method[SimMIMConfig]):
             raise ConfigError(
                 f"method '{self.name}' got mask_cell={cell} pixels and a model with patches of "
                 f"{patch_size}, expected a multiple of {patch_size}; set method_args.mask_cell="
-                f"{max(1, round(cell / patch_size)) * patch_size}, or leave it out"
+                f"{max(1, round(cell / patch_size)) * patch_size}, or omit it"
             )
         return cell // patch_size
 

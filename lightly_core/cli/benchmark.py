@@ -12,7 +12,7 @@ from lightly_core.cli.table import print_table
 from lightly_core.errors import ConfigError
 
 _EPILOG = """\
-Each row runs in a process of its own: it pretrains, then evaluates. The same command continues an
+Each row runs in its own process: it pretrains, then evaluates. The same command continues an
 interrupted suite: finished rows are kept, and failed rows are run again. Settings on the command
 line override the file. run.KEY and evaluate.KEY override the settings of single rows too.
 

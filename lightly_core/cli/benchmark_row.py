@@ -1,6 +1,6 @@
 """Run one row of a benchmark: ``python -m lightly_core.cli.benchmark_row JOB.json``.
 
-With several devices, Lightning starts the same command once more for each; all of them train, the
+With several devices, Lightning starts the same command again for each. All processes train, the
 first one evaluates and writes.
 """
 

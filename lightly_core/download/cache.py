@@ -168,7 +168,7 @@ def _is_ready(entry: Entry, remote: RemoteFile, wanted: str | None, what: str) -
     raise ConfigError(
         f"{what}: {entry.file} is not the expected file: its sha256 begins with "
         f"{digest[: len(wanted)]}, expected {wanted}"
-        "\n  it was put there by hand; remove it, then the right one is downloaded"
+        "\n  it was put there manually; remove it to download the right one"
     )
 
 
@@ -192,7 +192,7 @@ def _download(entry: Entry, remote: RemoteFile, wanted: str | None, what: str) -
         )
     note = entry.note()
     assert note is not None
-    # The note first: a file without a digest in its note counts as put there by hand.
+    # The note first: a file without a digest in its note counts as put there manually.
     mtime = entry.part.stat().st_mtime_ns
     entry.write_note(replace(note, sha256=digest, mtime_ns=mtime))
     os.replace(entry.part, entry.file)

@@ -85,7 +85,7 @@ def _refuse(module: nn.Module, path: str, part: nn.Module, asked_by: str) -> Non
     # A module of torch.export can only be called. Its train() raises.
     if isinstance(part, torch.fx.GraphModule) and "train" in vars(part):
         raise ConfigError(
-            f"{asked_by}: {what} was made by torch.export, and cannot be trained"
+            f"{asked_by}: {what} was created by torch.export, and cannot be trained"
             "\n  give the module as it was before, and convert what the run exports"
         )
     fsdp = sys.modules.get("torch.distributed.fsdp")

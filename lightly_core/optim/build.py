@@ -178,7 +178,7 @@ def set_weight_decay(
 ) -> None:
     """Set the weight decay of every group for a step. Call it before each step.
 
-    A function of the step alone, so a resumed run needs no state of it.
+    It depends on the step only, so a resumed run needs no state of it.
 
     Args:
         optimizer: From `build_optimizer`.

@@ -78,7 +78,7 @@ def missing(requirements: Iterable[str]) -> list[tuple[str, str | None]]:
 
 
 def _accepts_plain(requirement: str, version: str) -> bool | None:
-    """Return whether the version is accepted; None if a version is not made of plain numbers."""
+    """Return whether the version is accepted; None if a version has parts that are not numbers."""
     match = _PLAIN_REQUIREMENT.match(requirement)
     installed = _PLAIN_VERSION.match(version)
     if match is None or installed is None:

@@ -23,7 +23,7 @@ class Check:
         code: Short name, such as ``W4``, for use in `expected_failures`.
         title: What must hold, in a few words with underscores.
         function: Raises `AssertionError` if the requirement is not met.
-        subject: What is checked, such as a model. Empty if there is only one candidate.
+        subject: What is checked, such as a model. Empty if there is only one subject.
     """
 
     code: str

@@ -64,7 +64,7 @@ class _LibraryCase:
     record: ModelsRecord
     load: Callable[[], ModelLibrary]
     example: ModelExample
-    # `_names` requires them in a complete list. In other lists they may be missing, such as paths.
+    # A complete list must contain all of them. Other lists may omit some, such as paths.
     examples: tuple[str, ...]
     # None: the case searches for a size that the model accepts.
     image_size: int | None

@@ -156,7 +156,7 @@ def _groups(case: MethodCase) -> None:
     }
     require(
         not wrong,
-        f"trainable parameters must be in one group, frozen ones in none; groups found: {wrong}",
+        f"trainable parameters must be in one group, frozen ones in none; groups per name: {wrong}",
     )
     foreign = counts.keys() - {id(parameter) for parameter in method.parameters()}
     require(not foreign, f"{len(foreign)} parameters in groups are not parameters of the method")

@@ -93,7 +93,7 @@ def train_alone_and_together(
     """Train methods in one process and in two.
 
     Args:
-        trainings: What to train; the names are free.
+        trainings: What to train, by names of your choice.
         pair: The two processes. None: start them for this call.
 
     Returns:

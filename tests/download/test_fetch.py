@@ -120,7 +120,7 @@ def test_a_file_that_was_put_there_is_used(site, cache):
     assert fetch(site.url(), what="weights") == cache / "net.pth"
     assert fetch(site.url(), sha256=ABC, what="weights") == cache / "net.pth"
     assert site.requests == []
-    with pytest.raises(ConfigError, match="put there by hand; remove it"):
+    with pytest.raises(ConfigError, match="put there manually; remove it"):
         fetch(site.url(), sha256=site.sha256, what="weights")
     assert (cache / "net.pth").read_bytes() == b"abc"
 

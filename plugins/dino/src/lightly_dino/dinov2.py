@@ -28,7 +28,7 @@ class DINOv2(SelfDistillation[DINOv2Config]):
     ``backbone_lr_factor`` and ``anchor_weight``. Needs a vision transformer.
     https://arxiv.org/abs/2304.07193
 
-    Differs from the paper: masks are sampled for each image alone, see `BlockMasks`.
+    Differs from the paper: masks are sampled separately for each image, see `BlockMasks`.
     """
 
     def build(self) -> None:

@@ -33,7 +33,7 @@ class DINOv3(SelfDistillation[DINOv3Config]):
     KoLeo searches for neighbours on all processes.
 
     Differs from the paper: the Gram teacher gets the global views as they are, not the same crops
-    at twice the resolution. Masks are sampled for each image alone, see `BlockMasks`.
+    at twice the resolution. Masks are sampled separately for each image, see `BlockMasks`.
     """
 
     def build(self) -> None:

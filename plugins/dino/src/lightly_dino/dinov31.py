@@ -34,7 +34,7 @@ class DINOv31(SelfDistillation[DINOv31Config]):
     have, the similarities of patches are aligned.
 
     Differs from the paper: the teacher gets the global views as they are, not without changes of
-    colour. Masks are sampled for each image alone, see `BlockMasks`.
+    colour. Masks are sampled separately for each image, see `BlockMasks`.
     """
 
     def build(self) -> None:

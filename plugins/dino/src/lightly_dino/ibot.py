@@ -27,7 +27,7 @@ class IBOT(SelfDistillation[IBOTConfig]):
 
     One head serves class tokens and patches. Each of the two has its own centre.
 
-    Differs from the paper: masks are sampled for each image alone, see `BlockMasks`.
+    Differs from the paper: masks are sampled separately for each image, see `BlockMasks`.
     """
 
     def build(self) -> None:

@@ -26,7 +26,7 @@ class SimDINOv2(SelfDistillation[SimDINOv2Config]):
 
     Needs a vision transformer. https://arxiv.org/abs/2502.10385
 
-    Differs from the paper as `SimDINO` does. Masks are sampled for each image alone, see
+    Differs from the paper as `SimDINO` does. Masks are sampled separately for each image, see
     `BlockMasks`.
     """
 

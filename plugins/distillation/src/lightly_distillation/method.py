@@ -163,7 +163,7 @@ class DistillationV3(Distillation[DistillationV3Config]):
         )
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Reduce the decay where the student is made of convolutions and batch norm."""
+        """Reduce the decay if the student consists of convolutions and batch norm."""
         groups = super().parameter_groups()
         if not is_conv_with_batch_norm(self.model.get_model()):
             return groups

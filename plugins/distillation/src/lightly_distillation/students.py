@@ -12,7 +12,7 @@ _ATTENTION = re.compile(r"attention|transformer", re.IGNORECASE)
 
 
 def is_conv_with_batch_norm(model: nn.Module) -> bool:
-    """Return whether a network is made of convolutions and batch norm, without attention.
+    """Return whether a network consists of convolutions and batch norm, without attention.
 
     Transformers, hybrids and ConvNeXt (convolutions and layer norm) are not.
 

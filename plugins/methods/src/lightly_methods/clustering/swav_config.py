@@ -41,7 +41,7 @@ class SwAVConfig(ClusteringConfig):
         },
     )
     sinkhorn_iterations: int = sinkhorn_iterations(3)
-    # The authors' forward concatenates crops of one size, and all crops in front of the projector.
+    # The authors' forward concatenates crops of one size, and all crops before the projector.
     views_together: bool = field(
         default=True,
         metadata={

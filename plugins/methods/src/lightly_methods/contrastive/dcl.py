@@ -16,7 +16,7 @@ from lightly_methods.contrastive.simclr import SimCLR
 class DCL(SimCLR):
     """SimCLR without the positive in the denominator.
 
-    In NT-Xent a row that has found its other view gets next to no gradient, not even from its
+    In NT-Xent a row that has found its other view gets almost no gradient, not even from its
     negatives. Here it does not, so small batches of 64 and more learn well.
     https://arxiv.org/abs/2110.06848
     """

@@ -46,7 +46,7 @@ class MoCoV3(TeacherMethod[MoCoV3Config]):
         self.add_teacher("projector", batch_norm="own_statistics")
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Contrast each view with the key of the other one. Each goes through the networks alone.
+        """Contrast each view with the key of the other one. The networks get each separately.
 
         Args:
             batch: Two views (B, C, H, W).

@@ -38,7 +38,7 @@ class NNCLR(Method[NNCLRConfig]):
         """Contrast the neighbours of each view with the predictions of the other one.
 
         Args:
-            batch: Two views (B, C, H, W). Each goes through the networks alone.
+            batch: Two views (B, C, H, W). Each goes through the networks separately.
             step: Not used.
 
         Returns:

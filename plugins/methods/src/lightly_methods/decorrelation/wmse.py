@@ -40,7 +40,7 @@ class WMSE(Method[WMSEConfig]):
         self.projector = mlp(dims, norm="batch", last_bias=False)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute `whitened_distance`. Each view goes through the networks alone.
+        """Compute `whitened_distance`. Each view goes through the networks separately.
 
         Args:
             batch: V views (B, C, H, W).

@@ -115,7 +115,7 @@ class IJEPA(TeacherMethod[IJEPAConfig]):
             features = self.teacher.token_model.forward_tokens(images)["patch_tokens"]
         targets = block_targets(features, blocks)  # (B, T, M, D)
         context = self.token_model.forward_tokens(images, keep=keep)
-        # Each block is predicted alone: the batch is B * T pairs of a context and a block.
+        # Each block is predicted separately: the batch is B * T pairs of a context and a block.
         num_targets = blocks.shape[1]
         context = {name: x.repeat_interleave(num_targets, dim=0) for name, x in context.items()}
         keep = keep.repeat_interleave(num_targets, dim=0)

@@ -16,8 +16,8 @@ from lightly_methods.masked.pmsn_config import PMSNConfig
 class PMSN(MSN):
     """MSN for images whose classes are not equally frequent.
 
-    MSN wants all prototypes to be used equally, and splits frequent classes for it. Here their use
-    is to follow a power law. https://arxiv.org/abs/2210.07277
+    MSN requires all prototypes to be used equally, and splits frequent classes for it. Here their
+    use is to follow a power law. https://arxiv.org/abs/2210.07277
 
     The divergence is that of the mean prediction from the prior, ``KL(prior || mean)``, as the
     paper's code computes it. Sinkhorn still assigns an equal part of a batch to each prototype, as

@@ -40,7 +40,7 @@ class BYOL(TeacherMethod[BYOLConfig]):
         self.add_teacher("projector", batch_norm="own_statistics")
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute `byol_loss`. Each view goes through the networks alone.
+        """Compute `byol_loss`. Each view goes through the networks separately.
 
         Args:
             batch: V views (B, C, H, W), the G global ones first.

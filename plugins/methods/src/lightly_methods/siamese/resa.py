@@ -58,7 +58,7 @@ class ReSA(TeacherMethod[ReSAConfig]):
         return all_decayed(self)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute `assignment_loss`. Each view goes through the networks alone.
+        """Compute `assignment_loss`. Each view goes through the networks separately.
 
         Args:
             batch: V views (B, C, H, W): the weak global view, the strong one, then local ones.

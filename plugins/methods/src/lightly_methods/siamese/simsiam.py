@@ -48,7 +48,7 @@ class SimSiam(Method[SimSiamConfig]):
         return separate_group(groups, "predictor", self.predictor, constant_lr=constant)
 
     def training_step(self, batch: Batch, step: int) -> StepResult:
-        """Compute `siamese_loss`. Each view goes through the network alone.
+        """Compute `siamese_loss`. Each view goes through the network separately.
 
         Args:
             batch: V views (B, C, H, W).

@@ -30,8 +30,8 @@ _RUN_OWNED = {
     "method": "the rows",
     "out": "the suite's 'out'",
     "overwrite": "the suite's 'overwrite'",
-    "resume": "the state of the row: an interrupted one goes on by itself",
-    "resume_interrupted": "the state of the row: an interrupted one goes on by itself",
+    "resume": "the state of the row: an interrupted row resumes automatically",
+    "resume_interrupted": "the state of the row: an interrupted row resumes automatically",
 }
 #: Settings of an evaluation that follow from the row.
 _EVALUATE_OWNED = ("model", "checkpoint", "model_args", "data", "val_data", "out", "overwrite")

@@ -108,7 +108,7 @@ def require_trainable(wrapper: ModelWrapper, unused: Sequence[str], *, embed_dim
         else "name another part as features, or give another model"
     )
     raise ConfigError(
-        f"model: nothing of {name} can be trained: {what}"
+        f"model: no part of {name} can be trained: {what}"
         f"\n  {remedy}; epochs=0 exports the model as it is"
     )
 

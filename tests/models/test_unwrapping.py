@@ -51,7 +51,7 @@ def test_scripted_and_traced_modules_are_refused(how, part, catalog):
 
 def test_what_torch_export_makes_is_refused():
     exported = torch.export.export(net().eval(), (torch.rand(2, 3, 8, 8),)).module()
-    with pytest.raises(ConfigError, match=r"wrap: it was made by torch\.export"):
+    with pytest.raises(ConfigError, match=r"wrap: it was created by torch\.export"):
         wrap(exported, image_size=8)
 
 

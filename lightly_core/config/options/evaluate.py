@@ -70,7 +70,7 @@ class LinearProtocol:
         },
     )
     epochs: int = field(default=90, validator=ge(1), metadata={"help": "sgd: passes over the data"})
-    batch_size: int = field(default=256, validator=ge(1), metadata={"help": "sgd: images a step"})
+    batch_size: int = field(default=256, validator=ge(1), metadata={"help": "sgd: images per step"})
     lr: float | tuple[float, ...] = field(
         default=0.1,
         metadata={
@@ -140,7 +140,7 @@ class FinetuneProtocol:
         default="sgd", metadata={"help": "optimizer; sgd is usual for ResNets, adamw for ViTs"}
     )
     epochs: int = field(default=30, validator=ge(1), metadata={"help": "passes over the data"})
-    batch_size: int = field(default=256, validator=ge(1), metadata={"help": "images a step"})
+    batch_size: int = field(default=256, validator=ge(1), metadata={"help": "images per step"})
     lr: float | None = field(
         default=None,
         validator=optional(and_(finite, gt(0))),

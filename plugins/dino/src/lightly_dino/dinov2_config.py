@@ -61,5 +61,5 @@ class DINOv2Config(IBOTConfig):
     patch_embed_lr_factor: float = patch_embed_lr_factor(0.2)
 
     def requirements(self) -> Requires:
-        """Return two images a process where KoLeo looks for neighbours."""
+        """Return two images per process if KoLeo searches for neighbours."""
         return evolve(self.requires, images_per_process=2 if self.koleo_loss_weight else 1)

@@ -249,7 +249,7 @@ class DistillationV2Config(DistillationConfig):
         url="https://docs.lightly.ai/train",
         needs="feature maps of the teacher",
         teacher="frozen",
-        use="first choice where a trained teacher is at hand",
+        use="first choice if a trained teacher is available",
     )
     optimizer = "lars"
     optimizers = {

@@ -68,7 +68,7 @@ class DistillationV1(Distillation[DistillationV1Config]):
 class DistillationV2(Distillation[DistillationV2Config]):
     """Predict the teacher's features at every position of the image.
 
-    The first choice where a trained teacher is at hand. The teacher needs a feature map.
+    The first choice if a trained teacher is available. The teacher needs a feature map.
     """
 
     def build(self) -> None:

@@ -322,7 +322,7 @@ def _replace(patches: Tensor, mask: Tensor | None, mask_token: Tensor | None) ->
         raise ValueError("mask and mask_token are needed together; only one of them was given")
     if mask.shape != patches.shape[:2] or mask.dtype != torch.bool:
         raise ValueError(
-            f"mask must be bool {tuple(patches.shape[:2])}, one value a patch, got {mask.dtype} "
+            f"mask must be bool {tuple(patches.shape[:2])}, one value per patch, got {mask.dtype} "
             f"{tuple(mask.shape)}"
         )
     if mask_token.shape != patches.shape[2:]:

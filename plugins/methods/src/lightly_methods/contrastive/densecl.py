@@ -148,7 +148,7 @@ class DenseCL(TeacherMethod[DenseCLConfig]):
             name: ``image`` or ``dense``, which queue.
             queries: (R, P), R / B consecutive ones for each image.
             positives: (R, P).
-            keys: What the queue will hold of the images, (B, P).
+            keys: Keys of the images for the queue, (B, P).
 
         Returns:
             Logits (R, 1 + N) and target (R,) of `contrast_negatives`.

@@ -59,5 +59,5 @@ class SimCLRConfig(MethodConfig):
     )
 
     def requirements(self) -> Requires:
-        """Return two images a process where the projector has batch norms."""
+        """Return two images per process if the projector has batch norms."""
         return evolve(self.requires, images_per_process=2 if self.batch_norm else 1)

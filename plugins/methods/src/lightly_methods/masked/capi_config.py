@@ -48,7 +48,7 @@ class CAPIConfig(TeacherConfig):
     optimizers = {
         "adamw": paper_adamw(1e-3, 16_384, weight_decay=0.1, betas=(0.9, 0.95), warmup_epochs=10),
     }
-    target_steps = 100_000  # a fifth of the paper's, which has 16,384 images a step
+    target_steps = 100_000  # a fifth of the paper's, which has 16,384 images per step
     spread_is_free = True
     paper_momentum = 0.999
 

@@ -102,5 +102,5 @@ class MSNConfig(TeacherConfig):
     )
 
     def requirements(self) -> Requires:
-        """Return two images a process where the head has batch norms."""
+        """Return two images per process if the head has batch norms."""
         return evolve(self.requires, images_per_process=2 if self.batch_norm else 1)

@@ -9,11 +9,11 @@ from torch.serialization import save
 
 
 def save_torch(content: object, path: Path) -> None:
-    """Write what `torch.save` writes, and notice where it finds no place.
+    """Write what `torch.save` writes, and raise if the disk is full.
 
-    torch is given an open file. Given a path, torch 2.5 raises nothing where the disk has no room
-    for a file's last kilobytes, and every version writes the path's stem into the file, which for a
-    temporary name is another each time.
+    torch gets an open file. With a path, torch 2.5 raises no error if the disk has no space for the
+    last kilobytes of a file. All versions write the stem of a path into the file, which for a
+    temporary name differs each time.
 
     Args:
         content: Tensors, plain data, or anything else that `torch.save` accepts.

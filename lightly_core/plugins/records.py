@@ -93,7 +93,7 @@ class MethodRecord(ConfiguredRecord):
     `lightly_core.config.method.MethodConfig`.
 
     Attributes:
-        alias_of: Name of the method of the same plugin that this is another name of. Settings and
+        alias_of: The method of the same plugin for which this is another name. Settings and
             files of a run then show the method's own name.
     """
 

@@ -109,7 +109,7 @@ def round_periods(module: nn.Module) -> None:
 
 
 def _set_periods(module: nn.Module, periods: Tensor) -> bool:
-    """Give a model the periods of a file; False where they are not its own up to rounding."""
+    """Set the periods of a model from a file. False if they differ by more than rounding."""
     own = _periods(module)
     if own is None or own.shape != periods.shape:
         return False

@@ -100,7 +100,7 @@ class CAPIConfig(TeacherConfig):
     )
 
     @predicted_share.validator
-    def _share_in_range(self, attribute: object, value: float | str) -> None:
+    def _predicted_in_range(self, attribute: object, value: float | str) -> None:
         if not isinstance(value, str) and not 0 < value <= 1:
             raise ValueError(f"'predicted_share' must be in (0, 1] or 'auto', got {value}")
 
@@ -111,11 +111,11 @@ class CAPIConfig(TeacherConfig):
 
     def resolve(self, facts: RunFacts) -> Self:
         """Replace momentum, number of clusters and fraction of predicted patches."""
-        clusters, share = self.num_clusters, self.predicted_share
+        clusters, fraction = self.num_clusters, self.predicted_share
         if clusters == "auto":
             fitting = (n for most, n in _NUM_CLUSTERS.items() if facts.dataset_size <= most)
             clusters = next(fitting, _MOST_CLUSTERS)
-        if share == "auto":
-            share = min(1.0, max(_RELEASED_FRACTION, _SMALL_BATCH / facts.effective_batch_size))
+        if fraction == "auto":
+            fraction = min(1.0, max(_RELEASED_FRACTION, _SMALL_BATCH / facts.effective_batch_size))
         resolved = super().resolve(facts)
-        return evolve(resolved, num_clusters=clusters, predicted_share=share)
+        return evolve(resolved, num_clusters=clusters, predicted_share=fraction)

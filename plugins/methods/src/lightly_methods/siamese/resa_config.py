@@ -77,5 +77,5 @@ class ReSAConfig(TeacherConfig):
     output_dim: int = output_dim(512, compared="projections")
     predictor: bool = field(
         default=True,
-        metadata={"help": "predict the teacher's projections; the paper does without on CIFAR"},
+        metadata={"help": "predict the teacher's projections; the paper has none for CIFAR"},
     )

@@ -191,7 +191,7 @@ def test_a_check_that_fails_is_shown_with_its_message_and_ends_with_code_1(run, 
     assert code == 1
     lines = out.splitlines()
     first = lines.index("FAIL  N3-unknown_model_args_are_refused (model library 'toys', wide)")
-    message = "      model_args {'no_such_argument': 1} gave a model, expected ConfigError"
+    message = "      model_args {'no_such_argument': 1} were accepted, expected ConfigError"
     assert lines[first + 1] == message
     assert sum(line.startswith("FAIL  ") for line in lines) == 2
     assert "Traceback" not in out

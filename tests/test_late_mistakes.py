@@ -94,7 +94,7 @@ def lightly(folder, monkeypatch, capfd):
         ),
         (["callbacks.model_checkpoint.monitor=val_loss"], ["no metric 'val_loss'"]),
         (["callbacks.model_checkpoint.monitor=train_los"], ["did you mean 'train_loss'?"]),
-        (["callbacks.model_checkpoint.monitor=data_wait"], ["says nothing of the network"]),
+        (["callbacks.model_checkpoint.monitor=data_wait"], ["does not describe the network"]),
         (
             ["callbacks.model_checkpoint.monitor=memory/process_gib"],
             ["callbacks.device_stats_monitor is off"],

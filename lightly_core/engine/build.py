@@ -51,7 +51,7 @@ class BuiltRun:
     Attributes:
         model: The backbone as the user named it, with its library.
         wrapper: The backbone that the method trains, with the layer of ``embed_dim`` if it is set.
-        method: The method that holds it.
+        method: The method that trains it.
         module: The module that Lightning trains.
     """
 
@@ -81,10 +81,10 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     probe(wrapper, resolved.transform.channels, size)
     checkpointing = run.activation_checkpoint_args
     if checkpointing is not None and checkpointing.enabled:
-        able = require_capability(
+        checkpointed = require_capability(
             wrapper, ActivationCheckpointing, needed_by="activation_checkpoint_args.enabled=true"
         )
-        able.set_activation_checkpointing(True, checkpointing.every_n_blocks)
+        checkpointed.set_activation_checkpointing(True, checkpointing.every_n_blocks)
     if run.embed_dim is not None:
         wrapper = embed(wrapper, run.embed_dim)
     _warn_about_random_weights(built, run.checkpoint)
@@ -235,7 +235,7 @@ def build_loggers(
             raise
         except Exception as error:
             logger.warning(
-                "Logger '%s' cannot start and is left out: %s: %s",
+                "Logger '%s' cannot start and is skipped: %s: %s",
                 name,
                 type(error).__name__,
                 error,
@@ -282,20 +282,20 @@ def check_data(module: TrainingModule) -> None:
     expected = len(resolved.transform.view_specs())
     if len(sample.views) != expected:
         raise ConfigError(
-            f"the transform '{resolved.transform.name}' made {len(sample.views)} views of an "
-            f"image, expected {expected}, which its options declare; correct Transform.sample, "
+            f"the transform '{resolved.transform.name}' returned {len(sample.views)} views "
+            f"of an image, expected {expected}, as its options declare; correct Transform.sample, "
             "or view_specs() of its options"
         )
     if resolved.method.requires.crops and len(sample.crops) != len(sample.views):
         raise ConfigError(
-            f"method '{resolved.method_record.name}' needs to know where views were cut out, "
-            f"but the transform '{resolved.transform.name}' gave it for {len(sample.crops)} of "
-            f"{len(sample.views)} views (Sample.crops); set transform_args.name=default, or take "
-            "another method"
+            f"method '{resolved.method_record.name}' needs the crop of each view, but the "
+            f"transform '{resolved.transform.name}' returned crops for {len(sample.crops)} of "
+            f"{len(sample.views)} views (Sample.crops); set transform_args.name=default, or "
+            "choose another method"
         )
 
 
-def _first_sample(dataset: Any) -> Sample:  # noqa: ANN401 - torch's datasets do not say their keys
+def _first_sample(dataset: Any) -> Sample:  # noqa: ANN401 - torch does not type the keys of datasets
     try:
         sample: Sample = dataset[(0, 0)]
     except ValueError as error:

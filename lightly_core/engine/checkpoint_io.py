@@ -17,10 +17,10 @@ from lightly_core.parts.files import save_torch
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """What Lightning's Trainer writes its checkpoints with.
+    """Reads and writes the checkpoints of Lightning's Trainer.
 
     Args:
-        folder: The run folder; what was its `last.ckpt` becomes its `previous.ckpt`.
+        folder: The run folder; an old `last.ckpt` is renamed to `previous.ckpt`.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -48,7 +48,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a training checkpoint to the CPU, after a look at its checksum.
+    """Read a training checkpoint to the CPU, after checking its checksum.
 
     Raises:
         ConfigError: The file is missing, damaged, or holds more than tensors and plain data.
@@ -62,7 +62,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except FileNotFoundError:
         raise ConfigError(f"checkpoint '{path}' does not exist") from None
-    except Exception as error:  # torch raises many kinds for files that are not its own
+    except Exception as error:  # torch raises many kinds for files of other formats
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"checkpoint '{path}' cannot be read: {line}") from error
     if not isinstance(checkpoint, dict):
@@ -73,6 +73,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
-    """Copy a checkpoint; no link, so that what damages one file leaves the other."""
+    """Copy a checkpoint. A hard link would let damage to one file affect the other."""
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)

@@ -16,16 +16,16 @@ from lightly_core.errors import ConfigError
 
 #: Lightning knows these launchers itself.
 _KNOWN_TO_LIGHTNING = ("torchrun",)
-# Between the ports that services use and those that systems give out by themselves.
+# Between the ports of common services and the ephemeral ports of systems.
 _FIRST_PORT, _NUM_PORTS = 12_000, 18_000
 
 
 class LaunchedProcesses(ClusterEnvironment):
-    """Processes that are there already, as environment variables of a launcher describe them.
+    """Processes started by a launcher, as its environment variables describe them.
 
     Args:
-        launch: What the variables say.
-        out: The run folder; processes of one run meet at a port that follows from it.
+        launch: The launch that the variables describe.
+        out: The run folder; the port at which processes connect is computed from it.
     """
 
     def __init__(self, launch: Launch, out: Path) -> None:
@@ -40,12 +40,12 @@ class LaunchedProcesses(ClusterEnvironment):
 
     @property
     def main_address(self) -> str:
-        """Where processes meet: MASTER_ADDR, else this machine."""
+        """Address at which processes connect: MASTER_ADDR, else this machine."""
         return os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
 
     @property
     def main_port(self) -> int:
-        """MASTER_PORT, else one that follows from the run folder, in [12000, 30000)."""
+        """MASTER_PORT, else one computed from the run folder, in [12000, 30000)."""
         return int(os.environ.setdefault("MASTER_PORT", str(self._port)))
 
     @staticmethod
@@ -58,14 +58,14 @@ class LaunchedProcesses(ClusterEnvironment):
         return self._launch.world_size
 
     def set_world_size(self, size: int) -> None:
-        """Do nothing: the launcher has decided."""
+        """Do nothing: the launcher determines it."""
 
     def global_rank(self) -> int:
         """Return the number of this process."""
         return self._launch.rank
 
     def set_global_rank(self, rank: int) -> None:
-        """Do nothing: the launcher has decided."""
+        """Do nothing: the launcher determines it."""
 
     def local_rank(self) -> int:
         """Return the number of this process on its node."""
@@ -77,17 +77,17 @@ class LaunchedProcesses(ClusterEnvironment):
 
 
 def cluster_plugins(given: Sequence[object], out: Path) -> list[ClusterEnvironment]:
-    """Return what is to be added to the Trainer's plugins.
+    """Return the plugins to add to the Trainer's.
 
-    Lightning would take variables of a SLURM job for processes of srun, and know no MPI without
-    mpi4py. Only torchrun is left to it.
+    Lightning would treat every SLURM job as started by srun, and detects MPI only with mpi4py. It
+    handles torchrun itself.
 
     Args:
-        given: Plugins of the user; one that describes processes wins.
+        given: Plugins of the user; a cluster environment among them takes precedence.
         out: The run folder.
 
     Raises:
-        ConfigError: Processes on several machines would not find each other.
+        ConfigError: Processes on several machines could not connect to each other.
     """
     if any(isinstance(plugin, ClusterEnvironment) for plugin in given):
         return []
@@ -99,8 +99,8 @@ def cluster_plugins(given: Sequence[object], out: Path) -> list[ClusterEnvironme
     if launch.num_nodes > 1 and "MASTER_ADDR" not in os.environ:
         if launch.launcher != "srun":
             raise ConfigError(
-                f"{launch.launcher} started processes on {launch.num_nodes} machines, which do not "
-                "know where to meet; set MASTER_ADDR to the name of the first machine (and "
+                f"{launch.launcher} started processes on {launch.num_nodes} machines, but no "
+                "address to connect to; set MASTER_ADDR to the name of the first machine (and "
                 "MASTER_PORT to a free port of it), or start the run with torchrun"
             )
         _set_address_of_slurm()

@@ -1,4 +1,4 @@
-"""The call of Lightning that trains."""
+"""Train with Lightning's Trainer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Pat
     """Train. Errors of loader workers are raised unchanged, errors of loggers are only logged.
 
     Args:
-        trainer: Complete.
-        module: What it trains.
-        path: The checkpoint that a run goes on from; None: a new run.
+        trainer: The Trainer, with all callbacks and loggers.
+        module: The module to train.
+        path: Checkpoint to resume from; None: a new run.
     """
     try:
         with failures_reported(trainer.loggers):
@@ -26,7 +26,7 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Pat
 
 
 def _without_worker_traceback(error: LightlyError) -> LightlyError:
-    """Undo how DataLoader passes on an error of a worker: as text, with the whole traceback."""
+    """Remove the worker's traceback, which DataLoader adds to the message of an error."""
     text = str(error)
     if not text.startswith("Caught "):
         return error

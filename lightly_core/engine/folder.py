@@ -1,4 +1,4 @@
-"""The run folder: what a run writes, where, and how an older run is cleared."""
+"""The run folder: paths of its files, checks before it is used, removal of an earlier run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightly_core.atomic import atomic_path
-from lightly_core.engine.lock import LOCK_FILE, held, holder
+from lightly_core.engine.lock import LOCK_FILE, held, in_use_message
 from lightly_core.errors import ConfigError
 from lightly_core.places import place_problem
 
 logger = logging.getLogger(__name__)
 
 #: Everything that a run writes, as glob patterns below the run folder. `overwrite` removes these
-#: and nothing else, so a new kind of file must be added here. The lock is not among them: it goes
-#: when the run that holds it ends.
+#: and nothing else, so a new kind of file must be added here. The lock file is not listed: it is
+#: removed when the run that holds it ends.
 RUN_FILES = (
     "config.json",
     "plugins.json",
@@ -43,18 +43,18 @@ RUN_FILES = (
 
 
 class RunFolder:
-    """Names of the files in a run folder. Making one touches nothing.
+    """Paths of the files in a run folder. The constructor does not access the disk.
 
     Args:
         root: The setting ``out``.
 
     Attributes:
-        made: The folder and those above it that `opened` has made, the innermost first.
+        created: The folder and its parents that `opened` created, the innermost first.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
-        self.made: tuple[Path, ...] = ()
+        self.created: tuple[Path, ...] = ()
         self.checkpoints = self.root / "checkpoints"
         self.exported_models = self.root / "exported_models"
         self.non_finite = self.root / "non_finite"
@@ -66,7 +66,7 @@ class RunFolder:
         self.metrics = self.root / "metrics.jsonl"
 
     def problems(self, *, overwrite: bool, resume: bool) -> list[str]:
-        """Say what speaks against using this folder; reads only."""
+        """Return the reasons why a run cannot use this folder. Writes nothing."""
         if problem := place_problem(self.root):
             return [f"config.out: {problem}; choose another folder"]
         for folder in (self.root, self.checkpoints, self.exported_models, self.non_finite):
@@ -77,12 +77,12 @@ class RunFolder:
                 ]
             if folder.exists() and not folder.is_dir():
                 return [f"config.out: expected a folder, but '{folder}' is a file"]
-        if wrong := self._in_the_way(cleared=overwrite):
+        if wrong := self._blocking_path(cleared=overwrite):
             return [
                 f"config.out: '{wrong}' is a folder or a device, but a run writes a file of this "
                 "name; rename or remove it, or choose another folder"
             ]
-        if found := holder(self.root):
+        if found := in_use_message(self.root):
             return [f"config.out: {found}"]
         if resume:
             if overwrite:
@@ -93,7 +93,7 @@ class RunFolder:
             if self.last_checkpoint.is_file() or self.other_checkpoints():
                 return []
             remedy = (
-                "give the `out` of the run that is to go on, or another one for a new run"
+                "set `out` to the folder of the interrupted run, or start a new run in another one"
                 if self.root.exists()
                 else "start the run without resume_interrupted"
             )
@@ -109,11 +109,11 @@ class RunFolder:
             ]
         return []
 
-    def _in_the_way(self, *, cleared: bool) -> Path | None:
-        """Return what lies in the place of a file of a run and cannot be written as one.
+    def _blocking_path(self, *, cleared: bool) -> Path | None:
+        """Return a folder or device that has the path of a file that a run writes.
 
         Args:
-            cleared: Links will be removed first, wherever they lead.
+            cleared: Whether links are removed before the run writes.
         """
         for pattern in (LOCK_FILE, *RUN_FILES):
             for path in self.root.glob(pattern):
@@ -123,7 +123,7 @@ class RunFolder:
         return None
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """Return what changes when `last.ckpt` is written again; None where there is none."""
+        """Return inode, size and time of change of `last.ckpt`; None if it does not exist."""
         try:
             status = self.last_checkpoint.stat()
         except OSError:
@@ -134,15 +134,15 @@ class RunFolder:
     def opened(
         self, *, overwrite: bool, resume: bool, stamp: tuple[int, int, int] | None = None
     ) -> Iterator[None]:
-        """Make the folder, cleared of an earlier run, and hold its lock.
+        """Create the folder, remove an earlier run if requested, and hold the lock.
 
         Args:
-            overwrite: Clear it first.
-            resume: Go on with what is there.
-            stamp: With `resume`, the stamp of the checkpoint that was read.
+            overwrite: Remove the files of an earlier run first.
+            resume: Continue the run in the folder.
+            stamp: With `resume`, the value of `stamp()` when the checkpoint was read.
 
         Raises:
-            ConfigError: See `problems`; or another run has come first.
+            ConfigError: The folder has `problems`, or another run has started in it.
         """
         problems = self.problems(overwrite=overwrite, resume=resume)
         if problems:
@@ -150,13 +150,13 @@ class RunFolder:
         missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
         try:
             self.root.mkdir(parents=True)
-            self.made = tuple(missing)
-        except FileExistsError:  # checked above, unless another run has just made it
+            self.created = tuple(missing)
+        except FileExistsError:  # checked above; another run has created it since
             problems = self.problems(overwrite=overwrite, resume=resume)
             if problems:
                 raise ConfigError("\n".join(problems)) from None
         with held(self.root, ConfigError):
-            # Not before: from here on no other process changes it.
+            # Compared under the lock: no other process can change the checkpoint now.
             if resume and self.stamp() != stamp:
                 raise ConfigError(
                     f"config.resume_interrupted: another run has written '{self.last_checkpoint}' "
@@ -171,21 +171,21 @@ class RunFolder:
             yield
 
     def other_checkpoints(self) -> list[Path]:
-        """Return the checkpoints beside `last.ckpt`: by epoch, most steps first, then the other."""
+        """Return the checkpoints by epoch, most steps first, then the previous `last.ckpt`."""
         kept = [path for path in self.checkpoints.glob("epoch=*-step=*.ckpt") if path.is_file()]
         kept.sort(key=lambda path: int("0" + "".join(re.findall(r"-step=(\d+)", path.name)[:1])))
         previous = [self.previous_checkpoint] if self.previous_checkpoint.is_file() else []
         return kept[::-1] + previous
 
     def sweep(self) -> None:
-        """Remove what a killed run was just writing; only one run may use the folder then."""
+        """Remove the unfinished files of a killed run. No other run may use the folder."""
         for pattern in RUN_FILES:
             if pattern.endswith(".writing"):
                 for path in self.root.glob(pattern):
                     path.unlink(missing_ok=True)
 
     def _clear(self) -> None:
-        """Remove files of an earlier run, also behind linked folders; the links themselves stay."""
+        """Remove the files of an earlier run, also in linked folders, whose links are kept."""
         removed = 0
         for pattern in RUN_FILES:
             for path in self.root.glob(pattern):
@@ -200,7 +200,7 @@ class RunFolder:
         left = sorted(path.name for path in self.root.iterdir() if path.name != LOCK_FILE)
         logger.info("Cleared %d files of an earlier run in '%s'.", removed, self.root)
         if left:
-            logger.info("Left in place, not written by a run: %s", ", ".join(left[:10]))
+            logger.info("Kept, since a run does not write them: %s", ", ".join(left[:10]))
 
 
 def write_json(path: Path, content: object) -> None:

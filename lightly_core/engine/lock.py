@@ -1,8 +1,8 @@
-"""A lock on a folder: only one process at a time writes there, also among several machines.
+"""A lock on a folder: only one process at a time writes there, also across machines.
 
 The lock is a file that names its owner. The operating system keeps it locked (flock) as long as the
 owner runs, and its modification time is updated every few seconds. If a file system has no flock,
-or does not share it with other machines, the owner's process and that time decide.
+or does not share it with other machines, the owner's process and that time show whether it runs.
 """
 
 from __future__ import annotations
@@ -26,22 +26,21 @@ from attrs import asdict, define
 
 from lightly_core.errors import LightlyError, RunError
 
-if sys.platform != "win32":  # there, owner and signs of life decide
+if sys.platform != "win32":  # which has no flock
     import fcntl
 
 logger = logging.getLogger(__name__)
 
-#: Name of the lock in the folder that it is for. It is there while the folder is in use, and after
-#: its owner was killed.
+#: Name of the lock file. It exists while the folder is in use, and after its owner was killed.
 LOCK_FILE = ".lock"
-#: Seconds between two signs of life.
+#: Seconds between two updates of the modification time.
 HEARTBEAT_SECONDS = 15.0
-#: Seconds without a sign of life after which an owner on another machine counts as dead. Network
-#: file systems show a new time of change up to a minute late, and clocks differ.
+#: Seconds without an update after which an owner on another machine counts as ended. Network file
+#: systems show a new modification time up to a minute late, and clocks differ.
 STALE_SECONDS = 180.0
 
 _TRIES = 5
-#: What file systems and systems without flock answer.
+#: Errors of systems and file systems without flock.
 _NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
 
 #: Descriptors of the locks that this process holds.
@@ -54,13 +53,13 @@ class Owner:
 
     Attributes:
         host: Name of its machine.
-        boot: What tells one start of one machine from all others; empty where unknown.
-        space: What tells process numbers of one container from those of others; likewise.
-        pid: Number of the process.
-        started: When it was started, in ticks since the machine's start; empty where unknown.
+        boot: Identifier of the last boot of the machine; empty if unknown.
+        space: Identifier of the PID namespace, such as a container; empty if unknown.
+        pid: Its process id.
+        started: When it was started, in ticks since the boot; empty if unknown.
         user: Name of its user.
-        since: When it took the lock: date, time and offset.
-        token: Random; tells this lock from an earlier one of the same process.
+        since: When it acquired the lock: date, time and offset.
+        token: Random; distinguishes this lock from an earlier one of the same process.
     """
 
     host: str
@@ -89,7 +88,7 @@ class Owner:
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:
-        """Read the owner of a lock; None where the file is missing or holds something else."""
+        """Read the owner of a lock; None if the file is missing or has other content."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -111,7 +110,7 @@ class Owner:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except PermissionError:  # there, and another user's
+        except PermissionError:  # it runs as another user
             pass
         return bool(self.started) and _start_of(self.pid) not in ("", self.started)
 
@@ -119,14 +118,14 @@ class Owner:
         return f"process {self.pid} of {self.user} on {self.host}, since {self.since}"
 
 
-def holder(folder: Path) -> str | None:
-    """Say who holds the lock of a folder; None where it is free. Writes nothing.
+def in_use_message(folder: Path) -> str | None:
+    """Return which process holds the lock of a folder; None if it is free. Writes nothing.
 
     Args:
         folder: The folder; it need not exist.
 
     Returns:
-        A sentence for the user.
+        A message for the user.
     """
     path = folder / LOCK_FILE
     try:
@@ -134,7 +133,7 @@ def holder(folder: Path) -> str | None:
     except OSError:
         return None
     try:
-        return _judge(path, _flock(descriptor, exclusive=False))
+        return _conflict(path, _flock(descriptor, exclusive=False))
     finally:
         os.close(descriptor)
 
@@ -145,7 +144,7 @@ def held(folder: Path, error: type[LightlyError] = RunError) -> Iterator[None]:
 
     Args:
         folder: The folder.
-        error: Class of the error where it is in use.
+        error: Class of the error that is raised if the folder is in use.
 
     Raises:
         LightlyError: Another process, or another run of this one, holds it.
@@ -170,13 +169,13 @@ def held(folder: Path, error: type[LightlyError] = RunError) -> Iterator[None]:
 
 
 def _acquire(path: Path, owner: Owner, error: type[LightlyError]) -> int:
-    """Take the lock; return the descriptor that keeps it."""
+    """Acquire the lock; return the descriptor of its file."""
     found: str | None = None
     for attempt in range(_TRIES):
-        time.sleep(0.05 * attempt)  # somebody may only look, as `holder` does
+        time.sleep(0.05 * attempt)  # another process may only run `in_use_message`
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
         try:
-            found = _take(path, descriptor, owner)
+            found = _try_acquire(path, descriptor, owner)
         except BaseException:
             os.close(descriptor)
             raise
@@ -186,10 +185,10 @@ def _acquire(path: Path, owner: Owner, error: type[LightlyError]) -> int:
     raise error(found or f"'{path.parent}' is in use by another process")
 
 
-def _take(path: Path, descriptor: int, owner: Owner) -> str | None:
-    """Try to take the lock of an open file; return None, or what speaks against it."""
+def _try_acquire(path: Path, descriptor: int, owner: Owner) -> str | None:
+    """Try to acquire the lock of an open file; return None, or why this failed."""
     locked = _flock(descriptor)
-    found = _judge(path, locked)
+    found = _conflict(path, locked)
     if found is not None:
         return found
     if not _is_at(path, descriptor):
@@ -199,16 +198,16 @@ def _take(path: Path, descriptor: int, owner: Owner) -> str | None:
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.write(descriptor, json.dumps(asdict(owner)).encode())
     if locked is None:
-        time.sleep(0.2)  # nothing keeps another process from writing, too: the last one has it
+        time.sleep(0.2)  # another process may write too: the last one gets the lock
     if Owner.read(path) != owner:
         return _in_use(path, Owner.read(path))
     if before is not None:
-        logger.info("'%s' was in use by %s, which has ended; going on.", path.parent, before)
+        logger.info("'%s' was in use by %s, which has ended; continuing.", path.parent, before)
     return None
 
 
-def _judge(path: Path, locked: bool | None) -> str | None:
-    """Say who holds a lock, given the answer of `_flock`; None where it is free."""
+def _conflict(path: Path, locked: bool | None) -> str | None:
+    """Return which process holds a lock, given the result of `_flock`; None if it is free."""
     owner = Owner.read(path)
     if locked is False:
         return _in_use(path, owner)
@@ -220,9 +219,9 @@ def _judge(path: Path, locked: bool | None) -> str | None:
     if age is None or age > STALE_SECONDS:
         return None
     return (
-        f"{_in_use(path, owner)}. Its last sign of life is {age:.0f} s old; after "
-        f"{STALE_SECONDS:.0f} s without one it counts as ended. If you know that it has ended, "
-        f"remove '{path}'"
+        f"{_in_use(path, owner)}. It last updated its lock {age:.0f} s ago; after "
+        f"{STALE_SECONDS:.0f} s without an update it counts as ended. If you know that it "
+        f"has ended, remove '{path}'"
     )
 
 
@@ -235,7 +234,7 @@ def _in_use(path: Path, owner: Owner | None) -> str:
 
 
 def _age(path: Path) -> float | None:
-    """Return the seconds since the last sign of life."""
+    """Return the seconds since the lock file was last updated."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
     except OSError:
@@ -261,7 +260,7 @@ def _release(path: Path, owner: Owner, descriptor: int) -> None:
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether a path still leads to an open file."""
+    """Return whether a path still refers to an open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -269,7 +268,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _flock(descriptor: int, *, exclusive: bool = True) -> bool | None:
-    """Lock an open file: True; False where another process has it; None where this is unknown."""
+    """Lock an open file: True; False if another process has locked it; None if unknown."""
     if sys.platform == "win32":
         return None
     try:
@@ -284,7 +283,7 @@ def _flock(descriptor: int, *, exclusive: bool = True) -> bool | None:
 
 
 def _close_in_children(descriptor: int) -> None:
-    """Let forked processes keep no lock: a loader worker may outlive a run that is killed."""
+    """Close the lock in forked processes: a loader worker may outlive a killed run."""
     if hasattr(os, "register_at_fork"):
         _register_once()
     _held.add(descriptor)
@@ -292,10 +291,10 @@ def _close_in_children(descriptor: int) -> None:
 
 @cache
 def _register_once() -> None:
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_close_inherited)
 
 
-def _forget() -> None:
+def _close_inherited() -> None:
     for descriptor in _held:
         with suppress(OSError):
             os.close(descriptor)
@@ -313,7 +312,7 @@ def _process_space() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """Return when a process was started, "ended" of a zombie; empty where it cannot be seen."""
+    """Return when a process was started, "ended" of a zombie; empty if it cannot be seen."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()  # those from 3 on in proc(5)
     if len(fields) < 20:
         return ""
@@ -330,5 +329,5 @@ def _read(path: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a number without a name, as in containers
+    except (KeyError, OSError):  # a user id without a name, as in containers
         return "an unnamed user"

@@ -37,13 +37,13 @@ class RunLogs:
         self._before: list[tuple[logging.Logger, int, bool, list[logging.Handler]]] = []
 
     def __enter__(self) -> RunLogs:
-        """Start to listen."""
+        """Attach the handlers."""
         for name in sorted({*_LOGGERS, *self._ours}):
             target = logging.getLogger(name)
             own = target.handlers[:]
             self._before.append((target, target.level, target.propagate, own))
             if name.startswith("lightning"):
-                target.handlers = []  # it prints by itself what is for the file only
+                target.handlers = []  # they print records that belong in the file only
             target.setLevel(logging.DEBUG if name in self._ours else logging.INFO)
             target.propagate = False
             target.addHandler(self._console)
@@ -69,7 +69,7 @@ class RunLogs:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Restore every logger as it was found."""
+        """Restore every logger."""
         if error is not None and self._file is not None:
             logging.getLogger(__name__).debug("The run ended with an error.", exc_info=error)
         logging.captureWarnings(False)
@@ -90,10 +90,10 @@ class RunLogs:
 
 
 class _Console(logging.StreamHandler):  # type: ignore[type-arg] # not at run time in 3.10
-    """Print until the reader closes the stream, as `head` does, which does not end the run."""
+    """Stop printing if the reader closes the stream, as `head` does. The run continues."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Fall silent."""
+        """Stop printing."""
         self.setLevel(logging.CRITICAL + 1)
 
 
@@ -103,21 +103,21 @@ class _LogFile(logging.FileHandler):
     _has_failed = False
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Tell the terminal; further records are tried again, as space may be freed."""
+        """Warn on stderr once. Later records are tried again, as space may be freed."""
         if not self._has_failed:
             self._has_failed = True
             error = sys.exc_info()[1]
             print(f"warning: '{self.baseFilename}' cannot be written: {error}", file=sys.stderr)
 
     def close(self) -> None:
-        """Close the file; what could not be written stays unwritten."""
+        """Close the file, even if the last records cannot be written."""
         with contextlib.suppress(OSError):
             super().close()
 
 
 class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Put the level before warnings and errors only; leave tracebacks to the file."""
+        """Put the level before warnings and errors only. Tracebacks are in the file only."""
         message = harmless(record.getMessage().rstrip())
         if record.levelno >= logging.WARNING:
             return f"{record.levelname.lower()}: {message}"

@@ -16,7 +16,7 @@ class MetricBuffer:
         self._counts: dict[str, int] = {}
 
     def add(self, metrics: Mapping[str, Tensor | float]) -> None:
-        """Add one step's scalars."""
+        """Add the scalars of one step."""
         for name, value in metrics.items():
             if isinstance(value, Tensor):
                 value = value.detach().float()
@@ -38,11 +38,11 @@ class MetricBuffer:
         return means
 
     def state(self) -> dict[str, tuple[float, int]]:
-        """Return what is buffered as plain numbers, for a checkpoint."""
+        """Return sums and counts as plain numbers, for a checkpoint."""
         return {name: (float(total), self._counts[name]) for name, total in self._sums.items()}
 
     def load(self, state: Mapping[str, tuple[float, int]]) -> None:
-        """Continue from `state`."""
+        """Restore sums and counts."""
         self._sums = {name: total for name, (total, _) in state.items()}
         self._counts = {name: count for name, (_, count) in state.items()}
 

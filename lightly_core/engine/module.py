@@ -37,11 +37,11 @@ class TrainingModule(lightning.LightningModule):
     """Trains a method.
 
     Args:
-        method: What to train.
-        transform: Makes the views.
+        method: The method to train.
+        transform: Creates the views.
         source: The images.
         resolved: Settings without "auto".
-        metadata: Plain strings that say what this is; stored in every checkpoint.
+        metadata: Strings that describe model and data; stored in every checkpoint.
     """
 
     def __init__(
@@ -59,22 +59,22 @@ class TrainingModule(lightning.LightningModule):
         self.resolved = resolved
         self.metadata = dict(metadata)
         self.buffer = MetricBuffer()
-        #: Batches of the present epoch that are done; where a resumed run starts.
+        #: Batches of the current epoch that are done. A resumed run starts after them.
         self.batches_done = 0
-        #: What the images are, see `lightly_core.data.fingerprint.contents`.
+        #: Fingerprint of the images, see `lightly_core.data.fingerprint.contents`.
         self.images: dict[str, str] = {}
         self._start_epoch = 0
         self._skip_batches = 0
         self._steps_seen = 0
         self._batch_number = 0
-        self._left_out = False
-        #: Looks at losses and gradients; None before training, or where it is switched off.
+        self._step_skipped = False
+        #: Checks losses and gradients; None before training, or if it is switched off.
         self.finite: FiniteWatch | None = None
         self._modes = modes_of(method)
         self.channels_last = resolved.run.accelerator != "mps"
         if self.channels_last:
-            # Here and not later: once DDP has made its buckets, gradients keep the layout that
-            # the weights had then, and a fused optimizer would pair them wrongly.
+            # Must precede DDP: gradients keep the layout that the weights have when DDP creates its
+            # buckets, and a fused optimizer would pair them wrongly with another layout.
             method.to(memory_format=torch.channels_last)
 
     # ------------------------------------------------------------------ data
@@ -104,11 +104,11 @@ class TrainingModule(lightning.LightningModule):
         Args:
             seed: Seed of order and samples.
             rank: Number of the process.
-            pin_memory: Whether batches are put where a GPU can fetch them.
+            pin_memory: Whether batches are put in pinned memory.
             here: Whether images are loaded in this process, without `loader_args`.
 
         Raises:
-            ConfigError: `loader_args` are wrong, or ``in_memory=true`` turns out impossible.
+            ConfigError: `loader_args` are wrong, or ``in_memory=true`` is impossible.
         """
         run = self.resolved.run
         loader = build_loader(
@@ -132,7 +132,7 @@ class TrainingModule(lightning.LightningModule):
 
     @functools.cached_property
     def _memory(self) -> ImageMemory | None:
-        """All images, where they are kept in memory."""
+        """All images; None if they are not kept in memory."""
         run = self.resolved.run
         if self.resolved.total_steps == 0:
             return None
@@ -149,7 +149,7 @@ class TrainingModule(lightning.LightningModule):
         return memory
 
     def make_batch(self, epoch: int, batch_index: int, rank: int) -> Batch:
-        """Make a batch of the run again, with the same images and views, in this process."""
+        """Create a batch of the run again, with the same images and views, in this process."""
         seed = int(self.resolved.run.seed or 0)
         loader = self.make_loader(seed, rank, here=True)
         sampler = loader.batch_sampler
@@ -159,7 +159,7 @@ class TrainingModule(lightning.LightningModule):
         return self.on_after_batch_transfer(raw.to(self.device), 0)
 
     def on_train_epoch_start(self) -> None:
-        """Give the sampler its epoch; not called where a run resumes inside one."""
+        """Set the sampler's epoch, except where a run resumes inside one."""
         if self.current_epoch != self._start_epoch or not self._skip_batches:
             self._sampler.set_epoch(self.current_epoch)  # type: ignore[union-attr]
             self.batches_done = 0
@@ -174,7 +174,7 @@ class TrainingModule(lightning.LightningModule):
         """Run the device's stage of the augmentation."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             views = self.transform.views(batch.pixels, batch.parameters)
-        # Weights are float32 but for the precisions that end in "-true".
+        # Weights are float32 except with precisions that end in "-true".
         dtype = next(p.dtype for p in self.method.parameters() if p.is_floating_point())
         views = [view.to(dtype) for view in views]
         if self.channels_last:
@@ -217,22 +217,22 @@ class TrainingModule(lightning.LightningModule):
     def _may_be_fused(self) -> bool:
         """Return whether Lightning supports a fused optimizer here.
 
-        It unscales, and under mixed precision clips, gradients between backward and step, which
-        it refuses where the optimizer would do the unscaling itself.
+        Lightning unscales gradients between backward and step, and clips them there under mixed
+        precision. It refuses both if the optimizer unscales the gradients itself.
         """
         clipped = bool(self.resolved.gradient_clip_val)
         precision = str(self.resolved.run.precision)
         return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
 
     def on_fit_start(self) -> None:
-        """Begin in the modes of the start.
+        """Set every module to the mode that it had when the method was built.
 
-        Not `train()`: it would also reach the parts that the user put in evaluation mode.
+        `train()` would also change the parts that the user put in evaluation mode.
         """
         set_modes(self.method, self._modes)
 
     def on_train_start(self) -> None:
-        """Begin at the step that a resumed run has reached, which is known only from here on."""
+        """Start counting at the step of a resumed run, which is known only from here on."""
         self._steps_seen = self.global_step
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -244,7 +244,7 @@ class TrainingModule(lightning.LightningModule):
             self.finite.start_batch()
         result = self.method.training_step(batch, self.global_step)
         if self.finite is not None:
-            self.finite.see_loss(result.loss, number)
+            self.finite.record_loss(result.loss, number)
         scheduled = self.method.scheduled_values(self.global_step)
         schedules = {f"schedule/{name}": value for name, value in scheduled.items()}
         self.buffer.add({"train_loss": result.loss, **result.metrics, **schedules})
@@ -260,18 +260,18 @@ class TrainingModule(lightning.LightningModule):
             step=self.global_step,
             total_steps=self.resolved.total_steps,
         )
-        # Under 16-bit precision Lightning's scaler leaves such steps out by itself.
+        # Under 16-bit precision Lightning's scaler skips such steps itself.
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if self.finite is not None and not scaled:
-            self._left_out = self.finite.guard_step(optimizer, self._batch_number)
+            self._step_skipped = self.finite.check_gradients(optimizer, self._batch_number)
 
     def finish_batch(self, batch_index: int) -> None:
-        """Count the batch, and tell the method when the optimizer has stepped."""
+        """Count the batch, and call `after_step` of the method if the optimizer has stepped."""
         self.batches_done = batch_index + 1
         if self.global_step != self._steps_seen:
             self._steps_seen = self.global_step
-            left_out, self._left_out = self._left_out, False
-            if not left_out:
+            skipped, self._step_skipped = self._step_skipped, False
+            if not skipped:
                 with torch.no_grad():
                     self.method.after_step(self.global_step)
 
@@ -295,7 +295,7 @@ class TrainingModule(lightning.LightningModule):
         return self.current_epoch, self.batches_done
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a resumed run needs in addition to Lightning's own state; plain data only."""
+        """Add the state of the run that Lightning does not save, as plain data."""
         epoch, batches = self.position()
         checkpoint["lightly"] = {
             "metadata": self.metadata,
@@ -334,10 +334,10 @@ def seed_step(seed: int, batch: int, rank: int) -> None:
     Random numbers of a step then do not depend on earlier steps, so a resumed run samples the same
     ones without any generator state in its checkpoint.
     """
-    # SeedSequence mixes its input well; neighbouring steps would else give related streams.
+    # SeedSequence mixes its input: the streams of adjacent steps are not correlated.
     mixed = int(np.random.SeedSequence([seed, batch, rank]).generate_state(1, np.uint32)[0])
-    if _only_a_cpu():
-        # `torch.manual_seed` notes the whole stack for each device that is not there, 0.5 ms.
+    if _has_only_cpu():
+        # `torch.manual_seed` records the stack for each kind of missing device, 0.5 ms.
         torch.default_generator.manual_seed(mixed)
     else:
         torch.manual_seed(mixed)
@@ -346,6 +346,6 @@ def seed_step(seed: int, batch: int, rank: int) -> None:
 
 
 @functools.cache
-def _only_a_cpu() -> bool:
+def _has_only_cpu() -> bool:
     devices = (torch.cuda, torch.backends.mps, torch.xpu, torch.mtia)
     return not any(device.is_available() for device in devices)

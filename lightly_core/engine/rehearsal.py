@@ -36,11 +36,11 @@ def rehearse(
         resolved: Settings without "auto".
         source: The images.
         val_source: Those of `val_data`.
-        folder: Is not made.
+        folder: Paths of the run folder, which is not created.
         catalog: What the plugins provide.
 
     Raises:
-        ConfigError: Something is wrong; all that was found is named.
+        ConfigError: Something is wrong; the message names all problems.
         DataError: The images cannot be used.
         PluginError: A plugin that is needed cannot be used.
     """
@@ -74,13 +74,13 @@ def _build_networks(resolved: Resolved, source: ImageSource, catalog: Catalog) -
             raise
         logger.debug("The rehearsal of the networks ends here.", exc_info=True)
     except Exception:
-        # Whatever needs numbers: the run tries it again with them, before anything is written.
+        # Anything may need values: the run repeats it with them before anything is written.
         logger.debug("The rehearsal of the networks ends here.", exc_info=True)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave the output to the resolved settings; warnings are shown."""
+    """Do not log below warnings: the output is the resolved settings."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.INFO))
     try:

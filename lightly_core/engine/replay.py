@@ -30,13 +30,13 @@ _SHOWN = 8
 
 @define(frozen=True)
 class BadStep:
-    """Where in a run something was not finite.
+    """The step of a run in which a loss or gradient was not finite.
 
     Attributes:
         resolved: The run's settings.
         kind: ``loss`` or ``gradient``.
-        batch: Number of the batch, from 0 over all epochs; for a gradient the last that is in it.
-        rank: Process that saw it; None: all.
+        batch: Number of the batch, from 0 over all epochs; for a gradient the last one in it.
+        rank: Process in which it occurred; None: all.
     """
 
     resolved: Resolved
@@ -62,12 +62,12 @@ class BadStep:
 
     @property
     def what(self) -> str:
-        """Words for the user, such as ``the loss of step 7 (epoch 2, batch 3 of it)``."""
+        """Description for the user, such as ``the loss of step 7 (epoch 2, batch 3 of it)``."""
         place = f"epoch {self.epoch + 1}, batch {self.batch_index + 1} of it"
         return f"the {self.kind} of step {self.step} ({place})"
 
     def parts(self) -> list[tuple[int, int]]:
-        """Return (batch in the epoch, process) of all that the step is made of."""
+        """Return (batch in the epoch, process) of all batches in the step."""
         first = self.batch_index // self.resolved.accumulation * self.resolved.accumulation
         batches = range(first, self.batch_index + 1)
         ranks = range(self.resolved.world_size)
@@ -89,7 +89,7 @@ class BadStep:
         return found
 
     def images(self, module: TrainingModule) -> str:
-        """Name the first images of it for the user."""
+        """Return a sentence that names its first images."""
         indices = self.indices()
         named = ", ".join(f"'{module.source.name(index)}'" for index in indices[:_SHOWN])
         more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
@@ -97,11 +97,11 @@ class BadStep:
 
 
 def write_replay(path: Path, module: TrainingModule, bad: BadStep) -> None:
-    """Write all that is needed to take a step again: tensors and plain data only.
+    """Write everything needed to repeat a step, as tensors and plain data.
 
     Args:
         path: Where to write.
-        module: What is trained; its weights are those before the step.
+        module: The module that is trained, with the weights before the step.
         bad: The step.
     """
     seed = int(bad.resolved.run.seed or 0)
@@ -136,11 +136,11 @@ def write_replay(path: Path, module: TrainingModule, bad: BadStep) -> None:
 
 @define(frozen=True)
 class Replayed:
-    """A step that was taken again.
+    """A repeated step.
 
     Attributes:
         method: The method with the weights before the step; its parameters hold the gradient.
-        batches: The batches, as `training_step` got them.
+        batches: The batches, as passed to `training_step`.
         losses: Loss of each, scalars with their graph.
         images: Names of all images.
     """
@@ -157,7 +157,7 @@ def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSet
     Args:
         file: ``non_finite/step=N.pt`` of the run folder.
         backward: Whether gradients are computed too.
-        **settings: Those of the run, as `lightly_core.pretrain` takes them. Its images are not
+        **settings: Settings of the run, as `lightly_core.pretrain` takes them. Its images are not
             read again. A module that is passed gets the weights before the step.
 
     Raises:
@@ -171,7 +171,7 @@ def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSet
 
     kept = read_checkpoint(Path(file))
     plugins = get_plugins()
-    arguments = {name: value for name, value in settings.items() if name not in _BEGINNINGS}
+    arguments = {name: value for name, value in settings.items() if name not in _START_SETTINGS}
     run = Run(load_settings(catalog=plugins.catalog, arguments=arguments), plugins, RunLogs(False))
     method = build_run(run.resolved, run.source, plugins.catalog).method
     method.load_state_dict(kept["state"])
@@ -186,8 +186,8 @@ def replay(file: str | Path, *, backward: bool = True, **settings: Unpack[RunSet
     return Replayed(method, batches, losses, _texts(kept["images"]))
 
 
-#: Settings that say how a run begins, not what it is.
-_BEGINNINGS = frozenset({"resume_interrupted", "resume", "overwrite", "checkpoint"})
+#: Settings that affect only the start of a run.
+_START_SETTINGS = frozenset({"resume_interrupted", "resume", "overwrite", "checkpoint"})
 
 
 def _precision(precision: str) -> AbstractContextManager[Any]:

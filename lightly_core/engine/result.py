@@ -15,13 +15,13 @@ class RunResult:
         metrics: The newest value of each metric.
         exported: Files with the pretrained backbone.
         exported_best: The same of the epoch in which `callbacks.model_checkpoint.monitor` was best;
-            empty where none is set.
-        knn_before: kNN top-1 of the network as it came in, in [0, 1]; None without labels.
+            empty if none is set.
+        knn_before: kNN top-1 of the network before training, in [0, 1]; None without labels.
         knn_after: kNN top-1 of the network that is exported.
-        collapse: What is wrong with the exported network's features, in words; None where nothing
-            was seen.
+        collapse: Description of the collapse of the exported network's features; None if there is
+            none.
         num_skipped: Images that could not be read.
-        stopped: Why not all steps were taken, in a sentence; None where they were.
+        stopped: Why not all steps were done, in a sentence; None if they were.
         snippet: Python code that loads the first exported file.
     """
 

@@ -1,4 +1,4 @@
-"""Continues an interrupted run: from which file, what is compared, and where it goes on."""
+"""Find the checkpoint of an interrupted run, and refuse changed settings and images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class _NotResumableError(ConfigError):
-    """A checkpoint that is whole, but not one that a run can go on from."""
+    """The checkpoint is intact, but a run cannot be resumed from it."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class ResumePoint:
     """Where an interrupted run stopped.
 
     Attributes:
-        path: The checkpoint: `last.ckpt`, or the newest good one where that is damaged.
-        epoch: Epoch to go on in.
-        batches: Batches of it that are done.
-        step: Optimizer steps taken.
-        config: Its resolved configuration.
+        path: The checkpoint: `last.ckpt`, or the newest intact one if that is damaged.
+        epoch: Epoch to continue in.
+        batches: Number of its batches that are done.
+        step: Optimizer steps done.
+        config: Resolved configuration of the interrupted run.
         buffer: Metrics collected since they were logged last.
-        images: What its images were, see `lightly_core.data.fingerprint.contents`; empty where
-            it was not noted.
+        images: Fingerprint of its images, see `lightly_core.data.fingerprint.contents`; empty if
+            the checkpoint has none.
     """
 
     path: Path
@@ -54,10 +54,10 @@ class ResumePoint:
 
 
 def find_resume_point(folder: RunFolder) -> ResumePoint:
-    """Read `last.ckpt`, or the newest good checkpoint beside it where it is damaged.
+    """Read `last.ckpt`, or the newest intact checkpoint if it is damaged.
 
     Raises:
-        ConfigError: None can be read, or it is no complete checkpoint of ours.
+        ConfigError: No checkpoint can be read, or it cannot be resumed.
     """
     last = folder.last_checkpoint
     try:
@@ -67,12 +67,12 @@ def find_resume_point(folder: RunFolder) -> ResumePoint:
     except ConfigError as error:
         damage = str(error)
     problems = [damage]
-    found = _newest_good(folder.other_checkpoints(), problems)
+    found = _newest_intact(folder.other_checkpoints(), problems)
     if found is None:
-        raise ConfigError(_nothing_good(folder, problems))
+        raise ConfigError(_no_intact_message(folder, problems))
     path, point = found
     logger.warning(
-        "%s. Going on from '%s' instead, after step %d; the steps after it are taken again.",
+        "%s. Resuming from '%s' instead, after step %d; later steps are repeated.",
         damage,
         path,
         point.step,
@@ -81,9 +81,9 @@ def find_resume_point(folder: RunFolder) -> ResumePoint:
 
 
 def restore_last(folder: RunFolder, point: ResumePoint) -> None:
-    """Put the checkpoint that a run goes on from in the place of a damaged `last.ckpt`.
+    """Replace a damaged `last.ckpt` by the checkpoint from which the run resumes.
 
-    The damaged file gets another name: it must never be kept in the place of a good one.
+    The damaged file is renamed, so that it is never kept as `previous.ckpt`.
     """
     last = folder.last_checkpoint
     if point.path == last:
@@ -93,10 +93,10 @@ def restore_last(folder: RunFolder, point: ResumePoint) -> None:
     copy_checkpoint(point.path, last)
 
 
-def _newest_good(others: list[Path], problems: list[str]) -> tuple[Path, ResumePoint] | None:
-    """Return the good checkpoint with most steps; say of the damaged ones what they are."""
+def _newest_intact(others: list[Path], problems: list[str]) -> tuple[Path, ResumePoint] | None:
+    """Return the intact checkpoint with most steps; add errors of others to `problems`."""
     best: tuple[Path, ResumePoint] | None = None
-    for path in others:  # those that say their step, the most first, and then the unnamed one
+    for path in others:  # named by step, most steps first, then `previous.ckpt`
         if best is not None and _named_step(path) is not None:
             continue
         try:
@@ -114,14 +114,14 @@ def _named_step(path: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def _nothing_good(folder: RunFolder, problems: list[str]) -> str:
+def _no_intact_message(folder: RunFolder, problems: list[str]) -> str:
     listed = "\n".join(f"  {problem}" for problem in problems)
     weights = folder.exported_models / "exported_last.pt"
     rest = f" from the weights that were exported last, checkpoint='{weights}'"
     rest = rest if weights.is_file() else ""
     return (
         f"no checkpoint in '{folder.checkpoints}' can be resumed:\n{listed}\n"
-        "Bring one of these files back from a copy and try again, or start a new run in another "
+        "Restore one of these files from a backup and try again, or start a new run in another "
         f"`out`{rest}. Nothing was changed"
     )
 
@@ -146,14 +146,14 @@ def _point(path: Path, checkpoint: dict[str, Any]) -> ResumePoint:
 
 
 def refuse_changes(point: ResumePoint, resolved: Resolved, source: ImageSource) -> None:
-    """Compare the interrupted run's settings and images with those of now.
+    """Refuse settings or images that differ from those of the interrupted run.
 
-    Images are compared by names, sizes and content, not by where they lie.
+    Images are compared by name, size and content, not by location.
 
     Args:
         point: Where the interrupted run stopped.
-        resolved: The settings of now.
-        source: The images of now.
+        resolved: The new settings.
+        source: The new images.
 
     Raises:
         ConfigError: Names each setting that differs.

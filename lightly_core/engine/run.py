@@ -28,7 +28,6 @@ from lightly_core.data.memory import choose_memory
 from lightly_core.data.skipped import SkipLog
 from lightly_core.data.sources import ImageSource, open_source
 from lightly_core.engine import build
-from lightly_core.engine.borrowed import process_state_restored
 from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
 from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallback
 from lightly_core.engine.callbacks.finite import FiniteCallback
@@ -42,10 +41,11 @@ from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.module import FinishBatch
+from lightly_core.engine.process_state import process_state_restored
 from lightly_core.engine.rehearsal import rehearse
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes, restore_last
-from lightly_core.engine.start import taken_back_if_untrained
+from lightly_core.engine.start import removed_if_untrained
 from lightly_core.engine.stopping import stop_reason
 from lightly_core.engine.stops import Stops
 from lightly_core.engine.summary import summary_text
@@ -67,7 +67,7 @@ from lightly_core.plugins.hookspecs import RunStatus
 
 logger = logging.getLogger(__name__)
 
-#: Hands the random seed of ``seed=None`` to the processes that this one starts.
+#: Variable that passes the random seed of ``seed=None`` to the processes that this one starts.
 _SEED_VARIABLE = "LIGHTLY_DRAWN_SEED"
 
 
@@ -76,15 +76,15 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
 
     Raises:
         LightlyError: See `lightly_core.pretrain`.
-        RunInterrupted: After saving.
+        RunInterrupted: A signal stopped the run.
     """
     folder = RunFolder(settings.run.out)
     with (
-        taken_back_if_untrained(folder),
+        removed_if_untrained(folder),
         RunLogs(is_first_process(), plugins.catalog.packages()) as logs,
         explained(folder.root, kept=folder.last_checkpoint),
         process_state_restored(),
-        _drawn_seed_forgotten(),
+        _seed_variable_removed(),
         Stops() as stops,
     ):
         run = Run(settings, plugins, logs, stops, folder)
@@ -96,7 +96,7 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
 
 
 class Training(NamedTuple):
-    """What trains a network, and what is asked afterwards how it went."""
+    """The Trainer of a run, and the objects whose results are read after training."""
 
     trainer: lightning.Trainer
     skips: SkipLog
@@ -111,8 +111,8 @@ class Run:
         settings: Checked settings.
         plugins: Catalog and hooks.
         logs: Log handlers of this run.
-        stops: Listens to signals; None: signals are not handled.
-        folder: That of ``out``; None: it is made here.
+        stops: Signal handlers; None: signals are not handled.
+        folder: Paths below ``out``; None: they are created from the settings.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Run:
             len(self.source),
             val_size=val_size,
             memory=choose_memory(settings, self.source),
-            draw_seed=self._draw_seed,
+            draw_seed=self._random_seed,
         )
         for warning in self.resolved.warnings:
             logger.warning("%s", warning)
@@ -160,7 +160,7 @@ class Run:
             return None
         return find_resume_point(self.folder)
 
-    def _draw_seed(self) -> int:
+    def _random_seed(self) -> int:
         """Return the seed of ``seed=None``, the same in all processes and after an interruption."""
         if self.resume is not None:
             return self.resume.seed
@@ -169,7 +169,7 @@ class Run:
         return int(seed)
 
     def rehearse(self) -> None:
-        """Refuse what `execute` would refuse; nothing is written."""
+        """Make the checks of `execute`. Writes nothing."""
         catalog = self.plugins.catalog
         rehearse(self.resolved, self.source, self.val_source, self.folder, catalog)
 
@@ -223,7 +223,7 @@ class Run:
             status = "interrupted"
             raise
         finally:
-            loggers.finish(status)  # a logger's exception does not come out of it
+            loggers.finish(status)  # raises no exception of a logger
             self.plugins.run_end(evolve(info, status=status))
 
     def _write_records(self) -> None:
@@ -262,9 +262,9 @@ class Run:
         logger.info("Writing to %s", self.folder.root)
 
     def _set_up(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> Training:
-        """Build what trains; nothing is written, and what does not work is refused."""
-        share = self.resolved.run.max_skipped
-        skips = SkipLog(self.folder.root, len(self.source), max_fraction=share)
+        """Build Trainer and callbacks, and refuse arguments that do not work. Writes nothing."""
+        fraction = self.resolved.run.max_skipped
+        skips = SkipLog(self.folder.root, len(self.source), max_fraction=fraction)
         best = self._best_export(built, loggers)
         callbacks = self._callbacks(built, loggers, skips, watchers, best)
         trainer = build_trainer(self.resolved, self.folder, loggers, callbacks)
@@ -277,7 +277,7 @@ class Run:
             built.module.start_at(self.resume.epoch, self.resume.batches)
             built.module.buffer.load(self.resume.buffer)
         if self.resolved.total_steps == 0:
-            logger.info("No step is to be taken: exporting the model untrained.")
+            logger.info("There are no steps to train: exporting the model untrained.")
         else:
             fit(trainer, built.module, self.resume.path if self.resume is not None else None)
         trainer.strategy.barrier("trained")
@@ -379,7 +379,7 @@ def seed_everything(seed: int) -> None:
 
 
 @contextmanager
-def _drawn_seed_forgotten() -> Iterator[None]:
+def _seed_variable_removed() -> Iterator[None]:
     """Let the next run of this process use another random seed."""
     try:
         yield

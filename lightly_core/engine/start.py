@@ -10,8 +10,8 @@ from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.lock import LOCK_FILE, held
 from lightly_core.errors import LightlyError
 
-#: What a start writes before anything is trained, as glob patterns below the run folder.
-_OF_A_START = (
+#: Files that a run writes before training, as glob patterns below the run folder.
+_START_FILES = (
     "config.json",
     "plugins.json",
     "train.log",
@@ -20,36 +20,36 @@ _OF_A_START = (
     "**/events.out.tfevents.*",
     "**/.*.writing",
 )
-#: A line of metrics.jsonl has it where the network was trained.
+#: Text of a line in metrics.jsonl once the network has been trained.
 _TRAINED = '"train_loss"'
 
 
 @contextmanager
-def taken_back_if_untrained(folder: RunFolder) -> Iterator[None]:
+def removed_if_untrained(folder: RunFolder) -> Iterator[None]:
     """Remove a run folder that this run created, if it fails before training.
 
     The folder is kept if it existed before, if another run uses it, or if it holds a metric of
     training, a checkpoint, a model or any other file that the start of a run does not write.
 
     Args:
-        folder: Folder of the run. `RunFolder.made` lists the folders that the run created.
+        folder: Folder of the run. `RunFolder.created` lists the folders that the run created.
     """
     try:
         yield
     except BaseException:
-        if folder.made:
+        if folder.created:
             # A file that cannot be removed, or is in use, must not hide the error.
             with suppress(OSError, LightlyError):
                 with held(folder.root):
-                    removed = _take_back(folder.root)
-                for path in folder.made if removed else ():
+                    removed = _remove_start_files(folder.root)
+                for path in folder.created if removed else ():
                     path.rmdir()
         raise
 
 
-def _take_back(root: Path) -> bool:
-    """Remove all that a start has written and nothing else; False where there is anything else."""
-    written = {path for pattern in _OF_A_START for path in root.glob(pattern) if path.is_file()}
+def _remove_start_files(root: Path) -> bool:
+    """Remove the files of a start; return False, and keep all, if there are other files."""
+    written = {path for pattern in _START_FILES for path in root.glob(pattern) if path.is_file()}
     there = {path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()}
     if there - written - {root / LOCK_FILE} or _has_trained(root / "metrics.jsonl"):
         return False

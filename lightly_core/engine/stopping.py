@@ -16,7 +16,7 @@ def stop_reason(trainer: lightning.Trainer, total_steps: int) -> str | None:
         total_steps: Optimizer steps that were planned.
 
     Returns:
-        One sentence; None where all steps were taken.
+        One sentence; None if all steps were done.
     """
     step = trainer.global_step
     if step >= total_steps:

@@ -16,35 +16,35 @@ from lightly_core.errors import RunInterrupted
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that processes of further devices have to end after the first has saved.
+#: Seconds in which processes of other devices must end after the first has saved.
 _SECONDS_TO_END = 20.0
-#: A user's or a library's own handler of these is left in place, and so is `nohup`.
+#: Not handled if the user, a library or `nohup` has set a handler.
 _ONLY_IF_UNUSED = ("SIGUSR1", "SIGHUP")
 
 
 class Stops:
     """Context manager that handles signals during a run.
 
-    During training, the first signal sets `asked`, and the run saves and stops after the step. A
-    second Ctrl-C, and any signal before and after training, raise RunInterrupted at once. Only the
-    main thread can handle signals. In other threads nothing happens.
+    During training, the first signal sets `requested`, and the run saves and stops after the step.
+    A second Ctrl-C, and any signal before and after training, raise RunInterrupted at once. Only
+    the main thread can handle signals. In other threads nothing happens.
 
     Attributes:
-        asked: Whether a signal came while the run trained.
+        requested: Whether a signal came while the run trained.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._training = False
         self._raised = False
-        self._pressed = 0
+        self._num_interrupts = 0
         self._launcher: object = None
         self._ending: list[subprocess.Popen[bytes]] = []
-        self._advice = "stopped before training; nothing was saved"
+        self._message = "stopped before training; nothing was saved"
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Stops:
-        """Listen."""
+        """Set the handlers."""
         if threading.current_thread() is threading.main_thread():
             for number in stop_signals():
                 before = signal.getsignal(number)
@@ -59,23 +59,23 @@ class Stops:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the signals back, and leave no process behind that Lightning has started."""
+        """Restore the handlers; after a stop, end the processes that Lightning has started."""
         if isinstance(error, RunInterrupted):
-            _end(self._ending, self._children())
+            _end_processes(self._ending, self._children())
         for number, handler in self._previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous = {}
 
     def listen(self) -> None:
-        """Listen again, after a library has set handlers of its own."""
+        """Set the handlers again, after a library has replaced them."""
         for number in self._previous:
             signal.signal(number, self._on_signal)
 
     def watch(self, launcher: object) -> None:
-        """Note what starts the processes of further devices.
+        """Keep the launcher of the processes of other devices.
 
         Args:
-            launcher: Lightning's; its ``procs`` are those that it has started so far.
+            launcher: Lightning's launcher; its ``procs`` are the processes started so far.
         """
         self._launcher = launcher
 
@@ -83,41 +83,41 @@ class Stops:
         return getattr(self._launcher, "procs", [])
 
     def begin_training(self) -> None:
-        """From now on let steps be finished."""
+        """After a signal, finish the step from now on."""
         if not self._training:
             self.listen()
             self._training = True
 
-    def end_training(self, advice: str) -> None:
-        """From now on stop at once again.
+    def end_training(self, message: str) -> None:
+        """After a signal, stop at once from now on.
 
         Args:
-            advice: Message of the error then.
+            message: Message of the error.
         """
-        self._training, self._advice = False, advice
+        self._training, self._message = False, message
 
     def let_children_end(self) -> None:
-        """Say that processes of further devices end by themselves from now on.
+        """Let the processes of other devices end by themselves from now on.
 
-        Lightning kills this process when it sees one of them ended with another code than 0.
+        Lightning kills this process if one of them ends with an exit code other than 0.
         """
         children = self._children()
         self._ending = list(children)
-        children.clear()  # the very list that Lightning looks at
+        children.clear()  # the list that Lightning checks
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._pressed += number == signal.SIGINT
+        self._num_interrupts += number == signal.SIGINT
         if not self._training:
             if self._raised and number != signal.SIGINT:
-                return  # on the way out already
+                return  # is stopping already
             self._raised = True
-            raise RunInterrupted(self._advice)
-        if self.asked:
-            if number == signal.SIGINT and self._pressed > 1:
+            raise RunInterrupted(self._message)
+        if self.requested:
+            if number == signal.SIGINT and self._num_interrupts > 1:
                 self.end_training("stopped at once; steps since the last checkpoint are lost")
-                raise RunInterrupted(self._advice)
+                raise RunInterrupted(self._message)
             return
-        self.asked = True
+        self.requested = True
         logger.info("Stopping after this step. Press Ctrl-C again to stop at once, unsaved.")
 
 
@@ -141,7 +141,7 @@ def like_ctrl_c() -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL)
 
 
-def _end(
+def _end_processes(
     ending: Sequence[subprocess.Popen[bytes]], others: Sequence[subprocess.Popen[bytes]]
 ) -> None:
     for process in others:

@@ -11,7 +11,7 @@ def summary_text(result: RunResult, best: BestExportCallback | None = None) -> s
 
     Args:
         result: What the run returns.
-        best: Knows the metric that `result.exported_best` is the best of.
+        best: The callback that wrote `result.exported_best`.
     """
     lines = [] if result.stopped is None else [result.stopped]
     if result.knn_before is not None and result.knn_after is not None:

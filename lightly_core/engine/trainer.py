@@ -38,7 +38,7 @@ def build_trainer(
     loggers: Fanout,
     callbacks: Sequence[lightning.Callback],
 ) -> lightning.Trainer:
-    """Build the Trainer; `trainer_args` come last and win, callbacks and loggers are added.
+    """Build the Trainer; `trainer_args` override settings; their callbacks and loggers are added.
 
     Raises:
         ConfigError: Lightning refuses an argument.
@@ -48,7 +48,7 @@ def build_trainer(
     _refuse_synchronised_norms(resolved)
     own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
     extra.pop("logger", None)
-    # The user's first: callbacks take `trainer.logger` for the one that they were written for.
+    # The user's come first: callbacks expect the logger they were written for in `trainer.logger`.
     own_loggers = [*lightning_loggers(run.trainer_args), LoggerBridge(loggers)]
     given = _as_list(extra.pop("plugins", None))
     plugins = [AtomicCheckpointIO(folder), *cluster_plugins(given, folder.root), *given]
@@ -64,7 +64,7 @@ def build_trainer(
         "log_every_n_steps": resolved.log_every_n_steps,
         "default_root_dir": str(folder.root),
         "sync_batchnorm": run.accelerator in ("gpu", "cuda") and resolved.world_size > 1,
-        # Each of these would do again, or differently, what the engine does itself.
+        # The engine does all of these itself.
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
@@ -76,7 +76,7 @@ def build_trainer(
         trainer = lightning.Trainer(
             callbacks=own_callbacks, logger=own_loggers, plugins=plugins, **arguments
         )
-    except Exception as error:  # Lightning raises many kinds for arguments that do not fit
+    except Exception as error:  # Lightning raises many kinds for wrong arguments
         raise ConfigError(
             f"Lightning's Trainer refuses its arguments: {error}\n  given: "
             + ", ".join(f"{name}={value!r}" for name, value in arguments.items())
@@ -87,16 +87,17 @@ def build_trainer(
 
 def _refuse_synchronised_norms(resolved: Resolved) -> None:
     run = resolved.run
-    asked = (run.trainer_args or {}).get("sync_batchnorm")
-    if asked and run.accelerator in ("cpu", "mps") and resolved.world_size > 1:
+    requested = (run.trainer_args or {}).get("sync_batchnorm")
+    if requested and run.accelerator in ("cpu", "mps") and resolved.world_size > 1:
         raise ConfigError(
             "config.trainer_args.sync_batchnorm: batch norms are synchronised on CUDA devices "
-            f"only, got accelerator={run.accelerator}; leave it out, it is on where it works"
+            f"only, got accelerator={run.accelerator}; remove this setting, which is on by "
+            "default where it works"
         )
 
 
 def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
-    """Name the keys of `trainer_args` that are not the Trainer's, and objects of other kinds."""
+    """Return errors for keys of `trainer_args` that the Trainer lacks, and for wrong objects."""
     known = set(inspect.signature(lightning.Trainer.__init__).parameters) - {"self"}
     problems = []
     for key in trainer_args or {}:
@@ -116,10 +117,10 @@ def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
 
 
 def refuse_resolved(run: RunConfig) -> None:
-    """Refuse what is wrong only with the values that "auto" has become.
+    """Refuse settings that are wrong with the values of "auto".
 
     Raises:
-        ConfigError: Names all of it.
+        ConfigError: Names all problems.
     """
     problems = list(loader_problems(run))
     alone = isinstance(run.strategy, str) and not (run.trainer_args or {}).get("plugins")
@@ -130,7 +131,7 @@ def refuse_resolved(run: RunConfig) -> None:
 
 
 def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:
-    """Return Lightning's callback where a patience is set."""
+    """Return Lightning's callback if a patience is set."""
     if args is None or args.patience is None:
         return []
     return [
@@ -140,14 +141,14 @@ def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:
             patience=args.patience,
             min_delta=args.min_delta,
             check_on_train_epoch_end=True,
-            check_finite=False,  # the engine looks at every logged loss itself
-            strict=False,  # a metric that is logged every few epochs only is waited for
+            check_finite=False,  # the engine checks every logged loss itself
+            strict=False,  # a metric may be logged every few epochs only
         )
     ]
 
 
-def plain(value: object) -> Any:  # noqa: ANN401 - what users pass on to Lightning
-    """Return what a PythonObject holds, anything else as it is."""
+def plain(value: object) -> Any:  # noqa: ANN401 - any argument of Lightning
+    """Return the value of a PythonObject; anything else is returned unchanged."""
     return value.value if isinstance(value, PythonObject) else value
 
 
@@ -159,14 +160,14 @@ def _as_list(value: object) -> list[Any]:
 
 
 def _drop_foreign_callbacks(trainer: lightning.Trainer, own: Sequence[lightning.Callback]) -> None:
-    # Lightning adds callbacks that any installed package registers, unasked.
+    # Lightning adds the callbacks that any installed package registers.
     callbacks: list[lightning.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in list(callbacks):
         root = type(callback).__module__.split(".")[0]
         if callback not in own and root not in ("lightning", "lightly_core"):
             callbacks.remove(callback)
             logger.warning(
-                "Left out callback %s.%s, which an installed package adds to every Lightning "
+                "Skipped callback %s.%s, which an installed package adds to every Lightning "
                 "run; pass it in trainer_args.callbacks to use it.",
                 type(callback).__module__,
                 type(callback).__name__,

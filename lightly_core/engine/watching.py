@@ -26,25 +26,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Watchers:
-    """The callbacks that look at the features; None where one is off or has nothing to look at."""
+    """The callbacks that measure the features; None if one is off or has no images."""
 
     signals: SignalsCallback | None = None
     knn: KnnCallback | None = None
 
     def callbacks(self) -> list[PeriodicMeasurement]:
-        """Return those that there are."""
+        """Return those that are not None."""
         return [callback for callback in (self.signals, self.knn) if callback is not None]
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Which images are looked at.
+    """Images whose features are measured.
 
     Attributes:
         args: Options of the callbacks.
-        signals: Images without labels; None where the signals are off.
-        labelled: Images with labels; None where there are none, or the kNN is off.
-        linear: Options of the linear classifier; None where there is none.
+        signals: Images without labels; None if the signals are off.
+        labelled: Images with labels; None if there are none, or the kNN is off.
+        linear: Options of the linear classifier; None if it is off.
         spread_is_free: See `lightly_core.config.options.method.MethodConfig.spread_is_free`.
     """
 
@@ -71,10 +71,10 @@ class Probes:
 
 
 def open_val_source(settings: Settings) -> ImageSource | None:
-    """Find the images of `val_data`; None where it is not set.
+    """Find the images of `val_data`; None if it is not set.
 
     Raises:
-        DataError: There are none.
+        DataError: There are no images.
     """
     if settings.run.val_data is None:
         return None
@@ -93,10 +93,10 @@ def open_val_source(settings: Settings) -> ImageSource | None:
 def choose_images(
     resolved: Resolved, source: ImageSource, val_source: ImageSource | None
 ) -> Probes:
-    """Choose the images to look at; nothing is read but labels.
+    """Choose the images whose features are measured. Only labels are read.
 
     Raises:
-        ConfigError: Nothing would look at `val_data`, or a monitored metric will never exist.
+        ConfigError: `val_data` would not be used, or a monitored metric will not be logged.
         DataError: The labels of `val_data` cannot be used.
     """
     args = resolved.callbacks
@@ -113,8 +113,8 @@ def choose_images(
             why_not, labelled = labelled.reason, None
     elif val_source is not None:
         raise ConfigError(
-            "config.val_data: nothing looks at it, since callbacks.knn is off; give only one of "
-            "the two"
+            "config.val_data: it is not used, since callbacks.knn is off; remove val_data, or "
+            "switch callbacks.knn on"
         )
     linear = args.linear if labelled is not None and val_source is not None else None
     probes = Probes(args, signals, labelled, linear, resolved.method.spread_is_free)

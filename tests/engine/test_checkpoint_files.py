@@ -103,7 +103,7 @@ def test_a_damaged_file_is_named_and_the_other_taken(
     DAMAGES[damage](last)
     resumed = pretrain(**short_run(callbacks=LAST_AND_PREVIOUS, resume_interrupted=True))
     log = (out / "train.log").read_text()
-    (line,) = [line for line in log.splitlines() if "Going on from" in line]
+    (line,) = [line for line in log.splitlines() if "Resuming from" in line]
     assert str(last) in line
     assert "previous.ckpt' instead, after step 3" in line
     assert damage_of(last) is None

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 import lightly_core
-from lightly_core.engine.finite import FiniteWatch, hold_back, non_finite
+from lightly_core.engine.finite import FiniteWatch, cancel_step, non_finite
 from lightly_core.errors import RunError
 from lightly_core.optim.lars import LARS
 from lightly_core.testing import shared_pair
@@ -170,7 +170,7 @@ def test_a_step_may_be_left_out_as_if_it_had_not_been(
     settings["trainer_args"]["callbacks"] = [LambdaCallback(on_train_batch_end=remember)]
     pretrain(**settings)
     log = (tmp_path / "out/train.log").read_text()
-    assert log.count("the step was left out") == 2
+    assert log.count("the step was skipped") == 2
     (first, second) = sorted(
         int(path.stem.partition("=")[2]) for path in (tmp_path / "out/non_finite").iterdir()
     )
@@ -216,7 +216,7 @@ def test_steps_are_without_effect_where_the_device_holds_them_back(kind):
     for block, gradient in ((False, 1.0), (True, torch.nan), (True, 1.0), (False, 1.0)):
         before = weight.detach().clone()
         weight.grad = torch.full((3,), gradient)
-        hold_back(optimizer, [weight], torch.tensor(block))
+        cancel_step(optimizer, [weight], torch.tensor(block))
         optimizer.step()
         assert torch.equal(before, weight.detach()) == block
         assert weight.isfinite().all()
@@ -248,8 +248,8 @@ def test_what_one_process_sees_stops_both(fragile_run, tmp_path):
 def test_the_first_fault_of_all_is_the_one_that_is_named():
     watch = FiniteWatch(nn.Linear(1, 1), 0, rank=1, world_size=2)
     for batch, loss in enumerate((1.0, torch.nan, torch.inf)):
-        watch.see_loss(torch.tensor(loss), batch)
-    fault = watch.fault(watch.notes(torch.device("cpu")).tolist())
+        watch.record_loss(torch.tensor(loss), batch)
+    fault = watch.fault(watch.marks(torch.device("cpu")).tolist())
     assert (fault.kind, fault.batch, fault.rank) == ("loss", 1, 1)
 
 

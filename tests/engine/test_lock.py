@@ -10,7 +10,7 @@ from attrs import asdict, evolve
 
 from lightly_core.engine import lock
 from lightly_core.engine.folder import RunFolder
-from lightly_core.engine.lock import LOCK_FILE, STALE_SECONDS, Owner, held, holder
+from lightly_core.engine.lock import LOCK_FILE, STALE_SECONDS, Owner, held, in_use_message
 from lightly_core.errors import ConfigError, RunError
 
 
@@ -35,16 +35,16 @@ ELSEWHERE = {"host": "elsewhere", "boot": "another", "pid": 1, "user": "somebody
 
 
 def test_a_folder_is_held_by_one_at_a_time_and_free_afterwards(tmp_path, flock):
-    assert holder(tmp_path) is None
+    assert in_use_message(tmp_path) is None
     with held(tmp_path):
-        assert f"process {os.getpid()} of " in holder(tmp_path)
+        assert f"process {os.getpid()} of " in in_use_message(tmp_path)
         with (
             pytest.raises(RunError, match=r"in use by another process .*since 20\d\d-"),
             held(tmp_path),
         ):
             pass
         assert (tmp_path / LOCK_FILE).exists()
-    assert holder(tmp_path) is None
+    assert in_use_message(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,10 +66,10 @@ def test_the_lock_of_a_killed_process_is_taken_over_with_a_message(tmp_path, flo
     child = context.Process(target=hold_and_tell, args=(tmp_path, theirs))
     child.start()
     pid = ours.recv()
-    assert f"process {pid} of " in holder(tmp_path)
+    assert f"process {pid} of " in in_use_message(tmp_path)
     os.kill(pid, signal.SIGKILL)
     child.join()
-    assert holder(tmp_path) is None
+    assert in_use_message(tmp_path) is None
     with caplog.at_level("INFO", "lightly_core"), held(tmp_path):
         assert Owner.read(tmp_path / LOCK_FILE).pid == os.getpid()
     assert f"was in use by process {pid}" in caplog.text
@@ -83,7 +83,7 @@ def test_a_number_that_another_process_has_now_holds_nothing(tmp_path, flock):
 
 def test_an_owner_on_another_machine_counts_by_its_signs_of_life(tmp_path, flock):
     file = write(tmp_path, seconds_ago=STALE_SECONDS - 60, **ELSEWHERE)
-    message = holder(tmp_path)
+    message = in_use_message(tmp_path)
     assert "process 1 of somebody on elsewhere" in message
     assert "120 s old" in message
     assert f"remove '{file}'" in message
@@ -98,7 +98,7 @@ def test_an_owner_on_another_machine_counts_by_its_signs_of_life(tmp_path, flock
 def test_processes_of_another_container_are_not_looked_up_by_number(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "_flock", lambda descriptor, exclusive=True: None)
     write(tmp_path, space="pid:[1]", pid=2**22 + 1)
-    assert "sign of life" in holder(tmp_path)
+    assert "updated its lock" in in_use_message(tmp_path)
 
 
 def test_signs_of_life_are_given(tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_forked_children_do_not_keep_it(tmp_path):
         child.start()
         child.join()
         assert ours.recv() is False
-        assert holder(tmp_path) is not None
+        assert in_use_message(tmp_path) is not None
 
 
 def test_a_run_folder_that_is_in_use_is_refused_whatever_is_wanted(tmp_path):

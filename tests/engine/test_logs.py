@@ -65,7 +65,7 @@ def test_a_run_goes_on_where_nobody_reads_what_it_prints(tmp_path, monkeypatch, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
-def test_a_log_that_cannot_be_written_is_told_once(tmp_path, capsys):
+def test_a_log_that_cannot_be_written_is_reported_once(tmp_path, capsys):
     with RunLogs(True) as logs:
         (tmp_path / "train.log").symlink_to("/dev/full")
         logs.open_file(tmp_path / "train.log")

@@ -15,7 +15,7 @@ def test_peak_memory_is_in_bytes(monkeypatch, platform, unit):
     assert before * unit <= peak_process_memory() <= 1.5 * before * unit
 
 
-def test_windows_has_no_such_number_and_the_metric_is_left_out(monkeypatch):
+def test_windows_has_no_such_number_and_the_metric_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
     assert peak_process_memory() is None
     assert metrics._memory(torch.device("cpu")) == {}

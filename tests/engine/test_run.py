@@ -313,7 +313,7 @@ def test_a_run_whose_time_is_over_says_so(pretrain, short_run):
     assert result.stopped.endswith(": its time is over (trainer_args.max_time).")
 
 
-def test_a_users_callback_that_stops_a_run_is_told(pretrain, short_run):
+def test_a_users_callback_that_stops_a_run_is_reported(pretrain, short_run):
     import lightning.pytorch as lightning
 
     class Stopper(lightning.Callback):

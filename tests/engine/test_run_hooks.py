@@ -1,4 +1,4 @@
-"""Plugins are told of every run: what it is, and how it ended."""
+"""Plugins get the facts and the status of every run."""
 
 import importlib.util
 import json
@@ -33,7 +33,7 @@ def add_hooks():
         manager.unregister(hooks)
 
 
-class Told:
+class Recorder:
     def __init__(self):
         self.starts, self.ends = [], []
 
@@ -46,24 +46,24 @@ class Told:
         self.ends.append(run)
 
 
-def test_a_finished_run_is_told_at_its_start_and_its_end(tmp_path, images, add_hooks):
-    told, out = Told(), tmp_path / "out"
-    add_hooks(told)
+def test_a_finished_run_is_reported_at_its_start_and_its_end(tmp_path, images, add_hooks):
+    recorder, out = Recorder(), tmp_path / "out"
+    add_hooks(recorder)
     lightly_core.pretrain(out=out, data=images, **run_settings())
-    (start,), (end,) = told.starts, told.ends
+    (start,), (end,) = recorder.starts, recorder.ends
     assert (start.status, end.status) == ("running", "finished")
     assert (end.out, end.method, end.total_steps) == (out, "simclr", 6)
     assert (end.rank, end.world_size, end.resumed) == (0, 1, False)
     assert dict(end.config) == json.loads((out / "config.json").read_text())
 
 
-def test_a_failed_run_is_told_as_one(tmp_path, images, add_hooks):
-    told = Told()
-    add_hooks(told)
+def test_a_failed_run_is_reported_as_one(tmp_path, images, add_hooks):
+    recorder = Recorder()
+    add_hooks(recorder)
     settings = run_settings(optim_args={"lr": 1e30}, method_args={"batch_norm": False})
     with pytest.raises(lightly_core.RunError):
         lightly_core.pretrain(out=tmp_path / "out", data=images, **settings)
-    assert [run.status for run in told.ends] == ["failed"]
+    assert [run.status for run in recorder.ends] == ["failed"]
 
 
 def test_the_example_lists_runs_beside_their_folders(tmp_path, images, add_hooks):

@@ -4,7 +4,7 @@ import lightning.pytorch as lightning
 import pytest
 
 from lightly_core.engine.folder import RunFolder
-from lightly_core.engine.start import taken_back_if_untrained
+from lightly_core.engine.start import removed_if_untrained
 from lightly_core.errors import ConfigError, RunError
 
 
@@ -50,7 +50,7 @@ def test_a_folder_that_was_there_before_is_kept(pretrain, short_run, tmp_path):
 
 def failing_start(folder, *names):
     """Make the folder and files in it, then fail."""
-    with taken_back_if_untrained(folder), folder.opened(overwrite=False, resume=False):
+    with removed_if_untrained(folder), folder.opened(overwrite=False, resume=False):
         for name in names:
             (folder.root / name).touch()
         raise RuntimeError
@@ -72,7 +72,7 @@ def test_the_folder_of_another_run_is_left_alone(tmp_path):
         with pytest.raises(ConfigError, match="in use"):
             failing_start(late)
         assert first.checkpoints.is_dir()
-        late.made = (late.root,)
+        late.created = (late.root,)
         with pytest.raises(ConfigError):
             failing_start(late)
         assert first.checkpoints.is_dir()

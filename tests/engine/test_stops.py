@@ -10,7 +10,7 @@ import torch
 
 from lightly_core.data.loader import make_loader
 from lightly_core.data.signals import stop_signals
-from lightly_core.engine.callbacks.interrupt import Question
+from lightly_core.engine.callbacks.interrupt import StopFlagSum
 from lightly_core.engine.stops import Stops
 from lightly_core.errors import RunInterrupted
 from lightly_core.testing import shared_pair
@@ -27,9 +27,9 @@ def test_a_signal_while_a_run_trains_is_noted(name):
     before = signal.getsignal(getattr(signal, name))
     with Stops() as stops:
         stops.begin_training()
-        assert not stops.asked
+        assert not stops.requested
         send(name)
-        assert stops.asked
+        assert stops.requested
         send("SIGTERM")  # a service manager sends a second one
     assert signal.getsignal(getattr(signal, name)) == before
 
@@ -61,7 +61,7 @@ def test_a_users_own_handler_of_sigusr1_stays(monkeypatch):
         with Stops() as stops:
             stops.begin_training()
             send("SIGUSR1")
-            assert not stops.asked
+            assert not stops.requested
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert heard == [signal.SIGUSR1]
@@ -164,11 +164,11 @@ def test_a_worker_that_is_busy_when_the_program_ends_does_not_keep_it():
         time.sleep(0.05)
 
 
-def ask(rank, one_was_told):
-    return Question(one_was_told and rank == 1, torch.device("cpu")).answer()
+def ask(rank, one_got_a_signal):
+    return StopFlagSum(one_got_a_signal and rank == 1, torch.device("cpu")).is_positive()
 
 
 @pytest.mark.processes
-def test_all_processes_get_the_same_answer_to_whether_one_was_told_to_stop():
+def test_all_processes_get_the_same_answer_to_whether_one_got_a_signal_to_stop():
     assert shared_pair().run(ask, True) == (True, True)
     assert shared_pair().run(ask, False) == (False, False)

@@ -253,7 +253,7 @@ def test_val_data_that_is_data(pretrain, short_run, labelled):
 
 def test_val_data_with_the_knn_off(pretrain, short_run, labelled):
     settings = short_run(**labelled, callbacks={"knn": None})
-    refused(pretrain, settings, r"nothing looks at it, since callbacks\.knn is off")
+    refused(pretrain, settings, r"it is not used, since callbacks\.knn is off")
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def _resumed(folder: Path, images: Path, function: Callable[[Path], None]) -> st
     end = run(log, out, images, resume_interrupted=True)
     if end.code != 0:
         return f"exit status {end.code}: {end.text}"
-    if "Going on from" not in end.text:
+    if "Resuming from" not in end.text:
         return f"the log does not mention it: {end.text}"
     found = differing(state_of(folder / "whole"), state_of(out))
     return f"{len(found)} tensors differ, such as {found[0]}" if found else ""

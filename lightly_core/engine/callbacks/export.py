@@ -65,14 +65,14 @@ class BestExportCallback(lightning.Callback):
         self._sign = 1.0 if args.mode == "max" else -1.0
         self._loggers = loggers
         self._export = export
-        self._seen: int | None = None
+        self._last_step: int | None = None
         self.best: float | None = None
         self.epoch = 0
         self.paths: tuple[Path, ...] = ()
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Ignore values that were measured before training or before a resume."""
-        self._seen = self._loggers.latest_step.get(self.monitor)
+        self._last_step = self._loggers.latest_step.get(self.monitor)
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
@@ -81,9 +81,9 @@ class BestExportCallback(lightning.Callback):
         found = trainer.callback_metrics.get(self.monitor)
         # The loggers do not have the metrics of the user's own callbacks.
         step = self._loggers.latest_step.get(self.monitor, trainer.global_step)
-        if found is None or step == self._seen:
+        if found is None or step == self._last_step:
             return
-        self._seen = step
+        self._last_step = step
         value = float(found)
         if not math.isfinite(value):
             return

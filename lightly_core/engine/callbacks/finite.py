@@ -37,7 +37,7 @@ class FiniteCallback(lightning.Callback):
 
     Args:
         args: Whether losses and gradients are checked, and how many steps may be skipped.
-        folder: The run folder, in which a failed step is kept.
+        folder: The run folder, to which a failed step is saved.
     """
 
     def __init__(self, args: CallbacksArgs, folder: RunFolder) -> None:
@@ -47,7 +47,7 @@ class FiniteCallback(lightning.Callback):
         self._folder = folder
         self._skipped: list[int] = []
         #: Tensors that were not finite before the first step. None before training.
-        self._from_the_start: frozenset[str] | None = None
+        self._initially_bad: frozenset[str] | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         """Start the checks. Buffers may hold infinities on purpose, such as attention masks.
@@ -62,7 +62,7 @@ class FiniteCallback(lightning.Callback):
                 f"{_listed(bad)} hold nan or infinity before the first step; nothing was "
                 "written. Give other weights, or none, in `checkpoint`, `model_args` or your module"
             )
-        self._from_the_start = frozenset(names)
+        self._initially_bad = frozenset(names)
         if self._stops and self._args is not None:
             module.finite = FiniteWatch(
                 module.method, self._args.max_skipped, trainer.global_rank, trainer.world_size
@@ -82,10 +82,10 @@ class FiniteCallback(lightning.Callback):
             return
         self._skipped = list(module.finite.skipped)
         bad = BadStep(module.resolved, "gradient", self._skipped[-1], rank=None)
-        kept = self._keep(trainer, module, bad)
+        kept = self._save_step(trainer, module, bad)
         assert self._args is not None
         logger.warning(
-            "%s was not finite: the step was left out, %d of %d that may be "
+            "%s was not finite: the step was skipped, %d of at most %d "
             "(callbacks.non_finite.max_skipped). %s. %s",
             bad.what.capitalize(),
             len(self._skipped),
@@ -106,7 +106,7 @@ class FiniteCallback(lightning.Callback):
         Args:
             trainer: The Trainer, which reduces over processes.
             module: The module that is trained.
-            state: Whether all tensors are checked too, as before they are written.
+            state: Whether all tensors are checked too. Required before they are written.
 
         Raises:
             RunError: A loss, a gradient or a tensor is not finite.
@@ -117,15 +117,15 @@ class FiniteCallback(lightning.Callback):
         names = self._bad_tensors(trainer, module) if state else []
         notes = torch.tensor([0 if names else 1], dtype=torch.int64, device=module.device)
         if module.finite is not None:
-            notes = torch.cat([module.finite.notes(module.device), notes])
+            notes = torch.cat([module.finite.marks(module.device), notes])
         if trainer.world_size > 1:
             notes = trainer.strategy.reduce(notes, reduce_op="min")
         *marks, fine = notes.tolist()
         fault = module.finite.fault(marks) if module.finite is not None else None
         if fault is not None:
             bad = BadStep(module.resolved, fault.kind, fault.batch, fault.rank)
-            kept = self._keep(trainer, module, bad)
-            trainer.strategy.barrier("kept")  # the first process ends with the others
+            kept = self._save_step(trainer, module, bad)
+            trainer.strategy.barrier("kept")  # the first process ends with the other ones
             raise RunError(self._stopped(module, bad, kept))
         if not fine:
             raise RunError(self._bad_state(trainer, module, names))
@@ -136,13 +136,13 @@ class FiniteCallback(lightning.Callback):
         Raises:
             RunError: Some tensors are not finite. The message names them.
         """
-        if self._from_the_start is None:
+        if self._initially_bad is None:
             return
-        names = set(non_finite(tensors_of(module.state_dict()))) - self._from_the_start
+        names = set(non_finite(tensors_of(module.state_dict()))) - self._initially_bad
         if names:
             raise RunError(
                 f"{_listed(sorted(names))} hold nan or infinity: the model is not exported, and "
-                f"exported files of before stay as they are. {_REMEDIES}"
+                f"earlier exported files are unchanged. {_REMEDIES}"
             )
 
     def _bad_tensors(self, trainer: lightning.Trainer, module: TrainingModule) -> list[str]:
@@ -150,24 +150,24 @@ class FiniteCallback(lightning.Callback):
         tensors = list(tensors_of(module.state_dict()))
         for optimizer in trainer.optimizers:
             tensors += optimizer_tensors(optimizer, module)
-        known = self._from_the_start or frozenset()
+        known = self._initially_bad or frozenset()
         return [name for name in non_finite(tensors) if name not in known]
 
-    def _keep(self, trainer: lightning.Trainer, module: TrainingModule, bad: BadStep) -> str:
+    def _save_step(self, trainer: lightning.Trainer, module: TrainingModule, bad: BadStep) -> str:
         if not trainer.is_global_zero:
             return ""
         path = self._folder.non_finite / f"step={bad.step}.pt"
         try:
             write_replay(path, module, bad)
-        except Exception as error:  # what is wrong with the step matters more
-            logger.debug("The step could not be kept.", exc_info=True)
-            return f"The step could not be kept for a replay ({type(error).__name__}: {error})"
-        return f"The step is kept in '{path}', and lightly_core.replay takes it again"
+        except Exception as error:  # the error of the step matters more
+            logger.debug("The step could not be saved.", exc_info=True)
+            return f"The step could not be saved for a replay ({type(error).__name__}: {error})"
+        return f"The step is saved in '{path}', and lightly_core.replay repeats it"
 
     def _stopped(self, module: TrainingModule, bad: BadStep, kept: str) -> str:
         allowed = len(self._skipped) + 1
         more = (
-            ", or leave such steps out, with "
+            ", or skip such steps, with "
             f"resume_interrupted=true callbacks.non_finite.max_skipped={allowed}"
             if bad.kind == "gradient"
             else ", or look at these images"
@@ -184,7 +184,7 @@ class FiniteCallback(lightning.Callback):
         named = _listed(names) if names else "tensors of another process"
         return (
             f"{named} hold nan or infinity after step {trainer.global_step} (epoch "
-            f"{trainer.current_epoch + 1}), although the losses and gradients that were looked at "
+            f"{trainer.current_epoch + 1}), although the losses and gradients that were checked "
             "are finite: training was stopped before this was written. "
             f"{self._last()}. {_REMEDIES}"
         )
@@ -200,7 +200,7 @@ class FiniteCallback(lightning.Callback):
         return {"skipped": list(self._skipped)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
+        """Restore the skipped steps."""
         self._skipped = [int(batch) for batch in state["skipped"]]
 
 

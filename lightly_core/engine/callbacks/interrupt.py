@@ -29,7 +29,7 @@ class ListenCallback(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Set the handlers again, and disable Lightning's broadcast of SIGTERM in each step."""
         self._stops.listen()
-        # It waits for the device, and Lightning never gets the signal.
+        # The broadcast waits for the device, and Lightning never gets the signal.
         loop = trainer.fit_loop.epoch_loop
         if hasattr(loop, "_broadcast_sigterm_tensor"):
             loop._broadcast_sigterm_tensor = _no_broadcast  # type: ignore[method-assign]
@@ -47,13 +47,13 @@ class InterruptCallback(lightning.Callback):
 
     Args:
         stops: The signal handlers of the run.
-        checkpoints: The callback that saves, None if checkpoints are off.
+        checkpoints: The callback that saves; None if checkpoints are off.
     """
 
     def __init__(self, stops: Stops, checkpoints: CheckpointCallback | None) -> None:
         self._stops = stops
         self._checkpoints = checkpoints
-        self._question: Question | None = None
+        self._sum: StopFlagSum | None = None
 
     def on_train_batch_start(
         self,
@@ -65,7 +65,7 @@ class InterruptCallback(lightning.Callback):
         """Let signals wait for the end of the step, and start the sum of stop flags."""
         self._stops.begin_training()
         if trainer.world_size > 1 and _may_stop(trainer, batch_index):
-            self._question = Question(self._stops.asked, trainer.strategy.root_device)
+            self._sum = StopFlagSum(self._stops.requested, trainer.strategy.root_device)
 
     def on_train_batch_end(
         self,
@@ -78,8 +78,8 @@ class InterruptCallback(lightning.Callback):
         """Stop if a process got a signal, after the optimizer has used all gradients."""
         if not _may_stop(trainer, batch_index):
             return
-        question, self._question = self._question, None
-        if self._stops.asked if question is None else question.answer():
+        flags, self._sum = self._sum, None
+        if self._stops.requested if flags is None else flags.is_positive():
             self._stop(trainer)
 
     def on_train_epoch_end(
@@ -88,10 +88,10 @@ class InterruptCallback(lightning.Callback):
         """Stop if a signal came during the last batch. A finished epoch is simpler to resume."""
         if trainer.current_epoch + 1 >= (trainer.max_epochs or 0):
             return
-        asked = self._stops.asked
+        requested = self._stops.requested
         if trainer.world_size > 1:
-            asked = Question(asked, trainer.strategy.root_device).answer()
-        if asked:
+            requested = StopFlagSum(requested, trainer.strategy.root_device).is_positive()
+        if requested:
             self._stop(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -113,19 +113,20 @@ def _may_stop(trainer: lightning.Trainer, batch_index: int) -> bool:
     return has_stepped(trainer, batch_index) and not is_last_batch(trainer, batch_index)
 
 
-class Question:
+class StopFlagSum:
     """Sum the stop flags of all processes without waiting for the device.
 
     The sum is computed during the step. On CUDA a separate stream copies it to the host, so it is
     available when the device starts the step, and the host reads it while the device computes.
 
     Args:
-        asked: Whether this process got a signal to stop.
+        requested: Whether this process got a signal to stop.
         device: Device of this process.
     """
 
-    def __init__(self, asked: bool, device: torch.device) -> None:
-        self._flag = torch.full((), float(asked), device=device)  # a copy would wait
+    def __init__(self, requested: bool, device: torch.device) -> None:
+        # Not copied from a tensor on the host, which would wait for the device.
+        self._flag = torch.full((), float(requested), device=device)
         self._copied: torch.cuda.Event | None = None
         self._work: Any = dist.all_reduce(self._flag, async_op=True)
         if device.type == "cuda":
@@ -136,7 +137,7 @@ class Question:
                 self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 self._copied.record()
 
-    def answer(self) -> bool:
+    def is_positive(self) -> bool:
         """Return whether any process got a signal to stop, the same on all processes."""
         if self._copied is None:
             self._work.wait()

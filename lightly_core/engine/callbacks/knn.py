@@ -1,4 +1,4 @@
-"""Accuracy of the frozen features, where there are labels."""
+"""Measure the accuracy of the frozen features if there are labels."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 class KnnCallback(PeriodicMeasurement):
-    """Classifies some images by their nearest neighbours, and by a linear classifier if wanted.
+    """Classifies some images by their nearest neighbours, and optionally by a linear classifier.
 
     Args:
         probe: The images and how they are compared.
         loggers: Where the results go.
         every_n_epochs: Epochs between measurements; None: before and after training only.
-        linear: Options of the linear classifier; None: there is none.
+        linear: Options of the linear classifier; None: it is off.
 
     Attributes:
-        before: kNN top-1 of the network as it came in; None before it was measured.
+        before: kNN top-1 of the network before training; None before it was measured.
         after: The newest kNN top-1.
     """
 
@@ -41,7 +41,7 @@ class KnnCallback(PeriodicMeasurement):
         super().__init__(loggers, every_n_epochs)
         self._probe = probe
         self._linear = linear
-        self._noted: tuple[str, ...] = ()
+        self._logged_notes: tuple[str, ...] = ()
         self.before: float | None = None
         self.after: float | None = None
 
@@ -65,8 +65,8 @@ class KnnCallback(PeriodicMeasurement):
                 )
         return metrics
 
-    def taken(self, values: dict[str, float]) -> None:
-        """Remember the first accuracy and the newest."""
+    def on_measured(self, values: dict[str, float]) -> None:
+        """Store the first accuracy and the newest."""
         self.after = values["knn/top1"]
         if self.before is None:
             self.before = self.after
@@ -81,16 +81,16 @@ class KnnCallback(PeriodicMeasurement):
             result.k,
         )
         for note in result.notes:
-            if note not in self._noted:
+            if note not in self._logged_notes:
                 logger.info("kNN: %s", note)
-        self._noted = result.notes
+        self._logged_notes = result.notes
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was measured before training, and last."""
+        """Return the accuracy before training and the newest."""
         return {**super().state_dict(), "before": self.before, "after": self.after}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore both."""
         super().load_state_dict(state)
         self.before = state["before"]
         self.after = state.get("after")

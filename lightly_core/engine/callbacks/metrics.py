@@ -25,9 +25,9 @@ class MetricsCallback(lightning.Callback):
 
     Args:
         loggers: Where metrics go; empty on all processes but the first.
-        callbacks: Which optional metrics are wanted.
+        callbacks: Options of the callbacks, which switch optional metrics on.
         every_n_steps: Length of the interval in optimizer steps.
-        finite: Is asked once an interval whether all was finite.
+        finite: Checks once per interval whether everything was finite.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class MetricsCallback(lightning.Callback):
         module: TrainingModule,  # type: ignore[override]
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        """Note the rate and measure the gradient in steps that will be logged."""
+        """Read learning rate and gradient norm in steps that will be logged."""
         if (trainer.global_step + 1) % self._every == 0:
-            # Later, Lightning has set the rate of the next step.
+            # After the step, Lightning has set the learning rate of the next one.
             self._lr = scheduled_lr(optimizer)
             gradients = [p.grad for p in module.parameters() if p.grad is not None]
             norms = torch._foreach_norm(gradients)

@@ -32,8 +32,8 @@ class PeriodicMeasurement(lightning.Callback):
     def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
         """Return metrics. Called on the first process only."""
 
-    def taken(self, values: dict[str, float]) -> None:
-        """Use the metrics. Called on every process."""
+    def on_measured(self, values: dict[str, float]) -> None:
+        """Store results. Called on every process."""
 
     def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         """Measure before training. A resumed run uses the values in its checkpoint."""
@@ -60,13 +60,13 @@ class PeriodicMeasurement(lightning.Callback):
         self._measured_at = trainer.global_step
         if self._values:
             self.loggers.log_metrics(self._values, trainer.global_step)
-        self.taken(self._values)
+        self.on_measured(self._values)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the newest values and the step that they belong to."""
         return {"values": self._values, "measured_at": self._measured_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
+        """Restore values and step."""
         self._values = dict(state.get("values", {}))
         self._measured_at = state.get("measured_at")

@@ -26,12 +26,12 @@ LINE_INTERVAL = 15.0
 
 
 class ProgressCallback(lightning.Callback):
-    """Shows steps, loss, speed, time waited for data and time to go.
+    """Shows steps, loss, speed, time spent waiting for data and remaining time.
 
     It reads what was logged last, so showing progress never waits for the device.
 
     Args:
-        loggers: Holds the newest metrics.
+        loggers: The loggers, which keep the newest metrics.
         total_steps: Optimizer steps of the whole run.
     """
 
@@ -44,7 +44,7 @@ class ProgressCallback(lightning.Callback):
         self._first_step = 0
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Begin to show."""
+        """Start the bar or the lines."""
         self._started = self._line_at = time.monotonic()
         self._first_step = trainer.global_step
         if trainer.is_global_zero and is_terminal(sys.stdout):
@@ -52,14 +52,14 @@ class ProgressCallback(lightning.Callback):
                 TextColumn("epoch {task.fields[epoch]}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[news]}"),
+                TextColumn("{task.fields[metrics]}"),
                 TimeElapsedColumn(),
                 TextColumn("eta"),
                 TimeRemainingColumn(),
                 refresh_per_second=4,
             )
             self._task = self._bar.add_task(
-                "train", total=self._total, completed=trainer.global_step, epoch=1, news=""
+                "train", total=self._total, completed=trainer.global_step, epoch=1, metrics=""
             )
             self._bar.start()
 
@@ -71,12 +71,12 @@ class ProgressCallback(lightning.Callback):
         batch: object,
         batch_index: int,
     ) -> None:
-        """Move the bar, or write a line now and then."""
+        """Update the bar, or write a line every `LINE_INTERVAL` seconds."""
         if not trainer.is_global_zero:
             return
         step, epoch = trainer.global_step, trainer.current_epoch + 1
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, epoch=epoch, news=self._news())
+            self._bar.update(self._task, completed=step, epoch=epoch, metrics=self._metrics_text())
         elif time.monotonic() - self._line_at > LINE_INTERVAL:
             self._line_at = time.monotonic()
             logger.info(
@@ -85,11 +85,11 @@ class ProgressCallback(lightning.Callback):
                 trainer.max_epochs,
                 step,
                 self._total,
-                self._news(),
+                self._metrics_text(),
                 self._eta(step),
             )
 
-    def _news(self) -> str:
+    def _metrics_text(self) -> str:
         latest = self._loggers.latest
         if "train_loss" not in latest:
             return ""
@@ -106,13 +106,13 @@ class ProgressCallback(lightning.Callback):
         return f"{hours}:{minutes:02}:{seconds:02}"
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Leave the terminal as it was."""
+        """Stop the bar."""
         self._close()
 
     def on_exception(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, error: BaseException
     ) -> None:
-        """Leave the terminal as it was."""
+        """Stop the bar."""
         self._close()
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""What features tell without labels, and a warning in plain words when they collapse."""
+"""Measure features without labels, and warn when they collapse."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class SignalsCallback(PeriodicMeasurement):
     Args:
         probe: The images.
         loggers: Where the results go.
-        every_n_epochs: Epochs between looks.
-        spread_is_free: Whether the method's loss leaves the spread of pooled features free, see
+        every_n_epochs: Epochs between measurements.
+        spread_is_free: Whether the loss does not constrain the spread of pooled features, see
             `lightly_core.config.options.method.MethodConfig.spread_is_free`.
 
     Attributes:
-        collapse: What is wrong with the features at present; None where nothing is.
+        collapse: The present collapse of the features; None if there is none.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class SignalsCallback(PeriodicMeasurement):
         self.collapse: Collapse | None = None
 
     def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
-        """Look at the features of the chosen images."""
+        """Measure the features of the chosen images."""
         run = module.resolved.run
         signals = self._probe.run(
             module.method.exported_wrapper(),
@@ -62,16 +62,16 @@ class SignalsCallback(PeriodicMeasurement):
             logger.warning("No signals: fewer than two images have features that are finite.")
             return {}
         logger.info(
-            "Features at step %d: spread %.3f, RankMe %.1f, %.1f effective dimensions",
+            "Features at step %d: standard deviation %.3f, RankMe %.1f, %.1f effective dimensions",
             trainer.global_step,
             signals.std,
             signals.rank,
             signals.directions,
         )
-        self._judge(signals, trainer.global_step)
+        self._find_collapse(signals, trainer.global_step)
         return signals.metrics()
 
-    def _judge(self, signals: Signals, step: int) -> None:
+    def _find_collapse(self, signals: Signals, step: int) -> None:
         self._series.append(signals)
         found = find_collapse(self._series, self._std_limit)
         if found is not None and self.collapse is None:
@@ -81,11 +81,11 @@ class SignalsCallback(PeriodicMeasurement):
         self.collapse = found
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all looks so far, which later ones are compared with."""
-        return {**super().state_dict(), "series": [list(astuple(look)) for look in self._series]}
+        """Return all measurements so far, to which later ones are compared."""
+        return {**super().state_dict(), "series": [list(astuple(one)) for one in self._series]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
+        """Restore the measurements."""
         super().load_state_dict(state)
-        self._series = [Signals(*look) for look in state.get("series", [])]
+        self._series = [Signals(*one) for one in state.get("series", [])]
         self.collapse = find_collapse(self._series, self._std_limit)

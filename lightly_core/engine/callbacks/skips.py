@@ -13,10 +13,10 @@ from lightly_core.engine.module import TrainingModule
 class SkipsCallback(lightning.Callback):
     """Collects unreadable images from the batches; too many of them stop the run.
 
-    Warnings of the libraries that read the others go to `train.log`.
+    Warnings of the libraries that read images are written to `train.log`.
 
     Args:
-        log: Counts and writes them.
+        log: Counts and records the unreadable images.
     """
 
     def __init__(self, log: SkipLog) -> None:
@@ -30,7 +30,7 @@ class SkipsCallback(lightning.Callback):
         batch: Batch,
         batch_index: int,
     ) -> None:
-        """Add what this batch could not read."""
+        """Add the unreadable images and the warnings of this batch."""
         if module.skipped:
             self._log.add(module.skipped)
         if module.notes:

@@ -1,4 +1,4 @@
-"""Bridges between Lightning's loggers and ours, so that each gets all metrics."""
+"""Adapters between the loggers of Lightning and of the engine: each gets all metrics."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _STATUS = {"finished": "success", "interrupted": "failed", "failed": "failed"}
 
 
 class LoggerBridge(LightningLogger):
-    """A Lightning logger that passes on to ours what Lightning and its callbacks log.
+    """A Lightning logger that passes metrics of Lightning and its callbacks to the engine.
 
-    Loggers that the user gave to Lightning are among its own and get that from it.
+    Lightning passes these metrics itself to the loggers that the user gave to it.
 
     Args:
         loggers: Where metrics go.
@@ -50,7 +50,7 @@ class LoggerBridge(LightningLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record scalars of one step."""
         named = {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        self._loggers.log_metrics(named, step or 0, leave_out=LightningBridge)
+        self._loggers.log_metrics(named, step or 0, exclude=LightningBridge)
 
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: object, **kwargs: object
@@ -59,10 +59,10 @@ class LoggerBridge(LightningLogger):
 
 
 class LightningBridge(Logger):
-    """A logger of ours that passes everything on to one of Lightning's.
+    """A logger of the engine that passes everything to one of Lightning.
 
     Metrics and the configuration go to every logger. Files go to those of MLflow, Weights & Biases
-    and Comet, and to any with a method ``log_artifact(path)``; pictures to those that have
+    and Comet, and to any with a method ``log_artifact(path)``; images to those that have
     ``log_image(key, images, step)``, and to TensorBoard's.
 
     Args:
@@ -71,7 +71,8 @@ class LightningBridge(Logger):
 
     def __init__(self, logger: LightningLogger) -> None:
         self._logger = logger
-        # Taken now: in `failures_reported` errors would not come out, and switch nothing off.
+        # The original methods: those of `failures_reported` hide errors, so that `Fanout` would not
+        # disable the logger.
         self._log_metrics, self._log_config = logger.log_metrics, logger.log_hyperparams
         self._save, self._finalize = logger.save, logger.finalize
 
@@ -85,7 +86,7 @@ class LightningBridge(Logger):
         self._log_config(dict(config))
 
     def log_image(self, name: str, image: np.ndarray, step: int) -> None:
-        """Record a picture where that is possible."""
+        """Record an image if the logger supports this."""
         log_image = getattr(self._logger, "log_image", None)
         if callable(log_image):
             log_image(key=name, images=[image], step=step)
@@ -95,7 +96,7 @@ class LightningBridge(Logger):
             add_image(name, image, step, dataformats="HWC")
 
     def log_artifact(self, path: Path) -> None:
-        """Record a file where that is possible."""
+        """Record a file if the logger supports this."""
         own = getattr(self._logger, "log_artifact", None)
         if callable(own):
             own(str(path))
@@ -104,14 +105,13 @@ class LightningBridge(Logger):
         if callable(getattr(experiment, "log_asset", None)):  # Comet
             experiment.log_asset(str(path))
         elif callable(getattr(experiment, "log_artifact", None)):
-            words = (str(path),) if run_id is None else (run_id, str(path))  # MLflow's client
-            experiment.log_artifact(*words)
+            arguments = (str(path),) if run_id is None else (run_id, str(path))  # MLflow's client
+            experiment.log_artifact(*arguments)
 
     def finish(self, status: str) -> None:
-        """Write out what is kept, and say how the run ended.
+        """Write buffered records and the status of the run.
 
-        Lightning has said so already where it trained; it does so for each of its own runs, and
-        loggers take it more than once.
+        If Lightning has trained, it has already called `finalize`. Loggers accept a second call.
         """
         self._save()
         self._finalize(_STATUS.get(status, status))
@@ -120,7 +120,7 @@ class LightningBridge(Logger):
         return getattr(self._logger, "experiment", None)
 
 
-#: What Lightning calls of its loggers by itself.
+#: Methods of loggers that Lightning calls itself.
 _CALLED_BY_LIGHTNING = (
     "log_metrics",
     "log_hyperparams",
@@ -133,10 +133,10 @@ _CALLED_BY_LIGHTNING = (
 
 @contextmanager
 def failures_reported(loggers: Iterable[LightningLogger]) -> Iterator[None]:
-    """Let a run go on where a logger raises while Lightning calls it; each is reported once.
+    """Continue the run if a logger raises when Lightning calls it; warn once per logger.
 
     Args:
-        loggers: Are called as ever by everyone, and as they were afterwards.
+        loggers: Loggers of the Trainer. Their methods are replaced, and restored on exit.
     """
     with ExitStack() as stack:
         for logger in loggers:
@@ -159,7 +159,7 @@ def _reporting(
         except Exception as error:
             if not reported:
                 log.warning(
-                    "%s failed when Lightning called it; the run goes on: %s: %s",
+                    "%s failed when Lightning called it; the run continues: %s: %s",
                     type(logger).__name__,
                     type(error).__name__,
                     error,
@@ -172,7 +172,7 @@ def _reporting(
 
 
 def lightning_loggers(trainer_args: Mapping[str, Any] | None) -> list[LightningLogger]:
-    """Return the loggers that the user gave to Lightning; ``True`` and ``False`` are none."""
+    """Return the loggers that the user gave to Lightning; none for ``True`` and ``False``."""
     given = (trainer_args or {}).get("logger")
     if isinstance(given, PythonObject):
         given = given.value
@@ -182,7 +182,7 @@ def lightning_loggers(trainer_args: Mapping[str, Any] | None) -> list[LightningL
 
 
 def bridged_loggers(trainer_args: Mapping[str, Any] | None) -> dict[str, Logger]:
-    """Return those loggers as loggers of ours, by a name that tells where they are from."""
+    """Return those loggers as loggers of the engine, by names that show their origin."""
     return {
         f"trainer_args.logger {position} ({type(logger).__name__})": LightningBridge(logger)
         for position, logger in enumerate(lightning_loggers(trainer_args))

@@ -21,8 +21,8 @@ class Fanout(Logger):
 
     Attributes:
         latest: The newest value of each metric.
-        latest_step: The step that it belongs to.
-        foreign: Names of metrics that Lightning logged itself, which it knows already.
+        latest_step: The step of that value.
+        foreign: Names of metrics that Lightning logged itself.
     """
 
     def __init__(self, loggers: Mapping[str, Logger]) -> None:
@@ -41,22 +41,22 @@ class Fanout(Logger):
         return list(self._loggers)
 
     def log_metrics(
-        self, metrics: Mapping[str, float], step: int, *, leave_out: type[Logger] | None = None
+        self, metrics: Mapping[str, float], step: int, *, exclude: type[Logger] | None = None
     ) -> None:
         """Record scalars of one step.
 
         Args:
             metrics: Scalars by name.
             step: Never decreases.
-            leave_out: A class of loggers that have them already, as what Lightning logs itself.
+            exclude: A class of loggers that already have the metrics, since Lightning logged them.
         """
-        if leave_out is not None:
+        if exclude is not None:
             self.foreign.update(metrics)
         self.remember(metrics, step)
-        self._call(lambda logger: logger.log_metrics(metrics, step), leave_out)
+        self._call(lambda logger: logger.log_metrics(metrics, step), exclude)
 
     def remember(self, metrics: Mapping[str, float], step: int) -> None:
-        """Take metrics for the newest ones without recording them again."""
+        """Store metrics as the newest ones without recording them."""
         self.latest.update(metrics)
         self.latest_step.update(dict.fromkeys(metrics, step))
 
@@ -65,7 +65,7 @@ class Fanout(Logger):
         self._call(lambda logger: logger.log_config(config))
 
     def log_image(self, name: str, image: np.ndarray, step: int) -> None:
-        """Record a picture."""
+        """Record an image."""
         self._call(lambda logger: logger.log_image(name, image, step))
 
     def log_artifact(self, path: Path) -> None:
@@ -73,15 +73,13 @@ class Fanout(Logger):
         self._call(lambda logger: logger.log_artifact(path))
 
     def finish(self, status: str) -> None:
-        """Close all."""
+        """Close all loggers."""
         self._call(lambda logger: logger.finish(status))
         self._loggers = {}
 
-    def _call(
-        self, action: Callable[[Logger], None], leave_out: type[Logger] | None = None
-    ) -> None:
+    def _call(self, action: Callable[[Logger], None], exclude: type[Logger] | None = None) -> None:
         for name, logger in list(self._loggers.items()):
-            if leave_out is not None and isinstance(logger, leave_out):
+            if exclude is not None and isinstance(logger, exclude):
                 continue
             try:
                 action(logger)

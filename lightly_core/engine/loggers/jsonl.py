@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one JSON object a line, flushed at once, readable while the run goes on."""
+"""`metrics.jsonl`: one JSON object per line, flushed at once, readable during the run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class JsonlLogger(Logger):
     Args:
         config: No options so far.
         folder: The run folder.
-        resume_step: Steps that a resumed run starts from; lines that an interrupted run wrote
-            beyond it are dropped, since those steps are taken again. None: a new run.
+        resume_step: Steps that a resumed run starts from; lines of later steps are removed,
+            since these steps are repeated. None: a new run.
     """
 
     def __init__(self, config: JsonlArgs, folder: Path, resume_step: int | None) -> None:
@@ -38,7 +38,7 @@ class JsonlLogger(Logger):
         self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Write one line; nan and infinities become null, which JSON can hold."""
+        """Write one line; nan and infinities become null, since JSON has no such numbers."""
         line: dict[str, float | None] = {"step": step}
         line.update({name: _jsonable(value) for name, value in metrics.items()})
         self._file.write(json.dumps(line) + "\n")

@@ -14,13 +14,13 @@ from lightly_core.contracts import Logger
 
 
 class TensorBoardLogger(Logger):
-    """Write scalars, the configuration and pictures for TensorBoard.
+    """Write scalars, the configuration and images for TensorBoard.
 
     Args:
         config: Sub-folder and prefix.
         folder: The run folder.
-        resume_step: Steps that a resumed run starts from; TensorBoard hides what an interrupted
-            run wrote beyond it. None: a new run.
+        resume_step: Steps that a resumed run starts from; TensorBoard hides later values of the
+            interrupted run. None: a new run.
     """
 
     def __init__(self, config: TensorBoardArgs, folder: Path, resume_step: int | None) -> None:
@@ -31,7 +31,7 @@ class TensorBoardLogger(Logger):
         )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Write one scalar a metric."""
+        """Write one scalar per metric."""
         for name, value in metrics.items():
             self._writer.add_scalar(self._prefix + name, value, step)
 
@@ -41,7 +41,7 @@ class TensorBoardLogger(Logger):
         self._writer.add_text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
 
     def log_image(self, name: str, image: np.ndarray, step: int) -> None:
-        """Write a picture."""
+        """Write an image."""
         self._writer.add_image(name, image, step, dataformats="HWC")
 
     def finish(self, status: str) -> None:

@@ -81,11 +81,11 @@ def test_a_number_that_another_process_has_now_holds_nothing(tmp_path, flock):
         pass
 
 
-def test_an_owner_on_another_machine_counts_by_its_signs_of_life(tmp_path, flock):
+def test_an_owner_on_another_machine_counts_by_its_last_update(tmp_path, flock):
     file = write(tmp_path, seconds_ago=STALE_SECONDS - 60, **ELSEWHERE)
     message = in_use_message(tmp_path)
     assert "process 1 of somebody on elsewhere" in message
-    assert "120 s old" in message
+    assert "120 s ago" in message
     assert f"remove '{file}'" in message
     with pytest.raises(RunError, match="somebody on elsewhere"), held(tmp_path):
         pass

@@ -117,9 +117,10 @@ def test_workers_outlive_the_signals_that_stop_a_run(method):
     loader = make_loader(
         Pids(), list, num_workers=1, loader_args={"multiprocessing_context": method}
     )
+    others = set(multiprocessing.active_children())  # of tests before this one
     batches = iter(loader)
     # At once: one that is spawned still imports torch.
-    (worker,) = multiprocessing.active_children()
+    (worker,) = set(multiprocessing.active_children()) - others
     for number in stop_signals():
         os.kill(worker.pid, number)
     assert next(batches) == [worker.pid]

@@ -33,9 +33,7 @@ class AlignConfig(MethodConfig):
 
     width: int = field(default=8, metadata={"help": "width of the projector"})
 
-    @classmethod
-    def default_transform(cls):
-        return TransformArgs(num_views=2)
+    views = TransformArgs(num_views=2)
 
 
 class Align(Method):
@@ -47,13 +45,8 @@ class Align(Method):
         self.teacher.load_state_dict(self.head.state_dict())
         self.teacher.requires_grad_(False)
 
-    def pooled(self, view):
-        return self.model.forward_pool(self.model.forward_features(view))[
-            "pooled_features"
-        ].flatten(1)
-
     def training_step(self, batch, step):
-        first, second = (self.pooled(view) for view in batch.views)
+        first, second = (self.pool(view) for view in batch.views)
         distance = (self.head(first) - self.teacher(second)).square().mean()
         spread = self.head(first).std(dim=0).mean()
         loss = distance - spread
@@ -149,7 +142,7 @@ class WaitsForTheDevice(Align):
 
 class MakesTensorsOnTheCpu(Align):
     def training_step(self, batch, step):
-        pooled = self.pooled(batch.views[0])
+        pooled = self.pool(batch.views[0])
         return StepResult((pooled @ torch.eye(pooled.shape[1])).mean())
 
 
@@ -161,7 +154,7 @@ class SmallViewsOnly(Align):
 
 
 class NeedsClassToken(Align):
-    def pooled(self, view):
+    def pool(self, view):
         return self.model.forward_features(view)["cls_token"]
 
 
@@ -259,7 +252,7 @@ class AllViews(Align):
     def training_step(self, batch, step):
         if len(batch.views) < self.fewest:
             raise self.error(f"expected {self.fewest} views")
-        pooled = torch.stack([self.head(self.pooled(view)) for view in batch.views])
+        pooled = torch.stack([self.head(self.pool(view)) for view in batch.views])
         return StepResult(pooled.var(dim=0, correction=0).mean() - pooled.std())
 
 
@@ -273,9 +266,7 @@ class AllLocalViewsObscurely(AllLocalViews):
 
 @define(frozen=True, kw_only=True)
 class MoreViewsThanAllowed(AlignConfig):
-    @classmethod
-    def default_transform(cls):
-        return TransformArgs(num_views=3)
+    views = TransformArgs(num_views=3)
 
 
 @define(frozen=True, kw_only=True)
@@ -301,11 +292,7 @@ def test_fewer_views_are_taken_or_refused_with_a_clear_error(method):
 @pytest.mark.parametrize(
     ("method", "config", "message"),
     [
-        (
-            Align,
-            MoreViewsThanAllowed,
-            "does not fit .* takes 2 global views, got 3",
-        ),
+        (Align, MoreViewsThanAllowed, "does not fit .* takes 2 global views, got 3"),
         (Align, AnyNumberOfViews, "with 1 of 1 views global, .* ValueError: not enough values"),
         (AllLocalViewsObscurely, AllCropsConfig, "with 2 of 2 views global, .* IndexError"),
     ],
@@ -327,15 +314,15 @@ def test_full_size_views_are_those_of_the_transform():
 
 
 class NeedsTokens(Align):
-    def __init__(self, config, model, context):
-        super().__init__(config, model, context)
-        require_capability(model, TokenModel, needed_by="method 'needs-tokens'")
+    def build(self):
+        super().build()
+        require_capability(self.model, TokenModel, needed_by="method 'needs-tokens'")
 
 
 class RefusesForNoReason(Align):
-    def __init__(self, config, model, context):
-        super().__init__(config, model, context)
-        if isinstance(model, TinyConv):
+    def build(self):
+        super().build()
+        if isinstance(self.model, TinyConv):
             raise ConfigError("I do not like it")
 
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.export.weights import load_weights, read_weights, require_complete
+from lightly_core.exporting.weights import load_weights, read_weights, require_complete
 
 _CHANNELS = (16, 32, 64)
 

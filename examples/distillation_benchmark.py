@@ -40,7 +40,7 @@ from lightly_core.config.reading.keyvalue import parse_pairs
 from lightly_core.contracts import ModelWrapper
 from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.data.views.two_stage import EvalTransform
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.weights import load_weights
 
 #: (x - 127) / 128 for x in 0..255, as in the training of EfficientNet-Lite0.
 _LITE0_NORMALIZE = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3}

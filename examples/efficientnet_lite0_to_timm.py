@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.export.weights import read_weights
+from lightly_core.exporting.weights import read_weights
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lightly_core.export.weights import read_weights
+from lightly_core.exporting.weights import read_weights
 
 EXAMPLE = Path(__file__).parents[1] / "examples/custom_model_plugin"
 README = (EXAMPLE / "README.md").read_text()

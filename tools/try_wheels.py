@@ -118,7 +118,7 @@ def run_problems(library: str, settings: dict[str, Any], images: Path) -> Iterat
     import torch
 
     import lightly_core
-    from lightly_core.export.reading import read_weights
+    from lightly_core.exporting.reading import read_weights
 
     common = {"epochs": 1, "batch_size": 4, "num_workers": 0, "accelerator": "cpu"}
     settings = {"transform_args": {"image_size": 32}, **common, **settings}

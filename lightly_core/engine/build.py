@@ -26,7 +26,7 @@ from lightly_core.engine.loggers.bridge import bridged_loggers
 from lightly_core.engine.module import TrainingModule
 from lightly_core.engine.trainer import plain
 from lightly_core.errors import ConfigError, PluginError
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.weights import load_weights
 from lightly_core.methods.requirements import build_method, require_capability
 from lightly_core.models.embedding import embed
 from lightly_core.models.probing import freeze_unused, probe

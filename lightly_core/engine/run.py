@@ -58,7 +58,7 @@ from lightly_core.engine.trainer import (
 )
 from lightly_core.engine.watching import Watchers, choose_images, open_val_source
 from lightly_core.errors import ConfigError, RunInterrupted
-from lightly_core.export.files import export_model, snippet
+from lightly_core.exporting.files import export_model, snippet
 from lightly_core.failures import explained
 from lightly_core.models.snapshot import restored_after
 from lightly_core.models.trainable import CONVERTING

@@ -32,7 +32,7 @@ from lightly_core.data.views.two_stage import EvalTransform, eval_size
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.evaluation.features import extract_features
 from lightly_core.evaluation.files import ModelFile, find_described_file, find_model_file
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.weights import load_weights
 from lightly_core.models.embedding import embed
 from lightly_core.models.probing import probe
 from lightly_core.models.trainable import backbone_modes

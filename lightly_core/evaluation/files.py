@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
-from lightly_core.export.reading import CHECKPOINT_KEY
+from lightly_core.exporting.reading import CHECKPOINT_KEY
 from lightly_core.models.embedding import EmbeddingWrapper
 
 _LAST = "exported_last.safetensors"
@@ -57,7 +57,7 @@ class ModelFile:
         """
         assert isinstance(wrapper, EmbeddingWrapper)
         if self.is_checkpoint:
-            from lightly_core.export.weights import load_weights
+            from lightly_core.exporting.weights import load_weights
 
             load_weights(wrapper, self.path)
             return

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lightly_core.contracts import ModelLibrary, ModelWrapper
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
-from lightly_core.export.files import export_model, snippet
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.files import export_model, snippet
+from lightly_core.exporting.weights import load_weights
 from lightly_core.models.wrapping import BuiltModel
 from lightly_core.parts.state import portable_state_dict
 from lightly_core.plugins.discovery import get_plugins

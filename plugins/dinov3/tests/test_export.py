@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lightly_core.export.files import export_model, snippet
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.files import export_model, snippet
+from lightly_core.exporting.weights import load_weights
 from lightly_core.models.wrapping import build_model
 from lightly_core.plugins.discovery import get_plugins
 

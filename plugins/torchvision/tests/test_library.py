@@ -6,8 +6,8 @@ from lazy_modules import LazyModule
 from torch import nn
 
 from lightly_core.errors import ConfigError, UnknownModelError
-from lightly_core.export.files import export_model, snippet
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.files import export_model, snippet
+from lightly_core.exporting.weights import load_weights
 from lightly_core.models.probing import probe
 from lightly_core.models.wrapping import build_model, get_wrapped_model
 from lightly_core.plugins.discovery import get_plugins

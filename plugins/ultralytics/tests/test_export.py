@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lightly_core.export.files import export_model, snippet
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.files import export_model, snippet
+from lightly_core.exporting.weights import load_weights
 from lightly_core.models.wrapping import build_model
 from lightly_core.plugins.discovery import get_plugins
 

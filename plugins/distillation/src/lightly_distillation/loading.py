@@ -17,7 +17,7 @@ from lightly_core.contracts import ModelWrapper, RunContext
 from lightly_core.download import fetch
 from lightly_core.download.cache import digest_of
 from lightly_core.errors import ConfigError
-from lightly_core.export.weights import LoadReport, load_weights, require_complete
+from lightly_core.exporting.weights import LoadReport, load_weights, require_complete
 from lightly_core.models.probing import freeze_unused, unfreeze
 from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel, build_model

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightly_core.contracts import ModelLibrary
 from lightly_core.download import fetch
 from lightly_core.errors import ConfigError, UnknownModelError, did_you_mean, unknown_model
-from lightly_core.export.snippets import loading_code, model_call
+from lightly_core.exporting.snippets import loading_code, model_call
 from lightly_timm.anatomy import takes_channels
 from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build
 from lightly_timm.names import model_names

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from lightly_core.contracts import ModelLibrary
 from lightly_core.download import fetch
 from lightly_core.errors import unknown_model
-from lightly_core.export.snippets import (
+from lightly_core.exporting.snippets import (
     BUILT_AS_FOR_THE_RUN,
     LOAD_STRICTLY,
     loading_code,
     model_call,
 )
-from lightly_core.export.weights import read_weights
+from lightly_core.exporting.weights import read_weights
 from lightly_timm.published import build, load_complete, same_tensors, split_arguments
 from lightly_timm.wrapper import TimmWrapper
 

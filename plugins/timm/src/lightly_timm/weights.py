@@ -15,7 +15,7 @@ from timm.models import adapt_input_conv, model_entrypoint
 from torch import Tensor, nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.export.weights import read_weights
+from lightly_core.exporting.weights import read_weights
 
 log = logging.getLogger(__name__)
 

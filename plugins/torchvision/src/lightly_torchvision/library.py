@@ -18,8 +18,8 @@ from torchvision.models import get_model_builder, get_model_weights  # type: ign
 
 from lightly_core.contracts import ModelLibrary
 from lightly_core.errors import ConfigError, unknown_model, unknown_model_args
-from lightly_core.export.snippets import loading_code, model_call
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.snippets import loading_code, model_call
+from lightly_core.exporting.weights import load_weights
 from lightly_torchvision.names import classification_models
 from lightly_torchvision.stem import first_convolution, use_input_channels, use_small_stem
 from lightly_torchvision.wrapper import TorchvisionWrapper

@@ -1,8 +1,8 @@
 """Read the ``.pt`` files of ultralytics without running what is in them.
 
 Such a file holds a pickled module, and unpickling it would call whatever the file names. It is
-read with `lightly_core.export.shells`, which keeps the data of objects and none of their code. So
-files of other versions of ultralytics, whose classes have other names, can be read as well.
+read with `lightly_core.exporting.shells`, which keeps the data of objects and none of their code.
+So files of other versions of ultralytics, whose classes have other names, can be read as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from lightly_core.errors import ConfigError
-from lightly_core.export.shells import Shell, load_inert, module_tensors
+from lightly_core.exporting.shells import Shell, load_inert, module_tensors
 
 #: Top-level modules whose classes the files name; torchvision's are transforms of classifiers.
 PICKLED_MODULES = ("ultralytics", "torchvision")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightly_core.checksum import damage_of, is_sealed
 from lightly_core.errors import ConfigError
-from lightly_core.export.shells import Shell, load_inert, module_tensors
+from lightly_core.exporting.shells import Shell, load_inert, module_tensors
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def read_weights(path: str | Path, *, pickled_modules: Sequence[str] = ()) -> di
     Whole modules, as ``torch.save(model, file)`` writes them, are read too where all that the
     file names is in ``torch.nn``, in `pickled_modules` or plain data such as
     ``argparse.Namespace``. Their classes are neither imported nor built: the tensors are taken
-    from the data, see `lightly_core.export.shells`.
+    from the data, see `lightly_core.exporting.shells`.
 
     Args:
         path: A ``.ckpt`` of a run (the tensors of the exported wrapper are returned), a

@@ -7,7 +7,7 @@ from torch import nn
 
 from lightly_core.contracts import ModelLibrary
 from lightly_core.errors import ConfigError
-from lightly_core.export.weights import (
+from lightly_core.exporting.weights import (
     LoadReport,
     load_weights,
     read_weights,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lightly_core.contracts import ModelLibrary, ModelWrapper
 from lightly_core.errors import ConfigError
-from lightly_core.export.reading import (
+from lightly_core.exporting.reading import (
     CHECKPOINT_KEY,
     PREFIX_KEY,
     only_tensors,

@@ -11,7 +11,7 @@ from torch import nn
 
 from lightly_core.atomic import atomic_path
 from lightly_core.contracts import ModelWrapper
-from lightly_core.export.snippets import loading_code
+from lightly_core.exporting.snippets import loading_code
 from lightly_core.models.custom import CustomWrapper
 from lightly_core.models.embedding import EmbeddingWrapper
 from lightly_core.models.unwrapping import unwrapped

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lightly_core.errors import ConfigError
-from lightly_core.export.reading import CONTAINERS, read_weights
+from lightly_core.exporting.reading import CONTAINERS, read_weights
 
 
 def state(value):

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lightly_core import __version__
-from lightly_core.export.files import export_model, snippet
-from lightly_core.export.weights import load_weights
+from lightly_core.exporting.files import export_model, snippet
+from lightly_core.exporting.weights import load_weights
 from lightly_core.models.custom import wrap
 from lightly_core.models.embedding import embed
 from lightly_core.models.wrapping import BuiltModel

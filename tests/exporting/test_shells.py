@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 from lightly_core.errors import ConfigError
-from lightly_core.export.shells import Shell, module_tensors
-from lightly_core.export.weights import read_weights
+from lightly_core.exporting.shells import Shell, module_tensors
+from lightly_core.exporting.weights import read_weights
 
 ZOO = ("zoo",)
 

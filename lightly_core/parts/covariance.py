@@ -12,7 +12,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lightly_core.parts.distributed import reduce_sum_with_gradient, world_size
+from lightly_core.parts.distributed import (
+    gather_with_gradient,
+    reduce_sum_with_gradient,
+    world_size,
+)
 from lightly_core.parts.precision import no_autocast, single
 
 
@@ -38,16 +42,75 @@ def second_moment(first: Tensor, second: Tensor, *, ddof: int = 0) -> Tensor:
     """Return ``sum over all rows i of first[i] second[i]^T / (N - ddof)``.
 
     Args:
-        first: (B, D).
-        second: (B, E), row i belongs to row i of `first`.
+        first: (B, D), or (B, K, D) for K independent matrices.
+        second: (B, E) or (B, K, E), row i belongs to row i of `first`.
         ddof: Subtracted from the number of rows. 1 gives the unbiased covariance of centred rows.
 
     Returns:
-        (D, E), equal on all processes.
+        (D, E) or (K, D, E), equal on all processes.
     """
     with no_autocast(first.device):
-        total = reduce_sum_with_gradient(single(first).T @ single(second))
+        total = reduce_sum_with_gradient(_rows_last(single(first)).mT @ _rows_last(single(second)))
     return total / (num_rows(first) - ddof)
+
+
+def squared_norm(first: Tensor, second: Tensor, *, ddof: int = 0) -> Tensor:
+    """Return the squared Frobenius norm of `second_moment`.
+
+    With fewer rows than columns it is computed from products of rows: the sum over all i and j of
+    ``(first[i] . first[j]) (second[i] . second[j]) / (N - ddof) ** 2``. Time and memory are those
+    of the smaller matrix, (N, N) or (D, E).
+
+    Args:
+        first: (B, D) or (B, K, D).
+        second: (B, E) or (B, K, E), row i belongs to row i of `first`.
+        ddof: See `second_moment`.
+
+    Returns:
+        Scalar or (K,), equal on all processes.
+    """
+    total = num_rows(first)
+    if total >= min(first.shape[-1], second.shape[-1]):
+        return second_moment(first, second, ddof=ddof).square().sum(dim=(-2, -1))
+    with no_autocast(first.device):
+        products = _products(first) / (total - ddof)
+        others = products if second is first else _products(second) / (total - ddof)
+    return reduce_sum_with_gradient((products * others).sum(dim=(-2, -1)))
+
+
+def diagonal_and_rest(first: Tensor, second: Tensor, *, ddof: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the diagonal of `second_moment`, and the sum of the squares of all other entries.
+
+    Up to N = D / 2 the rest is `squared_norm` minus the squares of the diagonal, without a (D, D)
+    matrix. Its error is that of the last digit of the norm. This is small: a matrix of rank N with
+    equal diagonal entries has a rest of at least ``1 - N / D`` times its squared norm.
+
+    Args:
+        first: (B, D) or (B, K, D).
+        second: Of the same shape, row i belongs to row i of `first`.
+        ddof: See `second_moment`.
+
+    Returns:
+        The diagonal, (D,) or (K, D), and the rest, scalar or (K,), equal on all processes.
+    """
+    total, dim = num_rows(first), first.shape[-1]
+    if 2 * total > dim:
+        moments = second_moment(first, second, ddof=ddof)
+        return moments.diagonal(dim1=-2, dim2=-1), off_diagonal(moments).square().sum(dim=(-2, -1))
+    diagonal = (single(first) * single(second)).sum(dim=0)
+    diagonal = reduce_sum_with_gradient(diagonal) / (total - ddof)
+    return diagonal, squared_norm(first, second, ddof=ddof) - diagonal.square().sum(dim=-1)
+
+
+def _rows_last(x: Tensor) -> Tensor:
+    """Return the rows (B, D) as they are, (B, K, D) as (K, B, D)."""
+    return x.movedim(0, -2)
+
+
+def _products(x: Tensor) -> Tensor:
+    """Return the products of the rows of this process with all rows, (B, N) or (K, B, N)."""
+    rows = single(x)
+    return _rows_last(rows) @ _rows_last(gather_with_gradient(rows)).mT
 
 
 def covariance(x: Tensor, *, ddof: int = 1) -> Tensor:

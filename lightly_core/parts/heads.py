@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
@@ -59,6 +61,30 @@ def mlp(
         for layer in layers:
             _init_linear(layer, init_std)
     return nn.Sequential(*layers)
+
+
+def apply_to_views(head: nn.Sequential, views: Sequence[Tensor]) -> list[Tensor]:
+    """Apply a head to several views, as ``[head(view) for view in views]``, in less time.
+
+    Batch norms take the statistics of each view. All other layers get the rows of all views at
+    once, so a wide linear layer computes the gradient of its weight once and not once per view.
+
+    Args:
+        head: Layers that treat each row on its own, and batch norms.
+        views: (B, D) each. B may differ.
+
+    Returns:
+        The output of each view (B, E). Rounding and the last digits of gradients may differ from
+        those of single calls.
+    """
+    sizes = [len(view) for view in views]
+    rows = torch.cat(list(views))  # (V * B, D)
+    for layer in head:
+        if isinstance(layer, _BatchNorm):
+            rows = torch.cat([layer(view) for view in torch.split(rows, sizes)])
+        else:
+            rows = layer(rows)
+    return list(torch.split(rows, sizes))
 
 
 def _norm(kind: Literal["batch", "layer"], dim: int, affine: bool) -> nn.Module:

@@ -5,8 +5,10 @@ import torch
 from lightly_core.parts.covariance import (
     centered,
     covariance,
+    diagonal_and_rest,
     off_diagonal,
     second_moment,
+    squared_norm,
     standardized,
 )
 
@@ -73,3 +75,37 @@ def test_half_precision_is_not_used(function):
         found = function(x)
     assert torch.equal(found, function(x))
     assert function(x.bfloat16()).dtype == torch.float32
+
+
+# N >= D: the (D, D) matrix. N < D: products of rows for the norm. 2 N <= D: for the rest too.
+@pytest.mark.parametrize("shape", [(7, 4), (5, 7), (3, 8), (3, 2, 8), (7, 2, 4)])
+def test_norm_diagonal_and_rest_are_those_of_the_whole_matrix(shape):
+    first, second = draw(*shape), draw(*shape, seed=1)
+    matrix = torch.einsum("b...d,b...e->...de", first, second) / (shape[0] - 1)
+    torch.testing.assert_close(second_moment(first, second, ddof=1), matrix)
+    squares = matrix.square().sum(dim=(-2, -1))
+    torch.testing.assert_close(squared_norm(first, second, ddof=1), squares)
+    diagonal, rest = diagonal_and_rest(first, second, ddof=1)
+    expected = matrix.diagonal(dim1=-2, dim2=-1)
+    torch.testing.assert_close(diagonal, expected)
+    torch.testing.assert_close(rest, squares - expected.square().sum(dim=-1))
+    inputs = (first.requires_grad_(), second.requires_grad_())
+    assert torch.autograd.gradcheck(lambda a, b: diagonal_and_rest(a, b, ddof=1), inputs)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])  # of the first column
+def test_without_the_matrix_errors_are_of_the_size_of_the_last_digit_of_the_norm(scale):
+    # Orthogonal rows have the smallest rest that 64 rows of 512 columns can have.
+    rows = 16 * torch.linalg.qr(draw(512, 64))[0].T  # (64, 512)
+    rows[:, 0] *= scale
+    exact, single = rows.clone().requires_grad_(), rows.float().requires_grad_()
+    matrix = second_moment(exact, exact)
+    expected = off_diagonal(matrix).square().sum()
+    _, found = diagonal_and_rest(single, single)
+    assert abs(found.item() - expected.item()) < 1e-6 * matrix.square().sum().item()
+    if scale == 1:
+        assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    expected.backward()
+    found.backward()
+    error = (single.grad - exact.grad).norm() / exact.grad.norm()
+    assert error.item() < 1e-5

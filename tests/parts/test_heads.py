@@ -1,8 +1,10 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from lightly_core.parts.heads import mlp
+from lightly_core.parts.heads import apply_to_views, mlp
 
 
 def layout(head):
@@ -73,3 +75,19 @@ def test_one_width_is_refused():
 def test_a_last_norm_of_no_kind_is_refused():
     with pytest.raises(ValueError, match="needs norm='batch' or norm='layer'"):
         mlp([4, 3], last_norm=True)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_views_at_once_give_what_single_calls_give(norm):
+    once = mlp([4, 6, 6, 3], norm=norm).double()
+    single = copy.deepcopy(once)
+    views = [torch.randn(size, 4, dtype=torch.float64) * size for size in (5, 3)]
+    found, expected = apply_to_views(once, views), [single(view) for view in views]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    for outputs in (found, expected):
+        sum(output.pow(3).sum() for output in outputs).backward()
+    for one, other in zip(once.parameters(), single.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    for one, other in zip(once.buffers(), single.buffers(), strict=True):
+        torch.testing.assert_close(one, other)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from lightly_core.contracts import Batch
 from lightly_core.errors import ConfigError
@@ -102,7 +103,8 @@ def test_batch_norms_see_views_alone_or_together(make, name, rows):
     batch.views = [*batch.views[:2], *more]
     batch.crops = [*batch.crops, *batch.crops[:1]]
     seen = []
-    method.projector.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
+    norm = next(layer for layer in method.projector.modules() if isinstance(layer, nn.BatchNorm1d))
+    norm.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
     method.training_step(batch, 0)
     assert seen == rows
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.optim.groups import ParameterGroup
-from lightly_core.parts.covariance import off_diagonal, second_moment, standardized
-from lightly_core.parts.heads import mlp
+from lightly_core.parts.covariance import diagonal_and_rest, standardized
+from lightly_core.parts.heads import apply_to_views, mlp
 from lightly_methods.decorrelation.barlowtwins_config import BarlowTwinsConfig
 
 
@@ -48,7 +48,8 @@ class BarlowTwins(Method[BarlowTwinsConfig]):
             batch: Two views (B, C, H, W).
             step: Not used.
         """
-        first, second = [self.projector(self.pool(view)) for view in batch.views]  # (B, P) each
+        pooled = [self.pool(view) for view in batch.views]
+        first, second = apply_to_views(self.projector, pooled)  # (B, P) each
         diagonal, rest = barlow_twins_terms(first, second)
         return StepResult(
             diagonal + self.config.off_diagonal_weight * rest,
@@ -75,6 +76,5 @@ def barlow_twins_terms(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         Both terms, equal on all processes, at least float32. `diagonal` is P and `rest` is 0 where
         all embeddings are equal.
     """
-    correlation = second_moment(standardized(first), standardized(second))  # (P, P)
-    on_diagonal = (1 - correlation.diagonal()).square().sum()
-    return on_diagonal, off_diagonal(correlation).square().sum()
+    diagonal, rest = diagonal_and_rest(standardized(first), standardized(second))  # (P,), scalar
+    return (1 - diagonal).square().sum(), rest

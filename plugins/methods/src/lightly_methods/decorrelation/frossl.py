@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 
 from lightly_core.contracts import Batch, Method, StepResult
-from lightly_core.parts.covariance import num_rows, second_moment, standardized
-from lightly_core.parts.distributed import gather_with_gradient, reduce_sum_with_gradient
+from lightly_core.parts.covariance import num_rows, squared_norm, standardized
 from lightly_core.parts.heads import mlp
-from lightly_core.parts.precision import no_autocast
 from lightly_methods.decorrelation.frossl_config import FroSSLConfig
 
 
@@ -77,23 +75,9 @@ def frossl_terms(embeddings: Tensor) -> tuple[Tensor, Tensor]:
     """
     views = torch.stack([standardized(view) for view in embeddings])  # (V, B, P)
     num_views, _, dim = views.shape
-    squares = torch.stack([_squared_norm(view) for view in views])  # (V,)
+    squares = torch.stack([squared_norm(view, view) for view in views])  # (V,)
     # The logarithm of the square is twice that of the norm.
     spectrum = squares.log().sum() - 2 * num_views * math.log(dim)
     deviations = (views - views.mean(dim=0)).square().sum(dim=(0, 2)).mean()
     # Standardised columns have length sqrt(N); this process's mean is one over its own rows.
     return spectrum, num_views * deviations / num_rows(views[0])
-
-
-def _squared_norm(view: Tensor) -> Tensor:
-    """Return the squared Frobenius norm of a view's correlations; view (B, P) is standardised.
-
-    Correlations of columns and products of images have the same eigenvalues, so the smaller of
-    the two matrices is taken.
-    """
-    total, dim = num_rows(view), view.shape[1]
-    if dim <= total:
-        return second_moment(view, view).square().sum()
-    with no_autocast(view.device):
-        products = view @ gather_with_gradient(view).T / total  # (B, N)
-    return reduce_sum_with_gradient(products.square().sum())

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.contracts import Batch, Method, StepResult
-from lightly_core.parts.covariance import covariance, off_diagonal
-from lightly_core.parts.heads import mlp
+from lightly_core.parts.covariance import centered, diagonal_and_rest
+from lightly_core.parts.heads import apply_to_views, mlp
 from lightly_core.parts.precision import single
 from lightly_methods.decorrelation.vicreg_config import VICRegConfig
 
@@ -42,7 +42,8 @@ class VICReg(Method[VICRegConfig]):
             step: Not used.
         """
         config = self.config
-        first, second = [self.projector(self.pool(view)) for view in batch.views]  # (B, P) each
+        pooled = [self.pool(view) for view in batch.views]
+        first, second = apply_to_views(self.projector, pooled)  # (B, P) each
         terms = vicreg_terms(first, second)
         loss = terms.weighted(
             config.invariance_weight, config.variance_weight, config.covariance_weight
@@ -101,7 +102,11 @@ def vicreg_terms(first: Tensor, second: Tensor) -> VICRegTerms:
 
 
 def variance_covariance(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return v(z) and c(z) of `vicreg_terms` for one view (B, P)."""
-    moments = covariance(z)  # (P, P)
-    std = (moments.diagonal() + EPS).sqrt()
-    return (1 - std).relu().mean(), off_diagonal(moments).square().sum() / len(moments)
+    """Return v(z) and c(z) of `vicreg_terms` for one view (B, P).
+
+    For K independent batches (B, K, P) it returns the mean of both over K.
+    """
+    rows = centered(z)
+    variances, covariances = diagonal_and_rest(rows, rows, ddof=1)
+    std = (variances + EPS).sqrt()  # (P,)
+    return (1 - std).relu().mean(), (covariances / z.shape[-1]).mean()

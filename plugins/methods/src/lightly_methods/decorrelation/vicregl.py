@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.errors import ConfigError
-from lightly_core.parts.heads import mlp
+from lightly_core.parts.heads import apply_to_views, mlp
 from lightly_methods.decorrelation.vicreg import VICRegTerms
 from lightly_methods.decorrelation.vicregl_config import VICRegLConfig
 from lightly_methods.decorrelation.vicregl_loss import global_terms, local_terms, locations
@@ -52,10 +52,19 @@ class VICRegL(Method[VICRegLConfig]):
             ConfigError: The backbone's feature map has a single position.
         """
         config = self.config
-        views = [self.embed(*view) for view in zip(batch.views, batch.crops, strict=True)]
-        embeddings, local_embeddings, places = zip(*views, strict=True)
+        outputs = [self.features(*view) for view in zip(batch.views, batch.crops, strict=True)]
+        pooled, features, places = zip(*outputs, strict=True)
+        embeddings = apply_to_views(self.projector, pooled)  # (B, P) each
+        local_embeddings = [
+            local.reshape(*view.shape[:2], -1)  # (B, N, Q)
+            for local, view in zip(
+                apply_to_views(self.local_projector, [view.flatten(0, 1) for view in features]),
+                features,
+                strict=True,
+            )
+        ]
         num_global = len(batch.global_views)
-        pairs = [(i, j) for i in range(num_global) for j in range(len(views)) if i != j]
+        pairs = [(i, j) for i in range(num_global) for j in range(len(pooled)) if i != j]
         image = self.weighted(global_terms(embeddings, pairs))
         by_feature = (_ALL, _ALL) if config.match_all_features else config.num_matches
         feature = self.weighted(local_terms(local_embeddings, local_embeddings, pairs, by_feature))
@@ -69,12 +78,12 @@ class VICRegL(Method[VICRegLConfig]):
             },
         )
 
-    def embed(self, images: Tensor, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run a view (B, C, H, W), whose crops are (B, 6), through the network.
+    def features(self, images: Tensor, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run a view (B, C, H, W), whose crops are (B, 6), through the backbone.
 
         Returns:
-            The embedding of the view, (B, P), those of its positions, (B, N, Q), and the locations
-            of these in the image, (B, N, 2).
+            The pooled features (B, D), those of the positions (B, N, D), and the locations of these
+            in the image (B, N, 2).
         """
         output = self.model.forward_features(images)
         height, width = output["features"].shape[2:]
@@ -84,11 +93,9 @@ class VICRegL(Method[VICRegLConfig]):
                 "more than one: positions are what it compares; use a model with feature maps, or "
                 "larger images (transform_args.image_size, local_view.view_size)"
             )
-        features = output["features"].flatten(2).transpose(1, 2)  # (B, N, D)
-        local = self.local_projector(features.flatten(0, 1))  # (B * N, Q)
         return (
-            self.projector(self.model.forward_pool(output)["pooled_features"].flatten(1)),
-            local.reshape(*features.shape[:2], -1),
+            self.model.forward_pool(output)["pooled_features"].flatten(1),
+            output["features"].flatten(2).transpose(1, 2),
             locations(crops.to(images.device), (height, width)),
         )
 

@@ -12,10 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightly_core.parts.covariance import centered, num_rows, off_diagonal
-from lightly_core.parts.distributed import reduce_sum_with_gradient
 from lightly_core.parts.precision import no_autocast, single
-from lightly_methods.decorrelation.vicreg import EPS, VICRegTerms, variance_covariance
+from lightly_methods.decorrelation.vicreg import VICRegTerms, variance_covariance
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -134,24 +132,13 @@ def matched_terms(first: Tensor, second: Tensor) -> VICRegTerms:
         The terms over the images of all processes, at least float32.
     """
     (variance, covariance), (other_variance, other_covariance) = map(
-        match_variance_covariance, (first, second)
+        variance_covariance, (first, second)
     )
     return VICRegTerms(
         invariance=F.mse_loss(single(first), single(second)),
         variance=(variance + other_variance) / 2,
         covariance=(covariance + other_covariance) / 2,
     )
-
-
-def match_variance_covariance(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of `variance_covariance` over the K matches of z (B, K, P)."""
-    rows = centered(z)
-    with no_autocast(z.device):
-        moments = reduce_sum_with_gradient(torch.einsum("bkp,bkq->kpq", rows, rows))  # (K, P, P)
-    moments = moments / (num_rows(z) - 1)
-    std = (moments.diagonal(dim1=1, dim2=2) + EPS).sqrt()  # (K, P)
-    covariances = off_diagonal(moments).square().sum(dim=(1, 2)) / z.shape[2]  # (K,)
-    return (1 - std).relu().mean(), covariances.mean()
 
 
 def mean_terms(terms: Sequence[VICRegTerms]) -> VICRegTerms:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lightly_core.embedding.result import EmbedResult
     from lightly_core.engine.result import RunResult
     from lightly_core.evaluation.results import EvaluationResult
+    from lightly_core.reporting.page import Report
 
 __all__ = [
     "EmbedResult",
@@ -38,6 +39,7 @@ __all__ = [
     "list_models",
     "list_plugins",
     "pretrain",
+    "report",
     "run",
     "train",
 ]
@@ -292,6 +294,25 @@ def benchmark_from_command_line(
     from lightly_core.benchmarking.command import benchmark_suite
 
     return benchmark_suite(suite, pairs=pairs, command=command, say=print)
+
+
+def report(*runs: str | Path, out: str | Path | None = None) -> Report:
+    """Write a page about one run, or about several side by side.
+
+    Args:
+        runs: Run folders. They may be of different methods, models and versions.
+        out: The HTML file; None: `report.html` in the run folder, or for several runs in the
+            current folder.
+
+    Returns:
+        The file; a notebook shows its content.
+
+    Raises:
+        ConfigError: A folder is no run folder, or `out` cannot be written; nothing was written.
+    """
+    from lightly_core.reporting.command import report_runs
+
+    return report_runs(runs, out)
 
 
 def __getattr__(name: str) -> object:

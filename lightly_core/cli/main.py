@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "pretrain a backbone on your images",
     "embed": "write the features of images to a file",
     "evaluate": "measure a network on labelled images",
+    "report": "write a page about one run, or several side by side",
     "benchmark": "run a suite of methods and compare them in one table",
     "methods": "list pretraining methods",
     "models": "list models",

@@ -119,16 +119,21 @@ class SkipLog:
             os.close(file)
 
     def _read(self) -> list[Skipped]:
-        if self._path is None or not self._path.exists():
-            return []
-        with open(self._path, encoding="utf-8", errors=_ERRORS, newline="") as file:
-            # The header is not the first line if two processes started at the same moment, and
-            # the last line may be incomplete after a crash.
-            return [
-                (int(row[0]), read_back(row[1]), read_back(row[2]))
-                for row in csv.reader(file)
-                if len(row) == len(_HEADER) and row[0].isdecimal()
-            ]
+        return [] if self._path is None else read_skipped(self._path)
+
+
+def read_skipped(path: Path) -> list[Skipped]:
+    """Read the images of a ``skipped_images.csv``; none if there is no file."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", errors=_ERRORS, newline="") as file:
+        # The header is not the first line if two processes started at the same moment, and
+        # the last line may be incomplete after a crash.
+        return [
+            (int(row[0]), read_back(row[1]), read_back(row[2]))
+            for row in csv.reader(file)
+            if len(row) == len(_HEADER) and row[0].isdecimal()
+        ]
 
 
 def _encode(rows: Iterable[tuple[object, ...]]) -> bytes:

@@ -26,6 +26,7 @@ RUN_FILES = (
     "train.log",
     "metrics.jsonl",
     "report.html",
+    "report_data/*",
     "skipped_images.csv",
     "events.out.tfevents.*",
     "checkpoints/last.ckpt",
@@ -39,6 +40,7 @@ RUN_FILES = (
     "checkpoints/.*.writing",
     "exported_models/.*.writing",
     "non_finite/.*.writing",
+    "report_data/.*.writing",
 )
 
 
@@ -58,6 +60,7 @@ class RunFolder:
         self.checkpoints = self.root / "checkpoints"
         self.exported_models = self.root / "exported_models"
         self.non_finite = self.root / "non_finite"
+        self.report_data = self.root / "report_data"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.previous_checkpoint = self.checkpoints / "previous.ckpt"
         self.config = self.root / "config.json"
@@ -69,7 +72,7 @@ class RunFolder:
         """Return the reasons why a run cannot use this folder. Writes nothing."""
         if problem := place_problem(self.root):
             return [f"config.out: {problem}; choose another folder"]
-        for folder in (self.root, self.checkpoints, self.exported_models, self.non_finite):
+        for folder in (self.root, *self._folders()):
             if folder.is_symlink() and not folder.exists():
                 return [
                     f"config.out: '{folder}' is a link to '{os.readlink(folder)}', which does not "
@@ -170,6 +173,9 @@ class RunFolder:
             self.exported_models.mkdir(exist_ok=True)
             yield
 
+    def _folders(self) -> tuple[Path, ...]:
+        return self.checkpoints, self.exported_models, self.non_finite, self.report_data
+
     def other_checkpoints(self) -> list[Path]:
         """Return the checkpoints by epoch, most steps first, then the previous `last.ckpt`."""
         kept = [path for path in self.checkpoints.glob("epoch=*-step=*.ckpt") if path.is_file()]
@@ -192,7 +198,7 @@ class RunFolder:
                 if path.is_file() or path.is_symlink():
                     path.unlink()
                     removed += 1
-        for folder in (self.checkpoints, self.exported_models, self.non_finite):
+        for folder in self._folders():
             if folder.is_symlink():
                 logger.info("'%s' is a link: its files are at '%s'.", folder, folder.resolve())
             elif folder.is_dir() and not any(folder.iterdir()):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightly_core.reporting.page import Report
 
 
 @dataclass(frozen=True)
@@ -35,3 +39,14 @@ class RunResult:
     num_skipped: int = 0
     stopped: str | None = None
     snippet: str = ""
+
+    def report(self) -> Report:
+        """Write `report.html` again, also where the run wrote none; a notebook shows the result.
+
+        Raises:
+            ConfigError: The run folder was removed.
+            OSError: The file cannot be written.
+        """
+        from lightly_core.reporting.command import report_runs
+
+        return report_runs([self.folder])

@@ -43,6 +43,7 @@ from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.process_state import process_state_restored
 from lightly_core.engine.rehearsal import rehearse
+from lightly_core.engine.report import RunReport
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes, restore_last
 from lightly_core.engine.start import removed_if_untrained
@@ -150,6 +151,7 @@ class Run:
         )
         for warning in self.resolved.warnings:
             logger.warning("%s", warning)
+        self._settings = settings
         self.finite = FiniteCallback(self.resolved.callbacks, self.folder)
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved, self.source)
@@ -215,6 +217,10 @@ class Run:
         info = build.run_info(self.resolved, self.folder, resumed=self.resume is not None)
         self.plugins.run_start(info)
         status: RunStatus = "failed"
+        result: RunResult | None = None
+        report = RunReport(self._settings, self.resolved, self.folder, resumed=info.resumed)
+        if first:
+            report.begin()
         try:
             result = self._train(built, loggers, training)
             status = "finished"
@@ -223,6 +229,8 @@ class Run:
             status = "interrupted"
             raise
         finally:
+            if first:  # raises no exception of the report
+                report.finish(status, sys.exc_info()[1], result, training.watchers, loggers)
             loggers.finish(status)  # raises no exception of a logger
             self.plugins.run_end(evolve(info, status=status))
 

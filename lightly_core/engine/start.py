@@ -16,6 +16,7 @@ _START_FILES = (
     "plugins.json",
     "train.log",
     "metrics.jsonl",
+    "report_data/*",
     "skipped_images.csv",
     "**/events.out.tfevents.*",
     "**/.*.writing",
@@ -51,7 +52,7 @@ def _remove_start_files(root: Path) -> bool:
     """Remove the files of a start; return False, and keep all, if there are other files."""
     written = {path for pattern in _START_FILES for path in root.glob(pattern) if path.is_file()}
     there = {path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()}
-    if there - written - {root / LOCK_FILE} or _has_trained(root / "metrics.jsonl"):
+    if there - written - {root / LOCK_FILE} or has_trained(root / "metrics.jsonl"):
         return False
     for path in written:
         path.unlink()
@@ -60,7 +61,8 @@ def _remove_start_files(root: Path) -> bool:
     return True
 
 
-def _has_trained(metrics: Path) -> bool:
+def has_trained(metrics: Path) -> bool:
+    """Return whether `metrics.jsonl` holds a metric of training."""
     try:
         return _TRAINED in metrics.read_text(encoding="utf-8")
     except OSError:

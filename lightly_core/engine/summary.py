@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightly_core.engine.callbacks.export import BestExportCallback
 from lightly_core.engine.result import RunResult
+from lightly_core.reporting.verdict import accuracy_text
 
 
 def summary_text(result: RunResult, best: BestExportCallback | None = None) -> str:
@@ -15,11 +16,7 @@ def summary_text(result: RunResult, best: BestExportCallback | None = None) -> s
     """
     lines = [] if result.stopped is None else [result.stopped]
     if result.knn_before is not None and result.knn_after is not None:
-        gain = 100 * (result.knn_after - result.knn_before)
-        lines.append(
-            f"kNN top-1: {100 * result.knn_before:.1f} % before, "
-            f"{100 * result.knn_after:.1f} % after ({gain:+.1f} points)"
-        )
+        lines.append(accuracy_text(result.knn_before, result.knn_after))
     if result.num_skipped:
         lines.append(
             f"{result.num_skipped} images could not be read, see "

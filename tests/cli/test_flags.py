@@ -11,6 +11,7 @@ FLAGS = {
     "run": {"--config", "--dry-run"},
     "embed": {"--config"},
     "evaluate": {"--config"},
+    "report": set(),
     "benchmark": {"--dry-run"},
     "methods": {"--json"},
     "models": {"--json", "--live"},

@@ -190,6 +190,11 @@ class SignalsArgs:
 
 
 @define(frozen=True, kw_only=True)
+class ReportArgs:
+    """Write `report.html` at the end of a run."""
+
+
+@define(frozen=True, kw_only=True)
 class CallbacksArgs:
     """Callbacks of a run. None switches one off."""
 
@@ -221,4 +226,7 @@ class CallbacksArgs:
     linear: LinearArgs | None = field(
         default=LinearArgs(),
         metadata={"help": "linear classifier on the features of the kNN, with val_data"},
+    )
+    report: ReportArgs | None = field(
+        default=ReportArgs(), metadata={"help": "report.html at the end"}
     )

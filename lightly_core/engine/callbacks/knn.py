@@ -29,6 +29,7 @@ class KnnCallback(PeriodicMeasurement):
     Attributes:
         before: kNN top-1 of the network before training; None before it was measured.
         after: The newest kNN top-1.
+        num_query: Images that were classified in the newest measurement; None before it.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class KnnCallback(PeriodicMeasurement):
         self._logged_notes: tuple[str, ...] = ()
         self.before: float | None = None
         self.after: float | None = None
+        self.num_query: int | None = None
 
     def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
         """Compute the features once, for both classifiers."""
@@ -54,6 +56,7 @@ class KnnCallback(PeriodicMeasurement):
             channels_last=module.channels_last,
         )
         result = self._probe.knn(features)
+        self.num_query = result.num_query
         metrics = {"knn/top1": result.top1, "knn/top5": result.top5}
         self._log(result, trainer.global_step)
         if self._linear is not None:

@@ -64,7 +64,8 @@ def test_every_logger_gets_metrics_configuration_pictures_and_files(
     (config,) = [config for config in recorder.config if config]
     assert config["epochs"] == 2
     assert recorder.pictures[0][0] == "augmentations"
-    assert [str(path) for path in result.exported] == recorder.files
+    report = result.folder / "report.html"
+    assert [str(path) for path in (*result.exported, report)] == recorder.files
     assert set(recorder.ends) == {"success"}
     with (tmp_path / "csv/metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train_loss"]]
@@ -113,7 +114,7 @@ def test_a_logger_without_training_is_closed(pretrain, short_run):
     recorder = Recorder()
     pretrain(**short_run(epochs=0, trainer_args={"logger": recorder}))
     assert recorder.ends == ["success"]
-    assert len(recorder.files) == 2
+    assert len(recorder.files) == 3
 
 
 class Client:

@@ -20,6 +20,8 @@ def test_a_run_writes_what_the_design_promises(finished, read_metrics):
         "plugins.json",
         "train.log",
         "metrics.jsonl",
+        "report.html",
+        "report_data/run.json",
         "checkpoints/last.ckpt",
         "checkpoints/epoch=1-step=6.ckpt",
         "exported_models/exported_last.pt",

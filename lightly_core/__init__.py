@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.api import list_methods as list_methods
     from lightly_core.api import list_models as list_models
     from lightly_core.api import list_plugins as list_plugins
+    from lightly_core.api import list_runs as list_runs
     from lightly_core.api import pretrain as pretrain
     from lightly_core.api import report as report
     from lightly_core.api import run as run
@@ -75,6 +76,7 @@ _HOMES = {
     "list_methods": "lightly_core.api",
     "list_models": "lightly_core.api",
     "list_plugins": "lightly_core.api",
+    "list_runs": "lightly_core.api",
     "pretrain": "lightly_core.api",
     "report": "lightly_core.api",
     "replay": "lightly_core.engine.replay",

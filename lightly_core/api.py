@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from lightly_core.benchmarking.runner import RowResult
     from lightly_core.config.docs.signature import EmbedSettings, EvaluateSettings, RunSettings
+    from lightly_core.config.options.runs import RunState, SortKey
     from lightly_core.embedding.result import EmbedResult
     from lightly_core.engine.result import RunResult
     from lightly_core.evaluation.results import EvaluationResult
+    from lightly_core.registry.entry import RunEntry
     from lightly_core.reporting.page import Report
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "list_methods",
     "list_models",
     "list_plugins",
+    "list_runs",
     "pretrain",
     "report",
     "run",
@@ -313,6 +316,40 @@ def report(*runs: str | Path, out: str | Path | None = None) -> Report:
     from lightly_core.reporting.command import report_runs
 
     return report_runs(runs, out)
+
+
+def list_runs(
+    folder: str | Path = ".",
+    *,
+    sort: SortKey = "started",
+    reverse: bool = False,
+    state: RunState | None = None,
+    method: str | None = None,
+) -> list[RunEntry]:
+    """Return the runs below a folder, at any depth, and the rows of suites.
+
+    Only the files of the runs are read, so runs of other machines and of older versions are listed
+    too. A folder that is damaged is listed with the reason. docs/runs.md explains the states.
+
+    Args:
+        folder: The folder.
+        sort: ``started``, ``updated``, ``name``, ``state``, ``method``, ``model``, ``data``,
+            ``epochs``, ``knn``, ``gain`` or ``size``. Times, accuracies and sizes begin with the
+            largest. Runs without a value come last.
+        reverse: Whether the order is reversed.
+        state: Return only runs in this state: ``running``, ``finished``, ``interrupted``,
+            ``failed``, ``waiting`` or ``unknown``.
+        method: Return only runs of this method.
+
+    Raises:
+        ConfigError: There is no such folder, it cannot be read, or an argument is wrong.
+    """
+    from lightly_core.registry.listing import listed_runs
+
+    return listed_runs(
+        folder,
+        arguments={"sort": sort, "reverse": reverse, "state": state, "method": method},
+    )
 
 
 def __getattr__(name: str) -> object:

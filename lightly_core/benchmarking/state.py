@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lightly_core.atomic import atomic_path
+from lightly_core.benchmarking.files import FAILURE_FILE, RESULT_FILE, ROW_FILE, ROW_RUN
 from lightly_core.benchmarking.suite import Row
 from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.options.fields import Plain, plain
@@ -41,14 +42,14 @@ class RowFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.settings = root / "row.json"
+        self.settings = root / ROW_FILE
         self.job = root / "job.json"
-        self.run = root / "run"
+        self.run = root / ROW_RUN
         self.sessions = root / "sessions.json"
         self.trained = root / "trained.json"
         self.evaluation = root / "evaluation.json"
-        self.result = root / "result.json"
-        self.failure = root / "failure.json"
+        self.result = root / RESULT_FILE
+        self.failure = root / FAILURE_FILE
         self.log = root / "worker.log"
 
     @property

@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "measure a network on labelled images",
     "report": "write a page about one run, or several side by side",
     "benchmark": "run a suite of methods and compare them in one table",
+    "runs": "list the runs below a folder",
     "methods": "list pretraining methods",
     "models": "list models",
     "plugins": "list installed plugins and their states",

@@ -27,6 +27,7 @@ RUN_FILES = (
     "metrics.jsonl",
     "report.html",
     "report_data/*",
+    "status.json",
     "skipped_images.csv",
     "events.out.tfevents.*",
     "checkpoints/last.ckpt",

@@ -90,9 +90,10 @@ class Owner:
     def read(cls, path: Path) -> Owner | None:
         """Read the owner of a lock; None if the file is missing or has other content."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            owner = cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+        return owner if isinstance(owner.pid, int) and owner.pid > 0 else None
 
     def is_here(self) -> bool:
         """Return whether it is a process of this machine since its last boot."""
@@ -136,6 +137,25 @@ def in_use_message(folder: Path) -> str | None:
         return _conflict(path, _flock(descriptor, exclusive=False))
     finally:
         os.close(descriptor)
+
+
+def owner_of(folder: Path) -> Owner | None:
+    """Return the process that holds the lock of a folder; None if there is none.
+
+    Unlike `in_use_message` it does not lock the file, so no run that starts just then is refused.
+    Whether a process that cannot be seen still runs is judged by the last update of its lock.
+
+    Args:
+        folder: The folder; it need not exist.
+    """
+    path = folder / LOCK_FILE
+    owner = Owner.read(path)
+    if owner is None:
+        return None
+    if owner.can_be_seen():
+        return None if owner.has_ended() else owner
+    age = _age(path)
+    return None if age is None or age > STALE_SECONDS else owner
 
 
 @contextmanager

@@ -47,6 +47,7 @@ from lightly_core.engine.report import RunReport
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes, restore_last
 from lightly_core.engine.start import removed_if_untrained
+from lightly_core.engine.status import record_status
 from lightly_core.engine.stopping import stop_reason
 from lightly_core.engine.stops import Stops
 from lightly_core.engine.summary import summary_text
@@ -197,7 +198,12 @@ class Run:
             overwrite=run.overwrite, resume=self.resume is not None, stamp=self._stamp
         )
         with opened if is_first_process() else nullcontext():
-            return self._run(built, loggers, training)
+            return record_status(
+                self.folder.root,
+                training,
+                resumed=self.resume is not None,
+                run=lambda: self._run(built, loggers, training),
+            )
 
     def _run(self, built: build.BuiltRun, loggers: Fanout, training: Training) -> RunResult:
         """Train and export, in the run folder."""

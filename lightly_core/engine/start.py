@@ -17,6 +17,7 @@ _START_FILES = (
     "train.log",
     "metrics.jsonl",
     "report_data/*",
+    "status.json",
     "skipped_images.csv",
     "**/events.out.tfevents.*",
     "**/.*.writing",

@@ -12,7 +12,14 @@ import pytest
 from packaging.requirements import Requirement
 
 LISTS = ["methods", "models", "plugins", "plugins -v", "models --json"]
-HELPS = ["run --help", "embed --help", "evaluate --help", "plugin --help", "plugin check --help"]
+HELPS = [
+    "run --help",
+    "runs --help",
+    "embed --help",
+    "evaluate --help",
+    "plugin --help",
+    "plugin check --help",
+]
 COMMANDS = ["--help", *LISTS, *HELPS, "run method=simclr --help"]
 
 #: All that is imported beside the standard library and this project.

@@ -1,0 +1,12 @@
+"""Names of the files of a row that other parts read too."""
+
+from __future__ import annotations
+
+#: Settings that the row was started with; a folder with this file is that of a row.
+ROW_FILE = "row.json"
+#: Run folder of the row's training.
+ROW_RUN = "run"
+#: The error of a row that failed.
+FAILURE_FILE = "failure.json"
+#: Training and evaluation of a row that has finished.
+RESULT_FILE = "result.json"

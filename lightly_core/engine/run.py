@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -198,12 +199,8 @@ class Run:
             overwrite=run.overwrite, resume=self.resume is not None, stamp=self._stamp
         )
         with opened if is_first_process() else nullcontext():
-            return record_status(
-                self.folder.root,
-                training,
-                resumed=self.resume is not None,
-                run=lambda: self._run(built, loggers, training),
-            )
+            in_folder = partial(self._run, built, loggers, training)
+            return record_status(self.folder.root, training, self.resume is not None, in_folder)
 
     def _run(self, built: build.BuiltRun, loggers: Fanout, training: Training) -> RunResult:
         """Train and export, in the run folder."""

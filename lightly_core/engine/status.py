@@ -90,7 +90,7 @@ def _is_a(value: object, types: tuple[type, ...]) -> bool:
 
 
 def record_status(
-    folder: Path, training: Training, *, resumed: bool, run: Callable[[], RunResult]
+    folder: Path, training: Training, resumed: bool, run: Callable[[], RunResult]
 ) -> RunResult:
     """Run, and write `status.json` before and after. The first process writes.
 

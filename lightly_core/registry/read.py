@@ -17,7 +17,7 @@ from lightly_core.registry.entry import RunEntry, data_text, standard_error
 from lightly_core.registry.metrics import Metrics, read_metrics
 
 #: Folders in which a run writes files, besides its own.
-SUBFOLDERS = ("checkpoints", "exported_models", "non_finite")
+SUBFOLDERS = ("checkpoints", "exported_models", "non_finite", "report_data")
 
 _DIED = "its process ended without a record, for example because it was killed or memory ran out"
 _LOG_BYTES = 1 << 14

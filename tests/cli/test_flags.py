@@ -13,6 +13,7 @@ FLAGS = {
     "evaluate": {"--config"},
     "report": set(),
     "benchmark": {"--dry-run"},
+    "runs": {"--json", "--reverse"},
     "methods": {"--json"},
     "models": {"--json", "--live"},
     "plugins": {"--json", "-v", "--verbose"},

@@ -18,6 +18,7 @@ def test_a_run_writes_what_the_design_promises(finished, read_metrics):
     assert written == {
         "config.json",
         "plugins.json",
+        "status.json",
         "train.log",
         "metrics.jsonl",
         "report.html",

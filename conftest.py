@@ -57,3 +57,11 @@ def fixed_seed() -> None:
         torch.manual_seed(0)
     else:  # it notes the whole stack for each device that is not there
         torch.default_generator.manual_seed(0)
+
+
+@pytest.fixture
+def quick_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let large networks be built with weights that repeat a block of random numbers."""
+    from quick_numbers import repeat_random_numbers
+
+    repeat_random_numbers(monkeypatch)

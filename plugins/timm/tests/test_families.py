@@ -13,6 +13,9 @@ from packaging.version import Version
 import lightly_timm
 from lightly_core.models.probing import freeze_unused
 
+# Most of the time would go into drawing weights.
+pytestmark = pytest.mark.usefixtures("quick_numbers")
+
 MOST_PARAMETERS = 60_000_000
 TABLE = Path(__file__).parents[3] / "docs/model-coverage/timm.md"
 TABLES_VERSION = Version(re.search(r"and timm ([\d.]+)\.", TABLE.read_text())[1])

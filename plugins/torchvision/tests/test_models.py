@@ -11,6 +11,9 @@ from lightly_core.contracts.capabilities import InputNormalization
 from lightly_core.models.probing import probe
 from lightly_core.testing import ModelExample, model_library_checks, parametrize_checks
 
+# Most of the time would go into drawing weights.
+pytestmark = pytest.mark.usefixtures("quick_numbers")
+
 
 @dataclass(frozen=True)
 class Family:

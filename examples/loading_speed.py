@@ -98,7 +98,7 @@ def measure(folder: Path, suffix: str) -> None:
 
 def sampled_per_second(transform: TwoStageTransform, memory: ImageMemory) -> float:
     """Return images per second for sampling the random numbers of both stages."""
-    from lightly_core.data.dataset import sample_rng
+    from lightly_core.data.reading import sample_rng
     from lightly_core.data.views.batch_sampling import ViewSampler
 
     sampler = ViewSampler(

@@ -126,6 +126,45 @@ class Transform(ABC):
         """
 
 
+class ViewPlan(ABC):
+    """The random choices of an image's views, made before the image is decoded.
+
+    Attributes:
+        least_scale: Fraction of the image's sides, in (0, 1], to which it may be shrunk so that no
+            crop has to be enlarged more than without shrinking.
+    """
+
+    least_scale: float
+
+    @abstractmethod
+    def make(self, image: Image.Image | np.ndarray) -> Sample:
+        """Create the sample that `Transform.sample` returns.
+
+        Args:
+            image: The decoded image, as for `Transform.sample`. It may be smaller than the size
+                for which the choices were made, by the same factor in height and width.
+        """
+
+
+@runtime_checkable
+class PlanningTransform(Protocol):
+    """A transform that samples all random numbers before the image is decoded.
+
+    Large JPEGs are then decoded at the smallest size that the sampled crops need. A run uses this
+    method of a `Transform` instead of `sample`, unless a subclass overrides `sample` alone.
+    """
+
+    def plan(self, size: tuple[int, int], rng: np.random.Generator, index: int) -> ViewPlan:
+        """Sample the views of an image.
+
+        Args:
+            size: (height, width) of the image in pixels.
+            rng: The only source of randomness.
+            index: Stored in the sample.
+        """
+        ...
+
+
 class ViewTensors(NamedTuple):
     """The views of a batch before the second stage, see `RawBatch` for the shapes.
 

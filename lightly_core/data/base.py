@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,19 @@ class ImageSource(ABC):
             Exception: The image cannot be read. The text of an `UnreadableImage` is a short
                 reason.
         """
+
+    def load_shrunk(
+        self, index: int, least_scale: Callable[[tuple[int, int]], float]
+    ) -> Image.Image | npt.NDArray[Any]:
+        """Decode one image, perhaps smaller than it is, as in `load`.
+
+        Args:
+            index: Position of the image.
+            least_scale: Gets the image's (height, width) before it is decoded. Returns the fraction
+                of its sides, in (0, 1], to which it may be shrunk. A source that cannot shrink
+                images does not call it.
+        """
+        return self.load(index)
 
     def labels(self) -> Labels | None:
         """Return the class of every image, or None if the data has no classes."""

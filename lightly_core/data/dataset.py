@@ -7,31 +7,30 @@ of an epoch do not change it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from attrs import define, evolve, field
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from lightly_core.contracts import Sample, SampleExtras, Transform
 from lightly_core.data.base import ImageSource
-from lightly_core.data.library_messages import Note, captured_messages
+from lightly_core.data.library_messages import Note
 from lightly_core.data.loader import make_loader
-from lightly_core.data.names import shown
-from lightly_core.data.pixels import UnreadableImage
-from lightly_core.data.sampler import EXTRAS_STREAM, SAMPLE_STREAM, StepSampler
+from lightly_core.data.reading import (
+    extras_rng,
+    load_or_reason,
+    none_readable,
+    replacements,
+    sample_or_reason,
+    sample_rng,
+)
+from lightly_core.data.sampler import StepSampler
 from lightly_core.data.skipped import Skipped
-from lightly_core.errors import DataError
-
-#: Images that are tried before the search for a replacement ends: first the next ones, then, in
-#: case a whole folder cannot be read, others at even distances over the source.
-MAX_TRIES = 100
-_IN_A_ROW = 50
 
 
 @define(eq=False)
@@ -123,12 +122,11 @@ class TrainingDataset(Dataset[Sample]):
         skipped: list[Skipped] = []
         notes: list[Note] = []
         for index in replacements(requested, size):
-            loaded = load_or_reason(self.source, index, notes)
-            if isinstance(loaded, str):
-                skipped.append((index, self.source.name(index), loaded))
-                continue
             rng = sample_rng(self.seed, random_epoch, requested)
-            sample = self.transform.sample(loaded, rng, index)
+            sample = sample_or_reason(self.source, self.transform, index, rng, notes)
+            if isinstance(sample, str):
+                skipped.append((index, self.source.name(index), sample))
+                continue
             sample.extras.update(self.extras(random_epoch, requested))
             sample.skipped, sample.notes = skipped, notes
             # A replacement has no view id: the requested file may be readable next time.
@@ -185,72 +183,6 @@ class EvaluationDataset(Dataset[Sample]):
     def _blank(self) -> npt.NDArray[np.uint8]:
         """Return a placeholder for an unreadable image; `collate_readable` removes it."""
         return np.zeros((32, 32, self.source.num_channels), np.uint8)
-
-
-def load_or_reason(
-    source: ImageSource, index: int, notes: list[Note] | None = None
-) -> Image.Image | npt.NDArray[Any] | str:
-    """Load an image, or return a short reason why it cannot be read.
-
-    Args:
-        source: The images.
-        index: Position in the source.
-        notes: A list to which messages of image libraries are appended; None: discard them.
-    """
-    with captured_messages() as messages:
-        loaded = _load_or_reason(source, index)
-    if notes is not None:
-        notes.extend((source.name(index), text) for text in messages)
-    return loaded
-
-
-def _load_or_reason(source: ImageSource, index: int) -> Image.Image | npt.NDArray[Any] | str:
-    try:
-        return source.load(index)
-    except UnreadableImage as error:
-        return str(error)
-    except MemoryError:
-        raise
-    except Exception as error:  # the user's own dataset may raise anything
-        text = " ".join(str(error).split())
-        return f"{type(error).__name__}: {text}"[:200]
-
-
-def replacements(requested: int, size: int) -> Iterator[int]:
-    """Yield the positions to try for an image: its own, the next 49, then 50 at even distances.
-
-    Args:
-        requested: Position of the image.
-        size: Images of the source, N. Up to 100 images are all yielded in order.
-    """
-    if size <= MAX_TRIES:
-        yield from ((requested + step) % size for step in range(size))
-        return
-    yield from ((requested + step) % size for step in range(_IN_A_ROW))
-    rest = MAX_TRIES - _IN_A_ROW
-    first, wide = requested + _IN_A_ROW, size - _IN_A_ROW
-    yield from ((first + step * wide // rest) % size for step in range(rest))
-
-
-def none_readable(skipped: Sequence[Skipped]) -> DataError:
-    """Return the error for an image without a readable replacement."""
-    first = ", ".join(f"'{shown(name)}' ({shown(reason)})" for _, name, reason in skipped[:3])
-    return DataError(f"none of {len(skipped)} images tried can be read, such as {first}")
-
-
-def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the random generator of one image in one epoch.
-
-    The counter of Philox is split by epoch and index, so no two samples share a random number.
-    """
-    bits = np.random.Philox(key=[seed, SAMPLE_STREAM], counter=[0, index, epoch, 0])
-    return np.random.Generator(bits)
-
-
-def extras_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the generator of an image's extras, independent of that of `sample_rng`."""
-    bits = np.random.Philox(key=[seed, EXTRAS_STREAM], counter=[0, index, epoch, 0])
-    return np.random.Generator(bits)
 
 
 def collate(samples: Sequence[Sample]) -> RawBatch:

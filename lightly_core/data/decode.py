@@ -17,17 +17,18 @@ unusual TIFFs the modules of `lightly_core.data.formats`.
 from __future__ import annotations
 
 import functools
+import io
 import math
 import os
-from collections.abc import Sequence
-from typing import IO, Any
+from collections.abc import Callable, Sequence
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from lightly_core.config.options.transform import ViewSpec
-from lightly_core.data.formats import content, png
+from lightly_core.data.formats import content, jpeg, png
 from lightly_core.data.formats.dicom import read_dicom
 from lightly_core.data.formats.heif import read_heif
 from lightly_core.data.formats.lab import lab_to_rgb
@@ -60,17 +61,23 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations that swap height and width
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 #: JPEG, WebP and AVIF, which Pillow scans or loads into memory as a whole, whatever their size.
-_READ_AT_ONCE = (b"\xff\xd8\xff", b"RIFF", b"ftyp")
+_JPEG = b"\xff\xd8\xff"
+_READ_AT_ONCE = (_JPEG, b"RIFF", b"ftyp")
 _MOST_BYTES_AT_ONCE = 1 << 29
+
+#: Gets (height, width) of an image before it is decoded. Returns the fraction of its sides, in
+#: (0, 1], to which it may be shrunk.
+LeastScale: TypeAlias = Callable[[tuple[int, int]], float]
 
 
 def decode(
     path: str | os.PathLike[str],
     num_channels: int = 3,
     *,
-    min_side: int | None = None,
+    least_scale: LeastScale | None = None,
     value_range: ValueRange = None,
 ) -> Image.Image | npt.NDArray[Any]:
     """Read an image file.
@@ -78,9 +85,9 @@ def decode(
     Args:
         path: File to read.
         num_channels: Channels to return, C.
-        min_side: Shorter side in pixels below which a JPEG is not shrunk while it is decoded.
-            Shrinking by 2, 4 or 8 saves most of the time for large photographs. None: never
-            shrink.
+        least_scale: How far a JPEG may be shrunk while it is decoded. Shrinking by 2, 4 or 8 saves
+            most of the time for large photographs. Called at most once, with the size after
+            rotation by EXIF, and not for other formats. None: never shrink.
         value_range: See `lightly_core.data.pixels.to_unit`.
 
     Returns:
@@ -97,7 +104,7 @@ def decode(
         with open(path, "rb") as file:
             head = file.read(content.HEAD_BYTES)
             file.seek(0)
-            return _read(file, head, num_channels, min_side, value_range)
+            return _read(file, head, num_channels, least_scale, value_range)
     except UnreadableImage:
         raise
     except MemoryError as error:
@@ -110,7 +117,7 @@ def _read(
     file: IO[bytes],
     head: bytes,
     num_channels: int,
-    min_side: int | None,
+    least_scale: LeastScale | None,
     value_range: ValueRange,
 ) -> Image.Image | npt.NDArray[Any]:
     """Read an opened file; arguments as in `decode`, and the file's first bytes."""
@@ -121,6 +128,8 @@ def _read(
         return convert(upright(read_heif(file)), num_channels)
     if head.startswith(_READ_AT_ONCE) or head[4:8] in _READ_AT_ONCE:
         _refuse_size(file)
+    if head.startswith(_JPEG):
+        return _read_jpeg(file.read(), num_channels, least_scale)
     facts = tiff_facts(file) if kind == content.TIFF else None
     try:
         image = Image.open(file, formats=_formats())
@@ -131,16 +140,30 @@ def _read(
     with image:
         if facts is not None and not pillow_suffices(image, facts, num_channels, value_range):
             return read_tiff(file, facts, num_channels, value_range)
-        if min_side is not None:
-            # Has no effect for other formats, and never goes below the given size.
-            image.draft(None, (min_side, min_side))
         shown, orientation = _load(file, image, head, num_channels, value_range)
     # Rotate after the decoded original is released, to save memory.
     del image
-    if isinstance(shown, Image.Image):
-        transpose = _TRANSPOSES.get(orientation)
-        return shown if transpose is None else shown.transpose(transpose)
-    return apply_orientation(shown, orientation)
+    return _turned(shown, orientation)
+
+
+def _read_jpeg(
+    data: bytes, num_channels: int, least_scale: LeastScale | None
+) -> Image.Image | npt.NDArray[Any]:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        orientation = _orientation(image)
+        if least_scale is None:
+            factor = 1
+        else:
+            width, height = image.size
+            size = (width, height) if orientation in _ON_ITS_SIDE else (height, width)
+            factor = jpeg.shrink_factor(least_scale(size))
+        pixels = jpeg.decode_jpeg(data, image, factor, num_channels)
+        if pixels is not None:
+            return apply_orientation(pixels, orientation)
+        jpeg.draft(image, factor)
+        image.load()
+        converted = convert(image, num_channels)
+    return _turned(converted, orientation)
 
 
 def _load(
@@ -169,6 +192,15 @@ def upright(image: Image.Image) -> Image.Image:
     the metadata. Broken metadata is ignored.
     """
     transpose = _TRANSPOSES.get(_orientation(image))
+    return image if transpose is None else image.transpose(transpose)
+
+
+def _turned(
+    image: Image.Image | npt.NDArray[Any], orientation: int
+) -> Image.Image | npt.NDArray[Any]:
+    if not isinstance(image, Image.Image):
+        return apply_orientation(image, orientation)
+    transpose = _TRANSPOSES.get(orientation)
     return image if transpose is None else image.transpose(transpose)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from lightly_core.data.base import ImageSource
-from lightly_core.data.dataset import load_or_reason
 from lightly_core.data.folder import FolderSource
 from lightly_core.data.paths import why_not_opened
+from lightly_core.data.reading import load_or_reason
 from lightly_core.errors import DataError
 
 #: Images that are compared if they do not come from files.

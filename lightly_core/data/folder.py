@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lightly_core.data.base import ImageSource, Labels
-from lightly_core.data.decode import decode
+from lightly_core.data.decode import LeastScale, decode
 from lightly_core.data.paths import Listing, decode_name
 from lightly_core.data.pixels import ValueRange
 
@@ -24,7 +24,8 @@ class FolderSource(ImageSource):
     Args:
         listing: The files.
         num_channels: Channels to return, see `decode`.
-        min_side: See `decode`.
+        min_side: Shorter side in pixels below which `load` does not shrink JPEGs while they are
+            decoded. None: it never shrinks them.
         value_range: See `decode`.
         class_folders: Whether the folders directly below the root are classes.
     """
@@ -64,10 +65,18 @@ class FolderSource(ImageSource):
 
     def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
         """Decode one file; see `decode`."""
+        side = self.min_side
+        return self._decode(index, None if side is None else lambda size: side / min(size))
+
+    def load_shrunk(self, index: int, least_scale: LeastScale) -> Image.Image | npt.NDArray[Any]:
+        """Decode one file; a JPEG is shrunk as far as `least_scale` allows."""
+        return self._decode(index, least_scale)
+
+    def _decode(self, index: int, least_scale: LeastScale | None) -> Image.Image | npt.NDArray[Any]:
         return decode(
             self.path(index),
             self.num_channels,
-            min_side=self.min_side,
+            least_scale=least_scale,
             value_range=self.value_range,
         )
 

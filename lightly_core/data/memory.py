@@ -21,9 +21,9 @@ from lightly_core.config.auto.memory import MemoryChoice, unseen
 from lightly_core.config.options.transform import TransformArgs
 from lightly_core.config.reading.load import Settings
 from lightly_core.data.base import ImageSource
-from lightly_core.data.dataset import load_or_reason
 from lightly_core.data.library_messages import Note, NoteLog
 from lightly_core.data.names import shown
+from lightly_core.data.reading import load_or_reason
 from lightly_core.data.views import worker
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.loading import load_target

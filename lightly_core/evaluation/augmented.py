@@ -18,16 +18,12 @@ from lightly_core.config.options.augmentations import (
 )
 from lightly_core.config.options.transform import TransformArgs
 from lightly_core.contracts import Sample, Transform
-from lightly_core.data.dataset import (
-    RawBatch,
-    collate_readable,
-    load_or_reason,
-    sample_rng,
-)
+from lightly_core.data.dataset import RawBatch, collate_readable
 from lightly_core.data.decode import smallest_useful_side
 from lightly_core.data.folder import FolderSource
 from lightly_core.data.labels import LabelledImages
 from lightly_core.data.loader import make_loader
+from lightly_core.data.reading import load_or_reason, sample_rng
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.views.two_stage import EvalTransform, TwoStageTransform
 

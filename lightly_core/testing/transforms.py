@@ -15,6 +15,7 @@ from torch import Tensor
 from lightly_core.config.options.transform import TransformArgs, ViewSpec
 from lightly_core.contracts import Sample, Transform
 from lightly_core.data.decode import convert
+from lightly_core.data.reading import plans_views
 from lightly_core.errors import LightlyError
 from lightly_core.testing.checks import Check, require
 
@@ -34,7 +35,7 @@ def transform_checks(
             32 pixels.
 
     Returns:
-        One check for each requirement, T1 to T4.
+        One check for each requirement, T1 to T5.
     """
     case = _Case(factory, args or TransformArgs(image_size=32, num_views=2))
     return [
@@ -191,9 +192,29 @@ def _unusual_images(case: _Case) -> None:
             require(torch.isfinite(view).all(), f"{what} gave views that are not finite")
 
 
+def _plan(case: _Case) -> None:
+    transform, image = case.build(), case.image()
+    if not plans_views(transform):
+        return
+    height, width = _USUAL_SIZE
+    expected = _sample(transform, image, seed=1, index=2)
+    plan = transform.plan((height, width), np.random.default_rng(1), 2)
+    require(0 < plan.least_scale <= 1, f"least_scale is {plan.least_scale}, expected in (0, 1]")
+    sample = plan.make(image)
+    same = _same(
+        [*sample.views, *sample.parameters, *sample.crops],
+        [*expected.views, *expected.parameters, *expected.crops],
+    )
+    require(same and sample.index == 2, "plan().make() gave another sample than sample()")
+    smaller = case.image((-(-height // 2), -(-width // 2)))
+    plan = transform.plan((height, width), np.random.default_rng(1), 2)
+    case.require_views(plan.make(smaller), "an image at half of the planned size")
+
+
 _CHECKS: dict[str, tuple[str, Callable[[_Case], None]]] = {
     "T1": ("views_have_the_declared_number_and_size", _declared),
     "T2": ("seed_decides_all", _seed),
     "T3": ("pickle_round_trip", _pickle),
     "T4": ("unusual_images_work_or_are_refused", _unusual_images),
+    "T5": ("plan_gives_what_sample_gives", _plan),
 }

@@ -5,8 +5,10 @@ import threading
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lightly_core.config.options.settings import PythonObject
+from lightly_core.config.options.transform import TransformArgs
 from lightly_core.contracts import Sample
 from lightly_core.data.dataset import (
     RawBatch,
@@ -14,10 +16,10 @@ from lightly_core.data.dataset import (
     build_eval_loader,
     build_loader,
     collate,
-    replacements,
-    sample_rng,
 )
+from lightly_core.data.reading import replacements, sample_rng
 from lightly_core.data.sources import open_source
+from lightly_core.data.views.two_stage import TwoStagePlan, TwoStageTransform
 from lightly_core.errors import ConfigError, DataError
 
 BAD = {3, 4, 9}
@@ -75,6 +77,68 @@ def content(batches):
         (batch.indices.tolist(), batch.pixels[0].tolist(), batch.parameters[0].tolist())
         for batch in batches
     ]
+
+
+# ------------------------------------------------------------------ planned views
+
+
+def photo_folder(tmp_path, size=(1200, 900)):
+    y, x = np.mgrid[0 : size[1], 0 : size[0]] / 100
+    waves = np.stack([np.sin(x * y), np.sin(3 * x), np.cos(2 * y + x)], axis=2)
+    image = Image.fromarray((127.5 + 120 * waves).astype(np.uint8))
+    image.save(tmp_path / "a.jpg", quality=95)
+    return open_source(str(tmp_path))
+
+
+def test_large_jpegs_are_decoded_as_small_as_their_crops_allow(tmp_path, monkeypatch):
+    images, transform = photo_folder(tmp_path), TwoStageTransform(TransformArgs(image_size=128))
+    decoded = []
+    make = TwoStagePlan.make
+    monkeypatch.setattr(
+        TwoStagePlan, "make", lambda self, image: decoded.append(image.shape) or make(self, image)
+    )
+    dataset, factors, differences = TrainingDataset(images, transform, seed=3), set(), []
+    for epoch in range(20):
+        sample = dataset[epoch, 0]
+        plan = transform.plan((900, 1200), sample_rng(3, epoch, 0), 0)
+        factor = round(1200 / decoded[-1][1])
+        factors.add(factor)
+        assert plan.least_scale <= 1 / factor < 2 * plan.least_scale or factor == 8
+        in_full = make(plan, images.load(0))
+        for view, expected in zip(sample.views, in_full.views, strict=True):
+            differences.append((view.float() - expected.float()).abs().mean().item())
+    assert factors == {2, 4}
+    assert np.mean(differences) < 6  # of 255
+
+
+class PlansBadly(TwoStageTransform):
+    def plan(self, size, rng, index):
+        raise KeyError("a fault of the transform")
+
+    def sample(self, image, rng, index):
+        return self.plan((8, 8), rng, index)
+
+
+class ChangesSamples(TwoStageTransform):
+    def sample(self, image, rng, index):
+        sample = super().sample(image, rng, index)
+        sample.views = [view.flip(1) for view in sample.views]
+        return sample
+
+
+def test_an_error_of_the_plan_is_not_one_of_the_image(tmp_path):
+    dataset = TrainingDataset(photo_folder(tmp_path), PlansBadly(TransformArgs()), seed=3)
+    with pytest.raises(KeyError, match="a fault of the transform"):
+        dataset[0, 0]
+
+
+def test_a_subclass_that_overrides_sample_alone_is_obeyed(tmp_path):
+    images, args = photo_folder(tmp_path, (90, 70)), TransformArgs(image_size=32)
+    changed, plain = (
+        TrainingDataset(images, make(args), seed=3)[0, 0].views
+        for make in (ChangesSamples, TwoStageTransform)
+    )
+    assert all(torch.equal(a, b.flip(1)) for a, b in zip(changed, plain, strict=True))
 
 
 # ------------------------------------------------------------------ samples

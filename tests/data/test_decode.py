@@ -9,7 +9,9 @@ from tiffs import grey_tiff
 from lightly_core.config.options.augmentations import LocalViewArgs, RandomResizeArgs
 from lightly_core.config.options.transform import MultiCropTransformArgs, ViewSpec
 from lightly_core.data.decode import decode, smallest_useful_side
+from lightly_core.data.formats import jpeg
 from lightly_core.data.pixels import UnreadableImage, fit_channels
+from lightly_core.data.sources import open_source
 
 
 def rgb(height=6, width=8):
@@ -60,7 +62,7 @@ def test_agrees_with_pillow_on_a_turned_photo(tmp_path):
 def test_broken_exif_counts_as_none(tmp_path):
     path = tmp_path / "a.jpg"
     rgb().save(path, exif=b"Exif\0\0garbage that is no metadata")
-    assert decode(path, 3).size == (8, 6)
+    assert np.asarray(decode(path, 3)).shape == (6, 8, 3)
 
 
 @pytest.mark.parametrize(("num_channels", "wanted"), [(3, "RGB"), (1, "L")])
@@ -247,19 +249,71 @@ def test_a_decompression_bomb_is_unreadable(tmp_path, monkeypatch):
         decode(tmp_path / "a.png", 3)
 
 
+def by_pillow(path, num_channels, factor):
+    """What Pillow alone gives for a JPEG."""
+    image = Image.open(path)
+    image.draft(None, tuple(side // factor for side in image.size))
+    turned = ImageOps.exif_transpose(image)
+    pixels = np.asarray(turned.convert("RGB" if num_channels == 3 else "L"))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_jpegs_of_all_kinds_have_the_pixels_of_pillow(tmp_path, monkeypatch, installed):
+    if not installed:
+        monkeypatch.setattr(jpeg, "simplejpeg", None)
+    kinds = {
+        **{f"subsampling {number}": {"subsampling": number} for number in range(3)},
+        "progressive": {"progressive": True},
+        "restarts": {"restart_marker_rows": 1},
+        "turned": {"exif": Image.Exif()},
+        "grey": {"mode": "L"},
+        "cmyk": {"mode": "CMYK"},
+        "rgb": {"keep_rgb": True},
+        "damaged": {"cut": slice(-300, -200)},
+    }
+    kinds["turned"]["exif"][0x0112] = 6
+    image = rgb(131, 170).resize((170, 131), Image.Resampling.BOX)
+    for name, options in kinds.items():
+        path = tmp_path / f"{name}.jpg"
+        cut = options.pop("cut", slice(0, 0))
+        image.convert(options.pop("mode", "RGB")).save(path, quality=90, **options)
+        content = bytearray(path.read_bytes())
+        del content[cut]
+        path.write_bytes(content)
+        for channels in (1, 3):
+            for factor in (1, 2, 4, 8):
+                found = np.asarray(decode(path, channels, least_scale=lambda _: 1 / factor))  # noqa: B023
+                found = found if found.ndim == 3 else found[:, :, None]
+                expected = by_pillow(path, channels, factor)
+                assert np.array_equal(found, expected), (name, channels, factor)
+
+
 @pytest.mark.parametrize(
-    ("min_side", "size"), [(None, (320, 240)), (241, (320, 240)), (120, (160, 120)), (1, (40, 30))]
+    ("least", "size"), [(1.0, (240, 320)), (0.51, (240, 320)), (0.5, (120, 160)), (0.01, (30, 40))]
 )
-def test_big_jpegs_shrink_but_never_below_the_side(tmp_path, min_side, size):
+def test_big_jpegs_shrink_as_far_as_allowed(tmp_path, least, size):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    rgb(320, 240).save(tmp_path / "a.jpg", exif=exif)
+    asked = []
+    found = decode(tmp_path / "a.jpg", 3, least_scale=lambda size: asked.append(size) or least)
+    assert found.shape[:2] == size
+    assert asked == [(240, 320)]
+
+
+def test_a_folder_shrinks_down_to_the_smallest_side(tmp_path):
     rgb(240, 320).save(tmp_path / "a.jpg")
-    assert decode(tmp_path / "a.jpg", 3, min_side=min_side).size == size
+    sides = {None: 240, 241: 240, 121: 240, 120: 120, 1: 30}
+    found = {side: open_source(str(tmp_path), min_side=side).load(0).shape[0] for side in sides}
+    assert found == sides
 
 
 def test_a_shrunk_jpeg_shows_the_same_picture(tmp_path):
     ramp = np.linspace(0, 255, 128, dtype=np.uint8)
     image = Image.fromarray(np.broadcast_to(ramp, (128, 128)).copy()).convert("RGB")
     image.save(tmp_path / "a.jpg", quality=95)
-    shrunk = np.asarray(decode(tmp_path / "a.jpg", 3, min_side=64)).astype(int)
+    shrunk = decode(tmp_path / "a.jpg", 3, least_scale=lambda _: 0.5).astype(int)
     expected = np.asarray(image.resize((64, 64), Image.Resampling.BOX)).astype(int)
     assert np.abs(shrunk - expected).max() <= 4
 

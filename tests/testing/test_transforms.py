@@ -12,7 +12,7 @@ from lightly_core.data.views.two_stage import TwoStageTransform
 from lightly_core.testing import parametrize_checks, transform_checks
 
 DROP = ChannelDropArgs(num_channels_keep=3, weight_drop=(1.0, 1.0, 0.0, 0.0))
-CODES = ["T1", "T2", "T3", "T4"]
+CODES = ["T1", "T2", "T3", "T4", "T5"]
 
 
 @parametrize_checks(transform_checks(TwoStageTransform))
@@ -137,6 +137,25 @@ class NeedsSpace(TwoStageTransform):
         return super().sample(image, rng, index)
 
 
+class PlansAnotherSeed(TwoStageTransform):
+    def plan(self, size, rng, index):
+        return super().plan(size, np.random.default_rng(0), index)
+
+    def sample(self, image, rng, index):
+        return super().plan((48, 60), rng, index).make(image)
+
+
+class NeedsThePlannedSize(TwoStageTransform):
+    def sample(self, image, rng, index):
+        return super().sample(image, rng, index)
+
+    def plan(self, size, rng, index):
+        plan = super().plan(size, rng, index)
+        make = plan.make
+        plan.make = lambda image: make(image) if image.size == size[::-1] else Sample(index, [], [])
+        return plan
+
+
 FAULTS = [
     ("T1", OneViewTooFew, "gave 1 views, the options declare 2"),
     ("T1", LargeViews, r"view 0 of .* has shape \(3, 64, 32\), expected \(3, 32, 32\)"),
@@ -152,6 +171,8 @@ FAULTS = [
     ("T3", HoldsAFunction, "pickle"),
     ("T3", ForgetsWhenPickled, "different after pickling"),
     ("T4", NeedsColour, "a grey image raised KeyError"),
+    ("T5", PlansAnotherSeed, "another sample than sample"),
+    ("T5", NeedsThePlannedSize, "half of the planned size gave 0 views"),
     ("T4", NeedsSpace, r"a tiny image of \(1, 1\) pixels raised AssertionError"),
 ]
 

@@ -14,9 +14,10 @@ from lightly_core.config.options.augmentations import (
     SolarizeArgs,
 )
 from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
-from lightly_core.data.dataset import sample_rng
-from lightly_core.data.views import batch_sampling, parameters, worker
+from lightly_core.data.reading import sample_rng
+from lightly_core.data.views import batch_sampling, parameters
 from lightly_core.data.views.batch_sampling import SampledView, ViewSampler
+from lightly_core.data.views.geometry import sample_geometry
 from lightly_core.data.views.streams import Streams, sample_words
 
 KEYS = [(epoch, index) for epoch in (0, 3) for index in range(0, 3000, 25)]
@@ -113,7 +114,7 @@ def check(views, args, size, rgb):
     for row, key in enumerate(KEYS):
         rng = sample_rng(7, *key)
         for spec, view in zip(args.view_specs(), views, strict=True):
-            geometry = worker.sample_geometry(spec, *size, rng)
+            geometry = sample_geometry(spec, *size, rng)
             assert tuple(view.boxes[row]) == geometry.box
             assert bool(view.mirror[row]) == geometry.mirror
             assert bool(view.upside_down[row]) == geometry.upside_down

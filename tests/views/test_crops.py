@@ -10,8 +10,8 @@ from lightly_core.config.options.augmentations import (
     RandomResizeArgs,
 )
 from lightly_core.config.options.transform import MultiCropTransformArgs
+from lightly_core.data.views.geometry import describe_crops
 from lightly_core.data.views.two_stage import TwoStageTransform
-from lightly_core.data.views.worker import describe_crops
 
 # Smooth enough that the mean over a cell is the position of its centre.
 HEIGHT, WIDTH = 120, 160

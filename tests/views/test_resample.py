@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from lightly_core.data.views.batch_sampling import SampledView
+from lightly_core.data.views.geometry import Box, Geometry
 from lightly_core.data.views.resample import Resampler, resize_weights
-from lightly_core.data.views.worker import Box, Geometry, make_view
+from lightly_core.data.views.worker import make_view
 
 CPU = torch.device("cpu")
 

@@ -16,17 +16,21 @@ from lightly_core.config.options.augmentations import (
     RandomRotationArgs,
 )
 from lightly_core.config.options.transform import ViewSpec
-from lightly_core.data.views.worker import (
+from lightly_core.data.views.geometry import (
     Box,
     Geometry,
+    least_scale,
+    sample_box,
+    sample_geometry,
+    sample_kept_channels,
+    scaled,
+)
+from lightly_core.data.views.worker import (
     image_size,
     make_view,
     prepare,
     reflect,
     resized_centre,
-    sample_box,
-    sample_geometry,
-    sample_kept_channels,
 )
 
 MODES = {
@@ -306,3 +310,27 @@ def test_resized_centre_equals_resizing_all_and_cutting(photo, resized):
 
 def test_image_size_is_height_and_width(photo):
     assert image_size(photo) == image_size(np.asarray(photo)) == (90, 120)
+
+
+def test_images_may_shrink_until_a_side_of_the_crop_is_that_of_the_view():
+    assert least_scale(Box(5, 6, 100, 400), (50, 100)) == 0.5
+    assert least_scale(Box(5, 6, 400, 200), (50, 100)) == 0.5
+    assert least_scale(Box(0, 0, 40, 400), (50, 100)) == 1.0
+
+
+def test_crops_of_shrunk_images_show_the_same_part(rng):
+    args, rng = RandomResizeArgs(min_scale=0.001, max_scale=1.0), rng(0)
+    for _ in range(300):
+        height, width = (int(side) for side in rng.integers(8, 500, 2))
+        factor = int(rng.choice([1, 2, 4, 8]))
+        small = (-(-height // factor), -(-width // factor))
+        box = sample_box(height, width, args, rng)
+        found = scaled(Geometry(box, mirror=True), (height, width), small)
+        assert found.mirror
+        for first, length, old, new, whole, side in (
+            (found.box.top, found.box.height, box.top, box.height, height, small[0]),
+            (found.box.left, found.box.width, box.left, box.width, width, small[1]),
+        ):
+            assert 0 <= first < first + length <= side
+            assert abs(first - old * side / whole) <= 1
+            assert abs(first + length - (old + new) * side / whole) <= 1

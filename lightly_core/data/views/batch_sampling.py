@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from lightly_core.config.options.augmentations import RandomResizeArgs
 from lightly_core.config.options.transform import ViewSpec
-from lightly_core.data.views import parameters, worker
+from lightly_core.data.views import parameters
+from lightly_core.data.views.geometry import CROP_TRIES, centred_box, sample_geometry
 from lightly_core.data.views.parameters import NEUTRAL_FACTORS, NUM_SLOTS, Slot
 from lightly_core.data.views.streams import MAX_TRIES, Integers, Rows, Streams, sample_words
 
@@ -133,7 +134,7 @@ class ViewSampler:
         for row, (epoch, index) in enumerate(keys):
             rng = self._make_generator(self.seed, epoch, index)
             for spec, view in zip(self.specs, views, strict=True):
-                geometry = worker.sample_geometry(spec, *self.image_size, rng)
+                geometry = sample_geometry(spec, *self.image_size, rng)
                 view.boxes[row] = geometry.box
                 view.mirror[row] = geometry.mirror
                 view.upside_down[row] = geometry.upside_down
@@ -172,7 +173,7 @@ def _empty(size: int) -> SampledView:
 
 def _most_words(spec: ViewSpec) -> int:
     """Return the maximum number of raw words that one view needs."""
-    crop = 2 * worker.CROP_TRIES + 2 if spec.random_resize is not None else 0
+    crop = 2 * CROP_TRIES + 2 if spec.random_resize is not None else 0
     order = 4 * MAX_TRIES if spec.color_jitter is not None else 0
     return crop + 2 + NUM_SLOTS + order  # two flips; at most one word for any other slot
 
@@ -180,10 +181,10 @@ def _most_words(spec: ViewSpec) -> int:
 def _sample_boxes(
     boxes: Integers, height: int, width: int, args: RandomResizeArgs, streams: Streams
 ) -> None:
-    """Fill (B, 4) as `worker.sample_box` does."""
+    """Fill (B, 4) as `sample_box` does."""
     low, high = math.log(args.min_ratio), math.log(args.max_ratio)
     rows: Rows = np.arange(len(streams))
-    for _ in range(worker.CROP_TRIES):
+    for _ in range(CROP_TRIES):
         target = height * width * streams.uniform(args.min_scale, args.max_scale, rows)
         ratio = np.exp(streams.uniform(low, high, rows))
         wide, tall = np.sqrt(target * ratio), np.sqrt(target / ratio)
@@ -199,7 +200,7 @@ def _sample_boxes(
         rows = rows[~fits]
         if not len(rows):
             return
-    boxes[rows] = worker.centred_box(height, width, args)
+    boxes[rows] = centred_box(height, width, args)
 
 
 def _sample_vectors(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lightly_core.contracts.data import MemoryViews, ViewTensors
-from lightly_core.data.views import worker
 from lightly_core.data.views.batch_sampling import SampledView, ViewSampler
+from lightly_core.data.views.geometry import describe_crops
 from lightly_core.data.views.resample import Resampler
 
 if TYPE_CHECKING:
@@ -68,4 +68,4 @@ class TwoStageMemoryViews(MemoryViews):
 
     def _crop(self, view: SampledView) -> Tensor:
         flips = (view.mirror, view.upside_down)
-        return torch.from_numpy(worker.describe_crops(view.boxes, *flips, self._image_size))
+        return torch.from_numpy(describe_crops(view.boxes, *flips, self._image_size))

@@ -14,9 +14,18 @@ from torch import Tensor
 from lightly_core.config.options.augmentations import ChannelDropArgs, NormalizeArgs, pair
 from lightly_core.config.options.transform import TransformArgs
 from lightly_core.contracts import Sample, Transform
+from lightly_core.contracts.data import ViewPlan
 from lightly_core.data.views import device as device_stage
 from lightly_core.data.views import parameters, worker
 from lightly_core.data.views.from_memory import TwoStageMemoryViews
+from lightly_core.data.views.geometry import (
+    Geometry,
+    describe_crops,
+    least_scale,
+    sample_geometry,
+    sample_kept_channels,
+    scaled,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -75,25 +84,23 @@ class TwoStageTransform(Transform):
             ValueError: The image's channels or number type do not fit.
         """
         source = worker.prepare(image, self.source_channels)
-        kept = None
-        if self.args.channel_drop is not None:
-            kept = worker.sample_kept_channels(self.args.channel_drop, rng)
-            source = worker.select_channels(source, kept)
-        height, width = worker.image_size(source)
-        sample = Sample(index=index, views=[], parameters=[])
-        for spec in self.specs:
-            geometry = worker.sample_geometry(spec, height, width, rng)
-            vector = parameters.sample(spec, rng, rgb=self.rgb)
-            view = worker.make_view(
-                source, geometry, spec.size, self.args.interpolation, self.resampler
-            )
-            sample.views.append(view)
-            sample.parameters.append(torch.from_numpy(parameters.with_channels(vector, kept)))
-            if self.crops:
-                box, flips = geometry.box, ([geometry.mirror], [geometry.upside_down])
-                crop = worker.describe_crops([box], *flips, (height, width))[0]
-                sample.crops.append(torch.from_numpy(crop))
-        return sample
+        return self.plan(worker.image_size(source), rng, index).make(source)
+
+    def plan(self, size: tuple[int, int], rng: np.random.Generator, index: int) -> TwoStagePlan:
+        """Sample crops, rotations, flips and the parameters of the device stage.
+
+        Args:
+            size: (height, width) of the image in pixels.
+            rng: The only source of randomness.
+            index: Stored in the sample.
+        """
+        drop = self.args.channel_drop
+        kept = None if drop is None else sample_kept_channels(drop, rng)
+        views = [
+            (sample_geometry(spec, *size, rng), parameters.sample(spec, rng, rgb=self.rgb))
+            for spec in self.specs
+        ]
+        return TwoStagePlan(self, size, index, kept, views)
 
     def from_memory(
         self,
@@ -144,6 +151,63 @@ class TwoStageTransform(Transform):
                 ", ".join(off),
                 self.num_channels,
             )
+
+
+class TwoStagePlan(ViewPlan):
+    """The random choices of `TwoStageTransform` for one image.
+
+    Args:
+        transform: The transform.
+        size: (height, width) of the image for which the choices were made.
+        index: Stored in the sample.
+        kept: Channels to keep; None: all.
+        views: Geometry and parameters of the device stage of each view.
+    """
+
+    def __init__(
+        self,
+        transform: TwoStageTransform,
+        size: tuple[int, int],
+        index: int,
+        kept: tuple[int, ...] | None,
+        views: Sequence[tuple[Geometry, np.ndarray]],
+    ) -> None:
+        self._transform = transform
+        self._size = size
+        self._index = index
+        self._kept = kept
+        self._views = views
+        self.least_scale = max(
+            least_scale(geometry.box, spec.size)
+            for (geometry, _), spec in zip(views, transform.specs, strict=True)
+        )
+
+    def make(self, image: Image.Image | np.ndarray) -> Sample:
+        """Crop, rotate, resize and flip.
+
+        Raises:
+            ValueError: The image's channels or number type do not fit.
+        """
+        transform, args = self._transform, self._transform.args
+        source = worker.prepare(image, transform.source_channels)
+        if self._kept is not None:
+            source = worker.select_channels(source, self._kept)
+        sample = Sample(index=self._index, views=[], parameters=[])
+        for (geometry, vector), spec in zip(self._views, transform.specs, strict=True):
+            view = worker.make_view(
+                source,
+                scaled(geometry, self._size, worker.image_size(source)),
+                spec.size,
+                args.interpolation,
+                transform.resampler,
+            )
+            sample.views.append(view)
+            sample.parameters.append(torch.from_numpy(parameters.with_channels(vector, self._kept)))
+            if transform.crops:
+                flips = ([geometry.mirror], [geometry.upside_down])
+                crop = describe_crops([geometry.box], *flips, self._size)[0]
+                sample.crops.append(torch.from_numpy(crop))
+        return sample
 
 
 class EvalTransform(Transform):

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from lightly_core.config.options.augmentations import ChannelDropArgs, RandomResizeArgs
-from lightly_core.config.options.transform import ViewSpec
-from lightly_core.data.views.parameters import bernoulli, uniform
+from lightly_core.data.views.geometry import Box, Geometry
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -31,121 +28,8 @@ RESAMPLING = {
 Source: TypeAlias = Image.Image | np.ndarray
 Resampler: TypeAlias = Literal["pillow", "torch"]
 
-CROP_TRIES = 10  # as in torchvision's RandomResizedCrop
 _TO_RGB = ("1", "L", "P", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
 _TO_GRAY = ("1", "LA")
-
-
-class Box(NamedTuple):
-    """Part of an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-class Geometry(NamedTuple):
-    """Geometric changes of one view, which precede the photometric ones.
-
-    Attributes:
-        box: The crop, in the coordinates of the rotated image.
-        angle: Rotation about the image's centre, counter-clockwise in degrees; 0 for none.
-        rotation_filter: Interpolation of the rotation.
-        mirror: Left-right flip.
-        upside_down: Top-bottom flip.
-    """
-
-    box: Box
-    angle: float = 0.0
-    rotation_filter: str = "bilinear"
-    mirror: bool = False
-    upside_down: bool = False
-
-
-# --------------------------------------------------------------------------- sampling
-
-
-def sample_geometry(spec: ViewSpec, height: int, width: int, rng: np.random.Generator) -> Geometry:
-    """Sample rotation, crop and flips of one view of an image of `height` x `width` pixels."""
-    rotation, flip = spec.random_rotation, spec.random_flip
-    angle, rotation_filter = 0.0, "bilinear"
-    if rotation is not None and bernoulli(rotation.prob, rng):
-        angle = uniform(-rotation.degrees, rotation.degrees, rng)
-        rotation_filter = rotation.interpolation
-    box = Box(0, 0, height, width)
-    if spec.random_resize is not None:
-        box = sample_box(height, width, spec.random_resize, rng)
-    mirror = flip is not None and bernoulli(flip.horizontal_prob, rng)
-    upside_down = flip is not None and bernoulli(flip.vertical_prob, rng)
-    return Geometry(box, angle, rotation_filter, mirror, upside_down)
-
-
-def sample_box(height: int, width: int, args: RandomResizeArgs, rng: np.random.Generator) -> Box:
-    """Sample a crop: area uniform, aspect ratio log-uniform, position uniform.
-
-    After ten tries that do not fit into the image, the largest centred crop with an allowed aspect
-    ratio is used (Szegedy et al. 2015, https://arxiv.org/abs/1409.4842, in torchvision's form).
-    """
-    area = height * width
-    low, high = math.log(args.min_ratio), math.log(args.max_ratio)
-    for _ in range(CROP_TRIES):
-        target = area * uniform(args.min_scale, args.max_scale, rng)
-        ratio = math.exp(uniform(low, high, rng))
-        crop_width = round(math.sqrt(target * ratio))
-        crop_height = round(math.sqrt(target / ratio))
-        if 0 < crop_width <= width and 0 < crop_height <= height:
-            top = int(rng.integers(height - crop_height + 1))
-            left = int(rng.integers(width - crop_width + 1))
-            return Box(top, left, crop_height, crop_width)
-    return centred_box(height, width, args)
-
-
-def centred_box(height: int, width: int, args: RandomResizeArgs) -> Box:
-    """Return the largest centred crop with an allowed aspect ratio."""
-    crop_height, crop_width = height, width
-    if width / height < args.min_ratio:
-        crop_height = max(1, round(width / args.min_ratio))
-    elif width / height > args.max_ratio:
-        crop_width = max(1, round(height * args.max_ratio))
-    return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
-
-
-def describe_crops(
-    boxes: npt.ArrayLike, mirror: npt.ArrayLike, upside_down: npt.ArrayLike, size: tuple[int, int]
-) -> npt.NDArray[np.float32]:
-    """Return crops of images of one size in the form of `lightly_core.contracts.Batch.crops`.
-
-    Args:
-        boxes: (B, 4): top, left, height, width in pixels.
-        mirror: (B,) bool.
-        upside_down: (B,) bool.
-        size: (height, width) of the images in pixels.
-
-    Returns:
-        (B, 6).
-    """
-    top, left, height, width = np.asarray(boxes).T
-    whole_height, whole_width = size
-    sides = (left / whole_width, top / whole_height, width / whole_width, height / whole_height)
-    return np.stack([*sides, mirror, upside_down], axis=1).astype(np.float32)
-
-
-def sample_kept_channels(args: ChannelDropArgs, rng: np.random.Generator) -> tuple[int, ...]:
-    """Sample the channels to keep, in ascending order.
-
-    Channels are dropped one after the other. The probability of each is proportional to its
-    weight among the remaining ones.
-    """
-    weights = np.asarray(args.weight_drop, dtype=np.float64)
-    num_drop = len(weights) - args.num_channels_keep
-    if num_drop == 0:
-        return tuple(range(len(weights)))
-    dropped = rng.choice(len(weights), size=num_drop, replace=False, p=weights / weights.sum())
-    return tuple(channel for channel in range(len(weights)) if channel not in dropped)
-
-
-# --------------------------------------------------------------------------- pixels
 
 
 def prepare(image: Source, num_channels: int) -> Source:
@@ -234,6 +118,11 @@ def make_view(
     """
     if geometry.angle:
         planes = rotated_planes(image, geometry)
+    elif isinstance(image, np.ndarray) and resampler == "torch":
+        pixels = image[geometry.box.rows, geometry.box.columns]
+        if pixels.shape[:2] == tuple(size):
+            return channels_first(_flipped(pixels, geometry))
+        return _resized_by_torch(pixels, geometry, size, interpolation)
     else:
         planes = to_planes(_crop(image, geometry.box))
     same_size = planes[0].size == (size[1], size[0])
@@ -242,8 +131,7 @@ def make_view(
     if not same_size:
         method = RESAMPLING[interpolation]
         planes = [plane.resize((size[1], size[0]), method) for plane in planes]
-    pixels = to_array(planes, mirror=geometry.mirror, upside_down=geometry.upside_down)
-    return channels_first(pixels)
+    return channels_first(_flipped(to_array(planes), geometry))
 
 
 def resized_centre(
@@ -292,7 +180,7 @@ def _resized_by_torch(
 def _crop(image: Source, box: Box) -> Source:
     top, left, height, width = box
     if isinstance(image, np.ndarray):
-        return image[top : top + height, left : left + width]
+        return image[box.rows, box.columns]
     if (height, width) == image_size(image):
         return image
     return image.crop((left, top, left + width, top + height))
@@ -314,13 +202,14 @@ def to_planes(image: Source) -> list[Image.Image]:
     ]
 
 
-def to_array(
-    planes: Sequence[Image.Image], *, mirror: bool = False, upside_down: bool = False
-) -> np.ndarray:
-    """Return the channels of all planes as one array (H, W, C), flipped as requested."""
+def to_array(planes: Sequence[Image.Image]) -> np.ndarray:
+    """Return the channels of all planes as one array (H, W, C)."""
     arrays = [_as_array(plane) for plane in planes]
-    pixels = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=2)
-    return pixels[:: -1 if upside_down else 1, :: -1 if mirror else 1]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=2)
+
+
+def _flipped(pixels: np.ndarray, geometry: Geometry) -> np.ndarray:
+    return pixels[:: -1 if geometry.upside_down else 1, :: -1 if geometry.mirror else 1]
 
 
 def channels_first(pixels: np.ndarray) -> Tensor:

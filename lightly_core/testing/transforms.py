@@ -194,10 +194,10 @@ def _unusual_images(case: _Case) -> None:
 
 def _plan(case: _Case) -> None:
     transform, image = case.build(), case.image()
+    expected = _sample(transform, image, seed=1, index=2)
     if not plans_views(transform):
         return
     height, width = _USUAL_SIZE
-    expected = _sample(transform, image, seed=1, index=2)
     plan = transform.plan((height, width), np.random.default_rng(1), 2)
     require(0 < plan.least_scale <= 1, f"least_scale is {plan.least_scale}, expected in (0, 1]")
     sample = plan.make(image)

@@ -59,6 +59,6 @@ def decode_jpeg(
 
 def draft(image: Image.Image, factor: int) -> None:
     """Make Pillow shrink an opened JPEG by a factor while it decodes it."""
-    # Pillow takes the largest factor with which neither side gets smaller than asked for.
+    # Pillow takes the largest factor that leaves both sides at least as long as requested.
     width, height = image.size
     image.draft(None, (max(1, width // factor), max(1, height // factor)))

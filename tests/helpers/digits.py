@@ -5,6 +5,7 @@ is less than half of that of a run's own measurement, which asks about 359, at a
 """
 
 import copy
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 NEIGHBOURS = 20
+FAR_NEIGHBOURS = 50
 TEMPERATURE = 0.07
 
 
@@ -46,6 +48,22 @@ def neighbours_agree(features: Tensor, labels: Tensor) -> float:
     return (scores.argmax(dim=1) == labels).double().mean().item()
 
 
+def nearest_alike(features: Tensor, labels: Tensor) -> float:
+    """Return the fraction of equal labels among each row and its `FAR_NEIGHBOURS` nearest.
+
+    It grows long before the votes of `neighbours_agree` change: those of an untrained network of
+    convolutions are right for 95 % of images of 16 pixels, while it has 0.72 to 0.76 here.
+
+    Args:
+        features: (N, D).
+        labels: (N,) int64.
+    """
+    rows = F.normalize(features, dim=1)
+    cosine = (rows @ rows.T).fill_diagonal_(-1)  # (N, N)
+    nearest = cosine.topk(FAR_NEIGHBOURS, dim=1).indices  # (N, k)
+    return (labels[nearest] == labels[:, None]).double().mean().item()
+
+
 class Neighbours(Callback):
     """Measures the network that a run exports when training starts and when it has ended.
 
@@ -54,18 +72,22 @@ class Neighbours(Callback):
 
     Args:
         side: Height and width of the images in pixels.
+        measure: Fraction to compute of features (N, D) and labels (N,).
 
     Attributes:
-        found: The fractions of right answers.
+        found: The two fractions.
     """
 
-    def __init__(self, side: int = 32) -> None:
+    def __init__(
+        self, side: int = 32, measure: Callable[[Tensor, Tensor], float] = neighbours_agree
+    ) -> None:
         self.side = side
+        self.measure = measure
         self.found: list[float] = []
 
     @property
     def gain(self) -> float:
-        """What the run has added to the fraction of right answers."""
+        """What the run has added to the fraction."""
         before, after = self.found
         return after - before
 
@@ -87,7 +109,7 @@ class Neighbours(Callback):
         with torch.no_grad():
             features = network.forward_features((images - mean) / std)
             pooled = network.forward_pool(features)["pooled_features"].flatten(1)
-        self.found.append(neighbours_agree(pooled, labels))
+        self.found.append(self.measure(pooled, labels))
 
 
 def normalization(wrapper: Any) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from digits import Neighbours
 
 import lightly_core
 from lightly_core.testing.models import TinyConv
@@ -17,17 +18,18 @@ OPTIONS = {
     "capi": {**PREDICTOR, "predictor_head_dim": 16, "num_clusters": 256},
 }
 # Epochs, images in a batch, side of a patch, and the fraction of right answers gained at the least.
-# Measured: mae 0.117, simmim 0.095, msn 0.123, pmsn 0.114, ijepa 0.028, capi 0.145.
+# Measured: mae 0.117, simmim 0.095, msn 0.123, pmsn 0.114, capi 0.145.
 GAINS = {
     "mae": (16, 32, 8, 0.03),
     "simmim": (5, 32, 8, 0.02),
     "msn": (6, 32, 8, 0.05),
     "pmsn": (6, 32, 8, 0.05),
-    "ijepa": (6, 64, 4, 0.0),
+    # Among all digits 0.032, 0.033, 0.023 with seeds 0, 1 and 2; 0.000 with a loss of zero.
+    "ijepa": (4, 64, 8, 0.01),
     "capi": (8, 32, 4, 0.04),
 }
 # At the other methods' rate capi forgets within 448 steps: 41.5 % became 41.2, and at this 56.0.
-LEARNING_RATES = {"capi": 5e-4, "mae": 3e-3}
+LEARNING_RATES = {"capi": 5e-4, "mae": 3e-3, "ijepa": 3e-4}
 WITH_CLASS_TOKEN = ("msn", "pmsn")
 
 
@@ -44,6 +46,7 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
         transform |= {"color_jitter": None, "random_gray_scale": None}
     else:
         model |= {"class_token": False, "global_pool": "avg", "fc_norm": False}
+    neighbours = Neighbours() if method == "ijepa" else None
     result = lightly_core.pretrain(
         out=tmp_path / "out",
         data="builtin:digits",
@@ -59,10 +62,12 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
         devices=1,
         precision="32-true",
         optim_args={"lr": LEARNING_RATES.get(method, 1e-3), "lr_scale_method": "none"},
+        callbacks={"knn": None} if neighbours else {},
         loggers={"tensorboard": None},
+        trainer_args={"callbacks": [neighbours]} if neighbours else {},
         seed=0,
     )
-    assert result.knn_after > result.knn_before + gain
+    assert (neighbours.gain if neighbours else result.knn_after - result.knn_before) > gain
 
 
 # With the paper's 0.05 so small a run stays where all codes are uniform, and the loss at log(64).
@@ -84,15 +89,7 @@ CONV_GAINS = {
     # Measured: lejepa 0.053, visreg 0.072, vicregl 0.086.
     "lejepa": ({"hidden_dim": 256, "output_dim": 16, "num_slices": 256}, 3, 0.04),
     "visreg": ({"hidden_dim": 256, "output_dim": 32, "num_slices": 256}, 3, 0.05),
-    # Measured: barlowtwins 0.070, vicreg 0.086, tico 0.084, wmse 0.053, intl 0.089, frossl 0.075,
-    # mmcr 0.095, emp-ssl 0.078. The optimizer here is AdamW, hence the factor 1.
-    "barlowtwins": ({"hidden_dim": 256, "output_dim": 128, "bias_lr_factor": 1.0}, 3, 0.05),
-    "vicreg": ({"hidden_dim": 256, "output_dim": 128}, 2, 0.05),
-    "tico": ({"hidden_dim": 256, "output_dim": 128}, 2, 0.05),
-    "wmse": ({"hidden_dim": 256, "output_dim": 32}, 2, 0.04),
-    "intl": ({"hidden_dim": 256, "output_dim": 256}, 2, 0.06),
-    "frossl": ({"hidden_dim": 256, "output_dim": 128}, 2, 0.05),
-    "mmcr": ({"hidden_dim": 256, "output_dim": 64}, 2, 0.05),
+    # Measured: emp-ssl 0.078. Other methods that decorrelate: decorrelation/test_learning.py.
     "emp-ssl": ({"hidden_dim": 256, "output_dim": 128}, 1, 0.05),
     "vicregl": (
         {"hidden_dim": 256, "output_dim": 256, "local_hidden_dim": 64, "local_output_dim": 64},

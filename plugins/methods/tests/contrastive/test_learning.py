@@ -2,21 +2,23 @@
 
 import pytest
 import torch
+from digits import Neighbours, nearest_alike
 
 import lightly_core
 from lightly_core.testing import TinyConv
 
-# Fraction of right answers gained at the least. Measured: simclr 0.100, dcl 0.092, dclw 0.106,
-# mocov2 0.100, mocov3 0.103, nnclr 0.061, densecl 0.081. README.md has longer runs.
+# Gained at the least by the fraction of equal labels among the nearest images. It is 0.000 with a
+# loss of zero, and in brackets with views that belong to other images, with seeds 0, 1 and 2.
 GAINS = {
-    "simclr": 0.08,
-    "dcl": 0.08,
-    "dclw": 0.08,
-    "mocov2": 0.06,
-    "mocov3": 0.07,
-    "nnclr": 0.04,
-    "densecl": 0.05,
+    "simclr": 0.06,  # 0.089, 0.102, 0.116 (with seed 0 0.009)
+    "dcl": 0.06,  # 0.094, 0.111, 0.111 (0.028, 0.027, 0.038)
+    "dclw": 0.06,  # 0.084, 0.105, 0.122 (0.008, 0.032, 0.047)
+    "mocov2": 0.045,  # 0.079, 0.089, 0.099 (-0.048, 0.014, -0.006)
+    "mocov3": 0.025,  # 0.050, 0.033, 0.085 (-0.021, -0.010, 0.021)
+    "nnclr": 0.025,  # 0.034, 0.052, 0.049 (0.005, -0.005, 0.018)
+    "densecl": 0.04,  # 0.066, 0.084, 0.073 (-0.029, -0.024, -0.012)
 }
+SIDE = 16
 HEAD = {"hidden_dim": 256, "output_dim": 64}
 PREDICTOR = {"predictor_hidden_dim": 256}
 OPTIONS = {"mocov3": {**PREDICTOR, "temperature": 0.2}, "nnclr": PREDICTOR}
@@ -26,14 +28,15 @@ OPTIONS = {"mocov3": {**PREDICTOR, "temperature": 0.2}, "nnclr": PREDICTOR}
 @pytest.mark.parametrize("method", GAINS)
 def test_neighbours_have_the_same_label_more_often(tmp_path, method):
     torch.manual_seed(0)
-    result = lightly_core.pretrain(
+    neighbours = Neighbours(SIDE, nearest_alike)
+    lightly_core.pretrain(
         out=tmp_path / "out",
         data="builtin:digits",
         model=TinyConv(feature_dim=64),
         method=method,
         method_args={**HEAD, **OPTIONS.get(method, {})},
         transform_args={
-            "image_size": 32,
+            "image_size": SIDE,
             "random_resize": {"min_scale": 0.4},
             "random_flip": None,
             "color_jitter": {"strength": 0.5},
@@ -41,7 +44,7 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
             "gaussian_blur": None,
             **({"global_view_1": None} if method in ("mocov3", "nnclr") else {}),
         },
-        epochs=5,
+        epochs=3,
         batch_size=64,
         num_workers=0,
         accelerator="cpu",
@@ -49,7 +52,9 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
         precision="32-true",
         optim="adamw",
         optim_args={"lr": 2e-3, "lr_scale_method": "none"},
+        callbacks={"knn": None},
         loggers={"tensorboard": None},
+        trainer_args={"callbacks": [neighbours]},
         seed=0,
     )
-    assert result.knn_after - result.knn_before > GAINS[method]
+    assert neighbours.gain > GAINS[method]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import multiprocessing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,7 +38,7 @@ class Loader(DataLoader[T]):
             return super().__iter__()
         self.check_start()
         known = getattr(self._iterator, "_workers", None)
-        with signals_blocked(self._start_method()):
+        with signals_blocked(self._start_method()), _left_out_by_collectors():
             iterator = super().__iter__()
         workers = getattr(iterator, "_workers", ())
         if workers is not known:
@@ -55,6 +57,22 @@ class Loader(DataLoader[T]):
     def _start_method(self) -> str:
         context = self.multiprocessing_context or multiprocessing
         return str(context.get_start_method())
+
+
+@contextmanager
+def _left_out_by_collectors() -> Iterator[None]:
+    """Keep the garbage collectors of forked workers away from the objects of this process.
+
+    A collector writes to every object that it visits, and a page that is written to is copied.
+    """
+    if gc.get_freeze_count():  # somebody else uses this
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def make_loader(

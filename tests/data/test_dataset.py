@@ -1,3 +1,4 @@
+import gc
 import pickle
 import signal
 import threading
@@ -17,6 +18,7 @@ from lightly_core.data.dataset import (
     build_loader,
     collate,
 )
+from lightly_core.data.loader import make_loader
 from lightly_core.data.reading import replacements, sample_rng
 from lightly_core.data.sources import open_source
 from lightly_core.data.views.two_stage import TwoStagePlan, TwoStageTransform
@@ -461,3 +463,25 @@ def test_a_folder_of_unreadable_images_is_left():
     assert next(index for index in tried if index not in bad) == 504  # 200 + 16 * 19
     assert max(tried) - min(tried) > 900
     assert list(replacements(3, 5)) == [3, 4, 0, 1, 2]
+
+
+class FrozenObjects:
+    """How many objects the collector of a worker leaves alone."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return gc.get_freeze_count()
+
+
+@pytest.mark.processes
+def test_collectors_of_workers_leave_the_memory_of_the_run_alone():
+    loader = make_loader(
+        FrozenObjects(),
+        list,
+        num_workers=1,
+        loader_args={"multiprocessing_context": "fork"},
+    )
+    assert min(next(iter(loader))) > 10_000  # torch alone has ten times as many
+    assert gc.get_freeze_count() == 0

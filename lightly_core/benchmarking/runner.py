@@ -18,7 +18,7 @@ from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row, Suite
 from lightly_core.engine.lock import held
 from lightly_core.errors import ConfigError, RunInterrupted
-from lightly_core.streams import is_terminal
+from lightly_core.progress import Task, progress
 
 Say = Callable[[str], None]
 
@@ -170,11 +170,12 @@ def _run_row(
     _write_job(row, folder, blocked_plugins)
     folder.failure.unlink(missing_ok=True)
     command = [sys.executable, "-m", "lightly_core.cli.benchmark_row", str(folder.job)]
-    worker = Worker(command, folder.log, _progress(folder, plan.steps))
-    try:
-        code = worker.run()
-    finally:
-        folder.job.unlink(missing_ok=True)
+    with progress(place, plan.steps, unit="steps", write=say) as task:
+        worker = Worker(command, folder.log, lambda: _follow(folder, task))
+        try:
+            code = worker.run()
+        finally:
+            folder.job.unlink(missing_ok=True)
     if worker.num_stops:
         raise RunInterrupted(f"stopped in row '{row.name}'; the same command resumes it")
     if not (folder.result.is_file() or folder.failure.is_file()):
@@ -209,20 +210,17 @@ def _write_job(row: Row, folder: RowFolder, blocked_plugins: Sequence[str]) -> N
         json.dump(job, file)
 
 
-def _progress(folder: RowFolder, steps: int) -> Callable[[], None]:
-    """Return a function that shows the progress of a row on a terminal."""
-    if not is_terminal(sys.stderr):
-        return lambda: None
-
-    def show() -> None:
-        line = _last_line(folder.run / "metrics.jsonl")
-        try:
-            logged = json.loads(line)
-        except ValueError:
-            return
-        print(f"\r  step {logged['step']} of {steps} ", end="\r", file=sys.stderr, flush=True)
-
-    return show
+def _follow(folder: RowFolder, task: Task) -> None:
+    """Show the newest step of a row, or that it is evaluated."""
+    if folder.trained.is_file():
+        task.note = "evaluating"
+        task.reach(task.total or 0)
+        return
+    try:
+        logged = json.loads(_last_line(folder.run / "metrics.jsonl"))
+    except ValueError:
+        return
+    task.reach(logged["step"])
 
 
 def _last_line(path: Path) -> str:

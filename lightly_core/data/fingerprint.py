@@ -13,6 +13,7 @@ from lightly_core.data.folder import FolderSource
 from lightly_core.data.paths import why_not_opened
 from lightly_core.data.reading import load_or_reason
 from lightly_core.errors import DataError
+from lightly_core.progress import tracked
 
 #: Images that are compared if they do not come from files.
 _NUM_LOADED = 16
@@ -55,9 +56,11 @@ def contents(source: ImageSource) -> dict[str, str]:
     for part in source.packed_names():
         names.update(part)
     sizes, content = hashlib.sha256(), hashlib.sha256()
-    for index in _evenly_spaced(len(source), _NUM_SIZES):
+    chosen = _evenly_spaced(len(source), _NUM_SIZES)
+    for index in tracked(chosen, "Checking the sizes of images", len(chosen), unit="files"):
         sizes.update(f"{_size(source.path(index))} ".encode())
-    for index in _evenly_spaced(len(source), _NUM_CONTENTS):
+    chosen = _evenly_spaced(len(source), _NUM_CONTENTS)
+    for index in tracked(chosen, "Checking the content of images", len(chosen), unit="files"):
         content.update(_ends_of_file(source.path(index)))
     return {
         "names": names.hexdigest()[:16],

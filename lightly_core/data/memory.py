@@ -27,6 +27,7 @@ from lightly_core.data.reading import load_or_reason
 from lightly_core.data.views import worker
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.loading import load_target
+from lightly_core.progress import tracked
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ MAX_SIDE = 128
 MAX_BYTES = 1 << 30
 
 _NUM_INSPECTED = 16
-_SECONDS_BETWEEN_REPORTS = 10.0
 
 
 @define(eq=False)
@@ -213,8 +213,7 @@ def read_all(source: ImageSource, num_channels: int) -> ImageMemory:
     notes, log = list[Note](), NoteLog()
     first = ""
     unreadable: dict[int, str] = {}
-    reported = time.monotonic()
-    for index in range(len(source)):
+    for index in tracked(range(len(source)), "Reading images into memory", len(source)):
         pixels = _pixels(source, index, num_channels, unreadable, notes)
         log.add(notes)
         notes.clear()
@@ -227,9 +226,6 @@ def read_all(source: ImageSource, num_channels: int) -> ImageMemory:
             first, shape = source.name(index), pixels.shape
         _same_size(source.name(index), pixels.shape, first, shape)
         images[index] = pixels.transpose(0, 2, 1)
-        if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-            reported = time.monotonic()
-            logger.info("Decoded %d of %d images", index + 1, len(source))
     if images is None:
         raise NotPossible("no image can be read")
     return ImageMemory(torch.from_numpy(images), unreadable)

@@ -21,11 +21,14 @@ from lightly_core.data.endings import (
 )
 from lightly_core.data.names import shown
 from lightly_core.errors import DataError
+from lightly_core.progress import progress
 
 logger = logging.getLogger(__name__)
 
 _MAC_ARCHIVE_FOLDER = "__MACOSX"
 _SHOWN = 5
+#: Entries of a folder between two updates of the progress.
+_ENTRIES = 4096
 
 
 @dataclass
@@ -88,17 +91,22 @@ def list_folder(root: str) -> Listing:
     """
     walk = _Walk(root)
     pending, links = [""], list[str]()
-    while pending or links:
-        folder = pending.pop() if pending else heapq.heappop(links)
-        for entry in walk.entries(folder):
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            kind = walk.kind(entry)
-            if kind == "folder":
-                pending.append(name)
-            elif kind == "link":
-                heapq.heappush(links, name)
-            elif kind == "image":
-                walk.names.append(encode(name))
+    with progress("Searching for images", unit="files") as task:
+        while pending or links:
+            folder = pending.pop() if pending else heapq.heappop(links)
+            entries = walk.entries(folder)
+            for start in range(0, len(entries), _ENTRIES):
+                part = entries[start : start + _ENTRIES]
+                for entry in part:
+                    name = f"{folder}/{entry.name}" if folder else entry.name
+                    kind = walk.kind(entry)
+                    if kind == "folder":
+                        pending.append(name)
+                    elif kind == "link":
+                        heapq.heappush(links, name)
+                    elif kind == "image":
+                        walk.names.append(encode(name))
+                task.advance(len(part))
     walk.report()
     return Listing(os.path.abspath(root), sorted(walk.names), walk.others)
 

@@ -20,15 +20,13 @@ from typing import IO
 
 from lightly_core.download.urls import RemoteFile
 from lightly_core.errors import ConfigError
+from lightly_core.progress import progress
 from lightly_core.version import __version__
 
 log = logging.getLogger(__name__)
 
 #: Seconds to wait after failures in a row; after one more the download fails.
 BACKOFF_SECONDS = (1.0, 3.0, 10.0)
-
-#: Seconds between two lines of progress.
-PROGRESS_SECONDS = 5.0
 
 #: More bytes than any file of weights. Without a limit, an endless response would fill the disk.
 MOST_BYTES = 100 * 10**9
@@ -286,18 +284,20 @@ class Transfer:
             self.part.unlink(missing_ok=True)
             self.remember(version)
             self.version = version
-        done, last = offset, time.monotonic()
-        pace = _Pace(done, last)
-        with self.part.open("ab") as out:
+        done = offset
+        pace = _Pace(done, time.monotonic())
+        what = f"Downloading {self.remote.name}"
+        with (
+            self.part.open("ab") as out,
+            progress(what, version.size, unit="bytes", done=offset) as task,
+        ):
             while chunk := self._read(stream):
                 out.write(chunk)
                 done += len(chunk)
                 self._refuse_size(done)
                 if pace.is_slow(done, time.monotonic()):
                     raise self._unreachable("it sends less than 1 kB per second")
-                if time.monotonic() - last >= PROGRESS_SECONDS:
-                    last = time.monotonic()
-                    self._report(done, version.size)
+                task.reach(done)
         if version.size is not None and done < version.size:
             raise _TemporaryError(f"connection cut after {done} of {version.size} bytes")
         if version.size is not None and done > version.size:
@@ -327,10 +327,6 @@ class Transfer:
             "Downloading %s: %s (%s%s) from %s to %s",
             self.what, self.remote.name, size, rest, self.remote.place, self.target,
         )  # fmt: skip
-
-    def _report(self, done: int, size: int | None) -> None:
-        progress = "" if not size else f" of {_readable(size)} ({done / size:.0%})"
-        log.info("%s: %s%s", self.remote.name, _readable(done), progress)
 
 
 def _understand(response: http.client.HTTPResponse, offset: int) -> tuple[Version, bool]:

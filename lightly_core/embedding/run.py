@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from lightly_core.atomic import atomic_path
 from lightly_core.config.options.embed import EmbedConfig
@@ -37,7 +26,7 @@ from lightly_core.evaluation.backbone import Backbone, open_backbone
 from lightly_core.evaluation.features import batch_features, frozen
 from lightly_core.models.probing import probe
 from lightly_core.plugins.discovery import Plugins
-from lightly_core.streams import is_terminal
+from lightly_core.progress import progress
 
 logger = logging.getLogger(__name__)
 
@@ -107,10 +96,11 @@ class _Embedding:
             batch_size=backbone.batch_size,
             num_workers=backbone.num_workers,
         )
-        with _progress(len(source)) as advance, frozen(backbone.wrapper, backbone.device):
+        bar = progress("Embedding images", len(source))
+        with bar as task, frozen(backbone.wrapper, backbone.device):
             for batch in loader:
                 self._add(writer, batch)
-                advance(len(batch.indices) + len(batch.skipped))
+                task.advance(len(batch.indices) + len(batch.skipped))
         if self._num_images == 0:
             raise DataError(f"none of the {len(source)} images can be read")
 
@@ -189,30 +179,3 @@ def feature_shape(backbone: Backbone, kind: str) -> tuple[int, ...]:
             f"config.features: {backbone.name} has no class token; use features=pooled"
         )
     return (found.feature_dim, *(found.feature_size if kind == "patch" else ()))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar in a terminal, else nothing; yields a function that advances it."""
-    if not is_terminal(sys.stdout):
-        yield lambda count: None
-        return
-    columns = (
-        TextColumn("images"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("eta"),
-        TimeRemainingColumn(),
-    )
-    started = time.monotonic()
-    with Progress(*columns, refresh_per_second=4) as bar:
-        task = bar.add_task("embed", total=total, speed="")
-
-        def advance(count: int) -> None:
-            done = bar.tasks[0].completed + count
-            speed = done / max(time.monotonic() - started, 1e-9)
-            bar.update(task, completed=done, speed=f"{speed:.0f} img/s")
-
-        yield advance

@@ -6,11 +6,14 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 from lightly_core.data.names import harmless
+from lightly_core.progress import close_bars, hidden
 
 _LOGGERS = ("py.warnings", "lightning.pytorch", "lightning.fabric")
 
@@ -28,16 +31,18 @@ class RunLogs:
     def __init__(self, first_process: bool, plugins: Iterable[str] = ()) -> None:
         self._first_process = first_process
         self._ours = {"lightly_core", *plugins}
-        self._console = _Console(sys.stdout)
+        self._console = _Console()
         self._console.setFormatter(_ConsoleFormatter("%(message)s"))
         self._console.setLevel(logging.INFO if first_process else logging.ERROR)
         self._console.addFilter(self._for_the_user)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
         self._file: _LogFile | None = None
+        self._bars = nullcontext() if first_process else hidden()
         self._before: list[tuple[logging.Logger, int, bool, list[logging.Handler]]] = []
 
     def __enter__(self) -> RunLogs:
         """Attach the handlers."""
+        self._bars.__enter__()
         for name in sorted({*_LOGGERS, *self._ours}):
             target = logging.getLogger(name)
             own = target.handlers[:]
@@ -70,6 +75,8 @@ class RunLogs:
         traceback: TracebackType | None,
     ) -> None:
         """Restore every logger."""
+        close_bars()
+        self._bars.__exit__(None, None, None)
         if error is not None and self._file is not None:
             logging.getLogger(__name__).debug("The run ended with an error.", exc_info=error)
         logging.captureWarnings(False)
@@ -90,7 +97,18 @@ class RunLogs:
 
 
 class _Console(logging.StreamHandler):  # type: ignore[type-arg] # not at run time in 3.10
-    """Stop printing if the reader closes the stream, as `head` does. The run continues."""
+    """Print to the current stdout, which prints above a bar while one is shown.
+
+    If the reader closes the stream, as `head` does, it stops printing. The run continues.
+    """
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        """The current stdout, or stderr if it is missing."""
+        return sys.stdout or sys.stderr
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Stop printing."""

@@ -147,9 +147,10 @@ class Backbone:
         # Imported late: the loader is not needed to open a network.
         from lightly_core.data.dataset import build_eval_loader
 
+        chosen = range(len(source)) if indices is None else indices
         loader = build_eval_loader(
             source,
-            range(len(source)) if indices is None else indices,
+            chosen,
             self.transform,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
@@ -161,6 +162,7 @@ class Backbone:
             self.device,
             precision=self.precision,
             channels_last=self.channels_last,
+            total=len(chosen),
         )
 
 

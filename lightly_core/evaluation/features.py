@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.dataset import RawBatch
 from lightly_core.parts.modes import modes_of, set_modes
+from lightly_core.progress import progress
 
 
 def extract_features(
@@ -22,6 +23,7 @@ def extract_features(
     *,
     precision: torch.dtype | None = None,
     channels_last: bool = False,
+    total: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute the pooled features of every image with the model in eval mode.
 
@@ -37,6 +39,7 @@ def extract_features(
         precision: Type for autocast, e.g. ``torch.bfloat16``; None computes in the type of
             the weights.
         channels_last: Whether to pass images in channels-last memory format.
+        total: Number of images, to show the progress; None if it is not known.
 
     Returns:
         Features (N, D) float32 and the images' positions in their source (N,) int64, both on
@@ -45,8 +48,9 @@ def extract_features(
     device = torch.device(device)
     features = [torch.empty(0, wrapper.feature_dim())]
     indices = [torch.empty(0, dtype=torch.int64)]
-    with frozen(wrapper, device):
+    with frozen(wrapper, device), progress("Computing features", total) as task:
         for batch in batches:
+            task.advance(len(batch.indices) + len(batch.skipped))
             if len(batch.indices) == 0:
                 continue
             pooled = batch_features(

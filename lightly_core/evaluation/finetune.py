@@ -32,6 +32,7 @@ from lightly_core.optim.build import build_optimizer, build_scheduler
 from lightly_core.optim.groups import ParameterGroup, default_parameter_groups, split_by_factor
 from lightly_core.parts.layer_decay import layer_decay_factors
 from lightly_core.parts.modes import set_modes
+from lightly_core.progress import tracked
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,8 @@ def _train(
     losses = []
     for epoch in range(protocol.epochs):
         total, count = torch.zeros((), dtype=torch.float64, device=device), 0
-        for batch, labels in batches.epoch(epoch):
+        what = f"Fine-tuning, epoch {epoch + 1} of {protocol.epochs}"
+        for batch, labels in tracked(batches.epoch(epoch), what, len(batches), unit="steps"):
             features = batch_features(
                 wrapper,
                 batch,

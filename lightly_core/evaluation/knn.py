@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.evaluation.accuracy import check_features, topk_hits
+from lightly_core.progress import tracked
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def weighted_knn_many(
     used = [min(k, num_train) for k in ks]
     train = F.normalize(train_features.float(), dim=1)
     correct = torch.zeros(len(used), 2, dtype=torch.int64, device=train.device)
-    for start in range(0, num_query, chunk_size):
+    starts = range(0, num_query, chunk_size)
+    for start in tracked(starts, "Searching for neighbours", len(starts), unit="parts"):
         stop = start + chunk_size
         query = F.normalize(query_features[start:stop].float(), dim=1)
         cosine, neighbours = (query @ train.T).topk(max(used), dim=1)  # (c, k) each

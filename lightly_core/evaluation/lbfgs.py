@@ -6,12 +6,15 @@ whose dimensions are strongly correlated. And the tolerance here has the unit of
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from lightly_core.progress import tracked
 
 ARMIJO = 1e-4  # Nocedal & Wright 2006, section 3.1
 CURVATURE = 0.9
@@ -97,7 +100,7 @@ def minimize(
     point = start
     value, gradient = objective(point)
     iterations, expected = 0, torch.inf
-    while True:
+    for iterations in tracked(itertools.count(), "Fitting the classifier", unit="iterations"):
         direction = history.direction(gradient)
         slope = float((gradient * direction).sum())
         expected = -slope / 2  # of a parabola with this slope and its minimum at step size 1
@@ -111,7 +114,6 @@ def minimize(
         step = size * direction
         history.add(step, new_gradient - gradient)
         point, value, gradient = point + step, new_value, new_gradient
-        iterations += 1
     return Minimum(point, value, iterations, expected, expected <= tolerance)
 
 

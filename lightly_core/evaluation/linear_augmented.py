@@ -25,6 +25,7 @@ from lightly_core.evaluation.measures import (
     top5_notes,
 )
 from lightly_core.evaluation.task import Task
+from lightly_core.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,8 @@ def _train(
     total = protocol.epochs * len(batches)
     scale = batches.batch_size / REFERENCE_BATCH
     step = 0
-    with frozen(backbone.wrapper, device):
+    bar = progress("Training the classifier", total, unit="steps")
+    with frozen(backbone.wrapper, device), bar as task:
         for epoch in range(protocol.epochs):
             for batch, labels in batches.epoch(epoch):
                 features = batch_features(
@@ -124,6 +126,7 @@ def _train(
                 decay = (1 + math.cos(math.pi * step / total)) / 2  # as in `fit_sgd`
                 heads.step(features, labels.to(device), scale * decay)
                 step += 1
+                task.advance()
             log.info("linear: epoch %d of %d", epoch + 1, protocol.epochs)
     return heads.heads(torch.arange(num_classes, device=device), num_classes)
 

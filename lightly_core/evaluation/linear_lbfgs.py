@@ -20,6 +20,7 @@ from lightly_core.evaluation.linear_head import (
     statistics,
     train_classes,
 )
+from lightly_core.progress import tracked
 
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 KEPT_NUMBERS = 2**25  # up to this many standardised features are cached, 128 MiB of float32
@@ -131,7 +132,7 @@ def _choose(
     best: tuple[float, float] | None = None
     point = start = None
     chosen = grid[0]
-    for penalty in grid:
+    for penalty in tracked(grid, "Choosing the penalty", len(grid), unit="penalties"):
         point = fitted.solve(penalty, point, max_iterations, tolerance).point
         accuracies[penalty], loss = judge.score(point)
         if best is None or (accuracies[penalty], -loss) > best:

@@ -17,6 +17,7 @@ from lightly_core.evaluation.linear_head import (
     score_head,
     train_classes,
 )
+from lightly_core.progress import tracked
 
 REFERENCE_BATCH = 256  # batch size to which learning rates refer
 BATCH_NORM_EPS = 1e-6  # of MAE's linear probe, https://arxiv.org/abs/2111.06377
@@ -81,7 +82,9 @@ def fit_sgd(
             device=features.device,
         )
         count = len(features) if rows is None else len(rows)
-        for batch, factor in _schedule(count, batch_size, epochs, seed, features.device):
+        batches = _schedule(count, batch_size, epochs, seed, features.device)
+        steps = epochs * (count // min(batch_size, count))
+        for batch, factor in tracked(batches, "Training the classifier", steps, unit="steps"):
             picked = batch if rows is None else rows[batch]
             heads.step(features[picked], targets[picked], factor)
         return heads.heads(classes, num_classes)

@@ -157,6 +157,7 @@ class LabelledProbe:
                 device,
                 precision=precision,
                 channels_last=channels_last,
+                total=len(part.indices),
             )
             return _usable(part, *found)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.evaluation.accuracy import check_features
+from lightly_core.progress import tracked
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def retrieval(
         raise ValueError(f"none of the {len(wanted)} queries has an image of its class to find")
     gallery = F.normalize(features.float(), dim=1)
     sums = torch.zeros(2 + 2 * len(ks), dtype=torch.float64, device=features.device)
-    for chunk in torch.split(counted, chunk_size):
+    chunks = torch.split(counted, chunk_size)
+    for chunk in tracked(chunks, "Ranking images", len(chunks), unit="parts"):
         query = F.normalize(query_features[chunk].float(), dim=1)
         cosine = query @ gallery.T  # (c, N)
         if leave_one_out:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from lightly_core.config.options.runs import RunsConfig
 from lightly_core.config.reading.command import load_options
 from lightly_core.errors import ConfigError
+from lightly_core.progress import progress
 from lightly_core.registry.entry import RunEntry
 from lightly_core.registry.find import find_runs
 
@@ -23,7 +24,6 @@ def listed_runs(
     *,
     pairs: Sequence[str] = (),
     arguments: dict[str, object] | None = None,
-    looked: Callable[[int], None] = lambda number: None,
 ) -> list[RunEntry]:
     """Return the runs below a folder; see `lightly_core.list_runs`.
 
@@ -31,7 +31,6 @@ def listed_runs(
         folder: The folder.
         pairs: Words of the form ``key=value``.
         arguments: Python arguments; only those that the caller gave.
-        looked: As in `find_runs`.
 
     Raises:
         ConfigError: The folder cannot be read, or settings are wrong.
@@ -40,9 +39,11 @@ def listed_runs(
     root = Path(folder).expanduser()
     if problem := _problem(root):
         raise ConfigError(problem)
+    with progress("Searching for runs", unit="folders") as task:
+        found = list(find_runs(root.absolute(), task.advance))
     runs = [
         run
-        for run in find_runs(root.absolute(), looked)
+        for run in found
         if config.state in (None, run.state) and config.method in (None, run.method)
     ]
     return sorted_runs(runs, config.sort, reverse=config.reverse)

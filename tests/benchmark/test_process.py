@@ -139,17 +139,20 @@ def test_a_process_that_fails_to_plan_is_told_with_its_last_line(load, monkeypat
         planning.plan_rows(load().rows, ())
 
 
-def test_progress_reads_the_last_complete_step(tmp_path, monkeypatch, capsys):
+def test_progress_follows_the_newest_step_and_then_the_evaluation(tmp_path):
     from lightly_core.benchmarking import runner
     from lightly_core.benchmarking.state import RowFolder
 
     folder = RowFolder(tmp_path)
     folder.run.mkdir()
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    look = runner._progress(folder, 20)
-    look()
-    assert capsys.readouterr().err == ""
+    task = SimpleNamespace(total=20, note="", steps=[])
+    task.reach = task.steps.append
+    runner._follow(folder, task)
+    assert task.steps == []
     lines = [json.dumps({"step": step}) for step in (5, 10)]
     (folder.run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    look()
-    assert "step 10 of 20" in capsys.readouterr().err
+    runner._follow(folder, task)
+    assert (task.steps, task.note) == ([10], "")
+    folder.trained.write_text("{}")
+    runner._follow(folder, task)
+    assert (task.steps, task.note) == ([10, 20], "evaluating")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from all_progress import show_all_progress
 from PIL import Image
 
 from lightly_core.config.auto.memory import MemoryChoice
@@ -228,10 +229,10 @@ def test_a_first_image_that_was_not_looked_at_may_be_huge(monkeypatch):
 
 
 def test_the_log_says_how_many_images_are_decoded_so_far(caplog, monkeypatch):
-    monkeypatch.setattr(memory_module, "_SECONDS_BETWEEN_REPORTS", -1.0)
+    show_all_progress(monkeypatch)
     with caplog.at_level(logging.INFO):
         read_all(source(), 3)
-    assert "Decoded 20 of 20 images" in caplog.text
+    assert "Reading images into memory: 19 of 20 images (95 %)" in caplog.text
 
 
 # ------------------------------------------------------------------ choice

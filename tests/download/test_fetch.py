@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lightly_core import progress
 from lightly_core.download import cache_folder, fetch, transfer
 from lightly_core.errors import ConfigError
 
@@ -240,10 +241,12 @@ def test_a_download_is_announced_in_one_line(site, cache, caplog):
 def test_progress_is_told_now_and_then(site, cache, caplog, monkeypatch):
     site.pause, site.block = 0.02, 1 << 13
     monkeypatch.setattr(transfer, "_CHUNK", 1 << 13)
-    monkeypatch.setattr(transfer, "PROGRESS_SECONDS", 0.05)
+    for name in ("START_SECONDS", "LOOK_SECONDS", "LINE_SECONDS"):
+        monkeypatch.setattr(progress, name, 0.05)
+    monkeypatch.setenv("LIGHTLY_PROGRESS", "lines")
     fetch(site.url(), what="weights")
     lines = [record.getMessage() for record in caplog.records if "%)" in record.getMessage()]
     # 13 blocks of 20 ms: at most one line every 50 ms.
     assert 1 <= len(lines) <= 13 * 0.02 / 0.05 + 3
-    assert lines[0].startswith("net.pth: ")
+    assert lines[0].startswith("Downloading net.pth: ")
     assert "of 102.4 kB (" in lines[0]

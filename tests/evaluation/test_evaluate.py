@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from all_progress import show_all_progress
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch.utils.data import Dataset
@@ -177,6 +178,23 @@ def test_features_are_computed_once_for_all_protocols(monkeypatch):
     result = evaluate(linear=linear, retrieval=True)
     assert calls == [240, 60]
     assert [found["protocol"] for found in result.results] == ["knn", "knn", "linear", "retrieval"]
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "augmented"])
+def test_each_protocol_shows_its_progress(monkeypatch, capsys, solver):
+    show_all_progress(monkeypatch)
+    linear = {"solver": "lbfgs" if solver == "lbfgs" else "sgd"}
+    if solver != "lbfgs":
+        linear |= {"epochs": 2, "batch_size": 64, "augment": solver == "augmented"}
+    finetune = {"epochs": 1, "batch_size": 64} if solver == "lbfgs" else False
+    evaluate(linear=linear, finetune=finetune, retrieval=True, batch_size=64)
+    shown = {line.partition(":")[0] for line in capsys.readouterr().out.splitlines()}
+    expected = {"Computing features"}
+    if solver == "lbfgs":
+        expected |= {"Choosing the penalty", "Fitting the classifier", "Fine-tuning, epoch 1 of 1"}
+    else:
+        expected |= {"Training the classifier"}
+    assert expected <= shown
 
 
 def test_results_are_found_by_protocol_and_settings():

@@ -153,6 +153,13 @@ def faults(session: nox.Session) -> None:
     session.run("python", "-m", "tools.faults", *session.posargs, env=ENVIRONMENT)
 
 
+@nox.session(default=False)
+def loggers(session: nox.Session) -> None:
+    """Send runs to a real MLflow server that is killed, hangs, fails and is started again."""
+    install(session, "mlflow>=3.1", "pandas>=2.1")
+    session.run("python", "-m", "tools.loggers", *session.posargs, env=ENVIRONMENT)
+
+
 @nox.session
 def hostile(session: nox.Session) -> None:
     """Read 1,500 odd, broken and hostile files; train on them, embed and evaluate them."""

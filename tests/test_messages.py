@@ -58,6 +58,7 @@ RUNS = {
     "a model without its library": "model=resnet18",
     "an unknown library of models": "model=keras/resnet50",
     "an unknown logger": "loggers.wandbb.project=x",
+    "a logger whose plugin is not installed": "loggers.wandb.project=x",
     "a blocked plugin": "--no-plugin methods",
     "a broken plugin that is needed": "method=glow",
     "a folder that exists": "out=taken",
@@ -81,6 +82,8 @@ OTHERS = {
     "features into an unknown kind of file": "embed model=torchvision/resnet18 data=images out=a.b",
     "features of a folder that is no run": "embed model=empty data=images out=a.csv",
     "an evaluation without test images": "evaluate model=torchvision/resnet18 data=images",
+    "sending for a folder that is none": "send nowhere",
+    "sending with a setting that is none of a logger": "send images epochs=3",
     "an unknown suite": "benchmark missing.toml",
 }
 

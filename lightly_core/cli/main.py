@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "write a page about one run, or several side by side",
     "benchmark": "run a suite of methods and compare them in one table",
     "runs": "list the runs below a folder",
+    "send": "send what the loggers of a run could not send",
     "methods": "list pretraining methods",
     "models": "list models",
     "plugins": "list installed plugins and their states",

@@ -227,19 +227,22 @@ def _transform(record: TransformRecord) -> _Group:
 
 def _logger(record: LoggerRecord) -> _Group:
     from lightly_core.contracts import Logger
+    from lightly_core.engine.remote import RemoteLogger
     from lightly_core.plugins.loading import load_config, load_target
-    from lightly_core.testing import logger_checks
+    from lightly_core.testing import logger_checks, without_server
 
     logger_class, config = load_target(record), load_config(record)()
+    if isinstance(logger_class, type) and issubclass(logger_class, RemoteLogger):
+        logger_class = without_server(logger_class)
 
-    def build(folder: Path) -> Logger:
-        return logger_class(config, folder, None)  # type: ignore[operator,no-any-return]
+    def build(folder: Path, resume_step: int | None = None) -> Logger:
+        return logger_class(config, folder, resume_step)  # type: ignore[operator,no-any-return]
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         reason = _refused(lambda: build(Path(folder)).finish("finished"))
     if reason:
         return _Group(record.label, skipped=reason)
-    return _Group(record.label, logger_checks(build))
+    return _Group(record.label, logger_checks(build, build))
 
 
 def _refused(build: Callable[[], object]) -> str:

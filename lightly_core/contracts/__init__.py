@@ -5,13 +5,14 @@ channels, h and w feature positions.
 """
 
 from lightly_core.contracts.data import Batch, Sample, SampleExtras, Transform
-from lightly_core.contracts.logger import Logger
+from lightly_core.contracts.logger import ExportedModel, Logger
 from lightly_core.contracts.method import Method, RunContext, StepResult
 from lightly_core.contracts.model import ModelLibrary, ModelWrapper, WrapperLike
 from lightly_core.optim.groups import ParameterGroup
 
 __all__ = [
     "Batch",
+    "ExportedModel",
     "Logger",
     "Method",
     "ModelLibrary",

@@ -14,7 +14,15 @@ from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.options.fields import plain as as_data
 from lightly_core.config.reading.launch import early_rank
 from lightly_core.config.reading.load import Settings
-from lightly_core.contracts import Logger, Method, ModelWrapper, RunContext, Sample, Transform
+from lightly_core.contracts import (
+    ExportedModel,
+    Logger,
+    Method,
+    ModelWrapper,
+    RunContext,
+    Sample,
+    Transform,
+)
 from lightly_core.contracts.capabilities import ActivationCheckpointing
 from lightly_core.data.dataset import build_loader
 from lightly_core.data.fingerprint import fingerprint
@@ -35,6 +43,7 @@ from lightly_core.models.trainable import (
     require_trainable,
     start_training,
 )
+from lightly_core.models.unwrapping import unwrapped
 from lightly_core.models.wrapping import BuiltModel, build_model
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.hookspecs import RunInfo
@@ -212,13 +221,21 @@ def run_info(resolved: Resolved, folder: RunFolder, *, resumed: bool) -> RunInfo
 
 
 def require_loggers(settings: Settings) -> None:
-    """Import the enabled loggers without building them.
+    """Import the enabled loggers without building them, and let them check their options.
 
     Raises:
+        ConfigError: Options cannot work on this machine.
         PluginError: A logger cannot be imported.
     """
-    for record in settings.logger_records.values():
-        load_target(record)
+    problems = []
+    for name, record in settings.logger_records.items():
+        logger_class = cast("type[Logger]", load_target(record))
+        try:
+            logger_class.check(settings.loggers[name])
+        except ConfigError as error:
+            problems += [f"config.loggers.{name}: {text}" for text in error.problems]
+    if problems:
+        raise ConfigError.of(problems)
 
 
 def build_loggers(
@@ -242,6 +259,18 @@ def build_loggers(
             )
             logger.debug("Logger '%s' cannot start.", name, exc_info=True)
     return {**loggers, **bridged_loggers(settings.run.trainer_args)}
+
+
+def exported_model(built: BuiltRun, settings: Settings) -> ExportedModel:
+    """Return the exported backbone for loggers."""
+    transform = settings.transform
+    height, width = transform.size
+    return ExportedModel(
+        module=unwrapped(built.method.exported_wrapper().get_model()),
+        metadata=metadata(settings),
+        num_channels=transform.channels,
+        image_size=(height, width),
+    )
 
 
 def check_first_image(resolved: Resolved, source: ImageSource) -> None:

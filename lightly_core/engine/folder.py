@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ RUN_FILES = (
     "report.html",
     "report_data/*",
     "status.json",
+    "remote.*.json",
+    "unsent.*.jsonl",
+    ".remote.*.json.part",
+    ".unsent.*.jsonl.part",
     "skipped_images.csv",
     "events.out.tfevents.*",
     "checkpoints/last.ckpt",
@@ -43,6 +48,9 @@ RUN_FILES = (
     "non_finite/.*.writing",
     "report_data/.*.writing",
 )
+
+#: Folder below the run folder with the files of libraries that loggers use. `overwrite` removes it.
+LOGGER_FOLDER = "loggers"
 
 
 class RunFolder:
@@ -199,6 +207,8 @@ class RunFolder:
                 if path.is_file() or path.is_symlink():
                     path.unlink()
                     removed += 1
+        if not (self.root / LOGGER_FOLDER).is_symlink():
+            shutil.rmtree(self.root / LOGGER_FOLDER, ignore_errors=True)
         for folder in self._folders():
             if folder.is_symlink():
                 logger.info("'%s' is a link: its files are at '%s'.", folder, folder.resolve())

@@ -58,7 +58,7 @@ def rehearse(
         attempt(lambda: choose_images(resolved, source, val_source))
         attempt(lambda: build.check_first_image(resolved, source))
         attempt(lambda: _build_networks(resolved, source, catalog))
-        build.require_loggers(resolved)
+        attempt(lambda: build.require_loggers(resolved))
     if len(errors) == 1:
         raise errors[0]
     if errors:

@@ -300,6 +300,7 @@ class Run:
             num_skipped = skips.finish()
             for path in (*exported, *(best.paths if best is not None else ())):
                 loggers.log_artifact(path)
+            loggers.log_model(build.exported_model(built, self.resolved))
         stopped = stop_reason(trainer, self.resolved.total_steps)
         return self._summarise(built, loggers, exported, watchers, best, num_skipped, stopped)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.folder import LOGGER_FOLDER, RunFolder
 from lightly_core.engine.lock import LOCK_FILE, held
 from lightly_core.errors import LightlyError
 
@@ -19,6 +19,10 @@ _START_FILES = (
     "report_data/*",
     "status.json",
     "skipped_images.csv",
+    "remote.*.json",
+    "unsent.*.jsonl",
+    ".remote.*.json.part",
+    ".unsent.*.jsonl.part",
     "**/events.out.tfevents.*",
     "**/.*.writing",
 )
@@ -52,6 +56,9 @@ def removed_if_untrained(folder: RunFolder) -> Iterator[None]:
 def _remove_start_files(root: Path) -> bool:
     """Remove the files of a start; return False, and keep all, if there are other files."""
     written = {path for pattern in _START_FILES for path in root.glob(pattern) if path.is_file()}
+    written |= {
+        path for path in (root / LOGGER_FOLDER).rglob("*") if path.is_symlink() or path.is_file()
+    }
     there = {path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()}
     if there - written - {root / LOCK_FILE} or has_trained(root / "metrics.jsonl"):
         return False

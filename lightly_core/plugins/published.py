@@ -26,6 +26,10 @@ PUBLISHED: dict[Kind, dict[str, tuple[str, ...]]] = {
         "lightly-torchvision": ("torchvision",),
         "lightly-ultralytics": ("ultralytics",),
     },
+    "logger": {
+        "lightly-mlflow": ("mlflow",),
+        "lightly-wandb": ("wandb",),
+    },
 }
 
 

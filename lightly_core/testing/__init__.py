@@ -22,8 +22,8 @@ L     a logger                                       `logger_checks`
 ====  =============================================  ========================================
 
 `train_alone_and_together` compares training in two processes with training in one. `shared_pair`
-runs any function in two processes. `TinyConv` and `TinyTokens` are backbones for tests that take
-milliseconds.
+runs any function in two processes. `without_server` replaces the server of a logger. `TinyConv` and
+`TinyTokens` are backbones for tests that take milliseconds.
 """
 
 from lightly_core.testing.checks import Check, parametrize_checks
@@ -32,7 +32,7 @@ from lightly_core.testing.libraries import (
     model_library_checks,
     require_export_round_trip,
 )
-from lightly_core.testing.loggers import logger_checks
+from lightly_core.testing.loggers import logger_checks, without_server
 from lightly_core.testing.method_case import MethodCase
 from lightly_core.testing.methods import method_checks, method_class_checks
 from lightly_core.testing.models import TinyConv, TinyTokens
@@ -60,5 +60,6 @@ __all__ = [
     "shared_pair",
     "train_alone_and_together",
     "transform_checks",
+    "without_server",
     "wrapper_checks",
 ]

@@ -14,6 +14,7 @@ FLAGS = {
     "report": set(),
     "benchmark": {"--dry-run"},
     "runs": {"--json", "--reverse"},
+    "send": set(),
     "methods": {"--json"},
     "models": {"--json", "--live"},
     "plugins": {"--json", "-v", "--verbose"},

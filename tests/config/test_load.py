@@ -196,6 +196,13 @@ def test_an_unknown_logger_is_refused_even_when_switched_off(problems):
     assert "unknown logger 'wandbb'" in line
 
 
+def test_a_logger_whose_plugin_is_not_installed_can_be_switched_off(load, problems):
+    assert load(loggers={"wandb": None, "mlflow": False}).loggers.keys() == {"jsonl", "tensorboard"}
+    assert "wandb" not in load("loggers.wandb=none").loggers
+    (line,) = problems(loggers={"wandb": {"project": "x"}})
+    assert "pip install lightly-wandb" in line
+
+
 # ------------------------------------------------------------------- promises of methods
 
 

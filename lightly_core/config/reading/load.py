@@ -32,6 +32,7 @@ from lightly_core.config.reading.transform_choice import choose_transform
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_config
+from lightly_core.plugins.published import distribution_of
 from lightly_core.plugins.records import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord
 
 T = TypeVar("T")
@@ -347,6 +348,8 @@ def _loggers(
     loggers: dict[str, object] = {}
     for name, options in given.items():
         path = f"config.loggers.{name}"
+        if options in (None, False) and distribution_of("logger", name) is not None:
+            continue  # its plugin need not be installed
         # An unknown name is a mistake even if the logger is switched off.
         record = problems.attempt(functools.partial(_logger_record, catalog, name), at=path)
         if record is None or options is None or options is False:

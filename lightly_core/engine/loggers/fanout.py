@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightly_core.contracts import Logger
+from lightly_core.contracts import ExportedModel, Logger
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,10 @@ class Fanout(Logger):
     def log_artifact(self, path: Path) -> None:
         """Record a file that the run wrote."""
         self._call(lambda logger: logger.log_artifact(path))
+
+    def log_model(self, model: ExportedModel) -> None:
+        """Record the exported backbone."""
+        self._call(lambda logger: logger.log_model(model))
 
     def finish(self, status: str) -> None:
         """Close all loggers."""

@@ -1,0 +1,1 @@
+"""Remote loggers with real servers that are killed, restarted, hang and fail."""

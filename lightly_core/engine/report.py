@@ -10,16 +10,21 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import torch
 
 from lightly_core.config.auto.resolve import Resolved
 from lightly_core.config.reading.load import Settings
+from lightly_core.data.base import ImageSource
+from lightly_core.engine.callbacks.report import ReportCallback
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.start import has_trained
-from lightly_core.engine.watching import Watchers
+from lightly_core.engine.watching import Watchers, eval_transform
+from lightly_core.evaluation.sample import ImageSample
 from lightly_core.plugins.hookspecs import RunStatus
+from lightly_core.reporting.capture import Capture
 from lightly_core.reporting.page import write_report
 from lightly_core.reporting.reading import read_run
 from lightly_core.reporting.record import REPORT_FILE, RunRecord
@@ -29,6 +34,24 @@ from lightly_core.version import __version__
 logger = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "lightning", "numpy", "pillow")
+
+
+def report_callbacks(
+    resolved: Resolved, source: ImageSource, val_source: ImageSource | None, folder: RunFolder
+) -> list[ReportCallback]:
+    """Return the callback that takes the pictures of the report; none if the report is off.
+
+    The images are a random sample of `val_data`, or of the training images without it.
+    """
+    args = resolved.callbacks.report
+    if args is None:
+        return []
+    chosen = source if val_source is None else val_source
+    order = np.random.default_rng(int(resolved.run.seed or 0)).permutation(len(chosen))
+    indices = order[: int(args.num_images)].tolist()
+    sample = ImageSample(chosen, indices, eval_transform(resolved))
+    capture = Capture(sample, folder.root, from_val_data=val_source is not None)
+    return [ReportCallback(capture if indices else None, folder.root)]
 
 
 class RunReport:
@@ -44,7 +67,9 @@ class RunReport:
     def __init__(
         self, settings: Settings, resolved: Resolved, folder: RunFolder, *, resumed: bool
     ) -> None:
-        self._on = resolved.callbacks.report is not None
+        args = resolved.callbacks.report
+        self._on = args is not None
+        self._umap = args is not None and args.umap
         self._folder = folder
         self._resumed = resumed
         self._began = time.monotonic()
@@ -91,7 +116,7 @@ class RunReport:
         try:
             self._ended(status, error, result, watchers, loggers).write(self._folder.root)
             path = self._folder.root / REPORT_FILE
-            write_report([read_run(self._folder.root)], path)
+            write_report([read_run(self._folder.root)], path, umap=self._umap)
         except Exception as failure:
             self._give_up(failure)
             return

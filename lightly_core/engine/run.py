@@ -44,7 +44,7 @@ from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.process_state import process_state_restored
 from lightly_core.engine.rehearsal import rehearse
-from lightly_core.engine.report import RunReport
+from lightly_core.engine.report import RunReport, report_callbacks
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes, restore_last
 from lightly_core.engine.start import removed_if_untrained
@@ -320,6 +320,7 @@ class Run:
             self.finite,
             SkipsCallback(skips),
             *watchers.callbacks(),
+            *report_callbacks(self.resolved, self.source, self.val_source, self.folder),
             MetricsCallback(loggers, args, interval, self.finite),
         ]
         if best is not None:

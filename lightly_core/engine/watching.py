@@ -101,7 +101,7 @@ def choose_images(
     """
     args = resolved.callbacks
     seed = int(resolved.run.seed or 0)
-    transform = _eval_transform(resolved)
+    transform = eval_transform(resolved)
     signals = labelled = None
     if args.signals is not None:
         num_images = int(args.signals.num_images)
@@ -135,7 +135,8 @@ def choose_images(
     return probes
 
 
-def _eval_transform(settings: Settings) -> EvalTransform:
+def eval_transform(settings: Settings) -> EvalTransform:
+    """Return the fixed view of evaluation for the networks of a run."""
     transform = settings.transform
     return EvalTransform(
         transform.size,

@@ -10,12 +10,9 @@ from torch import Tensor
 
 from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.base import ImageSource
-from lightly_core.data.dataset import RawBatch, build_eval_loader
 from lightly_core.evaluation.features import extract_features
 from lightly_core.evaluation.rank import embedding_std, num_directions, rankme
-
-#: Maximum memory of the decoded images, in bytes.
-MAX_BYTES = 256 * 2**20
+from lightly_core.evaluation.sample import MAX_BYTES, ImageSample
 
 
 @dataclass(frozen=True)
@@ -80,13 +77,10 @@ class SignalProbe:
         seed: int,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._source = source
-        self._transform = transform
-        self._max_bytes = max_bytes
         # In random order: if memory limits the number of images, they are still a random sample.
         order = np.random.default_rng(seed).permutation(len(source))
-        self._indices = order[:num_images].tolist()
-        self._batches: list[RawBatch] | None = None
+        indices = order[:num_images].tolist()
+        self._sample = ImageSample(source, indices, transform, max_bytes=max_bytes)
 
     def run(
         self,
@@ -110,34 +104,12 @@ class SignalProbe:
             precision: As in `extract_features`.
             channels_last: As in `extract_features`.
         """
-        if self._batches is None:
-            self._batches = self._read(num_workers, batch_size)
         features, _ = extract_features(
             wrapper,
-            self._batches,
-            self._transform,
+            self._sample.batches(num_workers, batch_size),
+            self._sample.transform,
             device,
             precision=precision,
             channels_last=channels_last,
         )
         return measure(features)
-
-    def _read(self, num_workers: int, batch_size: int) -> list[RawBatch]:
-        loader = build_eval_loader(
-            self._source,
-            self._indices,
-            self._transform,
-            batch_size=batch_size,
-            num_workers=min(num_workers, -(-len(self._indices) // batch_size)),
-        )
-        batches: list[RawBatch] = []
-        size = 0
-        with torch.random.fork_rng(devices=[]):
-            for batch in loader:
-                pixels = batch.pixels[0]
-                size += pixels.nbytes
-                if batches and size > self._max_bytes:
-                    break
-                # A copy: tensors from workers are in shared memory, which is limited.
-                batches.append(RawBatch([pixels.clone()], batch.parameters[:1], batch.indices))
-        return batches

@@ -19,6 +19,8 @@ from lightly_core.atomic import atomic_path
 from lightly_core.data.names import shown
 from lightly_core.reporting.curves import Chart, charts_of
 from lightly_core.reporting.facts import facts_of
+from lightly_core.reporting.images import read_images, read_views
+from lightly_core.reporting.maps import MapData, map_of
 from lightly_core.reporting.reading import RunData
 from lightly_core.reporting.settings import differing, settings_of
 from lightly_core.version import __version__
@@ -56,25 +58,36 @@ class Report:
         )
 
 
-def write_report(runs: Sequence[RunData], path: Path) -> Report:
+def write_report(runs: Sequence[RunData], path: Path, *, umap: bool = True) -> Report:
     """Write the report of one or several runs.
 
     Args:
         runs: At least one.
+        umap: Whether UMAP is used where it is installed.
         path: The HTML file. A file that is there is replaced.
 
     Raises:
         OSError: It cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(render(runs), encoding="utf-8")
+        temporary.write_text(render(runs, umap=umap), encoding="utf-8")
     return Report(path)
 
 
-def render(runs: Sequence[RunData]) -> str:
-    """Return the page. It contains all scripts and pictures, and a policy that forbids requests."""
+def render(runs: Sequence[RunData], *, umap: bool = True) -> str:
+    """Return the page. It contains all scripts and pictures, and a policy that forbids requests.
+
+    Args:
+        runs: At least one.
+        umap: Whether UMAP is used where it is installed.
+    """
     charts = charts_of(runs)
-    data = {"runs": [shown(run.name) for run in runs], "charts": [_drawn(one) for one in charts]}
+    maps = _maps(runs, umap=umap)
+    data = {
+        "runs": [shown(run.name) for run in runs],
+        "charts": [_drawn(one) for one in charts],
+        "maps": [one.drawn for one in maps],
+    }
     scripts = [_file("vendor/echarts.common.min.js"), _file("templates/report.js")]
     facts = [facts_of(run) for run in runs]
     single = runs[0] if len(runs) == 1 else None
@@ -84,6 +97,9 @@ def render(runs: Sequence[RunData]) -> str:
         "facts": facts,
         "labels": list(dict.fromkeys(label for fact in facts for label, _ in fact.numbers)),
         "charts": charts,
+        "maps": maps,
+        "layouts": list(dict.fromkeys(name for one in maps for name in one.layouts)),
+        "views": read_views(single.folder) if single is not None else [],
         "settings": settings_of(single) if single is not None else [],
         "origins": _ORIGINS,
         "differing": differing(runs),
@@ -109,12 +125,27 @@ def render(runs: Sequence[RunData]) -> str:
     )
 
 
+def _maps(runs: Sequence[RunData], *, umap: bool) -> list[MapData]:
+    """Return the maps of the runs that have features."""
+    found = []
+    for number, run in enumerate(runs):
+        images = read_images(run.folder)
+        one = None if images is None else map_of(images, number, umap=umap)
+        if one is not None:
+            found.append(one)
+    return found
+
+
 def _sections(page: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the anchor and the name of each section that has content."""
     single = len(page["facts"]) == 1
     sections = [
         ("overview", "Result", True),
         ("curves", "Curves", page["charts"]),
+        ("maps", "Maps", page["maps"]),
+        ("neighbours", "Neighbours", single and page["maps"] and page["maps"][0].neighbours),
+        ("patches", "Patches", single and page["maps"] and page["maps"][0].patches),
+        ("views", "Views", page["views"]),
         ("skipped", "Skipped images", page["num_skipped"]),
         ("code", "Code", single and page["record"].snippet),
         ("settings", "Settings", not single or page["settings"]),

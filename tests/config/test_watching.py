@@ -115,7 +115,9 @@ def test_a_given_mode_is_kept():
 
 
 def test_what_is_off_stays_off():
-    off = CallbacksArgs(signals=None, knn=None, model_checkpoint=None, early_stopping=None)
+    off = CallbacksArgs(
+        signals=None, knn=None, model_checkpoint=None, early_stopping=None, report=None
+    )
     assert resolve_callbacks(off, work(), 10) == off
 
 

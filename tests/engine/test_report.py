@@ -35,7 +35,7 @@ def test_a_finished_run_is_recorded(finished):
 
 
 def test_a_failure_of_the_report_is_one_warning(short_run, pretrain, monkeypatch, capsys):
-    def fail(runs):
+    def fail(runs, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(page, "render", fail)

@@ -6,12 +6,14 @@ import math
 
 from attrs import define, evolve
 
-from lightly_core.config.options.callbacks import CallbacksArgs, KnnArgs, SignalsArgs
+from lightly_core.config.options.callbacks import CallbacksArgs, KnnArgs, ReportArgs, SignalsArgs
 
 #: Cost of a view in training, in forward passes: one, and about two for the backward pass.
 FORWARDS_PER_VIEW = 3
 DEFAULT_SIGNAL_IMAGES = 512
 _LEAST_SIGNAL_IMAGES = 64
+DEFAULT_REPORT_IMAGES = 300
+_LEAST_REPORT_IMAGES = 32
 
 _LARGE_IS_BETTER = frozenset({"knn", "linear", "rank", "embedding"})
 _ACCURACY_WORDS = ("top1", "top5", "accuracy", "agreement", "cosine")
@@ -84,7 +86,7 @@ def resolve_callbacks(callbacks: CallbacksArgs, work: Work, val_size: int | None
         val_size: Number of images of `val_data`; None: not given.
     """
     signals, knn, checkpoint = callbacks.signals, callbacks.knn, callbacks.model_checkpoint
-    stopping = callbacks.early_stopping
+    stopping, report = callbacks.early_stopping, callbacks.report
     if signals is not None:
         signals = _signals(signals, work)
     if knn is not None and knn.every_n_epochs == "auto":
@@ -92,10 +94,17 @@ def resolve_callbacks(callbacks: CallbacksArgs, work: Work, val_size: int | None
     if checkpoint is not None and checkpoint.mode == "auto":
         large = checkpoint.monitor is not None and larger_is_better(checkpoint.monitor)
         checkpoint = evolve(checkpoint, mode="max" if large else "min")
+    if report is not None and report.num_images == "auto":
+        report = evolve(report, num_images=_report_images(report, work))
     if stopping is not None and stopping.mode == "auto":
         stopping = evolve(stopping, mode="max" if larger_is_better(stopping.monitor) else "min")
     return evolve(
-        callbacks, signals=signals, knn=knn, model_checkpoint=checkpoint, early_stopping=stopping
+        callbacks,
+        signals=signals,
+        knn=knn,
+        model_checkpoint=checkpoint,
+        early_stopping=stopping,
+        report=report,
     )
 
 
@@ -115,6 +124,11 @@ def _signals(signals: SignalsArgs, work: Work) -> SignalsArgs:
     if every == "auto":
         every = work.epochs_between(min(num_images, work.dataset_size), signals.budget)
     return evolve(signals, num_images=num_images, every_n_epochs=every)
+
+
+def _report_images(report: ReportArgs, work: Work) -> int:
+    affordable = int(report.budget * work.forwards / 2)
+    return min(DEFAULT_REPORT_IMAGES, max(_LEAST_REPORT_IMAGES, affordable))
 
 
 def _knn_interval(knn: KnnArgs, work: Work, val_size: int | None) -> int | None:

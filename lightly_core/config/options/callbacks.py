@@ -7,7 +7,7 @@ from typing import Literal
 from attrs import define, field
 from attrs.validators import and_, ge, gt, le, optional
 
-from lightly_core.config.options.checks import epochs_between, finite
+from lightly_core.config.options.checks import auto_or, epochs_between, finite
 
 
 @define(frozen=True, kw_only=True)
@@ -191,7 +191,28 @@ class SignalsArgs:
 
 @define(frozen=True, kw_only=True)
 class ReportArgs:
-    """Write `report.html` at the end of a run."""
+    """What `report.html` contains, which is written at the end of a run."""
+
+    num_images: int | Literal["auto"] = field(
+        default="auto",
+        validator=auto_or(ge(0)),
+        metadata={
+            "help": "images of the maps and neighbours; 0: none; auto: 300, or fewer if training "
+            "is so short that their features before and after it exceed `budget`"
+        },
+    )
+    budget: float = field(
+        default=0.01,
+        validator=and_(finite, gt(0)),
+        metadata={"help": "fraction of the training time that num_images=auto may cost"},
+    )
+    umap: bool = field(
+        default=False,
+        metadata={
+            "help": "maps by UMAP too, if umap-learn is installed; takes up to a minute; "
+            "`lightly report` always shows them then"
+        },
+    )
 
 
 @define(frozen=True, kw_only=True)

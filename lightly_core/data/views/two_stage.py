@@ -302,7 +302,7 @@ def augmentation_grid(
     num_rows = min(len(views[0]), max_images)
     figure = np.full((num_rows * height + gap, len(views) * width + gap, 3), 255, dtype=np.uint8)
     for column, view in enumerate(views):
-        tiles = _visible(view[:num_rows], mean, std)  # (N, H, W, 3)
+        tiles = visible(view[:num_rows], mean, std)  # (N, H, W, 3)
         left = gap + column * width
         for row, tile in enumerate(tiles):
             top = gap + row * height
@@ -310,7 +310,16 @@ def augmentation_grid(
     return figure
 
 
-def _visible(view: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+def visible(view: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Return normalised images (B, C, H, W) as they look, (B, H, W, 3) uint8.
+
+    One channel is shown as grey, two as their mean, and of more than three the first three.
+
+    Args:
+        view: The images.
+        mean: Mean of the normalisation, repeated cyclically for more channels.
+        std: Standard deviation of the normalisation, repeated likewise.
+    """
     images = view.detach().float().cpu()
     num_channels = images.shape[1]
     means = torch.tensor(list(islice(cycle(mean), num_channels)))[:, None, None]

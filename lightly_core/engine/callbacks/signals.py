@@ -17,7 +17,8 @@ from lightly_core.evaluation.signals import SignalProbe, Signals
 
 logger = logging.getLogger(__name__)
 
-_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+#: Type for autocast of a precision; others need none.
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class SignalsCallback(PeriodicMeasurement):
@@ -55,7 +56,7 @@ class SignalsCallback(PeriodicMeasurement):
             module.method.exported_wrapper(),
             module.device,
             num_workers=int(run.num_workers),
-            precision=_AUTOCAST.get(str(run.precision)),
+            precision=AUTOCAST.get(str(run.precision)),
             channels_last=module.channels_last,
         )
         if signals is None:

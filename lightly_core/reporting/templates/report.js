@@ -92,6 +92,7 @@
       drawn.getZr().on("dblclick", () => zoomBy(drawn, 0));
       dragToZoom(drawn);
       place.drawn = drawn;
+      if (place.onDrawn) place.onDrawn(drawn);
     };
     place.setAttribute("tabindex", "0");
     place.setAttribute("role", "application");
@@ -114,6 +115,7 @@
     place.addEventListener("blur", () => drawn.dispatchAction({ type: "hideTip" }));
     new ResizeObserver(() => drawn && drawn.resize()).observe(place);
     charts.push(draw);
+    place.redraw = draw;
     draw();
     return () => drawn;
   };
@@ -198,6 +200,99 @@
       if (details.open && !box.firstChild) box.append(lineTable(chart));
     });
   });
+  // ------------------------------------------------------------------ maps
+
+  const MARKS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle", "emptyDiamond"];
+  const markColour = (map, group) => map.groups.length === 1 ? css("--c0")
+    : /^other images$/.test(map.groups[group]) && group === map.groups.length - 1 ? css("--soft") : colour(group);
+  const mapPlaces = [...document.querySelectorAll("[data-map]")];
+  let layout = "PCA";
+  const focus = data.maps.map(() => null);  // the class that is picked out in each map
+
+  const card = (map, index) => {
+    const box = element("div", undefined, { class: "tip" });
+    if (map.styles[index]) box.append(element("span", undefined, { class: "tile", style: map.styles[index] }));
+    if (map.classes[index]) box.append(element("strong", map.classes[index]));
+    box.append(element("div", map.names[index]));
+    return box;
+  };
+
+  const scatterChart = (place) => {
+    const number = Number(place.dataset.map), map = data.maps[number], state = place.dataset.state;
+    const members = () => map.groups.map((_, group) => map.labels.map((label, index) => [label, index])
+      .filter(([label, index]) => label === group && points()[index]).map(([, index]) => index));
+    const points = () => (map.layouts[layout] || map.layouts.PCA)[state].points;
+    const option = () => {
+      const groups = members(), bare = { ...axis("", () => ""), axisLabel: { show: false } };
+      return {
+        grid: { left: 8, right: 8, top: 8, bottom: 8 }, xAxis: bare, yAxis: bare,
+        tooltip: { ...tooltip(), trigger: "item", formatter: (item) => card(map, item.value[2]) },
+        series: groups.map((own, group) => ({
+          type: "scatter", name: map.groups[group], symbol: MARKS[group % MARKS.length], symbolSize: 9,
+          color: markColour(map, group), data: own.map((index) => [...points()[index], index]),
+          itemStyle: { opacity: focus[number] === null ? 0.85 : focus[number] === group ? 1 : 0.1, borderWidth: MARKS[group % MARKS.length].startsWith("empty") ? 2 : 0 },
+          emphasis: { scale: 2, itemStyle: { opacity: 1, borderColor: css("--text"), borderWidth: 2 } },
+        })),
+      };
+    };
+    const read = (key, at) => {
+      const groups = members();
+      const to = moved(key, at && groups[at[0]].length ? at : [groups.findIndex((own) => own.length), -1], groups.map((own) => own.length));
+      if (!to || !groups[to[0]].length) return null;
+      const index = groups[to[0]][to[1]];
+      return { at: to, text: `${map.names[index]}, ${map.classes[index] || "no class"}` };
+    };
+    const label = `Map of the images ${state} training, ${data.runs[map.run]}: ${map.groups.map((name, group) => `${members()[group].length} of ${name}`).join(", ")}`;
+    const drawn = chartIn(place, { label, option, read, both: true });
+    place.parentElement.append(zoomButtons(drawn, `the map ${state} training`));
+    // The same image in the other map of the run.
+    const others = () => mapPlaces.filter((other) => other !== place && other.dataset.map === place.dataset.map && other.drawn);
+    const pass = (type) => (item) => others().forEach((other) => other.drawn.dispatchAction({ type, seriesIndex: item.seriesIndex, dataIndex: item.dataIndex }));
+    place.onDrawn = (chart) => { chart.on("mouseover", pass("highlight")); chart.on("mouseout", pass("downplay")); };
+    place.onDrawn(drawn());
+  };
+  mapPlaces.forEach(scatterChart);
+
+  const mark = (map, group) => {
+    const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), name = MARKS[group % MARKS.length];
+    svg.setAttribute("width", "12"); svg.setAttribute("height", "12"); svg.setAttribute("aria-hidden", "true");
+    const path = document.createElementNS(ns, "path");
+    const forms = { circle: "M6 1a5 5 0 1 0 .01 0Z", rect: "M1.5 1.5h9v9h-9Z", triangle: "M6 1l5.2 9.5h-10.4Z", diamond: "M6 .5l5 5.5-5 5.5-5-5.5Z" };
+    path.setAttribute("d", forms[name.replace("empty", "").toLowerCase()]);
+    const empty = name.startsWith("empty");
+    path.setAttribute("fill", empty ? "none" : markColour(map, group));
+    path.setAttribute("stroke", markColour(map, group)); path.setAttribute("stroke-width", empty ? "2" : "0");
+    svg.append(path);
+    return svg;
+  };
+  const redrawMaps = () => mapPlaces.forEach((place) => place.redraw());
+  const classButtons = () => document.querySelectorAll("[data-classes]").forEach((place) => {
+    const number = Number(place.dataset.classes), map = data.maps[number];
+    if (map.groups.length < 2) return;
+    const had = place.contains(document.activeElement) ? [...place.children].indexOf(document.activeElement) : -1;
+    place.replaceChildren(...map.groups.map((name, group) => {
+      const button = element("button", undefined, { type: "button", "aria-pressed": String(focus[number] === group), title: "Pick out this class" });
+      button.append(mark(map, group), name);
+      button.addEventListener("click", () => { focus[number] = focus[number] === group ? null : group; classButtons(); redrawMaps(); });
+      return button;
+    }));
+    if (had >= 0) place.children[had].focus();
+  });
+  charts.push(classButtons);
+  classButtons();
+  document.querySelectorAll("[data-layout]").forEach((button) => button.addEventListener("click", () => {
+    layout = button.dataset.layout;
+    document.querySelectorAll("[data-layout]").forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
+    redrawMaps();
+  }));
+  document.querySelectorAll("[data-points]").forEach((details) => details.addEventListener("toggle", () => {
+    const box = details.querySelector(".scroll"), map = data.maps[details.dataset.points];
+    if (!details.open || box.firstChild) return;
+    const states = Object.keys(map.layouts.PCA), place = (point) => point ? point.map((value) => value.toFixed(3)).join(", ") : "";
+    box.append(table(["image", "class", ...states.map((state) => `PCA ${state}`)],
+      map.names.map((name, index) => [name, map.classes[index], ...states.map((state) => place(map.layouts.PCA[state].points[index]))])));
+  }));
+
   const legends = () => {
     document.querySelectorAll("[data-legend]").forEach((place) => {
       const curves = data.charts[place.dataset.legend].curves;

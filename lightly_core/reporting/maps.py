@@ -156,7 +156,7 @@ def _placed(rows: npt.NDArray[np.float32], layout: Any) -> dict[str, Any]:  # no
 
 
 def _groups(images: ImageSet) -> tuple[list[str], list[int]]:
-    """Return the names of the groups that are told apart, and the group of each image."""
+    """Return the names of the groups with a mark of their own, and the group of each image."""
     counts = Counter(int(label) for label in images.labels if label >= 0)
     largest = sorted(label for label, _ in counts.most_common(MAX_CLASSES))
     numbers = {label: number for number, label in enumerate(largest)}

@@ -55,7 +55,11 @@ def flat(tmp_path, monkeypatch):
 
 def test_its_options_are_checked_and_its_views_are_used(flat, pretrain, short_run):
     settings = short_run(epochs=1, transform_args={"name": "flat", "image_size": 8, "shade": 1.0})
-    settings["callbacks"] = {"signals": None, "knn": None}  # they have a view of their own
+    settings["callbacks"] = {
+        "signals": None,
+        "knn": None,
+        "report": None,
+    }  # they have a view of their own
     seen = []
     forward = settings["model"].forward_features
     settings["model"].forward_features = lambda x: (seen.append(x), forward(x))[1]

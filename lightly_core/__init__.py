@@ -13,11 +13,14 @@ from lightly_core.version import __version__ as __version__
 if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.api import EmbedResult as EmbedResult
     from lightly_core.api import EvaluationResult as EvaluationResult
+    from lightly_core.api import ExportResult as ExportResult
     from lightly_core.api import RowResult as RowResult
     from lightly_core.api import RunResult as RunResult
     from lightly_core.api import benchmark as benchmark
     from lightly_core.api import embed as embed
     from lightly_core.api import evaluate as evaluate
+    from lightly_core.api import export as export
+    from lightly_core.api import list_formats as list_formats
     from lightly_core.api import list_methods as list_methods
     from lightly_core.api import list_models as list_models
     from lightly_core.api import list_plugins as list_plugins
@@ -26,6 +29,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.api import report as report
     from lightly_core.api import run as run
     from lightly_core.api import train as train
+    from lightly_core.contracts import ExportFormat as ExportFormat
     from lightly_core.contracts import Method as Method
     from lightly_core.contracts import ModelLibrary as ModelLibrary
     from lightly_core.contracts import ModelWrapper as ModelWrapper
@@ -42,6 +46,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.plugins.catalog import Catalog as Catalog
     from lightly_core.plugins.hookspecs import RunInfo as RunInfo
     from lightly_core.plugins.hookspecs import hookimpl as hookimpl
+    from lightly_core.plugins.records import FormatRecord as FormatRecord
     from lightly_core.plugins.records import LoggerRecord as LoggerRecord
     from lightly_core.plugins.records import MethodRecord as MethodRecord
     from lightly_core.plugins.records import ModelsRecord as ModelsRecord
@@ -50,6 +55,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
 _HOMES = {
     "RunInfo": "lightly_core.plugins.hookspecs",
     "LoggerRecord": "lightly_core.plugins.records",
+    "FormatRecord": "lightly_core.plugins.records",
     "TransformRecord": "lightly_core.plugins.records",
     "ModelsRecord": "lightly_core.plugins.records",
     "MethodRecord": "lightly_core.plugins.records",
@@ -58,6 +64,8 @@ _HOMES = {
     "DataError": "lightly_core.errors",
     "EmbedResult": "lightly_core.api",
     "EvaluationResult": "lightly_core.api",
+    "ExportFormat": "lightly_core.contracts",
+    "ExportResult": "lightly_core.api",
     "LightlyError": "lightly_core.errors",
     "Method": "lightly_core.contracts",
     "ModelLibrary": "lightly_core.contracts",
@@ -71,8 +79,10 @@ _HOMES = {
     "benchmark": "lightly_core.api",
     "embed": "lightly_core.api",
     "evaluate": "lightly_core.api",
+    "export": "lightly_core.api",
     "get_wrapped_model": "lightly_core.models.wrapping",
     "hookimpl": "lightly_core.plugins.hookspecs",
+    "list_formats": "lightly_core.api",
     "list_methods": "lightly_core.api",
     "list_models": "lightly_core.api",
     "list_plugins": "lightly_core.api",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from lightly_core.config.docs.pages import signature_of
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
+from lightly_core.config.options.export import ExportConfig
 from lightly_core.config.options.settings import RunConfig
 from lightly_core.config.reading.child import refuse_in_child
 from lightly_core.errors import RunInterrupted
-from lightly_core.listing import list_methods, list_models, list_plugins
+from lightly_core.listing import list_formats, list_methods, list_models, list_plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from lightly_core.benchmarking.runner import RowResult
-    from lightly_core.config.docs.signature import EmbedSettings, EvaluateSettings, RunSettings
+    from lightly_core.config.docs.signature import (
+        EmbedSettings,
+        EvaluateSettings,
+        ExportSettings,
+        RunSettings,
+    )
     from lightly_core.config.options.runs import RunState, SortKey
+    from lightly_core.converting.result import ExportResult
     from lightly_core.embedding.result import EmbedResult
     from lightly_core.engine.result import RunResult
     from lightly_core.evaluation.results import EvaluationResult
@@ -32,11 +39,14 @@ if TYPE_CHECKING:
 __all__ = [
     "EmbedResult",
     "EvaluationResult",
+    "ExportResult",
     "RowResult",
     "RunResult",
     "benchmark",
     "embed",
     "evaluate",
+    "export",
+    "list_formats",
     "list_methods",
     "list_models",
     "list_plugins",
@@ -236,6 +246,55 @@ def _evaluate(
         return evaluate_network(config, plugins.catalog)
 
 
+def export(**settings: Unpack[ExportSettings]) -> ExportResult:
+    """Write a network in the format of another tool, and compare the file with the network.
+
+    Every argument is a setting of `docs/settings.md`. `out`, and `model` or `checkpoint`, are
+    required. `docs/exporting.md` explains parts and formats.
+
+    Returns:
+        The files, their largest difference from the network, and the code that loads them.
+
+    Raises:
+        ConfigError: Settings are wrong, the network cannot be built, or the format cannot hold it;
+            nothing was written.
+        PluginError: The plugin that provides the model or the format cannot be used.
+        RunError: The file cannot be written, or computes something else than the network.
+    """
+    return _export(arguments=settings)
+
+
+def export_from_command_line(config_file: str | None, pairs: Sequence[str]) -> None:
+    """Run `lightly export`. It raises the errors of `export`."""
+    _export(config_file=config_file, pairs=pairs)
+
+
+def _export(
+    *,
+    config_file: str | None = None,
+    pairs: Sequence[str] = (),
+    arguments: Mapping[str, object] | None = None,
+) -> ExportResult:
+    refuse_in_child("export")
+    from lightly_core.config.reading.command import load_options
+    from lightly_core.converting.checks import export_checks
+    from lightly_core.plugins.discovery import get_plugins
+
+    plugins = get_plugins()
+    config = load_options(
+        ExportConfig,
+        config_file=config_file,
+        pairs=pairs,
+        arguments=arguments,
+        checks=(export_checks(plugins.catalog),),
+    )
+    from lightly_core.converting.run import export_network
+    from lightly_core.failures import explained
+
+    with explained():
+        return export_network(config, plugins)
+
+
 def benchmark(
     suite: str | Path,
     *,
@@ -362,6 +421,10 @@ def __getattr__(name: str) -> object:
         from lightly_core.evaluation.results import EvaluationResult
 
         return EvaluationResult
+    if name == "ExportResult":
+        from lightly_core.converting.result import ExportResult
+
+        return ExportResult
     if name == "RowResult":
         from lightly_core.benchmarking.runner import RowResult
 
@@ -376,4 +439,5 @@ def __getattr__(name: str) -> object:
 for _function in (pretrain, train):
     _function.__signature__ = signature_of(RunConfig)  # type: ignore[attr-defined]
 embed.__signature__ = signature_of(EmbedConfig)  # type: ignore[attr-defined]
+export.__signature__ = signature_of(ExportConfig)  # type: ignore[attr-defined]
 evaluate.__signature__ = signature_of(EvaluateConfig)  # type: ignore[attr-defined]

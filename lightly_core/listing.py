@@ -1,4 +1,4 @@
-"""Functions that list the installed methods, models and plugins."""
+"""Functions that list the installed methods, models, export formats and plugins."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
     for record in catalog.records("models"):
         names += library_models(catalog.usable_name(record), record, live=live)
     return matching(names, pattern)
+
+
+def list_formats() -> list[str]:
+    """Return the names that ``format=`` of `lightly_core.export` accepts, sorted."""
+    return get_plugins().catalog.usable_names("format")
 
 
 def list_plugins() -> list[PluginStatus]:

@@ -84,6 +84,10 @@ OTHERS = {
     "an evaluation without test images": "evaluate model=torchvision/resnet18 data=images",
     "sending for a folder that is none": "send nowhere",
     "sending with a setting that is none of a logger": "send images epochs=3",
+    "an unknown export format": "export model=torchvision/resnet18 out=a.onnx format=onxx",
+    "an export of a folder that is no run": "export model=empty out=a.pt",
+    "a part that a format cannot hold": "export model=torchvision/resnet18 out=a "
+    "format=huggingface part=embedding_model",
     "an unknown suite": "benchmark missing.toml",
 }
 

@@ -55,10 +55,13 @@ def test_the_requirements_of_the_core_are_found():
 def test_plugins_name_the_bounds_of_the_project_files():
     # `requires` of a record is checked when the plugin is used, the files when it is installed.
     root = TOOLS.parent
+    files = [root / "pyproject.toml", *root.glob("plugins/*/pyproject.toml")]
+    projects = [read_toml(file)["project"] for file in files]
     declared = {
         str(Requirement(line))
-        for project in [root / "pyproject.toml", *root.glob("plugins/*/pyproject.toml")]
-        for line in read_toml(project)["project"]["dependencies"]
+        for project in projects
+        for lines in (project["dependencies"], *project.get("optional-dependencies", {}).values())
+        for line in lines
     }
     catalog = get_plugins().catalog
     named = {

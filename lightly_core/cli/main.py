@@ -28,11 +28,13 @@ COMMANDS = {
     "embed": "write the features of images to a file",
     "evaluate": "measure a network on labelled images",
     "report": "write a page about one run, or several side by side",
+    "export": "write a network in the format of another tool",
     "benchmark": "run a suite of methods and compare them in one table",
     "runs": "list the runs below a folder",
     "send": "send what the loggers of a run could not send",
     "methods": "list pretraining methods",
     "models": "list models",
+    "formats": "list formats of `lightly export`",
     "plugins": "list installed plugins and their states",
     "plugin": "check a plugin that you are writing",
 }

@@ -125,6 +125,20 @@ class ModelLibrary(ABC):
         """
         return tensors
 
+    def building_code(
+        self, name: str, *, num_input_channels: int, model_args: Mapping[str, object]
+    ) -> Sequence[str]:
+        """Return lines of Python that build the module of a wrapper with the library alone.
+
+        They define ``model``, whose weights do not matter. By default a comment is returned.
+
+        Args:
+            name: Model name without prefix.
+            num_input_channels: Argument given to `create`.
+            model_args: Argument given to `create`.
+        """
+        return ("# model: built in the same way as for the run",)
+
     @abstractmethod
     def snippet(
         self,

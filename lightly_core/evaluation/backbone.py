@@ -70,6 +70,7 @@ class Backbone:
         value_range: Pixel values that become black and white, see `TransformArgs`.
         modes: Train or eval mode of each part during fine-tuning, see
             `lightly_core.models.trainable.backbone_modes`.
+        metadata: Metadata of the file of weights, empty if there is none.
     """
 
     model: BuiltModel
@@ -84,6 +85,7 @@ class Backbone:
     trainable: tuple[str, ...] = ()
     value_range: tuple[float, float] | None = None
     modes: Mapping[str, bool] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def channels_last(self) -> bool:
@@ -144,7 +146,6 @@ class Backbone:
             Features (N, D) float32 and the images' positions (N,) int64, both on the CPU; images
             that cannot be read are missing.
         """
-        # Imported late: the loader is not needed to open a network.
         from lightly_core.data.dataset import build_eval_loader
 
         chosen = range(len(source)) if indices is None else indices
@@ -226,6 +227,7 @@ def open_backbone(
         trainable=trainable,
         value_range=config.value_range or _value_range(facts),
         modes=modes,
+        metadata=facts,
     )
 
 
@@ -317,7 +319,12 @@ def _library(catalog: Catalog, name: str) -> type[ModelLibrary]:
 def _load_weights(config: BackboneConfig, file: ModelFile | None, built: BuiltModel) -> Path | None:
     """Load the weights and return the file; None if there is no file to load."""
     if file is not None:
-        load_weights(built.wrapper, file.path, strict=not file.is_checkpoint, library=built.library)
+        load_weights(
+            built.wrapper,
+            file.path,
+            strict=not (file.is_checkpoint or file.has_layer),
+            library=built.library,
+        )
         return file.path
     if config.checkpoint is None:
         return None

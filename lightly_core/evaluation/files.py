@@ -49,6 +49,11 @@ class ModelFile:
             )
         return name
 
+    @property
+    def has_layer(self) -> bool:
+        """Whether the file itself holds the layer of ``embed_dim``, as `lightly export` writes."""
+        return self.facts.get("part") == "embedding_model"
+
     def load_embedding(self, wrapper: ModelWrapper) -> None:
         """Load the layer of ``embed_dim``.
 
@@ -56,7 +61,7 @@ class ModelFile:
             ConfigError: The file of the layer is missing.
         """
         assert isinstance(wrapper, EmbeddingWrapper)
-        if self.is_checkpoint:
+        if self.is_checkpoint or self.has_layer:
             from lightly_core.exporting.weights import load_weights
 
             load_weights(wrapper, self.path)

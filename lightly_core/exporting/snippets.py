@@ -27,8 +27,17 @@ def loading_code(
         model: Lines that define ``model``.
         load: Lines that load ``state_dict`` into ``model``.
     """
-    read = f"state_dict = torch.load({str(file)!r}, map_location='cpu', weights_only=True)"
-    return "\n".join([*imports, "", *model, read, *load])
+    return "\n".join([*imports, "", *model, torch_reading(file), *load])
+
+
+def torch_reading(file: Path) -> str:
+    """Return the line that reads ``state_dict`` from a file of `torch.save`."""
+    return f"state_dict = torch.load({str(file)!r}, map_location='cpu', weights_only=True)"
+
+
+def safetensors_reading(file: Path) -> str:
+    """Return the line that reads ``state_dict`` from a safetensors file."""
+    return f"state_dict = safetensors.torch.load_file({str(file)!r})"
 
 
 def model_call(function: str, name: str, arguments: Mapping[str, object]) -> str:

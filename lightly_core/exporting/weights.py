@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -154,9 +155,21 @@ def load_weights(
     if strict and not report.complete:
         raise ConfigError(f"weights do not match the model exactly\n  {report.summary()}")
     _refuse_another_model(report, model, len(own))
-    module.load_state_dict(fitting, strict=False)
+    module.load_state_dict(_with_versions(fitting, module), strict=False)
     log.info("Weights: %s", report.summary())
     return report
+
+
+def _with_versions(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Return tensors with the versions of a module's parts, which its own state dict has.
+
+    Without them some modules take the tensors for those of an older version of themselves, and
+    change their own layers (MNASNet of torchvision). All names and shapes are those of `module`.
+    """
+    state: OrderedDict[str, Tensor] = OrderedDict(tensors)
+    if (versions := getattr(module.state_dict(), "_metadata", None)) is not None:
+        state._metadata = versions  # type: ignore[attr-defined]
+    return state
 
 
 def require_complete(

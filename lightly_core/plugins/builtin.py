@@ -1,31 +1,93 @@
-"""Records of the loggers that lightly-core itself provides."""
+"""Records of the loggers and export formats that lightly-core itself provides."""
 
 from __future__ import annotations
 
 from lightly_core.plugins.catalog import CORE, Catalog
-from lightly_core.plugins.records import LoggerRecord
+from lightly_core.plugins.records import FormatRecord, LoggerRecord, Record
 from lightly_core.version import __version__
+
+#: Of graphs the features are wanted, since the head of a pretrained model is not trained.
+_GRAPH_PARTS = ("wrapped_model", "embedding_model", "model")
+
+_LOGGERS = (
+    LoggerRecord(
+        name="jsonl",
+        target="lightly_core.engine.loggers.jsonl:JsonlLogger",
+        config="lightly_core.config.options.settings:JsonlArgs",
+        summary="metrics.jsonl, one JSON object per line; always on.",
+    ),
+    LoggerRecord(
+        name="tensorboard",
+        target="lightly_core.engine.loggers.tensorboard:TensorBoardLogger",
+        config="lightly_core.config.options.settings:TensorBoardArgs",
+        summary="TensorBoard event files; on unless switched off.",
+        requires=("tensorboard>=2.14",),
+    ),
+)
+
+_FORMATS = (
+    FormatRecord(
+        name="package_default",
+        target="lightly_core.exporting.formats.weights:PackageDefault",
+        summary="The file that the model's own library loads.",
+        suffixes=(".pt", ".pth"),
+        parts=("model",),
+    ),
+    FormatRecord(
+        name="torch_state_dict",
+        target="lightly_core.exporting.formats.weights:TorchStateDict",
+        summary="A state dict of torch, for torch.load(weights_only=True).",
+        suffixes=(".pt", ".pth"),
+    ),
+    FormatRecord(
+        name="torch_model",
+        target="lightly_core.exporting.formats.weights:TorchModel",
+        summary="A pickled module, for torch.load(weights_only=False).",
+        suffixes=(".pt", ".pth"),
+    ),
+    FormatRecord(
+        name="safetensors",
+        target="lightly_core.exporting.formats.weights:Safetensors",
+        summary="Weights without pickle, with the preprocessing; lightly embed reads it.",
+        suffixes=(".safetensors",),
+    ),
+    FormatRecord(
+        name="torchscript",
+        target="lightly_core.exporting.formats.torchscript:TorchScript",
+        summary="A graph for torch.jit.load, also in C++.",
+        suffixes=(".torchscript", ".ts"),
+        parts=_GRAPH_PARTS,
+    ),
+    FormatRecord(
+        name="torch_export",
+        target="lightly_core.exporting.formats.torch_export:TorchExport",
+        summary="A graph for torch.export.load.",
+        suffixes=(".pt2",),
+        parts=_GRAPH_PARTS,
+    ),
+    FormatRecord(
+        name="onnx",
+        target="lightly_core.exporting.formats.onnx:Onnx",
+        summary="A graph for ONNX Runtime and other runtimes.",
+        requires=("onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"),
+        suffixes=(".onnx",),
+        parts=_GRAPH_PARTS,
+    ),
+    FormatRecord(
+        name="huggingface",
+        target="lightly_core.exporting.formats.huggingface:HuggingFace",
+        summary="A folder that AutoModel.from_pretrained of transformers loads.",
+        requires=("transformers>=4.56",),
+        parts=("model",),
+    ),
+)
 
 
 def register_builtin(catalog: Catalog) -> None:
-    """Add the loggers that need no plugin."""
+    """Add the loggers and export formats that need no plugin."""
     with catalog.registering(
         plugin="core", distribution=CORE, version=__version__, root="lightly_core"
     ):
-        catalog.add(
-            LoggerRecord(
-                name="jsonl",
-                target="lightly_core.engine.loggers.jsonl:JsonlLogger",
-                config="lightly_core.config.options.settings:JsonlArgs",
-                summary="metrics.jsonl, one JSON object per line; always on.",
-            )
-        )
-        catalog.add(
-            LoggerRecord(
-                name="tensorboard",
-                target="lightly_core.engine.loggers.tensorboard:TensorBoardLogger",
-                config="lightly_core.config.options.settings:TensorBoardArgs",
-                summary="TensorBoard event files; on unless switched off.",
-                requires=("tensorboard>=2.14",),
-            )
-        )
+        records: tuple[Record, ...] = (*_LOGGERS, *_FORMATS)
+        for record in records:
+            catalog.add(record)

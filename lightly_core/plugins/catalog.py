@@ -25,6 +25,7 @@ from lightly_core.plugins.published import distribution_of
 from lightly_core.plugins.records import (
     KIND_NAMES,
     RECORDS,
+    FormatRecord,
     Kind,
     LoggerRecord,
     MethodRecord,
@@ -72,7 +73,8 @@ class Catalog:
         """Add a record of what the plugin provides.
 
         Args:
-            record: A `MethodRecord`, `ModelsRecord`, `TransformRecord` or `LoggerRecord`.
+            record: A `MethodRecord`, `ModelsRecord`, `TransformRecord`, `LoggerRecord` or
+                `FormatRecord`.
 
         Raises:
             PluginError: The record is not valid, or its name is taken.
@@ -126,6 +128,8 @@ class Catalog:
     @overload
     def get(self, kind: Literal["logger"], name: str) -> LoggerRecord: ...
     @overload
+    def get(self, kind: Literal["format"], name: str) -> FormatRecord: ...
+    @overload
     def get(self, kind: Kind, name: str) -> Record: ...
 
     def get(self, kind: Kind, name: str) -> Record:
@@ -152,6 +156,8 @@ class Catalog:
     def records(self, kind: Literal["method"]) -> tuple[MethodRecord, ...]: ...
     @overload
     def records(self, kind: Literal["models"]) -> tuple[ModelsRecord, ...]: ...
+    @overload
+    def records(self, kind: Literal["format"]) -> tuple[FormatRecord, ...]: ...
     @overload
     def records(self, kind: Kind) -> tuple[Record, ...]: ...
 
@@ -300,7 +306,8 @@ def named(name: str, plugin: str, distribution: str) -> bool:
 
 def _ambiguous(records: Sequence[Record]) -> PluginError:
     first = records[0]
-    option = {"method": "method=", "models": "model=", "logger": "loggers."}.get(first.kind, "")
+    options = {"method": "method=", "models": "model=", "logger": "loggers.", "format": "format="}
+    option = options.get(first.kind, "")
     qualified = " or ".join(f"{option}{record.qualified_name}" for record in records)
     blocked = " or ".join(f"--no-plugin {record.distribution}" for record in records)
     return PluginError(

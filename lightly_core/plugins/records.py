@@ -11,7 +11,7 @@ from attrs import field, frozen
 from lightly_core.errors import PluginError
 from lightly_core.plugins.requirements import requirement_name
 
-Kind = Literal["method", "models", "transform", "logger"]
+Kind = Literal["method", "models", "transform", "logger", "format"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 State = Literal["loaded", "blocked", "incompatible", "failed"]
@@ -22,6 +22,7 @@ KIND_NAMES: dict[Kind, str] = {
     "models": "model library",
     "transform": "transform",
     "logger": "logger",
+    "format": "export format",
 }
 
 LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -143,8 +144,33 @@ class LoggerRecord(ConfiguredRecord):
     kind: ClassVar[Kind] = "logger"
 
 
+#: What `lightly export` can write of a network, see `lightly_core.contracts.ExportedNetwork`.
+PARTS = ("model", "wrapped_model", "embedding_model")
+
+
+@frozen(kw_only=True)
+class FormatRecord(Record):
+    """A format of `lightly export`. `target` is a `lightly_core.contracts.ExportFormat`.
+
+    Attributes:
+        suffixes: Endings of its files, the usual one first, such as ``(".onnx",)``. Empty: the
+            format is a folder.
+        parts: Parts of a network that it can hold, of `PARTS`; the first one is the default.
+    """
+
+    kind: ClassVar[Kind] = "format"
+
+    suffixes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = PARTS
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the format is a folder."""
+        return not self.suffixes
+
+
 #: Records that a plugin may add.
-RECORDS = (MethodRecord, ModelsRecord, TransformRecord, LoggerRecord)
+RECORDS = (MethodRecord, ModelsRecord, TransformRecord, LoggerRecord, FormatRecord)
 
 
 @frozen(kw_only=True)
@@ -217,6 +243,20 @@ def check_record(record: Record, root: str) -> None:
                     f"wraps of {record.label}: expected top-level modules such as 'timm', "
                     f"got {module!r}"
                 )
+    if isinstance(record, FormatRecord):
+        _check_format(record)
+
+
+def _check_format(record: FormatRecord) -> None:
+    if not all(re.fullmatch(r"(\.[a-z0-9]+)+", suffix) for suffix in record.suffixes):
+        raise PluginError(
+            f"suffixes of {record.label}: expected endings such as '.onnx' in lower case, "
+            f"got {record.suffixes!r}"
+        )
+    if not record.parts or not set(record.parts) <= set(PARTS):
+        raise PluginError(
+            f"parts of {record.label}: expected some of {', '.join(PARTS)}, got {record.parts!r}"
+        )
 
 
 def _check_string(
@@ -240,7 +280,7 @@ def _check_texts(record: Record) -> None:
         )
     if not isinstance(record.summary, str) or len(record.summary.strip().splitlines()) != 1:
         raise PluginError(f"summary of {record.label}: expected one line, got {record.summary!r}")
-    for what in ("requires", "wraps"):
+    for what in ("requires", "wraps", "suffixes", "parts"):
         value = getattr(record, what, ())
         if not isinstance(value, tuple) or not all(isinstance(text, str) for text in value):
             example = f"\n  write ({value!r},)" if isinstance(value, str) else ""

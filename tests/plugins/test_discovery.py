@@ -6,7 +6,7 @@ from lightly_core import __version__
 from lightly_core.errors import PluginError
 from lightly_core.plugins import discovery
 
-KINDS = ("method", "models", "transform", "logger")
+KINDS = ("method", "models", "transform", "logger", "format")
 
 
 HOOK = """
@@ -17,7 +17,7 @@ def lightly_register(catalog):
 
 
 def provided(plugins):
-    """Everything in the catalog but the built-in loggers."""
+    """Everything in the catalog but what the core itself provides."""
     return [
         record
         for kind in KINDS

@@ -21,6 +21,7 @@ from lightly_core.config.docs.tables import class_table
 from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
+from lightly_core.config.options.export import ExportConfig
 from lightly_core.config.options.fields import group_class, settings_fields
 from lightly_core.config.options.optim import OPTIMIZERS
 from lightly_core.config.options.settings import JsonlArgs, RunConfig, TensorBoardArgs
@@ -77,6 +78,7 @@ _TYPED = {
     "RunSettings": (RunConfig, "a run"),
     "EmbedSettings": (EmbedConfig, "`lightly_core.embed`"),
     "EvaluateSettings": (EvaluateConfig, "`lightly_core.evaluate`"),
+    "ExportSettings": (ExportConfig, "`lightly_core.export`"),
 }
 
 _PAGE_HEAD = """# Settings
@@ -180,6 +182,12 @@ def settings_page() -> str:
             "Arguments of `lightly_core.evaluate`. Each protocol is a group that is switched on "
             "with `true` and off with `false`.",
             EvaluateConfig,
+            "",
+        ),
+        (
+            "Settings of `lightly export`",
+            "Arguments of `lightly_core.export`. [exporting.md](exporting.md) explains them.",
+            ExportConfig,
             "",
         ),
     ]

@@ -70,11 +70,11 @@ class EmbedSettings(TypedDict, total=False):
     std: Sequence[float] | None
     num_channels: int | None
     value_range: Sequence[float] | None
+    seed: int
     batch_size: int
     num_workers: int | Literal["auto"]
     accelerator: str
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
-    seed: int
     out: Required[str | Path]
     data: Required[str | Path | Sequence[str | Path] | Dataset[Any]]
     format: Literal["auto", "csv", "torch", "npz", "parquet"]
@@ -95,11 +95,11 @@ class EvaluateSettings(TypedDict, total=False):
     std: Sequence[float] | None
     num_channels: int | None
     value_range: Sequence[float] | None
+    seed: int
     batch_size: int
     num_workers: int | Literal["auto"]
     accelerator: str
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
-    seed: int
     data: Required[str | Path | Sequence[str | Path] | Dataset[Any]]
     val_data: str | Path | Sequence[str | Path] | Dataset[Any] | None
     labels: str | Path | None
@@ -109,4 +109,23 @@ class EvaluateSettings(TypedDict, total=False):
     linear: Mapping[str, Any] | bool | None
     finetune: Mapping[str, Any] | bool | None
     retrieval: Mapping[str, Any] | bool | None
+    overwrite: bool
+
+
+class ExportSettings(TypedDict, total=False):
+    """The settings of `lightly_core.export`, by name."""
+
+    checkpoint: str | Path | None
+    model_args: Mapping[str, Any] | None
+    image_size: int | tuple[int, int] | None
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    num_channels: int | None
+    value_range: Sequence[float] | None
+    seed: int
+    out: Required[str | Path]
+    model: str | Path | nn.Module | None
+    best: bool
+    part: Literal["auto", "model", "wrapped_model", "embedding_model"]
+    format: str
     overwrite: bool

@@ -1,4 +1,4 @@
-"""Settings of all commands that compute features with a finished network."""
+"""Settings of all commands that open a finished network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lightly_core.config.options.settings import PythonObject
 
 
 @define(frozen=True, kw_only=True)
-class BackboneConfig:
+class NetworkConfig:
     """The network, and how images are resized and normalised for it.
 
     A setting that is None is read from the run or the exported file. For a model by name or a
@@ -64,6 +64,13 @@ class BackboneConfig:
         validator=value_range,
         metadata={"help": "as `transform_args.value_range` of `lightly run`"},
     )
+    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of all random numbers"})
+
+
+@define(frozen=True, kw_only=True)
+class BackboneConfig(NetworkConfig):
+    """The network, and how its features are computed."""
+
     batch_size: int = field(
         default=128, validator=ge(1), metadata={"help": "images per forward pass"}
     )
@@ -79,4 +86,3 @@ class BackboneConfig:
         default="32-true",
         metadata={"help": "number format of the network; features are float32 in any case"},
     )
-    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of all random numbers"})

@@ -70,11 +70,8 @@ EXAMPLES = [
 ]
 
 
-KNOWN = {"mnasnet0_5:E2": "load_weights leaves out the versions of layers, which MNASNet asks for"}
-
-
 @pytest.mark.families
-@parametrize_checks(model_library_checks("torchvision", examples=EXAMPLES), expected_failures=KNOWN)
+@parametrize_checks(model_library_checks("torchvision", examples=EXAMPLES))
 def test_contract_of_every_family(check):
     check()
 

@@ -10,7 +10,9 @@ from typing import ClassVar
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from lightly_core.contracts import ExportedNetwork, HuggingFaceModel
 from lightly_core.parts.files import save_torch
+from lightly_dinov2.huggingface import to_huggingface
 from lightly_dinov2.layout import from_meta, to_meta
 from lightly_dinov2.models import MODELS, SIZE_OF_WIDTH, Model
 from lightly_dinov2.positions import interpolate_positions
@@ -86,6 +88,10 @@ class DINOv2Library(MetaLibrary[Model]):
     def default_arguments(self, model: Model) -> dict[str, object]:
         """Return the native image size."""
         return {"img_size": NATIVE_SIZE}
+
+    def to_huggingface(self, network: ExportedNetwork) -> HuggingFaceModel:
+        """Convert to the layout of transformers; see `lightly_dinov2.huggingface`."""
+        return to_huggingface(network)
 
     def source(self, name: str, model: Model) -> str | None:
         """Return Meta's URL, None for a model with random weights."""

@@ -12,10 +12,12 @@ from timm.models.convnext import ConvNeXt
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
+from lightly_core.contracts import ExportedNetwork, HuggingFaceModel
 from lightly_core.download import cache_folder
 from lightly_core.errors import ConfigError
 from lightly_core.parts.files import save_torch
 from lightly_dinov3.convnext import DINOv3ConvNeXtWrapper
+from lightly_dinov3.huggingface import to_huggingface
 from lightly_dinov3.layout import PERIODS, from_meta, round_periods, to_meta
 from lightly_dinov3.models import (
     DOWNLOAD_PAGE,
@@ -107,6 +109,19 @@ class DINOv3Library(MetaLibrary[Model]):
     def prepare(self, module: nn.Module) -> None:
         """Round the periods of the rotary embedding as in Meta's files."""
         round_periods(module)
+
+    def prepare_lines(self, model: Model) -> Sequence[str]:
+        """Return code that does the same as `prepare`."""
+        if model.is_convnext:
+            return ()
+        return (
+            "# Meta's files have rounded periods, and timm keeps them out of its state dict:",
+            "model.rope.periods.copy_(model.rope.periods.bfloat16())",
+        )
+
+    def to_huggingface(self, network: ExportedNetwork) -> HuggingFaceModel:
+        """Convert to the layout of transformers; see `lightly_dinov3.huggingface`."""
+        return to_huggingface(network)
 
     def source(self, name: str, model: Model) -> str | None:
         """Return the published file in the cache folder, None for a model with random weights.

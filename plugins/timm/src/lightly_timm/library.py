@@ -9,12 +9,13 @@ import timm
 from timm.models import get_arch_pretrained_cfgs, is_model
 from torch import Tensor, nn
 
-from lightly_core.contracts import ModelLibrary
+from lightly_core.contracts import ExportedNetwork, HuggingFaceModel, ModelLibrary
 from lightly_core.download import fetch
 from lightly_core.errors import ConfigError, UnknownModelError, did_you_mean, unknown_model
 from lightly_core.exporting.snippets import loading_code, model_call
 from lightly_timm.anatomy import takes_channels
 from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build
+from lightly_timm.folder import timm_to_huggingface
 from lightly_timm.names import model_names
 from lightly_timm.weights import load_file, translate
 from lightly_timm.wrapper import TimmWrapper
@@ -97,6 +98,19 @@ class TimmLibrary(ModelLibrary):
         """
         return translate(tensors, module)
 
+    def building_code(
+        self, name: str, *, num_input_channels: int, model_args: Mapping[str, object]
+    ) -> Sequence[str]:
+        """Return lines that build the model with timm alone."""
+        own = (*OWN_ARGUMENTS, *SOURCES)
+        arguments = {key: value for key, value in model_args.items() if key not in own}
+        _, arguments = build(name, num_input_channels, arguments, without_memory=True)
+        return ("import timm", model_call("timm.create_model", name, arguments))
+
+    def to_huggingface(self, network: ExportedNetwork) -> HuggingFaceModel:
+        """Describe the model for transformers' wrapper of timm; see `lightly_timm.folder`."""
+        return timm_to_huggingface(network)
+
     def snippet(
         self,
         name: str | None,
@@ -108,14 +122,10 @@ class TimmLibrary(ModelLibrary):
         """Return code that needs torch and timm only; see `ModelLibrary.snippet`."""
         if name is None:
             return loading_code(file)
-        own = (*OWN_ARGUMENTS, *SOURCES)
-        arguments = {key: value for key, value in model_args.items() if key not in own}
-        _, arguments = build(name, num_input_channels, arguments, without_memory=True)
-        return loading_code(
-            file,
-            imports=("import timm", "import torch"),
-            model=(model_call("timm.create_model", name, arguments),),
+        built = self.building_code(
+            name, num_input_channels=num_input_channels, model_args=model_args
         )
+        return loading_code(file, imports=("import timm", "import torch"), model=built[1:])
 
 
 def _check_name(name: str) -> None:

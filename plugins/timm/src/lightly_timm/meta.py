@@ -122,6 +122,10 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
     def prepare(self, module: nn.Module) -> None:
         """Change a new model before weights are loaded. By default nothing is changed."""
 
+    def prepare_lines(self, model: ModelT) -> Sequence[str]:
+        """Return code that does the same as `prepare`."""
+        return ()
+
     def checksum(self, source: str) -> str | None:
         """Return the first digits of a file's SHA-256, None where they are not known."""
         return None
@@ -167,6 +171,15 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
     def wrap(self, module: nn.Module, *, num_input_channels: int) -> TimmWrapper:
         """Wrap a model that was built as `create` builds it."""
 
+    def building_code(
+        self, name: str, *, num_input_channels: int, model_args: Mapping[str, object]
+    ) -> Sequence[str]:
+        """Return lines that build the model with timm alone."""
+        model = self._find(name)
+        given = self._arguments(model, num_input_channels, split_arguments(model_args)[0])
+        call = model_call("timm.create_model", model.timm_name, given)
+        return ("import timm", call, *self.prepare_lines(model))
+
     def snippet(
         self,
         name: str | None,
@@ -180,14 +193,19 @@ class MetaLibrary(ModelLibrary, Generic[ModelT]):
             return self._code(None, BUILT_AS_FOR_THE_RUN, self.load_lines(None), file)
         model = self._find(name)
         arguments, _ = split_arguments(model_args)
-        fixed = self.fixed_arguments(model, num_input_channels)
-        given = {**self.default_arguments(model), **arguments, **fixed}
+        given = self._arguments(model, num_input_channels, arguments)
         load = list(self.load_lines(model))
         if same_tensors(arguments):
             load += self._hub_lines(model, num_input_channels)
         return self._code(
             model, model_call("timm.create_model", model.timm_name, given), load, file
         )
+
+    def _arguments(
+        self, model: ModelT, num_input_channels: int, arguments: Mapping[str, object]
+    ) -> dict[str, object]:
+        fixed = self.fixed_arguments(model, num_input_channels)
+        return {**self.default_arguments(model), **arguments, **fixed}
 
     def _find(self, name: str) -> ModelT:
         if name not in self.models:

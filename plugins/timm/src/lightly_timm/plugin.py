@@ -1,6 +1,6 @@
 """What lightly-timm adds. Imported at start-up, so nothing heavy here."""
 
-from lightly_core import Catalog, ModelsRecord, hookimpl
+from lightly_core import Catalog, FormatRecord, ModelsRecord, hookimpl
 
 LIGHTLY_API = 2
 
@@ -26,5 +26,13 @@ def lightly_register(catalog: Catalog) -> None:
                 "activation_checkpointing": ("resnet50", "convnext_tiny"),
             },
             summary="Every model of timm, PyTorch Image Models.",
+        )
+    )
+    catalog.add(
+        FormatRecord(
+            name="timm",
+            target="lightly_timm.folder:TimmFolder",
+            summary="A folder that timm.create_model('local-dir:PATH') loads.",
+            parts=("model",),
         )
     )

@@ -243,7 +243,7 @@ class TimmTokenWrapper(TimmWrapper):
         """Put prefix tokens in front and add learned positions, where the model has them."""
         vit = self._vit
         parts = [getattr(vit, name, None) for name in ("cls_token", "dist_token", "reg_token")]
-        prefix = [part.expand(len(patches), -1, -1) for part in parts if part is not None]
+        prefix = [part.expand(patches.shape[0], -1, -1) for part in parts if part is not None]
         positions = vit.pos_embed
         if positions is None:
             return torch.cat([*prefix, patches], dim=1)

@@ -16,13 +16,16 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torchvision.models import get_model_builder, get_model_weights  # type: ignore[import-untyped]
 
-from lightly_core.contracts import ModelLibrary
+from lightly_core.contracts import ExportedNetwork, HuggingFaceModel, ModelLibrary
 from lightly_core.errors import ConfigError, unknown_model, unknown_model_args
 from lightly_core.exporting.snippets import loading_code, model_call
 from lightly_core.exporting.weights import load_weights
+from lightly_torchvision.huggingface import resnet_to_huggingface
 from lightly_torchvision.names import classification_models
 from lightly_torchvision.stem import first_convolution, use_input_channels, use_small_stem
 from lightly_torchvision.wrapper import TorchvisionWrapper
+
+_IMPORTS = ("import torch", "import torchvision")
 
 #: Keys of `model_args` that are ours, not the constructor's.
 OWN_ARGUMENTS = ("small_stem", "weights")
@@ -94,6 +97,23 @@ class TorchvisionLibrary(ModelLibrary):
             )
         return TorchvisionWrapper(module, num_input_channels)
 
+    def building_code(
+        self, name: str, *, num_input_channels: int, model_args: Mapping[str, object]
+    ) -> Sequence[str]:
+        """Return lines that build the model with torchvision alone."""
+        arguments, small_stem, weights = _split(model_args)
+        if weights is not None and _weights_file(weights) is None:
+            arguments = {**_arguments_of_weights(name, weights), **arguments}
+        with without_memory():
+            twin = _build(name, arguments)
+            edits = _adapt(twin, small_stem, num_input_channels, pretrained=False)
+        call = model_call("torchvision.models.get_model", name, arguments)
+        return (*_IMPORTS, call, *edits)
+
+    def to_huggingface(self, network: ExportedNetwork) -> HuggingFaceModel:
+        """Convert a ResNet; see `lightly_torchvision.huggingface`."""
+        return resnet_to_huggingface(network)
+
     def snippet(
         self,
         name: str | None,
@@ -105,17 +125,10 @@ class TorchvisionLibrary(ModelLibrary):
         """Return code that needs torch and torchvision only; see `ModelLibrary.snippet`."""
         if name is None:
             return loading_code(file)
-        arguments, small_stem, weights = _split(model_args)
-        if weights is not None and _weights_file(weights) is None:
-            arguments = {**_arguments_of_weights(name, weights), **arguments}
-        with without_memory():
-            twin = _build(name, arguments)
-            edits = _adapt(twin, small_stem, num_input_channels, pretrained=False)
-        return loading_code(
-            file,
-            imports=("import torch", "import torchvision"),
-            model=(model_call("torchvision.models.get_model", name, arguments), *edits),
+        lines = self.building_code(
+            name, num_input_channels=num_input_channels, model_args=model_args
         )
+        return loading_code(file, imports=_IMPORTS, model=lines[len(_IMPORTS) :])
 
     def _check_name(self, name: str) -> None:
         known = self.names()

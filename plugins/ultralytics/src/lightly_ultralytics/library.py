@@ -9,6 +9,7 @@ from torch import nn
 
 from lightly_core.contracts import ModelLibrary
 from lightly_core.errors import ConfigError
+from lightly_core.exporting.snippets import BUILT_AS_FOR_THE_RUN
 from lightly_ultralytics.checkpoint import PICKLED_MODULES, read_checkpoint
 from lightly_ultralytics.description import build, input_channels, is_rtdetr, use_scale
 from lightly_ultralytics.files import build_from_weights, find_config, find_weights, unknown_name
@@ -110,6 +111,16 @@ class UltralyticsLibrary(ModelLibrary):
     def save(self, module: nn.Module, path: Path) -> None:
         """Write the file that ``YOLO(path)`` loads; see `save_checkpoint`."""
         save_checkpoint(module, path)
+
+    def building_code(
+        self, name: str, *, num_input_channels: int, model_args: Mapping[str, object]
+    ) -> Sequence[str]:
+        """Return lines that build the model with ultralytics alone, for three channels."""
+        is_config = name.endswith((".yaml", ".yml"))
+        if not is_config or num_input_channels != 3 or set(model_args) - {"train_neck"}:
+            return (BUILT_AS_FOR_THE_RUN,)
+        facade = "RTDETR" if _wants_rtdetr(name, Path(name)) else "YOLO"
+        return (f"from ultralytics import {facade}", f"model = {facade}({name!r}).model")
 
     def snippet(
         self,

@@ -1,6 +1,6 @@
 """What lightly-ultralytics adds. Imported at start-up, so nothing heavy here."""
 
-from lightly_core import Catalog, ModelsRecord, hookimpl
+from lightly_core import Catalog, FormatRecord, ModelsRecord, hookimpl
 
 LIGHTLY_API = 2
 
@@ -19,5 +19,14 @@ def lightly_register(catalog: Catalog) -> None:
             capabilities={"multi_scale": ("yolo11n.yaml", "yolov8n.yaml", "rtdetr-l.yaml")},
             summary="YOLO and RT-DETR models of Ultralytics, by name or from a .pt or .yaml file.",
             licence="AGPL-3.0",
+        )
+    )
+    catalog.add(
+        FormatRecord(
+            name="ultralytics",
+            target="lightly_ultralytics.exporting:UltralyticsFile",
+            summary="The file that YOLO(path) or RTDETR(path) of ultralytics loads.",
+            suffixes=(".pt",),
+            parts=("model",),
         )
     )

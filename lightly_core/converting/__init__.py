@@ -1,0 +1,1 @@
+"""`lightly export`: a finished network in the formats of other tools."""

@@ -156,38 +156,10 @@ def embed(**settings: Unpack[EmbedSettings]) -> EmbedResult:
         DataError: There are no images, or too many that cannot be read; nothing was written.
         RunError: The file cannot be written.
     """
-    return _embed(arguments=settings)
-
-
-def embed_from_command_line(config_file: str | None, pairs: Sequence[str]) -> None:
-    """Run `lightly embed`. It raises the errors of `embed`."""
-    _embed(config_file=config_file, pairs=pairs)
-
-
-def _embed(
-    *,
-    config_file: str | None = None,
-    pairs: Sequence[str] = (),
-    arguments: Mapping[str, object] | None = None,
-) -> EmbedResult:
     refuse_in_child("embed")
-    from lightly_core.config.reading.command import load_options
-    from lightly_core.embedding.checks import embed_problems
-    from lightly_core.plugins.discovery import get_plugins
+    from lightly_core.embedding.command import embed_with
 
-    plugins = get_plugins()
-    config = load_options(
-        EmbedConfig,
-        config_file=config_file,
-        pairs=pairs,
-        arguments=arguments,
-        checks=(embed_problems,),
-    )
-    from lightly_core.embedding.run import embed_images
-    from lightly_core.failures import explained
-
-    with explained():
-        return embed_images(config, plugins)
+    return embed_with(arguments=settings)
 
 
 def evaluate(**settings: Unpack[EvaluateSettings]) -> EvaluationResult:
@@ -261,38 +233,10 @@ def export(**settings: Unpack[ExportSettings]) -> ExportResult:
         PluginError: The plugin that provides the model or the format cannot be used.
         RunError: The file cannot be written, or computes something else than the network.
     """
-    return _export(arguments=settings)
-
-
-def export_from_command_line(config_file: str | None, pairs: Sequence[str]) -> None:
-    """Run `lightly export`. It raises the errors of `export`."""
-    _export(config_file=config_file, pairs=pairs)
-
-
-def _export(
-    *,
-    config_file: str | None = None,
-    pairs: Sequence[str] = (),
-    arguments: Mapping[str, object] | None = None,
-) -> ExportResult:
     refuse_in_child("export")
-    from lightly_core.config.reading.command import load_options
-    from lightly_core.converting.checks import export_checks
-    from lightly_core.plugins.discovery import get_plugins
+    from lightly_core.converting.command import export_with
 
-    plugins = get_plugins()
-    config = load_options(
-        ExportConfig,
-        config_file=config_file,
-        pairs=pairs,
-        arguments=arguments,
-        checks=(export_checks(plugins.catalog),),
-    )
-    from lightly_core.converting.run import export_network
-    from lightly_core.failures import explained
-
-    with explained():
-        return export_network(config, plugins)
+    return export_with(arguments=settings)
 
 
 def benchmark(

@@ -27,6 +27,6 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
 
 
 def _start(config_file: str | None, pairs: Sequence[str]) -> None:
-    from lightly_core.api import embed_from_command_line
+    from lightly_core.embedding.command import embed_with
 
-    embed_from_command_line(config_file, pairs)
+    embed_with(config_file=config_file, pairs=pairs)

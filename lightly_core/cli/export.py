@@ -30,6 +30,6 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
 
 
 def _start(config_file: str | None, pairs: Sequence[str]) -> None:
-    from lightly_core.api import export_from_command_line
+    from lightly_core.converting.command import export_with
 
-    export_from_command_line(config_file, pairs)
+    export_with(config_file=config_file, pairs=pairs)

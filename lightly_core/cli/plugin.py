@@ -201,8 +201,13 @@ def _groups(
 
 
 def _checks_of(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
-    from lightly_core.plugins.records import LoggerRecord, ModelsRecord, TransformRecord
-    from lightly_core.testing import method_checks, model_library_checks
+    from lightly_core.plugins.records import (
+        FormatRecord,
+        LoggerRecord,
+        ModelsRecord,
+        TransformRecord,
+    )
+    from lightly_core.testing import format_checks, method_checks, model_library_checks
 
     if isinstance(record, ModelsRecord):
         checks = model_library_checks(name, examples=chosen.get(record.name))
@@ -211,6 +216,8 @@ def _checks_of(record: Record, name: str, chosen: dict[str, list[str]]) -> _Grou
         return _transform(record)
     if isinstance(record, LoggerRecord):
         return _logger(record)
+    if isinstance(record, FormatRecord):
+        return _Group(record.label, format_checks(name))
     return _Group(record.label, method_checks(name))
 
 

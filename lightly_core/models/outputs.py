@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from lightly_core.models.layouts import BATCH, Shape, Size
 from lightly_core.models.probing import undisturbed
@@ -26,6 +27,11 @@ Entries = dict[str, Shape]
 
 #: Name of the features in the outputs of transformers' models.
 LAST_HIDDEN_STATE = "last_hidden_state"
+
+#: Whether `torch.export` records a graph. Older versions of torch know compilation only.
+_is_exporting: Callable[[], bool] = getattr(
+    torch.compiler, "is_exporting", torch.compiler.is_compiling
+)
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,8 @@ def run_until(module: nn.Module, path: str, x: Tensor) -> object:
     """
     if not path:
         return module(x)
+    if _is_exporting():
+        return _run_through(module, path, x)
     thread = threading.get_ident()
     with_gradients = module.training and torch.is_grad_enabled()
 
@@ -193,6 +201,28 @@ def run_until(module: nn.Module, path: str, x: Tensor) -> object:
         hook.remove()
     mode = "training" if module.training else "evaluation"
     raise ValueError(f"{type(module).__name__} does not call its part {path!r} in {mode} mode")
+
+
+def _run_through(module: nn.Module, path: str, x: Tensor) -> object:
+    """Do what `run_until` does while `torch.export` records a graph.
+
+    The graph holds whole calls of modules, so none may be left by an exception. What is not used
+    is removed from the graph later.
+    """
+    outputs: list[object] = []
+
+    def keep(part: nn.Module, inputs: object, output: object) -> None:
+        # Later layers may change the output in place.
+        outputs.append(tree_map_only(Tensor, Tensor.clone, output))
+
+    hook = module.get_submodule(path).register_forward_hook(keep)
+    try:
+        module(x)
+    finally:
+        hook.remove()
+    if not outputs:
+        raise ValueError(f"{type(module).__name__} does not call its part {path!r} in a graph")
+    return outputs[0]
 
 
 def _shapes(

@@ -19,6 +19,7 @@ A     capabilities of a model wrapper                `wrapper_checks`, `model_li
 M     a method                                       `method_checks`, `method_class_checks`
 T     a transform                                    `transform_checks`
 L     a logger                                       `logger_checks`
+F     an export format                               `format_checks`
 ====  =============================================  ========================================
 
 `train_alone_and_together` compares training in two processes with training in one. `shared_pair`
@@ -27,6 +28,7 @@ runs any function in two processes. `without_server` replaces the server of a lo
 """
 
 from lightly_core.testing.checks import Check, parametrize_checks
+from lightly_core.testing.formats import format_checks
 from lightly_core.testing.libraries import (
     ModelExample,
     model_library_checks,
@@ -50,6 +52,7 @@ __all__ = [
     "TinyConv",
     "TinyTokens",
     "Training",
+    "format_checks",
     "logger_checks",
     "method_checks",
     "method_class_checks",

@@ -16,7 +16,7 @@ from lightly_core.config.options.fields import group_class, settings_fields
 from lightly_core.config.options.method import MethodConfig
 from lightly_core.config.options.transform import TransformArgs
 from lightly_core.config.reading.structure import structure, unstructure
-from lightly_core.contracts import Logger, Method, ModelLibrary, Transform
+from lightly_core.contracts import ExportFormat, Logger, Method, ModelLibrary, Transform
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.catalog import Catalog, named
 from lightly_core.plugins.discovery import discover
@@ -44,6 +44,7 @@ _BASES: dict[Kind, type] = {
     "models": ModelLibrary,
     "transform": Transform,
     "logger": Logger,
+    "format": ExportFormat,
 }
 
 _LIST_HEAVY = """

@@ -159,6 +159,27 @@ class FixedSize(torch.nn.Module):
         return self.conv(x) * self.scale
 
 
+class Classifier(torch.nn.Module):
+    """A network whose features are followed by a layer that changes them in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = torch.nn.Conv2d(3, 6, 3, stride=2)
+        self.head = torch.nn.Sequential(torch.nn.ReLU(inplace=True), torch.nn.Flatten(2))
+
+    def forward(self, x):
+        return self.head(self.features(x)).mean(dim=2)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_features_inside_of_a_module_of_the_user_are_exported(name, export):
+    net = Classifier()
+    result = export(FILES[name], model=lightly_core.wrap(net, features="features"))
+    images = torch.randn(3, 3, 40, 48)
+    found = next(iter(load(name, result.path)[0](images)))
+    torch.testing.assert_close(found, net.features(images).detach(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_network_of_one_size_and_four_channels_is_exported_for_it(name, export, caplog):
     model = lightly_core.wrap(FixedSize(), num_input_channels=4, image_size=32)

@@ -5,18 +5,17 @@ channels, h and w feature positions.
 """
 
 from lightly_core.contracts.data import Batch, Sample, SampleExtras, Transform
-from lightly_core.contracts.logger import ExportedModel, Logger
 from lightly_core.contracts.format import ExportedNetwork, ExportFormat, Preprocessing, Written
 from lightly_core.contracts.huggingface import HuggingFaceLibrary, HuggingFaceModel
-from lightly_core.contracts.logger import Logger
+from lightly_core.contracts.logger import ExportedModel, Logger
 from lightly_core.contracts.method import Method, RunContext, StepResult
 from lightly_core.contracts.model import ModelLibrary, ModelWrapper, WrapperLike
 from lightly_core.optim.groups import ParameterGroup
 
 __all__ = [
     "Batch",
-    "ExportedModel",
     "ExportFormat",
+    "ExportedModel",
     "ExportedNetwork",
     "HuggingFaceLibrary",
     "HuggingFaceModel",

@@ -29,6 +29,7 @@ PUBLISHED: dict[Kind, dict[str, tuple[str, ...]]] = {
     "logger": {
         "lightly-mlflow": ("mlflow",),
         "lightly-wandb": ("wandb",),
+    },
     "format": {
         "lightly-timm": ("timm",),
         "lightly-ultralytics": ("ultralytics",),

@@ -189,10 +189,7 @@ def open_backbone(
             f"config.checkpoint: '{config.model}' already has weights; remove checkpoint, or give "
             "it with a model's name or a module"
         )
-    if file is None and config.checkpoint is not None:
-        weights_file = find_described_file(config.checkpoint)
-    else:
-        weights_file = file
+    weights_file = file if config.checkpoint is None else find_described_file(config.checkpoint)
     facts: Mapping[str, str] = weights_file.facts if weights_file is not None else {}
     channels = config.num_channels or int(facts.get("num_channels") or 3)
     with _seeded(config.seed):

@@ -20,6 +20,8 @@ TEST_TOOLS = (
     *("pytest>=8", "pytest-xdist>=3.5", "import-linter>=2"),
     "hatchling>=1.26.1",  # builds the example plugin without a network; 1.26.0 is yanked
 )
+#: They run the notebook of the examples.
+NOTEBOOK_TOOLS = ("nbclient>=0.10", "ipykernel>=6.29")
 ENVIRONMENT = {
     # One thread a worker: torch's own threads would only fight over the cores.
     "OMP_NUM_THREADS": "1",
@@ -68,7 +70,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Second circle: model families, several processes, whether methods learn."""
+    """Second circle: model families, several processes, a notebook, whether methods learn."""
+    session.install(*NOTEBOOK_TOOLS)
     run_pytest(session, f"({SECOND_CIRCLE}) and not gpu")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lightly_core.errors import PluginError
+from lightly_core.notebook import Table
 from lightly_core.plugins.discovery import PluginStatus, get_plugins
 from lightly_core.plugins.loading import load_target
 from lightly_core.plugins.model_names import model_names
@@ -15,12 +16,46 @@ if TYPE_CHECKING:
     from lightly_core.plugins.records import ModelsRecord
 
 
+class MethodNames(Table[str]):
+    """Names of methods, shown with their plugins and summaries."""
+
+    header = ("method", "plugin", "summary")
+
+    def cells(self, item: str) -> Sequence[object]:
+        """Look the method up, as it may come from a plugin that was unloaded."""
+        catalog = get_plugins().catalog
+        for record in catalog.records("method"):
+            if catalog.usable_name(record) == item:
+                return (item, record.owner, record.summary)
+        return (item, "", "")
+
+
+class ModelNames(Table[str]):
+    """Names of models, shown with their libraries."""
+
+    header = ("library", "model")
+
+    def cells(self, item: str) -> Sequence[object]:
+        """Split the name; `model=` takes both parts with the slash between them."""
+        return (item.partition("/")[0], item)
+
+
+class PluginStatuses(Table[PluginStatus]):
+    """States of plugins."""
+
+    header = ("plugin", "distribution", "state", "provides")
+
+    def cells(self, item: PluginStatus) -> Sequence[object]:
+        """Return what the plugin provides, or why it does not work."""
+        return (item.name, item.owner, item.state, ", ".join(item.provides) or item.reason)
+
+
 def list_methods() -> list[str]:
     """Return the names that ``method=`` accepts, sorted.
 
     A name that two plugins provide is listed in its qualified forms, ``distribution:name``.
     """
-    return get_plugins().catalog.usable_names("method")
+    return MethodNames(get_plugins().catalog.usable_names("method"))
 
 
 def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
@@ -39,7 +74,7 @@ def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
     names: list[str] = []
     for record in catalog.records("models"):
         names += library_models(catalog.usable_name(record), record, live=live)
-    return matching(names, pattern)
+    return ModelNames(matching(names, pattern))
 
 
 def list_formats() -> list[str]:
@@ -49,7 +84,7 @@ def list_formats() -> list[str]:
 
 def list_plugins() -> list[PluginStatus]:
     """Return the status of each installed plugin, sorted by name."""
-    return list(get_plugins().statuses)
+    return PluginStatuses(get_plugins().statuses)
 
 
 def library_models(prefix: str, record: ModelsRecord, *, live: bool = False) -> list[str]:

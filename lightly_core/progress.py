@@ -42,7 +42,7 @@ class Task:
     Attributes:
         what: What is done, such as ``Reading images``. It may be changed at any time.
         done: How much is done.
-        note: Further text, such as a loss. It may be changed at any time.
+        note: Further text, shown instead of the rate, such as a loss. It may be changed too.
     """
 
     def __init__(
@@ -125,12 +125,12 @@ class Task:
             if self._unit == "bytes":
                 parts = [f"{_amount(self.done, 'bytes')} of {_amount(self.total, 'bytes')}"]
             parts[0] += f" ({100 * fraction:.0f} %)"
-        if rate > 0:
+        if rate > 0 and not self.note:
             parts.append(f"{_amount(rate, 'bytes' if self._unit == 'bytes' else '')}/s")
-        if self.note:
-            parts.append(self.note)
         if self.total and rate > 0:
             parts.append(f"{_duration((self.total - self.done) / rate)} left")
+        if self.note:
+            parts.append(self.note)
         return ", ".join(parts)
 
     def close(self) -> None:

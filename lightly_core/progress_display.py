@@ -61,12 +61,8 @@ class RichDisplay:
             console = Console(file=sys.stderr, force_jupyter=False)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=max(min(console.width // 4, 40), 4)),
-            TextColumn(
-                "{task.fields[text]}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis"),
-            ),
+            BarColumn(bar_width=self._bar_width(console)),
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True)),
             console=console,
             auto_refresh=False,
             transient=True,
@@ -78,9 +74,16 @@ class RichDisplay:
         with suppress(OSError, ValueError):
             self._progress.start()
 
+    @staticmethod
+    def _bar_width(console: Console) -> int:
+        return max(min(console.width // 5, 40), 4)
+
     def update(self, key: int, what: str, fraction: float | None, text: str) -> None:
         """Draw a bar."""
         total = None if fraction is None else 1.0
+        room = self._console.width - self._bar_width(self._console) - len(what) - 3
+        if len(text) > room:
+            text = f"{text[: max(room - 1, 0)]}…"
         with suppress(OSError, ValueError):  # the terminal was closed
             if key not in self._tasks:
                 self._tasks[key] = self._progress.add_task(what, total=total, text=text)

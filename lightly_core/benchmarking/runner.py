@@ -18,6 +18,7 @@ from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row, Suite
 from lightly_core.engine.lock import held
 from lightly_core.errors import ConfigError, RunInterrupted
+from lightly_core.notebook import Table
 from lightly_core.progress import Task, progress
 
 Say = Callable[[str], None]
@@ -52,6 +53,23 @@ class RowResult:
     def scores(self) -> Scores:
         """Accuracies in [0, 1], those that are not known as None."""
         return self.measured.scores if self.measured is not None else Scores()
+
+
+class RowResults(Table[RowResult]):
+    """Results of rows, shown with their accuracies in percent."""
+
+    header = (
+        *("row", "method", "state"),
+        *("kNN", "untrained", "linear", "fine-tuned", "minutes", "note"),
+    )
+
+    def cells(self, item: RowResult) -> Sequence[object]:
+        """Return the accuracies that are known."""
+        scores = item.scores
+        values = (scores.knn_top1, scores.knn_untrained, scores.linear_top1, scores.finetune_top1)
+        minutes = "" if item.measured is None else f"{item.measured.seconds / 60:.1f}"
+        shown = ("" if value is None else f"{100 * value:.1f} %" for value in values)
+        return (item.name, item.row.method, item.state, *shown, minutes, item.error)
 
 
 def run_suite(
@@ -113,7 +131,7 @@ def row_results(suite: Suite) -> list[RowResult]:
     """Read the results of the rows so far, without rows that were never requested."""
     read = {row.name: _row_result(row, RowFolder(suite.folder / row.name)) for row in suite.rows}
     found = [replace(result, chosen=name in suite.chosen) for name, result in read.items()]
-    return [result for result in found if result.chosen or result.state != "waiting"]
+    return RowResults(result for result in found if result.chosen or result.state != "waiting")
 
 
 def _row_result(row: Row, folder: RowFolder) -> RowResult:

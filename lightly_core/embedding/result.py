@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightly_core.notebook import facts
+
 
 @dataclass(frozen=True)
 class EmbedResult:
@@ -21,3 +23,12 @@ class EmbedResult:
     num_images: int
     num_skipped: int
     dim: int
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("file", self.path),
+            ("images", f"{self.num_images:,}"),
+            ("unreadable images", self.num_skipped or None),
+            ("dimensions", self.dim),
+        ]
+        return facts("Features", rows)

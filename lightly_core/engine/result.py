@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightly_core.notebook import facts
+
 if TYPE_CHECKING:
     from lightly_core.reporting.page import Report
 
@@ -39,6 +41,27 @@ class RunResult:
     num_skipped: int = 0
     stopped: str | None = None
     snippet: str = ""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("kNN top-1", self._knn_text()),
+            ("stopped", self.stopped),
+            ("warning", self.collapse),
+            ("unreadable images", self.num_skipped or None),
+            ("folder", self.folder),
+            ("exported", "\n".join(map(str, self.exported))),
+            ("best", "\n".join(map(str, self.exported_best))),
+        ]
+        return facts("Run", rows, self.snippet)
+
+    def _knn_text(self) -> str:
+        if self.knn_before is None or self.knn_after is None:
+            return ""
+        gain = 100 * (self.knn_after - self.knn_before)
+        return (
+            f"{100 * self.knn_before:.1f} % before, {100 * self.knn_after:.1f} % after "
+            f"({gain:+.1f} points)"
+        )
 
     def report(self) -> Report:
         """Write `report.html` again, also where the run wrote none; a notebook shows the result.

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lightly_core.atomic import atomic_path
+from lightly_core.notebook import paragraph, table
 
+_HEADER = ("protocol", "top-1", "top-5", "further", "seconds")
 #: Settings of a result that the table shows, by protocol.
 _SHOWN = {
     "knn": ("k",),
@@ -60,6 +62,11 @@ class EvaluationResult:
         """Return the fraction with the true class among the best five; see `top1`."""
         return float(self.of(protocol, **settings)["top5"])
 
+    def _repr_html_(self) -> str:
+        notes = [*_notes(self.results), *([f"written to {self.out}"] if self.out else [])]
+        data = paragraph(_data_text(self.results[0]["data"])) if self.results else ""
+        return table(_HEADER, map(_row, self.results)) + data + "".join(map(paragraph, notes))
+
 
 def write_results(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write ``{"results": [...]}``."""
@@ -70,22 +77,29 @@ def write_results(results: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def print_results(results: Sequence[Mapping[str, Any]]) -> None:
     """Show results as a table, and their notes below it."""
-    table = Table("protocol", "top-1", "top-5", "further", "seconds")
+    rows = Table(*_HEADER)
     for result in results:
-        values = [_percent(result.get(name)) for name in ("top1", "top5")]
-        table.add_row(_title(result), *values, _further(result), f"{result['seconds']:.1f}")
+        rows.add_row(*_row(result))
     console = Console()
-    console.print(table)
-    data = results[0]["data"]
-    console.print(
+    console.print(rows)
+    for line in (_data_text(results[0]["data"]), *_notes(results)):
+        console.print(line, highlight=False, markup=False)
+
+
+def _row(result: Mapping[str, Any]) -> list[str]:
+    values = [_percent(result.get(name)) for name in ("top1", "top5")]
+    return [_title(result), *values, _further(result), f"{result['seconds']:.1f}"]
+
+
+def _data_text(data: Mapping[str, Any]) -> str:
+    return (
         f"{data['num_val']} images classified ({data['validation']}), {data['num_classes']} "
-        f"classes, {data['num_train']} images to learn from",
-        highlight=False,
-        markup=False,
+        f"classes, {data['num_train']} images to learn from"
     )
-    notes = [f"{_title(result)}: {note}" for result in results for note in result["notes"]]
-    for note in notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"note: {_title(result)}: {note}" for result in results for note in result["notes"]]
 
 
 def _title(result: Mapping[str, Any]) -> str:

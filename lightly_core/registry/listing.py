@@ -10,13 +10,26 @@ from pathlib import Path
 from lightly_core.config.options.runs import RunsConfig
 from lightly_core.config.reading.command import load_options
 from lightly_core.errors import ConfigError
+from lightly_core.notebook import Table
 from lightly_core.progress import progress
 from lightly_core.registry.entry import RunEntry
 from lightly_core.registry.find import find_runs
+from lightly_core.registry.table import COLUMNS
 
 #: Columns that begin with the largest value.
 _LARGEST_FIRST = ("started", "updated", "epochs", "knn", "gain", "size")
 _ATTRIBUTES = {"epochs": "epochs_done", "knn": "knn_after"}
+
+
+class RunEntries(Table[RunEntry]):
+    """Runs, shown as `lightly runs` does."""
+
+    header = (*(column.title.lower() for column in COLUMNS), "note")
+
+    def cells(self, item: RunEntry) -> Sequence[object]:
+        """Return the texts of the table's columns, and the reason of the state."""
+        now = datetime.now().astimezone()
+        return (*(column.text(item, now) for column in COLUMNS), item.reason)
 
 
 def listed_runs(
@@ -46,7 +59,7 @@ def listed_runs(
         for run in found
         if config.state in (None, run.state) and config.method in (None, run.method)
     ]
-    return sorted_runs(runs, config.sort, reverse=config.reverse)
+    return RunEntries(sorted_runs(runs, config.sort, reverse=config.reverse))
 
 
 def sorted_runs(runs: Sequence[RunEntry], key: str, *, reverse: bool = False) -> list[RunEntry]:

@@ -74,5 +74,6 @@ def test_the_quickstart_learns(tmp_path):
     assert losses[-1] < losses[0] - 0.5  # measured: 3.76, 2.91, 2.69
     snippet = done.stdout.split("Load it with:")[1]
     namespace = {}
-    exec("\n".join(line.strip() for line in snippet.splitlines()), namespace)
+    code = [line.strip() for line in snippet.splitlines() if line.startswith("    ")]
+    exec("\n".join(code), namespace)
     assert namespace["model"].conv1[0].weight.shape == (24, 3, 3, 3)

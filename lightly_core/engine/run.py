@@ -245,12 +245,8 @@ class Run:
             write_json(self.folder.config, resolved)
         write_json(self.folder.plugins, [status.as_dict() for status in self.plugins.statuses])
         logger.debug("Command: %s", without_secrets(" ".join(sys.argv)))
-        logger.debug(
-            "Python %s, torch %s, lightning %s",
-            sys.version.split()[0],
-            torch.__version__,
-            version("lightning"),
-        )
+        versions = (sys.version.split()[0], torch.__version__, version("lightning"))
+        logger.debug("Python %s, torch %s, lightning %s", *versions)
         logger.debug("Resolved configuration:\n%s", json.dumps(resolved, indent=2))
         self._announce()
 

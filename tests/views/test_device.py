@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
-from lightly_core.data.views import device
+from lightly_core.data.views import device, opencv
 from lightly_core.data.views.parameters import NEUTRAL_FACTORS, Slot, ViewParameters, neutral
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -20,6 +20,15 @@ def images():
     flat = (noise * 3).round() / 3
     gray = noise[:, :1].expand(-1, 3, -1, -1)
     return torch.cat([noise, flat, gray])
+
+
+@pytest.fixture(params=["torch", "opencv"])
+def library(request, monkeypatch, images):
+    """Both ways to compute hue and blur, for images of any size."""
+    if request.param == "opencv":
+        pytest.importorskip("cv2", reason="OpenCV is an extra")
+    monkeypatch.setattr(opencv, "_LEAST_PIXELS", 1 if request.param == "opencv" else 1 << 30)
+    assert opencv.suits(images) == (request.param == "opencv")
 
 
 def vectors(number, **slots):
@@ -45,6 +54,7 @@ def unnormalised(pixels, parameters):
         (device.solarize, reference.solarize, (0.0, 1.0), 0.0),
     ],
 )
+@pytest.mark.usefixtures("library")
 def test_each_change_equals_torchvision_image_by_image(images, ours, theirs, values, tolerance):
     factors = torch.linspace(*values, len(images))
     changed = ours(images, factors)
@@ -64,12 +74,19 @@ def test_solarize_inverts_the_threshold_itself():
 
 
 @pytest.mark.parametrize("kernel_size", [3, 7, 13])
+@pytest.mark.usefixtures("library")
 def test_blur_equals_torchvision(images, kernel_size):
     sigmas = torch.linspace(0.2, 3.0, len(images))
     blurred = device.gaussian_blur(images, sigmas, kernel_size // 2)
     for image, sigma, result in zip(images, sigmas.tolist(), blurred, strict=True):
         expected = reference.gaussian_blur(image, [kernel_size] * 2, [sigma] * 2)
         torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
+
+
+def test_small_images_other_devices_and_other_types_are_left_to_torch(images):
+    large = torch.zeros(1, 3, 64, 64)
+    found = [images, large.double(), large.half(), torch.zeros(1, 3, 64, 64, device="meta")]
+    assert [opencv.suits(image) for image in found] == [False] * 4
 
 
 def test_blur_kernel_is_cut_to_what_reflection_allows():

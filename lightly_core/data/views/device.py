@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightly_core.data.views import opencv
 from lightly_core.data.views.parameters import NEUTRAL_FACTORS, Slot, ViewParameters
 
 Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -85,6 +86,8 @@ def adjust_hue(images: Tensor, shifts: Tensor) -> Tensor:
         images: (N, 3, H, W).
         shifts: (N,), fraction of the colour circle, in [-0.5, 0.5].
     """
+    if opencv.suits(images):
+        return opencv.shifted_hue(images, shifts)
     red, green, blue = images.unbind(1)  # (N, H, W) each
     high = torch.maximum(red, green)
     low = torch.minimum(red, green)
@@ -130,6 +133,8 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
             minus 1.
     """
     height, width = images.shape[-2:]
+    if radius < min(height, width) and opencv.suits(images):
+        return opencv.blurred(images, sigmas, radius)
     for dim, length in ((3, width), (2, height)):
         reach = min(radius, length - 1)
         if reach > 0:

@@ -336,9 +336,9 @@ def list_runs(
 
     Args:
         folder: The folder.
-        sort: ``started``, ``updated``, ``name``, ``state``, ``method``, ``model``, ``data``,
-            ``epochs``, ``knn``, ``gain`` or ``size``. Times, accuracies and sizes begin with the
-            largest. Runs without a value come last.
+        sort: ``started`` or ``age`` (the newest first), ``updated``, ``name``, ``state``,
+            ``method``, ``model``, ``data``, ``epochs``, ``knn``, ``gain`` or ``size``. Times begin
+            with the newest, accuracies and sizes with the largest. Runs without a value come last.
         reverse: Whether the order is reversed.
         state: Return only runs in this state: ``running``, ``finished``, ``interrupted``,
             ``failed``, ``waiting`` or ``unknown``.

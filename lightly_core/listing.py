@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lightly_core.errors import PluginError
 from lightly_core.notebook import Table
@@ -16,18 +16,35 @@ if TYPE_CHECKING:
     from lightly_core.plugins.records import ModelsRecord
 
 
-class MethodNames(Table[str]):
-    """Names of methods, shown with their plugins and summaries."""
+class RecordNames(Table[str]):
+    """Names of records, shown with their plugins and summaries.
 
-    header = ("method", "plugin", "summary")
+    Attributes:
+        kind: Kind of the records.
+    """
+
+    header = ("name", "plugin", "summary")
+    kind: ClassVar[Literal["method", "format"]]
 
     def cells(self, item: str) -> Sequence[object]:
-        """Look the method up, as it may come from a plugin that was unloaded."""
+        """Look the record up. It may be missing if its plugin is blocked by now."""
         catalog = get_plugins().catalog
-        for record in catalog.records("method"):
+        for record in catalog.records(self.kind):
             if catalog.usable_name(record) == item:
                 return (item, record.owner, record.summary)
         return (item, "", "")
+
+
+class MethodNames(RecordNames):
+    """Names of methods."""
+
+    kind = "method"
+
+
+class FormatNames(RecordNames):
+    """Names of export formats."""
+
+    kind = "format"
 
 
 class ModelNames(Table[str]):
@@ -79,7 +96,7 @@ def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
 
 def list_formats() -> list[str]:
     """Return the names that ``format=`` of `lightly_core.export` accepts, sorted."""
-    return get_plugins().catalog.usable_names("format")
+    return FormatNames(get_plugins().catalog.usable_names("format"))
 
 
 def list_plugins() -> list[PluginStatus]:

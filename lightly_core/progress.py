@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -183,6 +184,32 @@ def tracked(
         for item in items:
             yield item
             task.advance()
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show how long the ``with`` block takes, for work that cannot tell what is done.
+
+    A thread counts the seconds, so the block must not fork processes.
+
+    Args:
+        what: What is done, such as ``Writing onnx``.
+    """
+    stop = threading.Event()
+    with progress(what, unit="s") as task:
+        task.note = "still working"
+
+        def count() -> None:
+            while not stop.wait(1.0):
+                task.advance()
+
+        thread = threading.Thread(target=count, name="lightly-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 
 @contextmanager

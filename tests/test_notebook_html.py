@@ -77,7 +77,8 @@ def test_texts_are_escaped():
 @pytest.mark.parametrize(
     ("items", "header"),
     [
-        (lightly_core.list_methods, ["method", "plugin", "summary"]),
+        (lightly_core.list_methods, ["name", "plugin", "summary"]),
+        (lightly_core.list_formats, ["name", "plugin", "summary"]),
         (lambda: lightly_core.list_models("resnet18"), ["library", "model"]),
         (lightly_core.list_plugins, ["plugin", "distribution", "state", "provides"]),
     ],
@@ -109,6 +110,8 @@ def test_results_of_runs_evaluations_and_embeddings():
     assert "load(&#x27;&lt;script&gt;" in result._repr_html_()
     embedded = lightly_core.EmbedResult(Path("f.npz"), 1234, 0, 512)
     assert dict(read(embedded)) == {"file": "f.npz", "images": "1,234", "dimensions": "512"}
+    exported = lightly_core.ExportResult(Path("f"), (), "onnx", "model", 1e-6, True, "load()")
+    assert dict(read(exported))["largest difference"] == "1.0e-06"
     data = {"num_val": 20, "validation": EVIL, "num_classes": 2, "num_train": 80}
     knn = {"protocol": "knn", "settings": {"k": 20}, "top1": 0.5, "top5": 1.0, "seconds": 0.25}
     evaluated = lightly_core.EvaluationResult(({**knn, "notes": [EVIL], "data": data},))

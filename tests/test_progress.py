@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from all_progress import show_all_progress
 
 from lightly_core import progress
 from lightly_core.progress import tracked
@@ -108,6 +109,13 @@ def test_the_clock_is_rarely_read(monkeypatch):
     for _ in tracked(clock.items(10**6), "Reading"):
         pass
     assert len(reads) < 60  # in a second, of a million items
+
+
+def test_work_that_cannot_tell_what_is_done_shows_its_seconds(monkeypatch, caplog):
+    show_all_progress(monkeypatch)
+    with caplog.at_level(logging.INFO, "lightly_core.progress"), progress.working("Writing x"):
+        time.sleep(1.3)
+    assert [record.getMessage() for record in caplog.records] == ["Writing x: 1 s, still working"]
 
 
 # --------------------------------------------------------------------------- in a terminal

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightly_core.notebook import facts
+
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -28,3 +30,14 @@ class ExportResult:
     largest_difference: float | None
     any_size: bool
     snippet: str
+
+    def _repr_html_(self) -> str:
+        difference = self.largest_difference
+        rows = [
+            ("file", self.path),
+            ("format", self.format),
+            ("part", self.part),
+            ("largest difference", None if difference is None else f"{difference:.1e}"),
+            ("image sizes", "any" if self.any_size else None),
+        ]
+        return facts("Export", rows, self.snippet)

@@ -20,6 +20,7 @@ from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import Plugins
 from lightly_core.plugins.loading import load_target, missing_requirements
 from lightly_core.plugins.records import FormatRecord
+from lightly_core.progress import working
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,10 @@ def write_network(
     """
     try:
         with staged(path, folder=record.is_folder) as temporary:
-            written = export.write(network, temporary)
-            difference = _compared(network, export, record, temporary, written)
+            with working(f"Writing {record.name}"):
+                written = export.write(network, temporary)
+            with working(f"Comparing {record.name} with the network"):
+                difference = _compared(network, export, record, temporary, written)
     except OSError as error:
         raise RunError(f"'{path}' cannot be written: {error}") from error
     files = tuple(sorted(path.iterdir())) if record.is_folder else (path,)

@@ -17,8 +17,8 @@ from lightly_core.registry.find import find_runs
 from lightly_core.registry.table import COLUMNS
 
 #: Columns that begin with the largest value.
-_LARGEST_FIRST = ("started", "updated", "epochs", "knn", "gain", "size")
-_ATTRIBUTES = {"epochs": "epochs_done", "knn": "knn_after"}
+_LARGEST_FIRST = ("started", "age", "updated", "epochs", "knn", "gain", "size")
+_ATTRIBUTES = {"age": "started", "epochs": "epochs_done", "knn": "knn_after"}
 
 
 class RunEntries(Table[RunEntry]):
@@ -76,7 +76,7 @@ def sorted_runs(runs: Sequence[RunEntry], key: str, *, reverse: bool = False) ->
 
     def value(run: RunEntry) -> object:
         found = getattr(run, attribute)
-        return datetime.fromisoformat(found) if key in ("started", "updated") else found
+        return datetime.fromisoformat(found) if attribute in ("started", "updated") else found
 
     known.sort(key=value, reverse=(key in _LARGEST_FIRST) != reverse)  # type: ignore[arg-type]
     return known + unknown

@@ -9,6 +9,7 @@ from attrs import define, field
 RunState = Literal["running", "finished", "interrupted", "failed", "waiting", "unknown"]
 SortKey = Literal[
     "started",
+    "age",
     "updated",
     "name",
     "state",

@@ -170,6 +170,20 @@ def hostile(session: nox.Session) -> None:
     session.run("python", "-m", "tools.hostile", *session.posargs, env=ENVIRONMENT)
 
 
+@nox.session(default=False)
+def report(session: nox.Session) -> None:
+    """Open reports in headless Chromium: charts, hover, zoom, keys, contrast, 400 px, requests."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        if not shutil.which("apt-get"):
+            session.skip("chromium and chromedriver are not installed, and there is no apt-get")
+        command = ("apt-get", "install", "-y", "-qq", "chromium", "chromium-driver")
+        session.run(*command, external=True, silent=True, success_codes=range(256))
+        if not shutil.which("chromedriver"):
+            session.skip("chromium-driver cannot be installed by apt-get")
+    install(session, "selenium>=4.20")
+    session.run("python", "-m", "tools.report", *session.posargs, env=ENVIRONMENT)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Wheels and source archives of all distributions, into `dist/`."""

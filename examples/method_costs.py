@@ -111,7 +111,7 @@ def measure(name: str, kind: str, device: str) -> tuple[float, float]:
             "accelerator": device,
             "precision": scale.precision,
             "transform_args": _sizes(name, scale.image_size),
-            "callbacks": {"knn": None, "signals": None},
+            "callbacks": {"knn": None, "signals": None, "report": None},
             "loggers": {"tensorboard": None},
         }
         if device == "cuda":

@@ -123,11 +123,17 @@ def _options(options: dict[str, Any]) -> list[str]:
     texts = []
     for name, value in options.items():
         if isinstance(value, dict):
-            inner = ", ".join(f"{key} {part}" for key, part in value.items() if part is not None)
+            inner = ", ".join(
+                f"{key} {_short(part)}" for key, part in value.items() if part is not None
+            )
             texts.append(f"{name}: {inner}" if inner else name)
         elif value is not None:
-            texts.append(f"{name}: {value}")
+            texts.append(f"{name}: {_short(value)}")
     return texts
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _features(path: Path, indices: list[int]) -> npt.NDArray[np.float32] | None:

@@ -172,8 +172,8 @@ def _note(
     usable: dict[str, npt.NDArray[np.float32]],
     neighbours: dict[str, npt.NDArray[np.int64]],
 ) -> str:
-    origin = "val_data" if images.from_val_data else "the training images"
-    note = f"{len(images.names)} images of {origin}, placed by their features."
+    origin = "images of val_data" if images.from_val_data else "training images"
+    note = f"{len(images.names)} {origin}, placed by their features."
     parts = []
     for state, found in neighbours.items():
         fraction = same_class(found, images.labels)

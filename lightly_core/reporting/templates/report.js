@@ -203,6 +203,8 @@
   // ------------------------------------------------------------------ maps
 
   const MARKS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle", "emptyDiamond"];
+  // With eight colours and eight marks, each of 64 groups gets a pair of its own.
+  const markOf = (group) => MARKS[(group + Math.floor(group / 8)) % MARKS.length];
   const markColour = (map, group) => map.groups.length === 1 ? css("--c0")
     : /^other images$/.test(map.groups[group]) && group === map.groups.length - 1 ? css("--soft") : colour(group);
   const mapPlaces = [...document.querySelectorAll("[data-map]")];
@@ -228,9 +230,9 @@
         grid: { left: 8, right: 8, top: 8, bottom: 8 }, xAxis: bare, yAxis: bare,
         tooltip: { ...tooltip(), trigger: "item", formatter: (item) => card(map, item.value[2]) },
         series: groups.map((own, group) => ({
-          type: "scatter", name: map.groups[group], symbol: MARKS[group % MARKS.length], symbolSize: 9,
+          type: "scatter", name: map.groups[group], symbol: markOf(group), symbolSize: 9,
           color: markColour(map, group), data: own.map((index) => [...points()[index], index]),
-          itemStyle: { opacity: focus[number] === null ? 0.85 : focus[number] === group ? 1 : 0.1, borderWidth: MARKS[group % MARKS.length].startsWith("empty") ? 2 : 0 },
+          itemStyle: { opacity: focus[number] === null ? 0.85 : focus[number] === group ? 1 : 0.1, borderWidth: markOf(group).startsWith("empty") ? 2 : 0 },
           emphasis: { scale: 2, itemStyle: { opacity: 1, borderColor: css("--text"), borderWidth: 2 } },
         })),
       };
@@ -254,7 +256,7 @@
   mapPlaces.forEach(scatterChart);
 
   const mark = (map, group) => {
-    const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), name = MARKS[group % MARKS.length];
+    const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), name = markOf(group);
     svg.setAttribute("width", "12"); svg.setAttribute("height", "12"); svg.setAttribute("aria-hidden", "true");
     const path = document.createElementNS(ns, "path");
     const forms = { circle: "M6 1a5 5 0 1 0 .01 0Z", rect: "M1.5 1.5h9v9h-9Z", triangle: "M6 1l5.2 9.5h-10.4Z", diamond: "M6 .5l5 5.5-5 5.5-5-5.5Z" };

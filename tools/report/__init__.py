@@ -1,0 +1,1 @@
+"""Opens reports in a browser and checks what a user sees."""

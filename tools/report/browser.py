@@ -99,6 +99,7 @@ class Page:
 def chromium() -> Iterator[Any]:
     """Start the browser with an empty profile."""
     options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
     with tempfile.TemporaryDirectory() as profile:
         for option in (*_OPTIONS, f"--user-data-dir={profile}"):
             options.add_argument(option)

@@ -12,42 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import define
-
 from lightly_core.cli.main import main as lightly
 from lightly_core.errors import RunInterrupted
+from tools.loggers.model import model_problem
+from tools.loggers.row import MOST_BLOCKED, Row
 from tools.loggers.runs import At, Outcome, in_file, on_server, run
 from tools.loggers.server import MlflowServer, Proxy
+from tools.loggers.wandb_runs import wandb_rows
 
 _HEADS = ("scenario", "sent", "left", "sent later", "same", "seconds", "in calls", "warnings")
-#: Largest part of the training that calls of the logger may take.
-MOST_BLOCKED = 0.02
-
-
-@define
-class Row:
-    """A line of the table."""
-
-    scenario: str
-    outcome: Outcome
-    sent_later: int = 0
-    problem: str = ""
-    seconds_without: float = 0.0
-
-    def cells(self) -> list[str]:
-        """Return the texts of the line."""
-        outcome = self.outcome
-        blocked = outcome.blocked / max(outcome.training, 1e-9)
-        return [
-            self.scenario,
-            str(outcome.rows - outcome.unsent if outcome.unsent < outcome.rows else 0),
-            str(outcome.unsent),
-            str(self.sent_later),
-            self.problem or "yes",
-            f"{outcome.seconds:.1f} ({self.seconds_without:.1f})",
-            f"{100 * blocked:.2f} %",
-            str(len(outcome.warnings)),
-        ]
 
 
 class Trial:
@@ -70,12 +43,22 @@ class Trial:
         own = {"experiment_name": name, "tracking_uri": self.proxy.uri, "request_timeout": 2}
         return {"mlflow": {**own, "finish_timeout": 5.0, **more}}
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, only: str | None) -> Iterator[Row]:
         """Yield a line for each scenario."""
         run(self.work / "warm", None)  # imports and caches
         self.plain = run(self.work / "none", None).seconds
+        if only != "wandb":
+            yield from self.mlflow_rows()
+        if only != "mlflow":
+            yield from wandb_rows(self.work, self.plain)
+
+    def mlflow_rows(self) -> Iterator[Row]:
+        """Yield a line for each scenario with MLflow."""
         self.server.start()
         yield self.row("undisturbed", run(self.work / "calm", self.options("calm")), "calm")
+        if problem := model_problem(self.work, self.server.uri):
+            raise RuntimeError(problem)
+        print("log_model: loaded without lightly-core, and the features are the same", flush=True)
         yield self.away("away from the start", "refused")
         yield self.away("hangs from the start", "hang")
         yield self.away("answers 500", "500")
@@ -175,6 +158,7 @@ def main() -> int:
     """Run all scenarios. Return 1 if the server misses something or a run was slowed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mlflow", default="mlflow", help="the command of the whole of MLflow")
+    parser.add_argument("--only", choices=("mlflow", "wandb"), help="try one logger")
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -183,7 +167,7 @@ def main() -> int:
     trial = Trial(work, arguments.mlflow)
     rows = []
     try:
-        for row in trial.rows():
+        for row in trial.rows(arguments.only):
             rows.append(row)
             print(" | ".join(row.cells()), flush=True)
     finally:

@@ -58,10 +58,20 @@ class At(lightning.Callback):
             self.action()
 
 
+def run_id_of(out: Path) -> str:
+    """Return the identifier of a run on the MLflow server."""
+    return str(json.loads((out / "remote.mlflow.json").read_text())["run_id"])
+
+
+def unsent_lines(out: Path) -> int:
+    """Return the number of records of a run that were not sent."""
+    return sum(1 for file in out.glob("unsent.*.jsonl") for _ in file.open())
+
+
 def run(
     out: Path, logger: dict[str, Any] | None, *callbacks: lightning.Callback, resume: bool = False
 ) -> Outcome:
-    """Train a tiny network for a few seconds, with an MLflow logger or without."""
+    """Train a tiny network for a few seconds, with a remote logger or without."""
     clock = _Clock()
     printed = io.StringIO()
     torch.manual_seed(0)
@@ -82,7 +92,6 @@ def run(
             resume_interrupted=resume,
         )
     seconds = time.monotonic() - begun
-    unsent = out / "unsent.mlflow.jsonl"
     return Outcome(
         folder=out,
         seconds=seconds,
@@ -90,7 +99,7 @@ def run(
         blocked=clock.blocked,
         warnings=[w for w in printed.getvalue().splitlines() if w.startswith("warning: Logger")],
         rows=sum(1 for _ in (out / "metrics.jsonl").open()),
-        unsent=sum(1 for _ in unsent.open()) if unsent.exists() else 0,
+        unsent=unsent_lines(out),
     )
 
 

@@ -107,6 +107,7 @@ class Sender:
         Returns:
             Whether the server accepted all records that it did not refuse.
         """
+        self._has_warned = True  # the caller shows the reason
         while self._outbox.num_waiting > 0:
             if not self._attempt():
                 return False
@@ -227,7 +228,7 @@ class Sender:
         self._failures += 1
         self._is_open = False
         self.failure = _short(f"{type(error).__name__}: {error}")
-        level = logging.DEBUG if self._has_warned else logging.WARNING
+        level = logging.DEBUG if self._has_warned or self._stop.is_set() else logging.WARNING
         self._has_warned = True
         log.log(
             level,

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from lightly_core.errors import ConfigError
 from lightly_wandb.config import WandbArgs
-
-_DEFAULT_SERVER = "https://api.wandb.ai"
+from lightly_wandb.server import DEFAULT_SERVER
 
 
 def is_offline(config: WandbArgs, environment: Mapping[str, str] = os.environ) -> bool:
@@ -40,7 +39,7 @@ def _has_key(environment: Mapping[str, str]) -> bool:
     folder = environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
     if Path(folder, "settings").expanduser().is_file():
         return True  # it may name another server, or a key
-    host = urlsplit(environment.get("WANDB_BASE_URL") or _DEFAULT_SERVER).hostname or ""
+    host = urlsplit(environment.get("WANDB_BASE_URL") or DEFAULT_SERVER).hostname or ""
     for file in (environment.get("NETRC"), "~/.netrc", "~/_netrc"):
         try:
             if file and netrc(str(Path(file).expanduser())).authenticators(host) is not None:

@@ -24,6 +24,7 @@ from lightly_core.engine.remote import (
 from lightly_core.errors import RunError
 from lightly_wandb.account import is_offline
 from lightly_wandb.config import WandbArgs
+from lightly_wandb.server import require_answer
 
 if TYPE_CHECKING:
     import wandb
@@ -54,6 +55,7 @@ class WandbDestination(Destination):
         self._folder = folder
         self._run: wandb.Run | None = None
         self._sent_before = -1
+        self._has_failed = False
         self._variables = Variables(_VARIABLES)
         self.address = "files" if is_offline(config) else "Weights & Biases"
 
@@ -64,14 +66,23 @@ class WandbDestination(Destination):
         return self._run
 
     def open(self, identity: Mapping[str, str]) -> Mapping[str, str]:
-        """Create the run, or continue it."""
-        if self._run is not None:
-            return {}
+        """Create the run, or continue it.
+
+        W&B creates a run once in a process, and keeps what it has accepted in its file of records.
+        After a failure the rest is left to `lightly send`.
+        """
+        if self._has_failed:
+            raise ConnectionError(
+                "W&B's own process has failed or gave up; `lightly send` goes on after the run"
+            )
         run_id = self._config.id or identity.get("id") or identity["key"][:12]
         is_continued = "id" in identity
         if "file" in identity:
             self._send_file_of_records(self._folder / identity["file"])
+        if not is_offline(self._config):
+            require_answer(self._config.request_timeout)
         self._sent_before = int(identity.get("last_step", -1)) if is_continued else -1
+        self._has_failed = True  # until this call and all further ones have succeeded
         self._run = self._init(run_id, "allow" if is_continued else self._config.resume)
         offline = is_offline(self._config)
         self.address = str(self._run.dir if offline else self._run.url or self.address)
@@ -107,7 +118,7 @@ class WandbDestination(Destination):
         if is_offline(self._config) or not file.is_file() or _marker(file).exists():
             return
         done = subprocess.run(
-            [sys.executable, "-m", "wandb", "sync", str(file)],
+            [sys.executable, "-m", "wandb", "sync", "--include-online", str(file)],
             capture_output=True,
             text=True,
             timeout=600,
@@ -168,8 +179,8 @@ class WandbDestination(Destination):
         """
         file = Path(str(self.run.settings.sync_file))
         self.run.summary["status"] = status
-        run, self._run = self.run, None
-        run.finish(exit_code=EXIT_CODES[status])
+        self.run.finish(exit_code=EXIT_CODES[status])
+        self._has_failed = False
         if not is_offline(self._config):
             _marker(file).touch()
 

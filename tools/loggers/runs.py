@@ -159,8 +159,9 @@ def on_server(uri: str, experiment: str) -> dict[str, Any]:
             pending.append(file.path) if file.is_dir else files.append((file.path, file.file_size))
     own = ("out", "loggers.", "resume_interrupted", "trainer_args.callbacks")
     params = {name: v for name, v in entry.data.params.items() if not name.startswith(own)}
-    settings = [name for name, _ in files if name == "config.json"]
-    sizes = sorted((name, size) for name, size in files if name not in settings)
+    varying = ("config.json", "report.html")  # they hold the path of the run, and times
+    settings = sorted(name for name, _ in files if name in varying)
+    sizes = sorted((name, size) for name, size in files if name not in varying)
     return {
         "status": entry.info.status,
         "metrics": metrics,

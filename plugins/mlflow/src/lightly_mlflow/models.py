@@ -6,6 +6,8 @@ import copy
 import inspect
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +33,16 @@ def save_model(model: ExportedModel, folder: Path) -> Path:
     Returns:
         The folder that was written.
     """
-    import mlflow.pytorch
-
     path = folder / LOGGER_FOLDER / FOLDER
     shutil.rmtree(path, ignore_errors=True)
     module = copy.deepcopy(model.module).cpu().eval()
-    arguments: dict[str, Any] = {}
-    if "serialization_format" in inspect.signature(mlflow.pytorch.save_model).parameters:
-        arguments["serialization_format"] = "pickle"  # a traced graph could not be fine-tuned
-    noise = logging.getLogger("mlflow")
-    level = noise.level
-    noise.setLevel(logging.ERROR)  # it warns of pickles, and of a missing pip
-    try:
+    module = module.to(memory_format=torch.contiguous_format)  # a run may use another one
+    with _quiet():
+        import mlflow.pytorch
+
+        arguments: dict[str, Any] = {}
+        if "serialization_format" in inspect.signature(mlflow.pytorch.save_model).parameters:
+            arguments["serialization_format"] = "pickle"  # a traced graph could not be fine-tuned
         mlflow.pytorch.save_model(
             module,
             str(path),
@@ -50,9 +50,21 @@ def save_model(model: ExportedModel, folder: Path) -> Path:
             metadata=dict(model.metadata),
             **arguments,
         )
-    finally:
-        noise.setLevel(level)
     return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide warnings of pickles and of a missing pip, and remove the handlers that imports add."""
+    noise, root = logging.getLogger("mlflow"), logging.getLogger()
+    levels, handlers = (noise.level, root.level), root.handlers[:]
+    noise.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        noise.setLevel(levels[0])
+        root.setLevel(levels[1])
+        root.handlers[:] = handlers
 
 
 def _requirements(module: torch.nn.Module) -> list[str]:

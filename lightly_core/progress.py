@@ -7,6 +7,7 @@ so no result depends on it.
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import sys
@@ -31,6 +32,8 @@ START_SECONDS, LOOK_SECONDS = 2.0, 0.1
 #: Seconds between two lines: the first at least, and the second if less than a tenth of the work
 #: was done meanwhile.
 LINE_SECONDS, SLOW_LINE_SECONDS = 10.0, 60.0
+
+_OFF = ("off", "0", "false", "no", "none")
 
 _active: list[Task] = []
 _display: Display | None = None
@@ -244,14 +247,21 @@ def _open_bar(task: Task) -> None:
 def _mode() -> tuple[bool, bool]:
     """Return whether progress is shown here by a bar, and whether by lines."""
     wanted = os.environ.get(VARIABLE, "").lower()
-    if _hidden or wanted in ("off", "0", "false", "none") or _is_set("TQDM_DISABLE"):
+    if _hidden or wanted in _OFF or _is_set("TQDM_DISABLE"):
         return False, False
+    if wanted not in ("", "auto", "lines", "bar"):
+        _warn_once(wanted)
     if wanted == "lines" or os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
         return False, True
     if wanted == "bar" or in_notebook():
         return True, False
     # With stdout in a file the bar is for the reader of the terminal, the lines for the file.
     return is_terminal(sys.stderr), not (is_terminal(sys.stderr) and is_terminal(sys.stdout))
+
+
+@functools.cache
+def _warn_once(wanted: str) -> None:
+    logger.warning("%s: expected off, lines, bar or auto, got '%s'", VARIABLE, wanted)
 
 
 def in_notebook() -> bool:

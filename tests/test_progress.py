@@ -90,6 +90,17 @@ def test_it_can_be_switched_off(monkeypatch, caplog, name, value):
     assert lines_of(1000, 0.1, monkeypatch, caplog, total=1000) == []
 
 
+def test_a_typo_in_the_variable_is_told_once(monkeypatch, caplog):
+    monkeypatch.setenv("LIGHTLY_PROGRESS", "of")
+    progress._warn_once.cache_clear()
+    lines = lines_of(1000, 0.1, monkeypatch, caplog, total=1000)
+    lines += lines_of(1000, 0.1, monkeypatch, caplog, total=1000)
+    assert [line for line in lines if not line.startswith("Reading")][:1] == [
+        "LIGHTLY_PROGRESS: expected off, lines, bar or auto, got 'of'"
+    ]
+    assert caplog.text.count("expected off") == 1
+
+
 def test_other_processes_of_a_run_show_nothing(monkeypatch, caplog):
     with progress.hidden():
         assert lines_of(1000, 0.1, monkeypatch, caplog, total=1000) == []

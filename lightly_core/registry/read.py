@@ -118,8 +118,8 @@ def _entry(entry: RunEntry, found: Found) -> RunEntry:
     if status is not None:
         before = status.knn_before if status.knn_before is not None else before
         images = status.knn_images
-        # That of the status is older than the metrics if the run goes on.
-        after = after if after is not None or step == 0 else status.knn_after
+        # The status holds the newest accuracy, which may be that before training.
+        after = after if metrics.step is not None else status.knn_after
     return evolve(
         entry,
         method=_text(config.get("method")),

@@ -116,6 +116,13 @@ def test_accuracies_have_their_standard_error(tmp_path):
     assert run.gain == pytest.approx(0.3)
 
 
+def test_an_accuracy_before_training_is_not_one_after(tmp_path):
+    metrics = [{"step": 0, "knn/top1": 0.2}, {"step": 7, "train_loss": 1.0}]
+    status = {"state": "interrupted", "knn_before": 0.2, "knn_after": 0.2, "step": 7}
+    write(tmp_path / "a", status=status, metrics=metrics)
+    assert (only(tmp_path).knn_before, only(tmp_path).knn_after) == (0.2, None)
+
+
 def test_a_killed_run_is_not_known_to_have_ended(tmp_path):
     folder = write(tmp_path / "a", status={"state": "running"})
     write_lock(folder, started="1")  # the number of the process belongs to another one by now

@@ -135,6 +135,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def exports(session: nox.Session) -> None:
+    """Load each library's models in each export format without our packages; write the table."""
+    install(session)
+    session.run("python", "tools/export_table.py", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session(default=False)
 def parity(session: nox.Session) -> None:
     """Compare every method with a reference and write the page; ``-- --check`` only looks."""
     install(session, "lightly==1.6.0")

@@ -7,11 +7,13 @@ file, and compares what it computes with what the network computed.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -89,9 +91,7 @@ def compute(kind, model, images):
     if kind == "transformers":
         found = model.eval()(pixel_values=images)
         return [found.last_hidden_state, found.pooler_output.flatten(1)]
-    if kind == "ultralytics" and not isinstance(model, torch.nn.Module):
-        model = model.model
-    if hasattr(model, "model") and kind == "facade":
+    if kind == "facade":  # The object of ultralytics around the module.
         model = model.model.float()
     try:
         model.eval()
@@ -170,23 +170,33 @@ def expected(
         return [tensor.clone() for tensor in compute(images)]
 
 
+def own_module(folder: Path) -> type[nn.Module]:
+    """Write and import the class of `OWN`, under the name that pickles of it hold."""
+    file = folder / "own.py"
+    file.write_text(OWN)
+    spec = importlib.util.spec_from_file_location("own", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["own"] = module
+    spec.loader.exec_module(module)
+    found: type[nn.Module] = module.Net
+    return found
+
+
 def export_all(folder: Path, names: list[str]) -> tuple[dict[str, str], list[dict[str, object]]]:
     """Write all files.
 
     Returns:
         The reasons of the formats that refuse a model, by key, and the jobs of the second process.
     """
-    (folder / "own.py").write_text(OWN)
-    sys.path.insert(0, str(folder))
-    from own import Net  # type: ignore[import-not-found]
-
     reasons: dict[str, str] = {}
     jobs: list[dict[str, object]] = []
-    for name, opened in networks(Net, names).items():
+    for name, opened in networks(own_module(folder), names).items():
         for record in get_plugins().catalog.records("format"):
             key = f"{name}|{record.name}"
             place = folder / f"{len(jobs)}-{record.name}"
-            network = with_part(opened, record.parts[0])
+            network = replace(opened, part=record.parts[0])
             path = place / f"model{record.suffixes[0] if record.suffixes else ''}"
             export = load_format(record)
             try:
@@ -213,13 +223,6 @@ def export_all(folder: Path, names: list[str]) -> tuple[dict[str, str], list[dic
     return reasons, jobs
 
 
-def with_part(network: ExportedNetwork, part: str) -> ExportedNetwork:
-    """Return the same network for another part."""
-    from dataclasses import replace
-
-    return replace(network, part=part)
-
-
 def compare(names: list[str]) -> dict[str, float | str]:
     """Return the largest difference of each model and format, or why there is none.
 
@@ -242,12 +245,13 @@ def table(found: dict[str, float | str], names: list[str]) -> str:
     """Return the table and the reasons as Markdown."""
     formats = list(dict.fromkeys(key.partition("|")[2] for key in found))
     formats.sort()
+    version = torch.__version__.partition("+")[0]
     lines = [
-        f"Measured by `python tools/export_table.py` with torch {torch.__version__.split('+')[0]}: "
-        "the largest",
-        "difference between what the printed code computes in a process without our packages and "
-        "what the network",
-        "computes, as a fraction of the largest value. The weights are random numbers.",
+        "The largest difference between what the printed code computes, in a process without the "
+        "packages of this project, and",
+        "what the network computes, as a fraction of the largest value. The weights are random "
+        "numbers. `python tools/export_table.py`",
+        f"measured it with torch {version}.",
         "",
         f"| format | {' | '.join(names)} |",
         "|---|" + "---|" * len(names),
@@ -265,7 +269,7 @@ def table(found: dict[str, float | str], names: list[str]) -> str:
                 cells.append("equal" if value == 0 else f"{value:.0e}")
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     lines.append("")
-    lines += [f"{number}. {note[0].upper()}{note[1:]}." for number, note in enumerate(notes, 1)]
+    lines += [f"{number}. {note}." for number, note in enumerate(notes, 1)]
     return "\n".join(lines) + "\n"
 
 

@@ -133,6 +133,8 @@ def _compared(
 def _report(result: ExportResult, network: ExportedNetwork, written: Written) -> None:
     for note in written.notes:
         logger.info("%s", note)
+    if network.embedding is not network.wrapper and result.part != "embedding_model":
+        logger.info("The layer of embed_dim is not in it; part=embedding_model includes the layer.")
     size = sum(file.stat().st_size for file in result.files)
     logger.info(
         "%s, %s, written as %s (%.1f MB): %s",

@@ -113,9 +113,11 @@ def _of_folder(folder: Path) -> ModelFile:
     for candidate in (folder / "exported_models" / _LAST, folder / _LAST):
         if candidate.is_file():
             return _of_file(candidate)
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    remedy = f"\n  it has a checkpoint: give '{checkpoint}'" if checkpoint.is_file() else ""
     raise ConfigError(
         f"config.model: '{folder}' has no exported_models/{_LAST}; expected the `out` of a run "
-        "that has exported its model, or a file"
+        f"that has exported its model, or a file{remedy}"
     )
 
 

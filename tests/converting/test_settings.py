@@ -62,4 +62,7 @@ def test_a_folder_without_an_exported_network_is_named(tmp_path):
     text = problems(tmp_path, model=str(run), best=True)
     assert "exported_best" in text
     assert "model_checkpoint.monitor" in text
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints/last.ckpt").touch()
+    assert f"give '{run / 'checkpoints/last.ckpt'}'" in problems(tmp_path, model=str(run))
     assert "there is no file or folder" in problems(tmp_path, model="run.ckpt")

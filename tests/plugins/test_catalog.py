@@ -6,6 +6,7 @@ from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.published import PUBLISHED
 from lightly_core.plugins.records import (
     KINDS,
+    FormatRecord,
     LoggerRecord,
     MethodRecord,
     ModelsRecord,
@@ -227,6 +228,22 @@ def test_the_list_of_published_names_is_that_of_the_plugins_here():
         for name in names
     }
     assert listed == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"suffixes": (".ONNX",)}, "lower case"),
+        ({"suffixes": ("onnx",)}, "endings such as"),
+        ({"suffixes": ".onnx"}, "tuple of strings"),
+        ({"parts": ()}, "expected some of model"),
+        ({"parts": ("head",)}, "expected some of model"),
+    ],
+)
+def test_a_format_with_wrong_endings_or_parts_is_refused(catalog, fields, words):
+    record = FormatRecord(name="a", target="acme.a:A", summary="A.", **fields)
+    with owned_by(catalog, "acme"), pytest.raises(PluginError, match=words):
+        catalog.add(record)
 
 
 @pytest.mark.parametrize("kind", ["logger", "transform"])

@@ -25,7 +25,7 @@ from lightly_core.parts.state import portable_state_dict
 from lightly_timm.building import OWN_ARGUMENTS, SOURCES, build
 from lightly_timm.wrapping import wrap_timm
 
-_CROP = 224 / 256  # The centre crop of evaluation.
+_MARGIN, _PLAIN_BELOW = 256 / 224, 64  # The centre crop of evaluation.
 
 
 class TimmFolder(ExportFormat):
@@ -112,10 +112,15 @@ def folder_config(network: ExportedNetwork) -> dict[str, object]:
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),
         "interpolation": preprocessing.interpolation,
-        "crop_pct": _CROP if min(preprocessing.size) >= 64 else 1.0,
-        "crop_mode": "center",
+        "crop_pct": _crop(min(preprocessing.size)),
+        "crop_mode": "center" if min(preprocessing.size) >= _PLAIN_BELOW else "squash",
     }
     return config
+
+
+def _crop(side: int) -> float:
+    """Return the fraction from which timm computes the size before the crop, rounding down."""
+    return side / (round(side * _MARGIN) + 0.25) if side >= _PLAIN_BELOW else 1.0
 
 
 class _Empty:
@@ -141,7 +146,7 @@ def _arguments(network: ExportedNetwork) -> dict[str, object]:
     from lightly_timm.library import TimmLibrary  # imported late: it imports this module
 
     if network.short_name is None or not isinstance(network.library, TimmLibrary):
-        raise ConfigError("timm builds models by name, expected one of timm/")
+        raise ConfigError("timm builds models by name, so only those of timm/ are written")
     own = (*OWN_ARGUMENTS, *SOURCES)
     given = {key: value for key, value in network.model_args.items() if key not in own}
     channels = network.preprocessing.num_channels

@@ -11,7 +11,7 @@ nox.options.sessions = ["tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 CODE = (
-    *("lightly_core", "plugins", "tests", "examples", "tools", "parity"),
+    *("lightly_core", "plugins", "tests", "examples", "tools", "parity", "benchmarks"),
     *("conftest.py", "noxfile.py"),
 )
 PLUGINS = sorted(path.name for path in Path("plugins").iterdir() if path.is_dir())
@@ -146,6 +146,19 @@ def parity(session: nox.Session) -> None:
     """Compare every method with a reference and write the page; ``-- --check`` only looks."""
     install(session, "lightly==1.6.0")
     session.run("python", "-m", "parity", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure speed side by side with peers and write the page; ``-- --only WORD`` prints rows."""
+    install(session, "opencv-python-headless>=4.9")
+    peers = session.cache_dir / "peers"
+    if not peers.exists():
+        session.run("uv", "venv", "-q", str(peers), external=True)
+    python = str(peers / "bin" / "python")
+    session.run("uv", "pip", "install", "-q", "-p", python, "lightly-train==0.18.0", external=True)
+    chosen = session.posargs or ["--write"]
+    session.run("python", "-m", "benchmarks", "--peer-python", python, *chosen, env=ENVIRONMENT)
 
 
 @nox.session

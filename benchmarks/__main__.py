@@ -1,0 +1,55 @@
+"""Measure the rows, print them, and write the page."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.measure import ROOT, check_names, measure
+from benchmarks.page import line, page
+from benchmarks.photos import write_photos
+from benchmarks.rows import all_rows
+
+
+def main() -> None:
+    """Run the program."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--peer-python", help="interpreter of an environment with the peers")
+    parser.add_argument("--repeats", type=int, default=3, help="values of each program")
+    parser.add_argument("--only", nargs="+", default=[], help="rows whose names contain a word")
+    parser.add_argument("--photos", type=Path, help="folder for the photographs, kept")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    options = parser.parse_args()
+    rows = check_names(all_rows(), options.only)
+    if options.write and options.only:
+        parser.error("--write needs all rows, so it excludes --only")
+    with tempfile.TemporaryDirectory() as temporary:
+        photos = options.photos or Path(temporary)
+        write_photos(photos)
+        results = []
+        for row in rows:
+            result = measure(
+                row, photos=photos, peer_python=options.peer_python, repeats=options.repeats
+            )
+            print(line(result), end="", flush=True)
+            results.append(result)
+    if options.write:
+        names = ("lightly-core", "torch", "torchvision", "pillow", "simplejpeg")
+        versions = {name: version(name) for name in names}
+        if options.peer_python:
+            versions["LightlyTrain"] = _peer_version(options.peer_python)
+        text = page(results, versions, options.repeats)
+        (ROOT / "docs" / "performance.md").write_text(text, encoding="utf-8")
+
+
+def _peer_version(python: str) -> str:
+    code = "from importlib.metadata import version; print(version('lightly-train'))"
+    command = [python, "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def _drawn(chart: Chart) -> dict[str, Any]:
     return {**asdict(chart), "curves": [asdict(curve) for curve in chart.curves]}
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -189,6 +191,7 @@ def _environment() -> Environment:
     return environment
 
 
+@cache
 def _file(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 

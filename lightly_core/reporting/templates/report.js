@@ -205,6 +205,8 @@
   const MARKS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle", "emptyDiamond"];
   // With eight colours and eight marks, each of 64 groups gets a pair of its own.
   const markOf = (group) => MARKS[(group + Math.floor(group / 8)) % MARKS.length];
+  const isEmpty = (group) => markOf(group).startsWith("empty");
+  const plain = (group) => markOf(group).replace("empty", "").toLowerCase();
   const markColour = (map, group) => map.groups.length === 1 ? css("--c0")
     : /^other images$/.test(map.groups[group]) && group === map.groups.length - 1 ? css("--soft") : colour(group);
   const mapPlaces = [...document.querySelectorAll("[data-map]")];
@@ -230,9 +232,10 @@
         grid: { left: 8, right: 8, top: 8, bottom: 8 }, xAxis: bare, yAxis: bare,
         tooltip: { ...tooltip(), trigger: "item", formatter: (item) => card(map, item.value[2]) },
         series: groups.map((own, group) => ({
-          type: "scatter", name: map.groups[group], symbol: markOf(group), symbolSize: 9,
+          type: "scatter", name: map.groups[group], symbol: plain(group), symbolSize: 9,
           color: markColour(map, group), data: own.map((index) => [...points()[index], index]),
-          itemStyle: { opacity: focus[number] === null ? 0.85 : focus[number] === group ? 1 : 0.1, borderWidth: markOf(group).startsWith("empty") ? 2 : 0 },
+          itemStyle: { opacity: focus[number] === null ? 0.85 : focus[number] === group ? 1 : 0.1,
+            ...(isEmpty(group) && { color: "transparent", borderColor: markColour(map, group), borderWidth: 2 }) },
           emphasis: { scale: 2, itemStyle: { opacity: 1, borderColor: css("--text"), borderWidth: 2 } },
         })),
       };

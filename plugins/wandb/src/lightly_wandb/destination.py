@@ -122,6 +122,7 @@ class WandbDestination(Destination):
             capture_output=True,
             text=True,
             timeout=600,
+            env={**os.environ, "WANDB_DIR": str(file.parent)},  # of its own log
         )
         if done.returncode != 0:
             raise RunError(f"`wandb sync {file}` failed: {(done.stderr or done.stdout)[-300:]}")

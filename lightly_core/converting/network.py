@@ -75,7 +75,7 @@ def _source(config: ExportConfig) -> object:
     if folder.is_dir() and (message := in_use_message(folder)) is not None:
         log.info(
             "The run has not ended, so its newest exported weights are taken: %s",
-            message.partition("\n")[0],
+            message.partition(";")[0],
         )
     if not config.best:
         return config.model

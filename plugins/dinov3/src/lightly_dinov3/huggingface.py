@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from timm.models.convnext import ConvNeXt
 from torch import Tensor
 
-from lightly_core.contracts import ExportedNetwork, HuggingFaceModel
+from lightly_core.contracts import ExportedNetwork, HuggingFaceModel, Written
 from lightly_core.contracts.format import Outputs
 from lightly_core.parts.state import portable_state_dict
 from lightly_dinov3.layout import PERIODS, to_meta
@@ -39,6 +41,13 @@ _CONVNEXT: _Rules = (
 _DROPPED = re.compile(rf"{re.escape(PERIODS)}|local_cls_norm\..+|.+\.qkv\.bias(_mask)?")
 
 
+_NOTE = (
+    "transformers does not round the periods of the rotary embedding as Meta's files do. So its "
+    "features differ a little from those of the run, also with Meta's own weights; the comparison "
+    "used its periods."
+)
+
+
 def to_huggingface(network: ExportedNetwork) -> HuggingFaceModel:
     """Convert a DINOv3 model."""
     model: Any = network.wrapper.get_model()
@@ -48,7 +57,9 @@ def to_huggingface(network: ExportedNetwork) -> HuggingFaceModel:
             _renamed(name, _CONVNEXT): tensor for name, tensor in portable_state_dict(model).items()
         }
         return HuggingFaceModel(_convnext_config(model, size), tensors, _convnext_tokens(network))
-    return HuggingFaceModel(_vit_config(model, size), _vit_tensors(model), _vit_tokens(network))
+    return HuggingFaceModel(
+        _vit_config(model, size), _vit_tensors(model), _vit_tokens(network), Written(notes=(_NOTE,))
+    )
 
 
 def _vit_tensors(model: Any) -> dict[str, Tensor]:  # noqa: ANN401 - timm's class has no types
@@ -110,11 +121,24 @@ def _convnext_config(model: Any, size: int) -> dict[str, object]:  # noqa: ANN40
 
 def _vit_tokens(network: ExportedNetwork) -> Outputs:
     def tokens(images: Tensor) -> tuple[Tensor, ...]:
-        found = network.wrapper.forward_features(images)
+        with _unrounded_periods(network.wrapper.get_model()):
+            found = network.wrapper.forward_features(images)
         patches = found["features"].flatten(2).transpose(1, 2)  # (B, N, D)
         return torch.cat([found["prefix_tokens"], patches], dim=1), found["cls_token"]
 
     return tokens
+
+
+@contextmanager
+def _unrounded_periods(model: Any) -> Iterator[None]:  # noqa: ANN401 - timm's class has no types
+    """Compute with the periods of transformers, which cannot be stored in its files."""
+    periods: Tensor = model.rope.periods
+    kept = periods.clone()
+    periods.copy_(model.rope.temperature ** (torch.arange(len(periods)) / len(periods)))
+    try:
+        yield
+    finally:
+        periods.copy_(kept)
 
 
 def _convnext_tokens(network: ExportedNetwork) -> Outputs:

@@ -60,7 +60,7 @@ def require_packages(config: MlflowArgs) -> None:
     if (
         "://" in uri
         and not uri.startswith(("http", "databricks", "uc:"))
-        and not _has("sqlalchemy")
+        and not (_has("sqlalchemy") and _has("alembic"))
     ):
         problems.append(
             "a local database needs the whole of MLflow: pip install mlflow; or set tracking_uri, "

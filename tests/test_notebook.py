@@ -32,3 +32,4 @@ def test_the_example_runs_in_a_kernel(tmp_path):
     assert shown.keys() == names | {"list_plugins"}
     assert "finished" in shown["list_runs"]
     assert "kNN top-1" in shown["pretrain"]
+    assert "points" in shown["pretrain"].partition("+")[2]  # the accuracy has risen

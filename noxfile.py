@@ -196,8 +196,9 @@ def report(session: nox.Session) -> None:
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         if not shutil.which("apt-get"):
             session.skip("chromium and chromedriver are not installed, and there is no apt-get")
-        command = ("apt-get", "install", "-y", "-qq", "chromium", "chromium-driver")
-        session.run(*command, external=True, silent=True, success_codes=range(256))
+        for words in (("update",), ("install", "-y", "-qq", "chromium", "chromium-driver")):
+            codes = range(256)  # without the rights the session is skipped
+            session.run("apt-get", *words, external=True, silent=True, success_codes=codes)
         if not shutil.which("chromedriver"):
             session.skip("chromium-driver cannot be installed by apt-get")
     install(session, "selenium>=4.20")

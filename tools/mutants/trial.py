@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import multiprocessing.process
 import os
 import shutil
 import signal
@@ -151,6 +152,8 @@ class Bench:
             for stream in (1, 2):
                 os.dup2(log, stream)
             os.environ.update(environment(self.tree))
+            # A run refuses to start in a child of multiprocessing, such as this process of a pool.
+            multiprocessing.process._parent_process = None  # type: ignore[attr-defined]
             sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
             os.chdir(self.tree)
             answer.write_text(_first_failure(tests, self.folder / "temporary"))

@@ -4,8 +4,8 @@ import pytest
 
 from lightly_core.config.reading.structure import structure
 from lightly_core.errors import ConfigError
+from lightly_mlflow.client import quiet_variables, require_packages, resolved_uri
 from lightly_mlflow.config import MlflowArgs
-from lightly_mlflow.library import quiet_variables, require_packages, resolved_uri
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_options_come_before_the_environment_and_that_before_a_local_database(tm
 
 
 def test_missing_packages_are_named_with_how_to_install_them(monkeypatch):
-    monkeypatch.setattr("lightly_mlflow.library._has", lambda package: False)
+    monkeypatch.setattr("lightly_mlflow.client._has", lambda package: False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(ConfigError) as error:
         require_packages(MlflowArgs(log_model=True, log_system_metrics=True))

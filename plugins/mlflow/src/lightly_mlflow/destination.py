@@ -21,8 +21,8 @@ from lightly_core.engine.remote import (
     RecordRefused,
 )
 from lightly_core.errors import RunError
+from lightly_mlflow.client import make_client, quiet_variables, resolved_uri
 from lightly_mlflow.config import MlflowArgs
-from lightly_mlflow.library import make_client, quiet_variables, resolved_uri
 from lightly_mlflow.names import LONGEST_TAG, MetricNames, flat_params, legal_name
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import ClassVar
 from lightly_core.contracts import ExportedModel
 from lightly_core.engine.remote import Metrics, RemoteLogger
 from lightly_core.engine.remote.logger import now
+from lightly_mlflow.client import require_packages
 from lightly_mlflow.config import MlflowArgs
 from lightly_mlflow.destination import MlflowDestination
-from lightly_mlflow.library import require_packages
 from lightly_mlflow.models import save_model
 from lightly_mlflow.system import SystemMonitor, seconds_since
 

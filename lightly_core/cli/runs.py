@@ -76,8 +76,13 @@ def _split(words: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
     """Return the folder and the settings."""
     from lightly_core.config.options.runs import RunsConfig
 
-    folders = [word for word in words if "=" not in word and not word.startswith("-")]
-    pairs = [word for word in words if word not in folders]
+    folders: list[str] = []
+    pairs: list[str] = []
+    after_option = False  # then a word is the option's value, which the message includes
+    for word in words:
+        is_folder = "=" not in word and not word.startswith("-") and not after_option
+        (folders if is_folder else pairs).append(word)
+        after_option = word.startswith("-") and "=" not in word
     check_words(pairs, option_names(parser), RunsConfig)
     if len(folders) > 1:
         raise ConfigError(

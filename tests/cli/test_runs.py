@@ -42,6 +42,7 @@ def test_an_empty_folder_is_a_note_and_no_error(run, folder):
         (["{}", "sort=knm"], "did you mean 'knn'"),
         (["{}", "sorted=knn"], "did you mean 'sort'"),
         (["{}", "--sort=knn"], "write sort=knn"),
+        (["{}", "--sort", "knn"], "write sort=knn"),
         (["{}", "--jsn"], "did you mean '--json'"),
         (["{}", "state=died"], "expected 'running', 'finished'"),
     ],

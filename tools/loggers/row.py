@@ -4,8 +4,10 @@ from attrs import define
 
 from tools.loggers.runs import Outcome
 
-#: Largest part of the training that calls of the logger may take.
-MOST_BLOCKED = 0.02
+#: Part of the training from which on calls of the logger have waited for a server. The table shows
+#: the measured part, which is below 0.02 on an idle machine. On a busy one the time in which others
+#: have the processor counts too. One request to a server that hangs takes longer than the training.
+MOST_BLOCKED = 0.25
 
 
 @define

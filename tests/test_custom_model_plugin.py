@@ -92,7 +92,8 @@ def test_the_readmes_run_trains_and_its_file_loads(call, tmp_path):
     printed = lightly(call, *words, f"out={tmp_path / 'out'}", "num_workers=0", "accelerator=cpu")
     exported = tmp_path / "out/exported_models/exported_last"
     snippet = printed.split("Load it with:")[1]
-    code = "\n".join(line.removeprefix("    ") for line in snippet.splitlines())
+    lines = [line for line in snippet.splitlines() if line.startswith("    ")]
+    code = "\n".join(line.removeprefix("    ") for line in lines)
     check = "\nfor name, value in model.state_dict().items(): print(name, value.sum().item())"
     sums = dict(line.split() for line in call("-c", code + check).splitlines())
 

@@ -77,16 +77,17 @@ def test_work_in_pieces_gives_the_same_picture(monkeypatch, mode, num_channels):
 
 
 MEASURE = """
-import resource, sys
+import sys
 from PIL import Image
 from lightly_core.data.decode import decode
+from lightly_core.engine.memory import peak_process_memory
 Image.new("RGBA", (8, 8)).convert("RGB")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_process_memory()
 if sys.argv[1] == "pillow":
     Image.open(sys.argv[2]).convert("RGB")
 else:
     decode(sys.argv[2], int(sys.argv[1]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print((peak_process_memory() - before) >> 10)
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from lightly_core.data.decode import decode
 from lightly_core.data.library_messages import captured_messages
 from lightly_core.data.pixels import UnreadableImage
+from lightly_core.engine.memory import peak_process_memory
 from tools.hostile.case import EITHER, IGNORED, LISTED, READ, Case, PixelArray
 from tools.hostile.plain import plainly
 
@@ -56,7 +56,7 @@ def read_alone(cases: Sequence[Case], folder: bytes) -> Iterator[Outcome]:
 
 def most_memory() -> int:
     """Return the peak memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return (peak_process_memory() or 0) >> 20
 
 
 def _outcome(case: Case, path: bytes) -> Outcome:

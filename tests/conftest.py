@@ -20,6 +20,19 @@ def toy():
 
 
 @pytest.fixture
+def tiny():
+    """A network with batch statistics that are not the initial ones."""
+    import torch
+
+    from lightly_core.testing.models import TinyConv
+
+    torch.manual_seed(0)
+    model = TinyConv()
+    model(torch.rand(8, 3, 16, 16))
+    return model
+
+
+@pytest.fixture
 def catalog(monkeypatch):
     """A catalog with the library ``toy``, which wraps modules of the package ``toynets``."""
     from toys import ToyLibrary, ToyNet

@@ -11,23 +11,16 @@ import lightly_train
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from benchmarks.programs.clock import StepClock
+from benchmarks.programs.training import StepClock, common_settings
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     METHOD, MODEL, SIZE, BATCH, FOLDER, WHAT = sys.argv[1:]
     CLOCK = StepClock()
-    SETTINGS: dict[str, Any] = {
-        "method": METHOD,
-        "model": MODEL,
-        "data": FOLDER,
-        "batch_size": int(BATCH),
-        "epochs": 2,
-        "num_workers": 0,
-        "accelerator": "cpu",
+    SETTINGS = {
+        **common_settings(METHOD, MODEL, BATCH, FOLDER),
         "precision": "bf16-mixed",
         "transform_args": {"image_size": (int(SIZE), int(SIZE))},
-        "loggers": {"tensorboard": None},
     }
     FIT = Trainer.fit
 

@@ -1,19 +1,8 @@
 """Small networks, and a way to call `lightly_core.export`."""
 
 import pytest
-import torch
 
 import lightly_core
-from lightly_core.testing.models import TinyConv
-
-
-@pytest.fixture
-def tiny():
-    """A network with batch statistics that are not the initial ones."""
-    torch.manual_seed(0)
-    model = TinyConv()
-    model(torch.rand(8, 3, 16, 16))
-    return model
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 import lightly_core
-from lightly_core.testing.models import TinyConv
 
 
 @pytest.fixture
@@ -21,15 +20,6 @@ def image_folder(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).save(path)
     return folder
-
-
-@pytest.fixture
-def tiny():
-    """A network with batch statistics that are not the initial ones."""
-    torch.manual_seed(0)
-    model = TinyConv()
-    model(torch.rand(8, 3, 16, 16))
-    return model
 
 
 @pytest.fixture

@@ -8,26 +8,17 @@ import torch
 from chosen_checks import run_checks
 from torch import nn
 
-from lightly_core.contracts import ModelLibrary
-from lightly_core.contracts.capabilities import (
-    ActivationCheckpointing,
-    InputNormalization,
-    MultiScaleFeatures,
-    TokenModel,
-)
+from lightly_core.contracts import ModelLibrary, capabilities
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.records import ModelsRecord
-from lightly_core.testing import (
-    ModelExample,
-    TinyConv,
-    TinyTokens,
-    libraries,
-    model_library_checks,
-)
+from lightly_core.testing import ModelExample, TinyConv, TinyTokens, libraries, model_library_checks
 
 MODELS = {"conv": TinyConv, "tokens": TinyTokens}
-ABILITIES = (TokenModel, MultiScaleFeatures, ActivationCheckpointing, InputNormalization)
+CAPABILITIES = (
+    *(capabilities.TokenModel, capabilities.MultiScaleFeatures),
+    *(capabilities.ActivationCheckpointing, capabilities.InputNormalization),
+)
 LIBRARY_CODES = ["N1", "N2", "N3", "E1", "E2"]
 EXAMPLE_CODES = [*LIBRARY_CODES[2:], *(f"W{number}" for number in range(1, 14))]
 
@@ -111,7 +102,7 @@ def test_declared_capabilities_are_checked_one_by_one(install):
     install()
     examples = [
         ModelExample("conv", image_size=32, capabilities=()),
-        ModelExample("tokens", image_size=32, capabilities=ABILITIES),
+        ModelExample("tokens", image_size=32, capabilities=CAPABILITIES),
     ]
     checks = model_library_checks("toys", examples=examples)
     codes = [*EXAMPLE_CODES, "A0"]
@@ -148,7 +139,7 @@ def test_examples_bring_arguments_and_an_image_size(made):
     assert made == [("conv", 1, {"feature_dim": 8}), ("conv", 4, {"feature_dim": 8})]
 
 
-@pytest.mark.parametrize("example", ["tokens", ModelExample("tokens", capabilities=ABILITIES)])
+@pytest.mark.parametrize("example", ["tokens", ModelExample("tokens", capabilities=CAPABILITIES)])
 def test_nothing_is_built_while_checks_are_listed_and_one_model_for_most_of_them(made, example):
     checks = model_library_checks("toys", examples=[example])
     assert made == []

@@ -44,7 +44,7 @@ class RemoteLogger(Logger):
     A subclass sets `name` and defines `make_destination`.
 
     Args:
-        config: Options of the logger. They have ``finish_timeout``.
+        config: Options of the logger.
         folder: The existing run folder.
         resume_step: Step from which a run is resumed; None: a new run.
 

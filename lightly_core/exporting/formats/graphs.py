@@ -1,4 +1,4 @@
-"""Common code of the formats that hold a graph: torch_export and onnx."""
+"""Common code of the formats that hold a graph: torch_export, torchscript and onnx."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from lightly_core.contracts.format import ExportedNetwork, Written
-from lightly_core.contracts.outputs import PartOutputs, outputs_of
+from lightly_core.contracts.format import ExportedNetwork, Outputs, Written
+from lightly_core.contracts.outputs import PartOutputs, outputs_of, tensors_in
 from lightly_core.errors import ConfigError
 from lightly_core.exporting.comparison import agrees, other_size, random_images
 
 #: Name of the input.
 INPUT = "images"
+
+#: Name of the extra file with the preprocessing.
+PREPROCESSING = "preprocessing.json"
 
 #: Images in the example batch. With one image, torch would fix the number.
 BATCH = 2
@@ -135,3 +139,36 @@ def quietly() -> Iterator[None]:
     finally:
         for one, level in zip(loggers, levels, strict=True):
             one.setLevel(level)
+
+
+def extra_files(network: ExportedNetwork) -> dict[str, str]:
+    """Return the extra files of an archive of torch: the preprocessing, and facts by name."""
+    facts = metadata(network)
+    return {PREPROCESSING: facts.pop("preprocessing"), **facts}
+
+
+def loading_lines(call: str) -> str:
+    """Return code that loads an archive of torch with its preprocessing.
+
+    Args:
+        call: The call that returns the model and fills the dictionary ``extra``.
+    """
+    return "\n".join(
+        [
+            "import json",
+            "import torch",
+            "",
+            f"extra = {{{PREPROCESSING!r}: ''}}",
+            f"model = {call}",
+            f"preprocessing = json.loads(extra[{PREPROCESSING!r}])",
+        ]
+    )
+
+
+def tensors_of(module: torch.nn.Module) -> Outputs:
+    """Return a function that gives all tensors that a module returns."""
+
+    def outputs(images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensors_in(module(images)))
+
+    return outputs

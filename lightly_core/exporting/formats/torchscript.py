@@ -5,22 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from lightly_core.contracts.format import ExportedNetwork, ExportFormat, Outputs, Written
-from lightly_core.contracts.outputs import outputs_of, tensors_in
+from lightly_core.contracts.outputs import outputs_of
 from lightly_core.errors import ConfigError
 from lightly_core.exporting.comparison import agrees, other_size, random_images
 from lightly_core.exporting.formats.graphs import (
     BATCH,
+    extra_files,
     first_line,
     fixed,
-    metadata,
+    loading_lines,
     quietly,
     recorded,
+    tensors_of,
 )
-
-_PREPROCESSING = "preprocessing.json"
 
 
 class TorchScript(ExportFormat):
@@ -49,10 +48,8 @@ class TorchScript(ExportFormat):
                 f"format torchscript cannot hold {network.title}: torch.jit.trace fails: "
                 f"{first_line(error)}\n  use torch_export, onnx or safetensors"
             ) from error
-        facts = metadata(network)
-        extra = {_PREPROCESSING: facts.pop("preprocessing"), **facts}
-        path.write_bytes(traced.save_to_buffer(_extra_files=extra))
-        return self._tried(network, _tensors(traced))
+        path.write_bytes(traced.save_to_buffer(_extra_files=extra_files(network)))
+        return self._tried(network, tensors_of(traced))
 
     def _tried(self, network: ExportedNetwork, found: Outputs) -> Written:
         """Try another number of images and another size."""
@@ -67,15 +64,8 @@ class TorchScript(ExportFormat):
 
     def snippet(self, network: ExportedNetwork, path: Path) -> str:
         """Return code with `torch.jit.load`."""
-        return "\n".join(
-            [
-                "import json",
-                "import torch",
-                "",
-                f"extra = {{{_PREPROCESSING!r}: ''}}",
-                f"model = torch.jit.load({str(path)!r}, map_location='cpu', _extra_files=extra)",
-                f"preprocessing = json.loads(extra[{_PREPROCESSING!r}])",
-            ]
+        return loading_lines(
+            f"torch.jit.load({str(path)!r}, map_location='cpu', _extra_files=extra)"
         )
 
     def reload(self, network: ExportedNetwork, path: Path) -> Outputs:
@@ -84,11 +74,4 @@ class TorchScript(ExportFormat):
             module = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(path), map_location="cpu"
             )
-        return _tensors(module)
-
-
-def _tensors(module: torch.nn.Module) -> Outputs:
-    def outputs(images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(tensors_in(module(images)))
-
-    return outputs
+        return tensors_of(module)

@@ -2,76 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from attrs import define, field
 from attrs.validators import and_, ge, gt
 
 from lightly_core.config.options.checks import finite, not_empty
+from lightly_core.config.options.remote import RemoteLoggerArgs
 
 
 @define(frozen=True, kw_only=True)
-class MlflowArgs:
+class MlflowArgs(RemoteLoggerArgs):
     """Metrics, settings, images and files on an MLflow server."""
 
     experiment_name: str | None = field(
         default=None,
+        validator=not_empty,
         metadata={"help": "experiment of the run, created if missing; None: 'lightly'"},
     )
     run_name: str | None = field(
-        default=None, metadata={"help": "name of the run; None: MLflow chooses one"}
+        default=None,
+        validator=not_empty,
+        metadata={"help": "name of the run; None: MLflow chooses one"},
     )
     tracking_uri: str | None = field(
         default=None,
+        validator=not_empty,
         metadata={
             "help": "address of the server; None: MLFLOW_TRACKING_URI, else a local database"
         },
     )
     run_id: str | None = field(
-        default=None, metadata={"help": "existing run to write to; None: a new one"}
+        default=None,
+        validator=not_empty,
+        metadata={"help": "existing run to write to; None: a new one"},
     )
     tags: dict[str, Any] | None = field(default=None, metadata={"help": "tags of the run"})
     save_dir: str | None = field(
         default=None,
+        validator=not_empty,
         metadata={"help": "folder of the local database mlflow.db; only without a server"},
     )
-    log_model: bool | Literal["all"] = field(
-        default=False,
-        metadata={"help": "also store the exported backbone as an MLflow model"},
-    )
-    prefix: str = field(default="", metadata={"help": "prefix of every metric's name"})
     artifact_location: str | None = field(
-        default=None, metadata={"help": "where a new experiment stores files; None: the server's"}
+        default=None,
+        validator=not_empty,
+        metadata={"help": "where a new experiment stores files; None: the server's"},
     )
     synchronous: bool | None = field(
         default=None,
         metadata={"help": "true or None: a thread waits for each answer, the run does not"},
     )
-    log_system_metrics: bool = field(
-        default=False, metadata={"help": "log the load of processors, memory, disk and network"}
-    )
     request_timeout: int = field(
         default=10, validator=ge(1), metadata={"help": "seconds after which a request has failed"}
-    )
-    finish_timeout: float = field(
-        default=30.0,
-        validator=and_(finite, ge(0)),
-        metadata={"help": "seconds to wait at the end of a run while the server accepts nothing"},
     )
     system_metrics_interval: float = field(
         default=10.0,
         validator=and_(finite, gt(0)),
         metadata={"help": "seconds between two measurements of `log_system_metrics`"},
     )
-
-    @experiment_name.validator
-    @run_name.validator
-    @tracking_uri.validator
-    @run_id.validator
-    @save_dir.validator
-    @artifact_location.validator
-    def _not_empty(self, attribute: Any, value: object) -> None:  # noqa: ANN401 - as attrs calls it
-        not_empty(self, attribute, value)
 
     @tags.validator
     def _tags_of_texts(self, attribute: object, value: dict[str, Any] | None) -> None:
@@ -80,14 +68,6 @@ class MlflowArgs:
                 raise ValueError(
                     f"'tags' must hold texts and numbers, got {type(tag).__name__} for '{name}'"
                 )
-
-    @log_model.validator
-    def _log_model_once(self, attribute: object, value: bool | str) -> None:
-        if value == "all":
-            raise ValueError(
-                "'log_model' cannot be 'all': a run exports the backbone at its end only, and its "
-                "checkpoints hold the whole training; set it to true"
-            )
 
     @synchronous.validator
     def _keeps_count(self, attribute: object, value: bool | None) -> None:

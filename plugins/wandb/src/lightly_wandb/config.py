@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import define, field
-from attrs.validators import and_, ge, gt
+from attrs.validators import and_, gt
 
 from lightly_core.config.options.checks import finite, not_empty
+from lightly_core.config.options.remote import RemoteLoggerArgs
 
 _ID = re.compile(r"[\w-]+")
 
 
 @define(frozen=True, kw_only=True)
-class WandbArgs:
+class WandbArgs(RemoteLoggerArgs):
     """Metrics, settings, images and files at Weights & Biases."""
 
     project: str | None = field(
-        default=None, metadata={"help": "project of the run; None: WANDB_PROJECT, else 'lightly'"}
+        default=None,
+        validator=not_empty,
+        metadata={"help": "project of the run; None: WANDB_PROJECT, else 'lightly'"},
     )
     name: str | None = field(
-        default=None, metadata={"help": "name of the run; None: W&B chooses one"}
+        default=None,
+        validator=not_empty,
+        metadata={"help": "name of the run; None: W&B chooses one"},
     )
     entity: str | None = field(
-        default=None, metadata={"help": "user or team; None: that of the account"}
+        default=None,
+        validator=not_empty,
+        metadata={"help": "user or team; None: that of the account"},
     )
-    group: str | None = field(default=None, metadata={"help": "group of the run"})
+    group: str | None = field(
+        default=None, validator=not_empty, metadata={"help": "group of the run"}
+    )
     tags: list[str] | None = field(default=None, metadata={"help": "tags of the run"})
     notes: str | None = field(default=None, metadata={"help": "description of the run"})
     mode: Literal["online", "offline"] | None = field(
@@ -36,12 +45,10 @@ class WandbArgs:
         default=None,
         metadata={"help": "true: files only, which `wandb sync` sends; the same as mode=offline"},
     )
-    log_model: bool | Literal["all"] = field(
-        default=False,
-        metadata={"help": "store the exported files as an artifact of type 'model' with versions"},
-    )
     save_dir: str | None = field(
-        default=None, metadata={"help": "folder of W&B's own files; None: `loggers` in `out`"}
+        default=None,
+        validator=not_empty,
+        metadata={"help": "folder of W&B's own files; None: `loggers` in `out`"},
     )
     id: str | None = field(
         default=None, metadata={"help": "identifier of the run in its project; None: a new one"}
@@ -50,46 +57,21 @@ class WandbArgs:
         default=None,
         metadata={"help": "what to do if `id` exists; a resumed run continues its own anyway"},
     )
-    prefix: str = field(default="", metadata={"help": "prefix of every metric's name"})
     checkpoint_name: str | None = field(
         default=None,
+        validator=not_empty,
         metadata={"help": "name of the artifact of `log_model`; None: 'model-' and the id"},
-    )
-    log_system_metrics: bool = field(
-        default=False, metadata={"help": "log the load of processors, memory, disk and network"}
     )
     request_timeout: float = field(
         default=20.0,
         validator=and_(finite, gt(0)),
         metadata={"help": "seconds to wait for the server when the run is created"},
     )
-    finish_timeout: float = field(
-        default=30.0,
-        validator=and_(finite, ge(0)),
-        metadata={"help": "seconds to wait at the end of a run while the server accepts nothing"},
-    )
-
-    @project.validator
-    @name.validator
-    @entity.validator
-    @group.validator
-    @save_dir.validator
-    @checkpoint_name.validator
-    def _not_empty(self, attribute: Any, value: object) -> None:  # noqa: ANN401 - as attrs calls it
-        not_empty(self, attribute, value)
 
     @id.validator
     def _id_for_addresses(self, attribute: object, value: str | None) -> None:
         if value is not None and not _ID.fullmatch(value):
             raise ValueError(f"'id' must have letters, digits, '_' and '-' only, got '{value}'")
-
-    @log_model.validator
-    def _log_model_once(self, attribute: object, value: bool | str) -> None:
-        if value == "all":
-            raise ValueError(
-                "'log_model' cannot be 'all': a run exports the backbone at its end only, and its "
-                "checkpoints hold the whole training; set it to true"
-            )
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that contradict each other."""

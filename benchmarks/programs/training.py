@@ -1,9 +1,23 @@
-"""Reads the CPU time of this process after each training step."""
+"""What the two programs that train have in common: settings, and the CPU time after each step."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
+
+
+def common_settings(method: str, model: str, batch_size: str, folder: str) -> dict[str, Any]:
+    """Return the settings that have the same name and value in both tools."""
+    return {
+        "method": method,
+        "model": model,
+        "data": folder,
+        "batch_size": int(batch_size),
+        "epochs": 2,
+        "num_workers": 0,
+        "accelerator": "cpu",
+        "loggers": {"tensorboard": None},
+    }
 
 
 class StepClock:

@@ -158,7 +158,8 @@ def bench(session: nox.Session) -> None:
     python = str(peers / "bin" / "python")
     session.run("uv", "pip", "install", "-q", "-p", python, "lightly-train==0.18.0", external=True)
     chosen = session.posargs or ["--write"]
-    session.run("python", "-m", "benchmarks", "--peer-python", python, *chosen, env=ENVIRONMENT)
+    places = ("--peer-python", python, "--before", str(session.cache_dir / "before"))
+    session.run("python", "-m", "benchmarks", *places, *chosen, env=ENVIRONMENT)
 
 
 @nox.session

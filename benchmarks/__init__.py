@@ -1,7 +1,8 @@
 """Speed, side by side with peers in the same minutes on the same machine: `nox -s bench`.
 
 =============  ================================================================================
-`rows`         what is measured, and the goal of each row
+`rows/`        what is measured, and the goal of each row
+`row`          the classes of a row
 `measure`      runs the programs of a row in turn
 `page`         writes docs/performance.md
 `photos`       photographs of three sizes, made of scikit-learn's

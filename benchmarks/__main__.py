@@ -8,7 +8,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measure import ROOT, check_names, measure
+from benchmarks.measure import BEFORE, ROOT, Places, check_names, measure
 from benchmarks.page import line, page
 from benchmarks.photos import write_photos
 from benchmarks.rows import all_rows
@@ -18,6 +18,7 @@ def main() -> None:
     """Run the program."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--peer-python", help="interpreter of an environment with the peers")
+    parser.add_argument("--before", type=Path, help=f"folder for the files of {BEFORE}")
     parser.add_argument("--repeats", type=int, default=3, help="values of each program")
     parser.add_argument("--only", nargs="+", default=[], help="rows whose names contain a word")
     parser.add_argument("--photos", type=Path, help="folder for the photographs, kept")
@@ -29,11 +30,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         photos = options.photos or Path(temporary)
         write_photos(photos)
+        if options.before is not None:
+            _write_files(BEFORE, options.before)
+        places = Places(photos, options.peer_python, options.before)
         results = []
         for row in rows:
-            result = measure(
-                row, photos=photos, peer_python=options.peer_python, repeats=options.repeats
-            )
+            result = measure(row, places, options.repeats)
             print(line(result), end="", flush=True)
             results.append(result)
     if options.write:
@@ -43,6 +45,16 @@ def main() -> None:
             versions["LightlyTrain"] = _peer_version(options.peer_python)
         text = page(results, versions, options.repeats)
         (ROOT / "docs" / "performance.md").write_text(text, encoding="utf-8")
+
+
+def _write_files(commit: str, folder: Path) -> None:
+    """Write the files of a commit of this repository, unless they are there."""
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True)
+    command = ["git", "archive", "--format=tar", commit]
+    archive = subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout
+    subprocess.run(["tar", "-x", "-C", str(folder)], check=True, input=archive)
 
 
 def _peer_version(python: str) -> str:

@@ -13,9 +13,32 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.rows import Program, Row
+from benchmarks.row import Program, Row
 
 ROOT = Path(__file__).parents[1]
+
+#: The commit from which goals such as "a third of today" are counted.
+BEFORE = "25c638c"
+
+
+@frozen
+class Places:
+    """Where the programs of a measurement run.
+
+    Attributes:
+        photos: Folder that `write_photos` has filled.
+        peer_python: Interpreter of the environment of the peers; None: measure ours alone.
+        before: The files of the commit `BEFORE`; None: leave out what is compared with it.
+    """
+
+    photos: Path
+    peer_python: str | None = None
+    before: Path | None = None
+
+    def can_run(self, program: Program) -> bool:
+        """Return whether the code of a program is at hand."""
+        missing = {"peer": self.peer_python is None, "before": self.before is None}
+        return not missing.get(program.code, False)
 
 
 @frozen
@@ -51,45 +74,50 @@ class Result:
         return None if self.ratio is None else self.ratio >= self.row.least_ratio
 
 
-def measure(row: Row, *, photos: Path, peer_python: str | None, repeats: int) -> Result:
+def measure(row: Row, places: Places, repeats: int) -> Result:
     """Run the programs of a row alternately.
 
     Args:
         row: What to measure.
-        photos: Folder that `write_photos` has filled.
-        peer_python: Interpreter of the environment of the peers; None: measure ours alone.
+        places: Where the programs run.
         repeats: Values of each program.
     """
     ours: list[float] = []
     peer: list[float] = []
     try:
         for _ in range(repeats):
-            ours.append(run(row.ours, sys.executable, photos))
-            if row.peer is not None and (python := _interpreter(row.peer, peer_python)):
-                peer.append(run(row.peer, python, photos))
+            ours.append(run(row.ours, places))
+            if row.peer is not None and places.can_run(row.peer):
+                peer.append(run(row.peer, places))
     except subprocess.CalledProcessError as error:
         tail = str(error.stderr or error.output or error).strip().splitlines()[-3:]
         return Result(row, tuple(ours), tuple(peer), " / ".join(tail))
     return Result(row, tuple(ours), tuple(peer))
 
 
-def run(program: Program, python: str, photos: Path) -> float:
+def run(program: Program, places: Places) -> float:
     """Run a program in a process of its own and return its value.
 
     Raises:
         subprocess.CalledProcessError: It failed.
     """
-    words = [word.replace("@", f"{photos}{os.sep}") for word in program.words]
+    words = [word.replace("@", f"{places.photos}{os.sep}") for word in program.words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    if program.foreign:  # the peers' interpreter sees this package and nothing else of ours
+    python = sys.executable
+    if program.code == "peer":  # that interpreter sees this package and nothing else of ours
+        assert places.peer_python is not None
+        python = places.peer_python
         environment["PYTHONPATH"] = str(ROOT)
+    elif program.code == "before":
+        assert places.before is not None
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, _packages(places.before)))
     before = _children_seconds()
     done = subprocess.run(
         [python, *words],
         check=True,
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=ROOT if program.code != "before" else places.before,
         env=environment,
     )
     if program.whole_process:
@@ -97,8 +125,9 @@ def run(program: Program, python: str, photos: Path) -> float:
     return float(json.loads(done.stdout.strip().splitlines()[-1])["value"])
 
 
-def _interpreter(program: Program, peer_python: str | None) -> str | None:
-    return peer_python if program.foreign else sys.executable
+def _packages(tree: Path) -> list[Path]:
+    """Return the folders of the packages of other files of ours, and that of this package."""
+    return [tree, *sorted(tree.glob("plugins/*/src")), ROOT]
 
 
 def _children_seconds() -> float:

@@ -1,0 +1,34 @@
+"""From JPEG files to a normalised batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.photos import SIZES
+from benchmarks.row import Row, program
+
+METHODS = ("simclr", "dino", "distillation", "dinov2")
+
+
+def rows() -> Iterator[Row]:
+    """Yield the whole path, and the part of the loader's workers."""
+    whole = dict(zip(SIZES, (2.0, 2.5, 4.0), strict=True))
+    worker = dict(zip(SIZES, (3.0, 2.5, 4.0), strict=True))
+    for size in SIZES:
+        for method in METHODS:
+            yield Row(
+                name=f"input path, {method}, {size}",
+                unit="ms an image",
+                ours=program("our_views", method, f"@{size}", "all"),
+                peer=program("lightly_train_views", method, f"@{size}", code="peer"),
+                peer_name="LightlyTrain",
+                least_ratio=whole[size],
+            )
+        yield Row(
+            name=f"worker's part alone, simclr, {size}",
+            unit="ms an image",
+            ours=program("our_views", "simclr", f"@{size}", "worker"),
+            peer=program("lightly_train_views", "simclr", f"@{size}", code="peer"),
+            peer_name="LightlyTrain",
+            least_ratio=worker[size],
+        )

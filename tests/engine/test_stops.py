@@ -18,6 +18,18 @@ from lightly_core.testing import shared_pair
 NAMES = ["SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"]
 
 
+@pytest.fixture(autouse=True)
+def default_handlers():
+    """A test runner that was started by nohup ignores SIGHUP, and a run then ignores it too."""
+    before = {name: signal.getsignal(getattr(signal, name)) for name in NAMES}
+    for name in NAMES:
+        default = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+        signal.signal(getattr(signal, name), default)
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
+
+
 def send(name):
     os.kill(os.getpid(), getattr(signal, name))
 

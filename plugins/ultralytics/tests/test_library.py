@@ -40,6 +40,14 @@ def small_yaml(tmp_path):
     return file
 
 
+@pytest.fixture
+def small_weights(small_yaml, trained, library, tmp_path):
+    """A file with weights of the small model."""
+    file = tmp_path / "small.pt"
+    library.save(trained(small_yaml).get_model(), file)
+    return file
+
+
 @pytest.fixture(scope="session")
 def saved(create, library, tmp_path_factory):
     """A file with weights of YOLOv8n, which no test changes."""
@@ -145,18 +153,28 @@ def test_another_number_of_classes_changes_the_head_only(weights, create):
 # ------------------------------------------------------------------------------ channels
 
 
-@pytest.mark.families
-def test_a_description_that_has_the_number_of_channels_itself(create):
-    assert probe(create("yolov8n-cls-resnet50.yaml", 2), 2, 64).feature_size == (2, 2)
+RESNET_YAML = """
+nc: 3
+backbone:
+  - [-1, 1, ResNetLayer, [3, 16, 1, True, 1]]
+  - [-1, 1, Conv, [8, 3, 2]]
+head:
+  - [-1, 1, Classify, [nc]]
+"""
 
 
-@pytest.mark.families
+def test_a_description_that_has_the_number_of_channels_itself(create, tmp_path):
+    file = tmp_path / "resnet.yaml"
+    file.write_text(RESNET_YAML)
+    assert probe(create(file, 2), 2, 64).feature_size == (8, 8)
+
+
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_pretrained_weights_see_a_grey_image_as_before(channels, weights, create):
+def test_pretrained_weights_see_a_grey_image_as_before(channels, small_weights, create):
     grey = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
         before, after = (
-            create(weights, count).eval().forward_features(grey.expand(-1, count, -1, -1))
+            create(small_weights, count).eval().forward_features(grey.expand(-1, count, -1, -1))
             for count in (3, channels)
         )
     torch.testing.assert_close(after["features"], before["features"], rtol=1e-4, atol=1e-5)

@@ -55,7 +55,6 @@ def test_a_model_of_a_newer_version_says_so(create, monkeypatch):
         create("yolo99n.yaml")
 
 
-@pytest.mark.families
 def test_a_name_without_ending_is_not_guessed(create):
     with pytest.raises(UnknownModelError) as caught:
         create("yolov8n")

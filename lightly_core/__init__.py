@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.contracts import Method as Method
     from lightly_core.contracts import ModelLibrary as ModelLibrary
     from lightly_core.contracts import ModelWrapper as ModelWrapper
+    from lightly_core.contracts import SourceLibrary as SourceLibrary
     from lightly_core.engine.replay import replay as replay
     from lightly_core.errors import ConfigError as ConfigError
     from lightly_core.errors import DataError as DataError
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.plugins.records import LoggerRecord as LoggerRecord
     from lightly_core.plugins.records import MethodRecord as MethodRecord
     from lightly_core.plugins.records import ModelsRecord as ModelsRecord
+    from lightly_core.plugins.records import SourceRecord as SourceRecord
     from lightly_core.plugins.records import TransformRecord as TransformRecord
 
 _HOMES = {
@@ -58,6 +60,7 @@ _HOMES = {
     "FormatRecord": "lightly_core.plugins.records",
     "TransformRecord": "lightly_core.plugins.records",
     "ModelsRecord": "lightly_core.plugins.records",
+    "SourceRecord": "lightly_core.plugins.records",
     "MethodRecord": "lightly_core.plugins.records",
     "Catalog": "lightly_core.plugins.catalog",
     "ConfigError": "lightly_core.errors",
@@ -70,6 +73,7 @@ _HOMES = {
     "Method": "lightly_core.contracts",
     "ModelLibrary": "lightly_core.contracts",
     "ModelWrapper": "lightly_core.contracts",
+    "SourceLibrary": "lightly_core.contracts",
     "PluginError": "lightly_core.errors",
     "RunError": "lightly_core.errors",
     "RunInterrupted": "lightly_core.errors",

@@ -23,6 +23,7 @@ MAX_FILE_BYTES = 1_000_000
 HEAVY = {
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
     *("mlflow", "wandb", "numpy", "PIL", "cv2", "sklearn", "safetensors", "tensorboard"),
+    *("webdataset", "datasets", "fsspec"),
 }
 
 
@@ -185,7 +186,7 @@ def test_files_and_functions_are_short():
 def test_requirements_name_the_core_and_every_plugin():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     plugins = [f"-e plugins/{plugin.name}" for plugin in PLUGINS]
-    assert lines == ["-e .[benchmark,dicom,heif,huggingface,onnx,parquet,tiff]", *plugins]
+    assert lines == ["-e .[benchmark,dicom,fsspec,heif,huggingface,onnx,parquet,tiff]", *plugins]
 
 
 def test_every_plugin_has_the_same_files():

@@ -205,9 +205,15 @@ def _checks_of(record: Record, name: str, chosen: dict[str, list[str]]) -> _Grou
         FormatRecord,
         LoggerRecord,
         ModelsRecord,
+        SourceRecord,
         TransformRecord,
     )
-    from lightly_core.testing import format_checks, method_checks, model_library_checks
+    from lightly_core.testing import (
+        format_checks,
+        method_checks,
+        model_library_checks,
+        source_checks,
+    )
 
     if isinstance(record, ModelsRecord):
         checks = model_library_checks(name, examples=chosen.get(record.name))
@@ -218,6 +224,8 @@ def _checks_of(record: Record, name: str, chosen: dict[str, list[str]]) -> _Grou
         return _logger(record)
     if isinstance(record, FormatRecord):
         return _Group(record.label, format_checks(name))
+    if isinstance(record, SourceRecord):
+        return _Group(record.label, source_checks(name))
     return _Group(record.label, method_checks(name))
 
 

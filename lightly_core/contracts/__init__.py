@@ -10,15 +10,26 @@ from lightly_core.contracts.huggingface import HuggingFaceLibrary, HuggingFaceMo
 from lightly_core.contracts.logger import ExportedModel, Logger
 from lightly_core.contracts.method import Method, RunContext, StepResult
 from lightly_core.contracts.model import ModelLibrary, ModelWrapper, WrapperLike
+from lightly_core.contracts.source import (
+    ExampleImage,
+    ImageRequest,
+    ImageSource,
+    Labels,
+    SourceLibrary,
+)
 from lightly_core.optim.groups import ParameterGroup
 
 __all__ = [
     "Batch",
+    "ExampleImage",
     "ExportFormat",
     "ExportedModel",
     "ExportedNetwork",
     "HuggingFaceLibrary",
     "HuggingFaceModel",
+    "ImageRequest",
+    "ImageSource",
+    "Labels",
     "Logger",
     "Method",
     "ModelLibrary",
@@ -28,6 +39,7 @@ __all__ = [
     "RunContext",
     "Sample",
     "SampleExtras",
+    "SourceLibrary",
     "StepResult",
     "Transform",
     "WrapperLike",

@@ -20,6 +20,7 @@ from lightly_core.data.endings import (
 )
 from lightly_core.data.names import shown
 from lightly_core.data.paths import is_glob
+from lightly_core.data.source_text import names_source, source_problems, unknown_scheme, what_opens
 from lightly_core.errors import near_names
 
 BUILTIN_PREFIX = "builtin:"
@@ -27,8 +28,8 @@ BUILTIN_PREFIX = "builtin:"
 BUILTIN_NAMES = ("digits",)
 _EXPECTED = (
     "expected a folder, a list of folders and files, a glob, a text file of paths "
-    f"({', '.join(LIST_SUFFIXES)}), '{BUILTIN_PREFIX}{BUILTIN_NAMES[0]}', or in Python a torch "
-    "Dataset"
+    f"({', '.join(LIST_SUFFIXES)}), '{BUILTIN_PREFIX}{BUILTIN_NAMES[0]}', the text of a data "
+    "source, or in Python a torch Dataset"
 )
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 #: Folders in which the operating system exposes its state. Shared memory is the exception.
@@ -64,8 +65,8 @@ def identity(data: str | list[str] | PythonObject) -> object:
     if isinstance(data, PythonObject):
         return id(data.value)
     elements = [data] if isinstance(data, str) else data
-    if any(element.startswith(BUILTIN_PREFIX) for element in elements):
-        return elements
+    if any(element.startswith(BUILTIN_PREFIX) or names_source(element) for element in elements):
+        return sorted(elements)
     return sorted(os.path.realpath(os.path.expanduser(element)) for element in elements)
 
 
@@ -96,9 +97,11 @@ def data_problems(data: str | list[str] | PythonObject) -> list[str]:
     if isinstance(data, str):
         if data.startswith(BUILTIN_PREFIX):
             return _builtin_problems(data)
-        return _path_problems(data)
+        return source_problems([data]) if names_source(data) else _path_problems(data)
     if not data:
         return [f"got an empty list, {_EXPECTED}"]
+    if any(map(names_source, data)):
+        return source_problems(data)
     problems: list[str] = []
     for element in data:
         if element.startswith(BUILTIN_PREFIX):
@@ -125,8 +128,8 @@ def _path_problems(given: str) -> list[str]:
         return [f"got an empty text, {_EXPECTED}"]
     if "\0" in given:
         return [f"'{name}' contains a NUL character, which a path cannot; {_EXPECTED}"]
-    if re.match(r"[a-z][a-z0-9+]+://", given, re.IGNORECASE):
-        return [f"'{name}' is a URL; only local files are read, download them first"]
+    if not os.path.lexists(given) and (problem := unknown_scheme(given)):
+        return [problem]
     path = os.path.expanduser(given)
     if is_glob(path):
         matches = next(glob.iglob(path, recursive=True), None)
@@ -140,7 +143,8 @@ def _path_problems(given: str) -> list[str]:
     if is_image_name(path) or suffix(path) in LIST_SUFFIXES:
         return []
     if suffix(path) in _ARCHIVES:
-        return [f"'{name}' is an archive; unpack it and give the folder"]
+        plugin = what_opens(suffix(path))
+        return [f"'{name}' is an archive; unpack it and give the folder{plugin}"]
     return [
         f"'{name}' is not an image (endings: {endings()}){what_to_install([path])}; {_EXPECTED}"
     ]

@@ -106,6 +106,7 @@ class TrainingDataset(Dataset[Sample]):
         self.seed = seed
         self.view_period = view_period
         self.make_extras = make_extras
+        self._begun: int | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -117,6 +118,9 @@ class TrainingDataset(Dataset[Sample]):
             DataError: Neither the image nor any of up to 99 replacements can be read.
         """
         epoch, requested = key
+        if epoch != self._begun:
+            self._begun = epoch
+            self.source.begin_epoch(self.seed, epoch)
         random_epoch = self.random_epoch(epoch)
         size = len(self.source)
         skipped: list[Skipped] = []
@@ -260,7 +264,12 @@ def build_loader(
         ValueError: The source is smaller than one global batch.
     """
     sampler = StepSampler(
-        len(source), per_device_batch_size, seed=seed, rank=rank, world_size=world_size
+        len(source),
+        per_device_batch_size,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        order=source.order,
     )
     return make_loader(
         TrainingDataset(source, transform, seed, view_period, make_extras),

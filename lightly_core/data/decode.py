@@ -97,11 +97,38 @@ def decode(
     Raises:
         UnreadableImage: The file is missing, broken or too large, or its channels do not fit.
     """
+    return _decode(lambda: _opened(path), num_channels, least_scale, value_range)
+
+
+def decode_bytes(
+    data: bytes,
+    num_channels: int = 3,
+    *,
+    least_scale: LeastScale | None = None,
+    value_range: ValueRange = None,
+) -> Image.Image | npt.NDArray[Any]:
+    """Read an image from the bytes of its file; see `decode`."""
+    if not data:
+        raise UnreadableImage("empty file")
+    return _decode(lambda: io.BytesIO(data), num_channels, least_scale, value_range)
+
+
+def _opened(path: str | os.PathLike[str]) -> IO[bytes]:
+    refused = why_not_opened(path)
+    if refused is not None:
+        raise UnreadableImage(refused)
+    return open(path, "rb")
+
+
+def _decode(
+    opened: Callable[[], IO[bytes]],
+    num_channels: int,
+    least_scale: LeastScale | None,
+    value_range: ValueRange,
+) -> Image.Image | npt.NDArray[Any]:
+    head = b""
     try:
-        refused = why_not_opened(path)
-        if refused is not None:
-            raise UnreadableImage(refused)
-        with open(path, "rb") as file:
+        with opened() as file:
             head = file.read(content.HEAD_BYTES)
             file.seek(0)
             return _read(file, head, num_channels, least_scale, value_range)
@@ -110,7 +137,7 @@ def decode(
     except MemoryError as error:
         raise UnreadableImage("needs more memory than is available") from error
     except Exception as error:  # a broken file can make Pillow raise nearly anything
-        raise UnreadableImage(_reason(error, path)) from error
+        raise UnreadableImage(_reason(error, head)) from error
 
 
 def _read(
@@ -274,7 +301,8 @@ def _deep_grey(image: Image.Image, value_range: ValueRange) -> npt.NDArray[np.fl
 
 def _refuse_size(file: IO[bytes]) -> None:
     """Refuse a file that Pillow would read as a whole and that is too large for an image."""
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     if size > _MOST_BYTES_AT_ONCE:
         raise UnreadableImage(f"a file of {size / 2**30:.1f} GiB, too large for one image")
 
@@ -286,14 +314,14 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
-    """Return a short reason, without the path, why a file cannot be read."""
+def _reason(error: Exception, head: bytes) -> str:
+    """Return a short reason, without the path, why a file with these first bytes is not read."""
     if isinstance(error, FileNotFoundError):
         return "file is missing"
     if isinstance(error, PermissionError):
         return "no permission to read"
     if isinstance(error, UnidentifiedImageError):
-        return _unidentified(path)
+        return _unidentified(head)
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels"
     text = " ".join(str(error).split())
@@ -302,10 +330,8 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
     return f"{type(error).__name__}: {text}"[:200]
 
 
-def _unidentified(path: str | os.PathLike[str]) -> str:
-    """Describe a file that Pillow does not recognise."""
-    with open(path, "rb") as file:
-        head = file.read(content.HEAD_BYTES)
+def _unidentified(head: bytes) -> str:
+    """Describe a file that Pillow does not recognise by its first bytes."""
     if content.is_avif(head) and "AVIF" not in Image.OPEN:
         return "this Pillow cannot read AVIF, 11.3 or newer can"
     if content.own_format(head) == content.TIFF:

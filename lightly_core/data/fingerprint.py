@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import TypeGuard
 
 import numpy as np
 
 from lightly_core.data.base import ImageSource
+from lightly_core.data.encoded import EncodedSource
 from lightly_core.data.folder import FolderSource
 from lightly_core.data.paths import why_not_opened
 from lightly_core.data.reading import load_or_reason
@@ -28,14 +31,14 @@ def fingerprint(source: ImageSource) -> str:
 
     For files it is computed from their names, sizes and modification times in seconds. The path
     of their folder does not matter. For other images, such as a dataset in Python, it is computed
-    from their number, their names and the pixels of 16 of them, chosen at even distances.
+    from their number, their names and the content of 16 of them, chosen at even distances.
 
     Raises:
         DataError: An image changes when it is loaded again.
     """
-    if isinstance(source, FolderSource):
+    if _is_local(source):
         return f"{len(source)} files, {_files_digest(source)}"
-    return f"{len(source)} images, {_pixels_digest(source)}"
+    return f"{len(source)} images, {_content_digest(source)}"
 
 
 def contents(source: ImageSource) -> dict[str, str]:
@@ -46,13 +49,16 @@ def contents(source: ImageSource) -> dict[str, str]:
     Returns:
         A digest of the ``names``. For files also one of the ``sizes`` of up to 20,000 files and
         one of the ``content``, the first and last MiB of up to 256 files. For other images the
-        ``content`` is that of the pixels of 16 images. All are chosen at even distances.
+        ``content`` is that of 16 images. All are chosen at even distances. A source that orders
+        its images itself also has one of their ``order``.
     """
     names = hashlib.sha256()
-    if not isinstance(source, FolderSource):
+    if not _is_local(source):
         for index in range(len(source)):
             names.update(source.name(index).encode("utf-8", "surrogatepass") + b"\0")
-        return {"names": names.hexdigest()[:16], "content": _pixels_once(source)}
+        order = source.order(0, 0)
+        own = {} if order is None else {"order": hashlib.sha256(order.tobytes()).hexdigest()[:16]}
+        return {"names": names.hexdigest()[:16], "content": _content_once(source), **own}
     for part in source.packed_names():
         names.update(part)
     sizes, content = hashlib.sha256(), hashlib.sha256()
@@ -85,7 +91,14 @@ def changes(old: Mapping[str, str], source: ImageSource) -> list[str]:
         "sizes": "the sizes of files have changed",
         "content": "the content of images has changed",
     }
-    return [text for key, text in words.items() if key in old and old[key] != new.get(key)][:1]
+    found = [text for key, text in words.items() if key in old and old[key] != new.get(key)]
+    if old.get("order") != new.get("order"):
+        found.append("the order in which images are read has changed, by an option of the source")
+    return found[:1]
+
+
+def _is_local(source: ImageSource) -> TypeGuard[FolderSource]:
+    return isinstance(source, FolderSource) and not isinstance(source, EncodedSource)
 
 
 def _evenly_spaced(total: int, wanted: int) -> list[int]:
@@ -119,7 +132,7 @@ def _ends_of_file(path: str) -> bytes:
     return digest.digest()
 
 
-def _pixels_once(source: ImageSource) -> str:
+def _content_once(source: ImageSource) -> str:
     digest = hashlib.sha256()
     for index in _evenly_spaced(len(source), _NUM_LOADED):
         digest.update(_content(source, index))
@@ -127,7 +140,7 @@ def _pixels_once(source: ImageSource) -> str:
 
 
 def _stable(source: ImageSource) -> bool:
-    return _pixels_once(source) == _pixels_once(source)
+    return _content_once(source) == _content_once(source)
 
 
 def _files_digest(source: FolderSource) -> str:
@@ -142,7 +155,7 @@ def _files_digest(source: FolderSource) -> str:
     return digest.hexdigest()[:16]
 
 
-def _pixels_digest(source: ImageSource) -> str:
+def _content_digest(source: ImageSource) -> str:
     digest = hashlib.sha256()
     for index in _evenly_spaced(len(source), _NUM_LOADED):
         content = _content(source, index)
@@ -157,6 +170,9 @@ def _pixels_digest(source: ImageSource) -> str:
 
 
 def _content(source: ImageSource, index: int) -> bytes:
+    with suppress(Exception):  # what cannot be read is described below
+        if (data := source.read(index)) is not None:
+            return hashlib.sha256(data).digest()
     loaded = load_or_reason(source, index)
     if isinstance(loaded, str):
         return loaded.encode()

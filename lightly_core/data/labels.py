@@ -135,7 +135,7 @@ def _from_source(source: ImageSource, what: str) -> LabelledImages:
 def _why_no_labels(source: ImageSource) -> str:
     """Return the reason why a source has no labels."""
     if not isinstance(source, FolderSource):
-        return "the dataset has no attribute 'targets' or 'labels' with two classes or more"
+        return source.why_no_labels()
     if not source.class_folders:
         return "class folders are used only if data is a single folder"
     tops: set[str] = set()

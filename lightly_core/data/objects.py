@@ -69,6 +69,10 @@ class DatasetSource(ImageSource):
                 return labels
         return None
 
+    def why_no_labels(self) -> str:
+        """Return the reason why `labels` returns None, as text for the user."""
+        return "the dataset has no attribute 'targets' or 'labels' with two classes or more"
+
     def _as_labels(self, given: object, attribute: str) -> Labels | None:
         try:
             values = np.asarray(given)

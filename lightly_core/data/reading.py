@@ -110,7 +110,7 @@ def _load_or_reason(
         return source.load(index) if least_scale is None else source.load_shrunk(index, least_scale)
     except UnreadableImage as error:
         return str(error)
-    except MemoryError:
+    except (MemoryError, DataError):  # the second: no image can be read at present
         raise
     except Exception as error:  # the user's own dataset may raise anything
         text = " ".join(str(error).split())

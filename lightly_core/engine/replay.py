@@ -15,7 +15,8 @@ from torch import Tensor
 from lightly_core.atomic import atomic_path
 from lightly_core.config.auto.resolve import Resolved
 from lightly_core.contracts import Batch, Method
-from lightly_core.data.sampler import epoch_order
+from lightly_core.data.base import ImageSource
+from lightly_core.data.sampler import order_of
 from lightly_core.engine.checkpoint_io import read_checkpoint
 from lightly_core.engine.module import TrainingModule, seed_step
 from lightly_core.parts.files import save_torch
@@ -78,10 +79,11 @@ class BadStep:
             )
         return [(batch, rank) for batch in batches for rank in ranks]
 
-    def indices(self) -> list[int]:
+    def indices(self, source: ImageSource) -> list[int]:
         """Return the positions of its images in the source, in the order of `parts`."""
         resolved = self.resolved
-        order = epoch_order(resolved.dataset_size, int(resolved.run.seed or 0), self.epoch)
+        seed = int(resolved.run.seed or 0)
+        order = order_of(resolved.dataset_size, seed, self.epoch, source.order)
         size, found = resolved.per_device_batch_size, []
         for batch, rank in self.parts():
             start = (batch * resolved.world_size + rank) * size
@@ -90,7 +92,7 @@ class BadStep:
 
     def images(self, module: TrainingModule) -> str:
         """Return a sentence that names its first images."""
-        indices = self.indices()
+        indices = self.indices(module.source)
         named = ", ".join(f"'{module.source.name(index)}'" for index in indices[:_SHOWN])
         more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
         return f"Its images: {named}{more}"
@@ -124,7 +126,7 @@ def write_replay(path: Path, module: TrainingModule, bad: BadStep) -> None:
         "kind": bad.kind,
         "step": bad.step,
         "epoch": bad.epoch + 1,
-        "images": [module.source.name(index) for index in bad.indices()],
+        "images": [module.source.name(index) for index in bad.indices(module.source)],
         "batches": batches,
         "state": module.method.state_dict(),
         "precision": str(bad.resolved.run.precision),

@@ -1,9 +1,9 @@
-"""Records of the loggers and export formats that lightly-core itself provides."""
+"""Records of the loggers, export formats and data sources that lightly-core itself provides."""
 
 from __future__ import annotations
 
 from lightly_core.plugins.catalog import CORE, Catalog
-from lightly_core.plugins.records import FormatRecord, LoggerRecord, Record
+from lightly_core.plugins.records import FormatRecord, LoggerRecord, Record, SourceRecord
 from lightly_core.version import __version__
 
 #: Of graphs the features are wanted, since the head of a pretrained model is not trained.
@@ -83,11 +83,28 @@ _FORMATS = (
 )
 
 
+_SOURCES = (
+    SourceRecord(
+        name="fsspec",
+        target="lightly_core.data.remote_folder:RemoteLibrary",
+        config="lightly_core.config.options.remote_data:RemoteDataArgs",
+        check="lightly_core.data.remote_check:problems",
+        summary="Folders, patterns and lists of images behind URLs, such as s3:// and https://.",
+        requires=("fsspec>=2024.2",),
+        schemes=(
+            *("s3", "s3a", "gs", "gcs", "az", "abfs", "http", "https", "memory", "file"),
+            *("ftp", "sftp", "hdfs"),
+        ),
+        prefix=False,
+    ),
+)
+
+
 def register_builtin(catalog: Catalog) -> None:
-    """Add the loggers and export formats that need no plugin."""
+    """Add the loggers, export formats and data sources that need no plugin."""
     with catalog.registering(
         plugin="core", distribution=CORE, version=__version__, root="lightly_core"
     ):
-        records: tuple[Record, ...] = (*_LOGGERS, *_FORMATS)
+        records: tuple[Record, ...] = (*_LOGGERS, *_FORMATS, *_SOURCES)
         for record in records:
             catalog.add(record)

@@ -32,6 +32,7 @@ from lightly_core.plugins.records import (
     ModelsRecord,
     PluginStatus,
     Record,
+    SourceRecord,
     TransformRecord,
     check_record,
 )
@@ -73,8 +74,8 @@ class Catalog:
         """Add a record of what the plugin provides.
 
         Args:
-            record: A `MethodRecord`, `ModelsRecord`, `TransformRecord`, `LoggerRecord` or
-                `FormatRecord`.
+            record: A `MethodRecord`, `ModelsRecord`, `TransformRecord`, `LoggerRecord`,
+                `FormatRecord` or `SourceRecord`.
 
         Raises:
             PluginError: The record is not valid, or its name is taken.
@@ -130,6 +131,8 @@ class Catalog:
     @overload
     def get(self, kind: Literal["format"], name: str) -> FormatRecord: ...
     @overload
+    def get(self, kind: Literal["source"], name: str) -> SourceRecord: ...
+    @overload
     def get(self, kind: Kind, name: str) -> Record: ...
 
     def get(self, kind: Kind, name: str) -> Record:
@@ -158,6 +161,8 @@ class Catalog:
     def records(self, kind: Literal["models"]) -> tuple[ModelsRecord, ...]: ...
     @overload
     def records(self, kind: Literal["format"]) -> tuple[FormatRecord, ...]: ...
+    @overload
+    def records(self, kind: Literal["source"]) -> tuple[SourceRecord, ...]: ...
     @overload
     def records(self, kind: Kind) -> tuple[Record, ...]: ...
 
@@ -213,12 +218,21 @@ class Catalog:
             root = module.partition(".")[0]
             found = [record for record in self.records("models") if root in record.wraps]
             if len(found) > 1:
-                owners = " and ".join(f"{record.label} of {record.owner}" for record in found)
-                blocked = " or ".join(f"--no-plugin {record.distribution}" for record in found)
-                raise PluginError(f"modules of '{root}' are wrapped by {owners}\n  use {blocked}")
+                raise _claimed_twice(f"modules of '{root}' are wrapped by", found)
             if found:
                 return found[0]
         return None
+
+    def source_of(self, word: str) -> SourceRecord | None:
+        """Find the data source of a scheme such as ``s3``, or of an ending such as ``.tar``.
+
+        Raises:
+            PluginError: There is more than one.
+        """
+        found = [one for one in self.records("source") if word in (*one.schemes, *one.suffixes)]
+        if len(found) > 1:
+            raise _claimed_twice(f"'{word}' is opened by", found)
+        return found[0] if found else None
 
     def packages(self) -> set[str]:
         """Return the top-level packages that all records point into."""
@@ -302,6 +316,12 @@ class Catalog:
 def named(name: str, plugin: str, distribution: str) -> bool:
     """Return whether `name` is the entry point or the distribution of a plugin."""
     return normalize(name) in (normalize(plugin), normalize(distribution))
+
+
+def _claimed_twice(what: str, records: Sequence[Record]) -> PluginError:
+    owners = " and ".join(f"{record.label} of {record.owner}" for record in records)
+    blocked = " or ".join(f"--no-plugin {record.distribution}" for record in records)
+    return PluginError(f"{what} {owners}\n  use {blocked}")
 
 
 def _ambiguous(records: Sequence[Record]) -> PluginError:

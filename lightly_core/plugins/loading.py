@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from lightly_core.errors import PluginError
-from lightly_core.plugins.records import ConfiguredRecord, Record
+from lightly_core.plugins.records import ConfiguredRecord, Record, SourceRecord
 from lightly_core.plugins.requirements import missing
 
 
@@ -32,6 +34,18 @@ def load_config(record: ConfiguredRecord) -> type:
             f"got {loaded!r}"
         )
     return loaded
+
+
+def load_check(record: SourceRecord) -> Callable[[Sequence[str], object], list[str]]:
+    """Import the function that checks the texts of a data source. This imports nothing heavy.
+
+    Raises:
+        PluginError: A requirement is missing, or the import fails.
+    """
+    _check_requirements(record)
+    return cast(
+        "Callable[[Sequence[str], object], list[str]]", _load(record, record.check, "check")
+    )
 
 
 def missing_requirements(record: Record) -> tuple[str, ...]:

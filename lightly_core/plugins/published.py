@@ -34,6 +34,16 @@ PUBLISHED: dict[Kind, dict[str, tuple[str, ...]]] = {
         "lightly-timm": ("timm",),
         "lightly-ultralytics": ("ultralytics",),
     },
+    "source": {
+        "lightly-huggingface": ("huggingface",),
+        "lightly-webdataset": ("webdataset",),
+    },
+}
+
+#: Data sources of these plugins by the scheme or the ending that they open.
+OPENED = {
+    **dict.fromkeys(("hf", ".parquet"), "huggingface"),
+    **dict.fromkeys(("wds", ".tar"), "webdataset"),
 }
 
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from lightly_core.errors import PluginError
 from lightly_core.plugins.requirements import requirement_name
 
-Kind = Literal["method", "models", "transform", "logger", "format"]
+Kind = Literal["method", "models", "transform", "logger", "format", "source"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 State = Literal["loaded", "blocked", "incompatible", "failed"]
@@ -23,11 +23,14 @@ KIND_NAMES: dict[Kind, str] = {
     "transform": "transform",
     "logger": "logger",
     "format": "export format",
+    "source": "data source",
 }
 
 LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _FILE_STRING = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[\w.-]+")
+#: One letter is a drive of Windows.
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
 _MODULE_ROOT = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -169,8 +172,33 @@ class FormatRecord(Record):
         return not self.suffixes
 
 
+@frozen(kw_only=True)
+class SourceRecord(ConfiguredRecord):
+    """A kind of data source, for texts of the setting `data` such as ``wds:shards/000.tar``.
+
+    `target` is a `lightly_core.contracts.SourceLibrary`, `config` any option class. Its options
+    are written after the text, as in ``wds:shards/000.tar?window=2000``.
+
+    Attributes:
+        check: Function ``package.module:name`` in a module that imports nothing heavy. It gets the
+            places and the options, as `SourceLibrary.open`, and returns their problems as texts. It
+            uses no network.
+        schemes: Schemes that it opens, such as ``("wds",)`` or ``("s3", "gs")``.
+        prefix: Whether a scheme is a prefix that is removed (``wds:``), instead of the beginning
+            of a URL (``s3://``).
+        suffixes: Endings of local files that it opens without a scheme, such as ``(".tar",)``.
+    """
+
+    kind: ClassVar[Kind] = "source"
+
+    check: str
+    schemes: tuple[str, ...]
+    prefix: bool = True
+    suffixes: tuple[str, ...] = ()
+
+
 #: Records that a plugin may add.
-RECORDS = (MethodRecord, ModelsRecord, TransformRecord, LoggerRecord, FormatRecord)
+RECORDS = (MethodRecord, ModelsRecord, TransformRecord, LoggerRecord, FormatRecord, SourceRecord)
 
 
 @frozen(kw_only=True)
@@ -245,14 +273,26 @@ def check_record(record: Record, root: str) -> None:
                 )
     if isinstance(record, FormatRecord):
         _check_format(record)
+    if isinstance(record, SourceRecord):
+        _check_string("check", record.check, _IMPORT_STRING, record, root)
+        _check_suffixes(record)
+        if not record.schemes or not all(map(_SCHEME.fullmatch, record.schemes)):
+            raise PluginError(
+                f"schemes of {record.label}: expected some of two letters or more such as 's3' in "
+                f"lower case, got {record.schemes!r}"
+            )
 
 
-def _check_format(record: FormatRecord) -> None:
+def _check_suffixes(record: FormatRecord | SourceRecord) -> None:
     if not all(re.fullmatch(r"(\.[a-z0-9]+)+", suffix) for suffix in record.suffixes):
         raise PluginError(
             f"suffixes of {record.label}: expected endings such as '.onnx' in lower case, "
             f"got {record.suffixes!r}"
         )
+
+
+def _check_format(record: FormatRecord) -> None:
+    _check_suffixes(record)
     if not record.parts or not set(record.parts) <= set(PARTS):
         raise PluginError(
             f"parts of {record.label}: expected some of {', '.join(PARTS)}, got {record.parts!r}"
@@ -280,7 +320,7 @@ def _check_texts(record: Record) -> None:
         )
     if not isinstance(record.summary, str) or len(record.summary.strip().splitlines()) != 1:
         raise PluginError(f"summary of {record.label}: expected one line, got {record.summary!r}")
-    for what in ("requires", "wraps", "suffixes", "parts"):
+    for what in ("requires", "wraps", "suffixes", "parts", "schemes"):
         value = getattr(record, what, ())
         if not isinstance(value, tuple) or not all(isinstance(text, str) for text in value):
             example = f"\n  write ({value!r},)" if isinstance(value, str) else ""

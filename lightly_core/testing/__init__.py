@@ -20,6 +20,7 @@ M     a method                                       `method_checks`, `method_cl
 T     a transform                                    `transform_checks`
 L     a logger                                       `logger_checks`
 F     an export format                               `format_checks`
+S     a data source                                  `source_checks`
 ====  =============================================  ========================================
 
 `train_alone_and_together` compares training in two processes with training in one. `shared_pair`
@@ -41,6 +42,7 @@ from lightly_core.testing.models import TinyConv, TinyTokens
 from lightly_core.testing.parity import Training, train_alone_and_together
 from lightly_core.testing.plugins import plugin_checks
 from lightly_core.testing.processes import ProcessPair, shared_pair
+from lightly_core.testing.sources import source_checks
 from lightly_core.testing.transforms import transform_checks
 from lightly_core.testing.wrappers import wrapper_checks
 
@@ -61,6 +63,7 @@ __all__ = [
     "plugin_checks",
     "require_export_round_trip",
     "shared_pair",
+    "source_checks",
     "train_alone_and_together",
     "transform_checks",
     "without_server",

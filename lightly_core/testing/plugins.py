@@ -16,7 +16,14 @@ from lightly_core.config.options.fields import group_class, settings_fields
 from lightly_core.config.options.method import MethodConfig
 from lightly_core.config.options.transform import TransformArgs
 from lightly_core.config.reading.structure import structure, unstructure
-from lightly_core.contracts import ExportFormat, Logger, Method, ModelLibrary, Transform
+from lightly_core.contracts import (
+    ExportFormat,
+    Logger,
+    Method,
+    ModelLibrary,
+    SourceLibrary,
+    Transform,
+)
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.catalog import Catalog, named
 from lightly_core.plugins.discovery import discover
@@ -30,13 +37,14 @@ from lightly_core.plugins.records import (
     Kind,
     ModelsRecord,
     Record,
+    SourceRecord,
 )
 from lightly_core.testing.checks import Check, require
 
 #: Packages that a plugin's module and option classes must not import.
 HEAVY_MODULES = (
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
-    *("mlflow", "wandb", "numpy", "cv2", "PIL"),
+    *("mlflow", "wandb", "webdataset", "datasets", "numpy", "cv2", "PIL"),
 )
 
 _BASES: dict[Kind, type] = {
@@ -45,6 +53,7 @@ _BASES: dict[Kind, type] = {
     "transform": Transform,
     "logger": Logger,
     "format": ExportFormat,
+    "source": SourceLibrary,
 }
 
 _LIST_HEAVY = """
@@ -110,6 +119,11 @@ def _light(name: str) -> None:
         record.config.partition(":")[0]
         for record in _records(name)
         if isinstance(record, ConfiguredRecord)
+    ]
+    modules += [
+        record.check.partition(":")[0]
+        for record in _records(name)
+        if isinstance(record, SourceRecord)
     ]
     # In a new process: this one has imported the heavy modules already.
     result = subprocess.run(

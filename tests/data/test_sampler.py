@@ -3,7 +3,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from lightly_core.data.sampler import StepSampler, epoch_order
+from lightly_core.data.sampler import StepSampler, epoch_order, windowed_order
 
 
 def batches(sampler):
@@ -87,3 +87,29 @@ def test_a_running_iteration_keeps_its_epoch():
 def test_a_batch_larger_than_the_data_is_refused(batch_size):
     with pytest.raises(ValueError, match=f"of 1 to 10 images, got {2 * batch_size}"):
         StepSampler(10, batch_size, seed=0, world_size=2)
+
+
+# ------------------------------------------------------------------ shards
+
+
+@pytest.mark.parametrize(("sizes", "window"), [([4, 1, 7, 0, 3], 5), ([6], 2), ([3, 3], 100)])
+def test_windows_hold_the_images_of_few_shards(sizes, window):
+    order = windowed_order(sizes, window, seed=3, epoch=1)
+    assert sorted(order) == list(range(sum(sizes)))
+    shard_of = np.repeat(np.arange(len(sizes)), sizes)
+    for end in range(window, len(order) - window + 1, window):  # the last one takes the rest
+        done = np.bincount(shard_of[order[:end]], minlength=len(sizes))
+        begun = [number for number, count in enumerate(done) if 0 < count < sizes[number]]
+        assert len(begun) <= 1, "a shard begins before the one before has ended"
+
+
+def test_the_order_of_shards_is_frozen_and_changes_with_epoch_and_seed():
+    found = windowed_order([2, 3, 1, 4], 4, seed=0, epoch=0).tolist()
+    assert found == [0, 2, 1, 3, 9, 8, 5, 4, 6, 7]
+    others = [windowed_order([2, 3, 1, 4], 4, *key).tolist() for key in [(0, 1), (1, 0)]]
+    assert found != others[0] != others[1] != found
+
+
+def test_a_sampler_takes_the_order_of_the_source():
+    sampler = StepSampler(6, 2, seed=0, order=lambda seed, epoch: np.arange(6)[::-1] + 0)
+    assert batches(sampler) == [[5, 4], [3, 2], [1, 0]]

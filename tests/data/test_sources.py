@@ -307,7 +307,7 @@ def test_a_list_without_images_or_text(tmp_path):
         ("[a/b,c]", """no file matches '[a/b,c]'; a list is written with quotes: '["a/b", "c"]'"""),
         ("{tmp}/notes.pdf", "'{tmp}/notes.pdf' is not an image"),
         ("{tmp}/a.zip", "is an archive; unpack it"),
-        ("s3://bucket/images", "is a URL; only local files are read"),
+        ("nowhere://bucket/images", "unknown scheme 'nowhere:' of"),
         ("builtin:digit", "did you mean 'builtin:digits'?"),
         ("builtin:mnist", "known: 'builtin:digits'"),
         (" ", "got an empty text"),

@@ -214,7 +214,7 @@ def test_the_list_of_published_names_is_that_of_the_plugins_here():
     catalog = get_plugins().catalog
     ours = {f"lightly-{name}" for name in ("dino", "dinov2", "dinov3", "distillation", "methods")}
     ours |= {f"lightly-{name}" for name in ("timm", "torchvision", "ultralytics")}
-    ours |= {f"lightly-{name}" for name in ("mlflow", "wandb")}
+    ours |= {f"lightly-{name}" for name in ("huggingface", "mlflow", "wandb", "webdataset")}
     found = {
         (record.kind, record.name, record.distribution)
         for kind in KINDS

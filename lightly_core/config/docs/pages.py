@@ -24,6 +24,7 @@ from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.export import ExportConfig
 from lightly_core.config.options.fields import group_class, settings_fields
 from lightly_core.config.options.optim import OPTIMIZERS
+from lightly_core.config.options.remote_data import RemoteDataArgs
 from lightly_core.config.options.settings import JsonlArgs, RunConfig, TensorBoardArgs
 from lightly_core.config.options.transform import MultiCropTransformArgs
 
@@ -176,6 +177,13 @@ def settings_page() -> str:
         ("`callbacks`", "", CallbacksArgs, "callbacks"),
         ("`loggers`: `jsonl`", "It is always on and has no settings.", JsonlArgs, ""),
         ("`loggers`: `tensorboard`", "On by default.", TensorBoardArgs, "loggers.tensorboard"),
+        (
+            "`data`: options of images behind URLs",
+            "Written after the URL, such as `s3://bucket/images?cache_size=50`. "
+            "[data-sources.md](data-sources.md) explains them.",
+            RemoteDataArgs,
+            "",
+        ),
         ("Settings of `lightly embed`", "Arguments of `lightly_core.embed`.", EmbedConfig, ""),
         (
             "Settings of `lightly evaluate`",

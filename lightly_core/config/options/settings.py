@@ -67,7 +67,7 @@ class RunConfig:
         validator=not_empty,
         metadata={
             "help": "folder, list of folders and files, glob, text file of paths, "
-            "'builtin:digits', or (Python) a torch Dataset"
+            "'builtin:digits', a data source such as 'wds:...', or (Python) a torch Dataset"
         },
     )
     model: str | PythonObject = field(

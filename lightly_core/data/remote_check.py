@@ -1,0 +1,43 @@
+"""Checks of URLs of images that need no network and no heavy import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from lightly_core.config.options.remote_data import RemoteDataArgs
+from lightly_core.data.endings import suffix
+from lightly_core.data.names import shown
+from lightly_core.data.source_text import what_opens
+from lightly_core.plugins.discovery import get_plugins
+
+
+def problems(places: Sequence[str], options: RemoteDataArgs) -> list[str]:
+    """Return why images cannot be read from URLs: a missing package, or shards."""
+    schemes = sorted({place.partition("://")[0].lower() for place in places})
+    found = [problem for scheme in schemes if (problem := _package_problem(scheme))]
+    return found + [problem for place in places if (problem := _shard_problem(place))]
+
+
+def _package_problem(scheme: str) -> str | None:
+    from fsspec.registry import known_implementations
+
+    known = known_implementations.get(scheme)
+    if known is None:
+        return f"the installed fsspec does not know '{scheme}://'; update it"
+    # The class for http is part of fsspec, but needs a package.
+    module = "aiohttp" if scheme in ("http", "https") else known["class"].partition(".")[0]
+    if find_spec(module) is not None:
+        return None
+    package = module.replace("_", "-")
+    return f"'{scheme}://' needs the package {package}: pip install {package}"
+
+
+def _shard_problem(place: str) -> str | None:
+    ending = suffix(place)
+    record = get_plugins().catalog.source_of(ending) if ending else None
+    if record is not None:
+        return f"'{shown(place)}' is a file of samples; write '{record.schemes[0]}:{shown(place)}'"
+    if install := what_opens(ending):
+        return f"'{shown(place)}' is a file of samples{install}"
+    return None

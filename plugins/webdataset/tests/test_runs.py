@@ -1,0 +1,97 @@
+"""Runs over shards: the numbers of a folder, and an exact resume after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from pictures import picture
+from short_run import logged, run_settings
+
+import lightly_core
+from lightly_core.errors import ConfigError
+
+
+def losses(out):
+    return [line["train_loss"] for line in logged(out) if "train_loss" in line]
+
+
+def samples(number):
+    return [{"png": picture(index)} for index in range(number)]
+
+
+def test_a_run_over_shards_has_the_losses_of_the_same_files_in_a_folder(tmp_path, write):
+    write(tmp_path / "shards", samples(24), maxcount=10)
+    (tmp_path / "files").mkdir()
+    for index in range(24):
+        (tmp_path / f"files/{index:02}.png").write_bytes(picture(index))
+    for name, data in {"a": f"{tmp_path}/files", "b": f"wds:{tmp_path}/shards"}.items():
+        lightly_core.pretrain(**run_settings(out=tmp_path / name, data=data, in_memory=False))
+    assert losses(tmp_path / "a") == losses(tmp_path / "b") != []
+
+
+def test_another_buffer_is_another_order_and_refused_when_a_run_is_resumed(tmp_path, write):
+    write(tmp_path / "shards", samples(24))
+    data = f"wds:{tmp_path}/shards?buffer="
+    settings = run_settings(out=tmp_path / "out", data=f"{data}8")
+    lightly_core.pretrain(**settings)
+    with pytest.raises(ConfigError, match="the order in which images are read has changed"):
+        lightly_core.pretrain(**{**settings, "data": f"{data}9"}, resume_interrupted=True)
+
+
+#: Trains on shards. With a file as third argument it stops there in the second epoch and waits.
+PROGRAM = """
+import sys, time
+sys.path[:0] = sys.argv[4:]
+import lightly_core
+from lightning.pytorch.callbacks import LambdaCallback
+from pathlib import Path
+from short_run import run_settings
+
+def wait(trainer, module, outputs, batch, index):
+    if trainer.global_step == 5:
+        Path(sys.argv[3]).touch()
+        time.sleep(600)
+
+if __name__ == "__main__":
+    callbacks = [LambdaCallback(on_train_batch_end=wait)] if sys.argv[3] else []
+    lightly_core.pretrain(**{
+        **run_settings(out=sys.argv[1], data=sys.argv[2], num_workers=2, in_memory=False),
+        "callbacks": {"model_checkpoint": {"every_n_train_steps": 1, "min_seconds_between": 0}},
+        "trainer_args": {"callbacks": callbacks, "log_every_n_steps": 1},
+        "resume_interrupted": Path(sys.argv[1]).exists(),
+    })
+"""
+
+
+def start(out, data, mark=""):
+    command = [sys.executable, "-c", PROGRAM, str(out), data, str(mark), *sys.path]
+    return subprocess.Popen(command, start_new_session=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_run_over_shards_that_is_killed_goes_on_to_the_last_bit(tmp_path, write):
+    write(tmp_path / "shards", samples(24))
+    data = f"wds:{tmp_path}/shards?buffer=8"
+    assert start(tmp_path / "whole", data).wait(300) == 0
+    process = start(tmp_path / "cut", data, tmp_path / "mark")
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "mark").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert json.loads((tmp_path / "cut/status.json").read_text())["state"] == "running"
+    assert start(tmp_path / "cut", data).wait(300) == 0
+    whole, cut = (
+        torch.load(tmp_path / name / "exported_models/exported_last.pt", weights_only=True)
+        for name in ("whole", "cut")
+    )
+    assert whole.keys() == cut.keys()
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)

@@ -152,7 +152,7 @@ def parity(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure speed side by side with peers and write the page; ``-- --only WORD`` prints rows."""
-    install(session, "opencv-python-headless>=4.9")
+    install(session, "opencv-python-headless>=4.9.0.80")
     peers = session.cache_dir / "peers"
     if not peers.exists():
         session.run("uv", "venv", "-q", str(peers), external=True)
@@ -237,7 +237,13 @@ def wheels(session: nox.Session) -> None:
 @nox.session(venv_backend="uv")
 def minimal(session: nox.Session) -> None:
     """Tests with the lowest versions that are allowed; ``-P 3.10`` for the lowest Python."""
-    install(session, *TEST_TOOLS, "--resolution", "lowest-direct")
+    lowest = ("--resolution", "lowest-direct")
+    # Extras that requirements.txt leaves out.
+    extras = ("-e", ".[opencv]", "-e", "plugins/mlflow[model,system]")
+    install(session, *TEST_TOOLS, *extras, *lowest)
+    # Ultralytics brings opencv-python, whose files are at the same place.
+    headless = ("--reinstall-package", "opencv-python-headless")
+    session.install("-e", ".[opencv]", *headless, *lowest)
     session.run("python", "tools/versions.py", "--lowest")
     # Model families too: their libraries' versions are what matters. It upgrades nothing.
     run_pytest(session, "not (slow or processes or gpu)")

@@ -2,6 +2,8 @@ import inspect
 import types
 from pathlib import Path
 
+import attrs
+
 import lightly_core.config
 from lightly_core.config.docs import method_settings, pages, tables
 from lightly_core.config.docs.method_table import methods_page, read_costs
@@ -67,6 +69,15 @@ def test_tables_have_a_row_for_every_setting():
         name for name in names if "." in name
     }
     assert all(row.count("|") - row.count("\\|") == 5 for row in rows)
+
+
+def test_a_bar_in_a_text_ends_no_cell_of_a_table():
+    @attrs.frozen(kw_only=True)
+    class Args:
+        side: str = attrs.field(default="a|b", metadata={"help": "left | right"})
+
+    (row,) = tables.class_table(Args).splitlines()[2:]
+    assert row == r"| `side` | str | `a\|b` | left \| right |"
 
 
 def test_the_signature_is_that_of_the_settings():

@@ -1,6 +1,9 @@
 """What holds for every setting of every option class."""
 
 import math
+from contextlib import suppress
+
+from attrs.exceptions import FrozenInstanceError
 
 from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.fields import group_class, settings_fields
@@ -83,6 +86,15 @@ def test_nan_and_infinities_are_refused():
             if not any(line.startswith(f"config.{name}: ") for line in lines):
                 taken.append((cls.__name__, name, value))
     assert not taken, taken
+
+
+def test_no_setting_can_be_changed_after_it_was_checked():
+    open_fields = []
+    for cls, field in FIELDS:
+        with suppress(FrozenInstanceError):
+            setattr(object.__new__(cls), field.name, None)
+            open_fields.append((cls.__name__, field.name))
+    assert open_fields == []
 
 
 def test_every_field_has_a_help_text():

@@ -108,6 +108,14 @@ def test_the_module_of_the_user_is_not_changed(export, tiny):
     assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
 
 
+def test_the_console_says_what_was_written_and_how_to_load_it(export, capsys):
+    result = export("model.safetensors")
+    told = capsys.readouterr().out
+    assert f"written as safetensors ({result.path.stat().st_size / 1e6:.1f} MB)" in told
+    assert str(result.path) in told
+    assert result.snippet in told
+
+
 def test_an_exported_file_is_evaluated_with_its_own_preprocessing(export, tiny):
     given = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "value_range": (0, 1023)}
     result = export("model.safetensors", **given)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 import time
 
 import pytest
@@ -60,6 +61,12 @@ def test_a_failure_ends_the_call_with_the_output_of_both_and_the_next_call_works
                 pair.run(fail, how, seconds=seconds)
             for words in ("words of 0", "words of 1", *expected):
                 assert words in str(error.value)
+
+
+def test_a_failing_start_says_what_the_processes_said(monkeypatch):
+    monkeypatch.setattr(sys, "path", [os.devnull])  # where the processes find no module
+    with pytest.raises(RuntimeError, match=r"'start' failed(.|\n)*No module named 'lightly_core'"):
+        ProcessPair().run(summed, torch.arange(4), 1)
 
 
 def test_only_functions_that_another_process_finds_are_taken():

@@ -100,6 +100,14 @@ def test_blur_kernel_is_cut_to_what_reflection_allows():
     torch.testing.assert_close(blurred, expected / weights.sum())
 
 
+@pytest.mark.parametrize("radius", [4, 5, 9])
+def test_a_radius_is_limited_to_the_side_minus_one(library, radius):
+    image = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    sigma = torch.tensor([2.0])
+    found, limited = (device.gaussian_blur(image, sigma, each) for each in (radius, 3))
+    torch.testing.assert_close(found, limited, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("sigma", "kernel_size", "radius"), [(0.1, 0, 1), (1.0, 0, 3), (1.01, 0, 4), (2.0, 5, 2)]
 )

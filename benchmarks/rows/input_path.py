@@ -32,3 +32,11 @@ def rows() -> Iterator[Row]:
             peer_name="LightlyTrain",
             least_ratio=worker[size],
         )
+        yield Row(
+            name=f"worker's part alone, simclr, {size}, against decoding and resizing alone",
+            unit="ms an image",
+            ours=program("our_views", "simclr", f"@{size}", "worker"),
+            peer=program("plain_views", "simclr", f"@{size}"),
+            peer_name="simplejpeg and torch",
+            least_ratio=1 / 1.3,
+        )

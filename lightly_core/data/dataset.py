@@ -311,6 +311,9 @@ def build_eval_loader(
 def _stack_pixels(images: list[Tensor]) -> Tensor:
     if any(image.dtype != torch.uint8 for image in images):
         images = [image / 255 if image.dtype == torch.uint8 else image for image in images]
+    last = [image.permute(1, 2, 0) for image in images]  # (H, W, C)
+    if last[0].is_contiguous():
+        return _stack(last).permute(0, 3, 1, 2)
     return _stack(images)
 
 

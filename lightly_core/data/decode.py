@@ -31,6 +31,7 @@ from lightly_core.config.options.transform import ViewSpec
 from lightly_core.data.formats import content, jpeg, png
 from lightly_core.data.formats.dicom import read_dicom
 from lightly_core.data.formats.heif import read_heif
+from lightly_core.data.formats.jpeg_header import read_header
 from lightly_core.data.formats.lab import lab_to_rgb
 from lightly_core.data.formats.tiff import pillow_suffices, read_tiff
 from lightly_core.data.formats.tiff_header import tiff_facts
@@ -176,21 +177,29 @@ def _read(
 def _read_jpeg(
     data: bytes, num_channels: int, least_scale: LeastScale | None
 ) -> Image.Image | npt.NDArray[Any]:
+    factor: int | None = None
+    plain = read_header(data)
+    if plain is not None:
+        factor = _shrink_factor(least_scale, plain.height, plain.width)
+        pixels = jpeg.decode_jpeg(data, plain[:2], plain.mode, factor, num_channels)
+        if pixels is not None:
+            return pixels
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         orientation = _orientation(image)
-        if least_scale is None:
-            factor = 1
-        else:
-            width, height = image.size
-            size = (width, height) if orientation in _ON_ITS_SIDE else (height, width)
-            factor = jpeg.shrink_factor(least_scale(size))
-        pixels = jpeg.decode_jpeg(data, image, factor, num_channels)
-        if pixels is not None:
-            return apply_orientation(pixels, orientation)
+        if factor is None:
+            turned = orientation in _ON_ITS_SIDE
+            factor = _shrink_factor(least_scale, *(image.size if turned else image.size[::-1]))
+            pixels = jpeg.decode_jpeg(data, image.size, image.mode, factor, num_channels)
+            if pixels is not None:
+                return apply_orientation(pixels, orientation)
         jpeg.draft(image, factor)
         image.load()
         converted = convert(image, num_channels)
     return _turned(converted, orientation)
+
+
+def _shrink_factor(least_scale: LeastScale | None, height: int, width: int) -> int:
+    return 1 if least_scale is None else jpeg.shrink_factor(least_scale((height, width)))
 
 
 def _load(

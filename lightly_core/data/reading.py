@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeGuard
 
@@ -73,11 +74,15 @@ def plans_views(transform: Transform) -> TypeGuard[PlanningTransform]:
 
     It is not if a subclass has overridden `sample` and inherits `plan`, which would ignore this.
     """
-    if not isinstance(transform, PlanningTransform):
+    return _plans_views(type(transform))
+
+
+@functools.cache  # the check of a protocol takes long
+def _plans_views(kind: type) -> bool:
+    if not issubclass(kind, PlanningTransform):
         return False
-    bases = type(transform).__mro__
     plan, sample = (
-        next(base for base in bases if name in vars(base)) for name in ("plan", "sample")
+        next(base for base in kind.__mro__ if name in vars(base)) for name in ("plan", "sample")
     )
     return issubclass(plan, sample)
 

@@ -193,6 +193,13 @@ def test_collate_brings_bytes_and_floats_to_one_scale():
     assert torch.allclose(batch.pixels[0][:, 0, 0, 0], torch.tensor([0.2, 0.5]))
 
 
+def test_collate_keeps_channels_last():
+    views = list(torch.arange(48).byte().view(2, 2, 4, 3).permute(0, 3, 1, 2))
+    pixels = collate([sample(0, views[0]), sample(1, views[1])]).pixels[0]
+    assert pixels.tolist() == torch.stack([view.contiguous() for view in views]).tolist()
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_to_moves_everything_but_the_parameters_and_view_ids():
     batch = RawBatch(
         [torch.zeros(2, 3, 4, 4)],

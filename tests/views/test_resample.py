@@ -54,7 +54,7 @@ def test_views_equal_the_workers(interpolation, num_channels, size):
     sampled = random_view(len(indices), 32, 24, rng)
     ours = Resampler(tensor, interpolation, CPU)(indices, sampled, size)
     assert ours.dtype == torch.uint8
-    assert ours.is_contiguous()
+    assert ours.is_contiguous(memory_format=torch.channels_last)
     theirs = torch.stack(
         [
             make_view(

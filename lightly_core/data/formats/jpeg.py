@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy.typing as npt
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 
 try:
     import simplejpeg
@@ -28,26 +27,25 @@ def shrink_factor(least_scale: float) -> int:
 
 
 def decode_jpeg(
-    data: bytes, image: Image.Image, factor: int, num_channels: int
+    data: bytes, size: tuple[int, int], mode: str, factor: int, num_channels: int
 ) -> npt.NDArray[Any] | None:
-    """Decode a JPEG file that Pillow has opened.
+    """Decode a JPEG file.
 
     Args:
         data: The whole file.
-        image: The same file, opened and not loaded.
+        size: (width, height) of the image, and ...
+        mode: ... its mode, as Pillow reports them.
         factor: Both sides are divided by this factor, 1, 2, 4 or 8, and rounded up.
         num_channels: 1 or 3.
 
     Returns:
-        (H, W, C) uint8, not rotated by EXIF; or None if Pillow has to decode the file: it is not a
-        JPEG, has other colours, is damaged, or simplejpeg is not installed.
+        (H, W, C) uint8, not rotated by EXIF; or None if Pillow has to decode the file: it has
+        other colours, is damaged, or simplejpeg is not installed.
     """
-    if simplejpeg is None or not isinstance(image, JpegImageFile):
+    colours = {("RGB", 3): "RGB", ("L", 3): "RGB", ("L", 1): "GRAY"}.get((mode, num_channels))
+    if simplejpeg is None or colours is None:
         return None
-    colours = {("RGB", 3): "RGB", ("L", 3): "RGB", ("L", 1): "GRAY"}.get((image.mode, num_channels))
-    if colours is None:
-        return None
-    width, height = (math.ceil(side / factor) for side in image.size)
+    width, height = (math.ceil(side / factor) for side in size)
     try:
         pixels: npt.NDArray[Any] = simplejpeg.decode_jpeg(
             data, colours, min_height=height, min_width=width

@@ -2,7 +2,8 @@
 
 A pure function of pixels and parameters. The parameters are read on the CPU, so the images that a
 change applies to are known without waiting for the device, and only those are computed. Numbers
-equal those of `torchvision.transforms.v2.functional` on float images.
+equal those of `torchvision.transforms.v2.functional` on float images. On a CPU, images of bytes are
+left to `lightly_core.data.views.opencv`, if OpenCV is installed.
 
 Shapes: N images of one call, C channels, H and W pixels; every image has values in [0, 1].
 """
@@ -20,17 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.data.views import opencv
-from lightly_core.data.views.parameters import NEUTRAL_FACTORS, Slot, ViewParameters
+from lightly_core.data.views.changes import LUMA, Kind, kind_and_radius, wanted
+from lightly_core.data.views.parameters import ViewParameters
 
 Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 # Float32 values that fit into the second-level cache of one core; the fastest power of 2.
 _CACHED_VALUES = 1 << 18
-
-# Below this, a neighbour's weight is less than 1e-9 of the pixel's own, below float32 precision.
-_LEAST_SIGMA = 0.15
-
-_LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, with torchvision's digits
 
 
 # --------------------------------------------------------------------------- single changes
@@ -43,7 +40,7 @@ def _per_image(values: Tensor) -> Tensor:
 def _luma(images: Tensor) -> Tensor:
     """Return the brightness of RGB images, (N, 1, H, W)."""
     red, green, blue = (images.narrow(1, channel, 1) for channel in range(3))
-    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
@@ -86,8 +83,6 @@ def adjust_hue(images: Tensor, shifts: Tensor) -> Tensor:
         images: (N, 3, H, W).
         shifts: (N,), fraction of the colour circle, in [-0.5, 0.5].
     """
-    if opencv.suits(images):
-        return opencv.shifted_hue(images, shifts)
     red, green, blue = images.unbind(1)  # (N, H, W) each
     high = torch.maximum(red, green)
     low = torch.minimum(red, green)
@@ -132,11 +127,8 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
         radius: The kernel has 2 * radius + 1 pixels per side; limited to the side of the image
             minus 1.
     """
-    height, width = images.shape[-2:]
-    if radius < min(height, width) and opencv.suits(images):
-        return opencv.blurred(images, sigmas, radius)
-    for dim, length in ((3, width), (2, height)):
-        reach = min(radius, length - 1)
+    for dim in (3, 2):
+        reach = min(radius, images.shape[dim] - 1)
         if reach > 0:
             images = _blur_along(images, gaussian_kernels(sigmas, reach), dim)
     return images
@@ -160,22 +152,16 @@ def _blur_along(images: Tensor, kernels: Tensor, dim: int) -> Tensor:
     return result
 
 
-def kernel_radii(
-    sigmas: npt.NDArray[np.float32], kernel_sizes: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Return the radii of kernels in pixels, (N,); for size 0 it is three sigmas."""
-    three_sigmas = np.ceil(3 * sigmas.astype(np.float64)).astype(np.int64)
-    return np.where(kernel_sizes > 0, (kernel_sizes - 1) // 2, three_sigmas)
-
-
 # --------------------------------------------------------------------------- all together
 
-_JITTER: tuple[Change, ...] = (
-    adjust_brightness,
-    adjust_contrast,
-    adjust_saturation,
-    adjust_hue,
-)
+_CHANGES: dict[Kind, Change] = {
+    Kind.BRIGHTNESS: adjust_brightness,
+    Kind.CONTRAST: adjust_contrast,
+    Kind.SATURATION: adjust_saturation,
+    Kind.HUE: adjust_hue,
+    Kind.GRAY: grayscale,
+    Kind.SOLARIZE: solarize,
+}
 
 
 class Step(NamedTuple):
@@ -200,7 +186,7 @@ def plan(parameters: ViewParameters, chunk_size: int) -> list[list[Step]]:
     Returns:
         Steps of each chunk; their rows count from the chunk's first image.
     """
-    rows, keys, values = _wanted(parameters)
+    rows, keys, values = wanted(parameters)
     chunks = rows // chunk_size
     by_step = np.lexsort((rows, keys, chunks))
     rows, keys, values, chunks = rows[by_step], keys[by_step], values[by_step], chunks[by_step]
@@ -216,47 +202,9 @@ def plan(parameters: ViewParameters, chunk_size: int) -> list[list[Step]]:
     return steps
 
 
-# A step's key: its round times this, plus the number of the colour change or the blur radius.
-_ROUND = 1 << 16
-_GRAY, _BLUR, _SOLARIZE = 4, 5, 6
-
-
-def _wanted(
-    parameters: ViewParameters,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return image, key and value of all changes to apply, (n,) each."""
-    numbers, every = parameters.numbers, np.arange(len(parameters))
-    found = []
-
-    def add(chosen: npt.NDArray[np.bool_], keys: npt.NDArray[np.int64] | int, slot: int) -> None:
-        rows = every[chosen]
-        found.append((rows, np.broadcast_to(keys, every.shape)[rows], numbers[rows, slot]))
-
-    jittered, order, factors = (
-        parameters.is_on(Slot.JITTER_ON),
-        parameters.order(),
-        parameters.factors(),
-    )
-    for change, neutral in enumerate(NEUTRAL_FACTORS):
-        turn = (order == change).argmax(axis=1)
-        chosen = jittered & (factors[:, change] != neutral)
-        add(chosen, turn * _ROUND + change, Slot.BRIGHTNESS + change)
-    add(parameters.is_on(Slot.GRAY_ON), _GRAY * _ROUND, Slot.GRAY_ON)
-    sigmas, sizes = numbers[:, Slot.BLUR_SIGMA], numbers[:, Slot.BLUR_SIZE].astype(np.int64)
-    blurred = parameters.is_on(Slot.BLUR_ON) & (sigmas >= _LEAST_SIGMA)
-    add(blurred, _BLUR * _ROUND + kernel_radii(sigmas, sizes), Slot.BLUR_SIGMA)
-    add(parameters.is_on(Slot.SOLARIZE_ON), _SOLARIZE * _ROUND, Slot.SOLARIZE_THRESHOLD)
-    rows, keys, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return rows, keys, values
-
-
 def _change(key: int) -> Change:
-    number, detail = divmod(key, _ROUND)
-    if number == _GRAY:
-        return grayscale
-    if number == _BLUR:
-        return partial(gaussian_blur, radius=detail)
-    return solarize if number == _SOLARIZE else _JITTER[detail]
+    kind, radius = kind_and_radius(key)
+    return partial(gaussian_blur, radius=radius) if kind is Kind.BLUR else _CHANGES[kind]
 
 
 def apply_steps(images: Tensor, steps: Sequence[Step]) -> Tensor:
@@ -291,17 +239,24 @@ def photometric(
         std: Standard deviation of each source channel.
 
     Returns:
-        Normalised float32 tensor (B, C, H, W).
+        Normalised float32 tensor (B, C, H, W), in the memory layout of the pixels.
     """
     reader = ViewParameters(parameters)
     if len(reader) != len(pixels):
         raise ValueError(f"got {len(pixels)} images, but parameters for {len(reader)}")
     means, stds = _statistics(reader, mean, std, pixels)
-    result = torch.empty(pixels.shape, dtype=torch.float32, device=pixels.device)
+    if opencv.suits(pixels):
+        return opencv.photometric(pixels, wanted(reader), means, stds)
+    keep = pixels.device.type != "mps"  # there, channels last would take longer
+    layout = torch.preserve_format if keep else torch.contiguous_format
+    result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)
     chunk_size = _chunk_size(pixels)
     for number, steps in enumerate(plan(reader, chunk_size)):
         start, stop = number * chunk_size, min((number + 1) * chunk_size, len(pixels))
-        images = pixels[start:stop].to(torch.float32, copy=True)
+        # One channel after the other in memory, whatever the layout of the pixels.
+        images = pixels[start:stop].to(
+            torch.float32, copy=True, memory_format=torch.contiguous_format
+        )
         if not pixels.is_floating_point():
             images.mul_(1 / 255)
         images = apply_steps(images, steps)

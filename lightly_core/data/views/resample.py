@@ -129,7 +129,8 @@ class Resampler:
             size: (height, width) of the view in pixels.
 
         Returns:
-            Contiguous (B, C, height, width), uint8, on the device.
+            (B, C, height, width), uint8, on the device; on a CPU with channels last in memory,
+            else contiguous.
         """
         _, side_y, num_channels, side_x = self.images.shape
         rows, columns = self._axis(side_y, size[0]), self._axis(side_x, size[1])
@@ -137,8 +138,14 @@ class Resampler:
         numbers = np.ascontiguousarray(numbers.T, np.int64)  # (6, B)
         geometry = self._moved(torch.from_numpy(numbers))
         pixels = self._pixels(indices)
-        view = torch.empty(len(indices), num_channels, *size, dtype=torch.uint8, device=self.device)
-        step = _CPU_ROUND if self.device.type == "cpu" else max(1, len(indices))
+        on_cpu = self.device.type == "cpu"
+        view = torch.empty(
+            (len(indices), num_channels, *size),
+            dtype=torch.uint8,
+            device=self.device,
+            memory_format=torch.channels_last if on_cpu else torch.contiguous_format,
+        )
+        step = _CPU_ROUND if on_cpu else max(1, len(indices))
         with _exact_products():
             for start in range(0, len(indices), step):
                 chosen = slice(start, start + step)

@@ -25,6 +25,12 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 
+#: What `torch.nn.functional.interpolate` calls, writing into a given tensor.
+_RESIZERS = {
+    "bilinear": torch.ops.aten._upsample_bilinear2d_aa.out,
+    "bicubic": torch.ops.aten._upsample_bicubic2d_aa.out,
+}
+
 Source: TypeAlias = Image.Image | np.ndarray
 Resampler: TypeAlias = Literal["pillow", "torch"]
 
@@ -114,14 +120,15 @@ def make_view(
         resampler: Library that resizes.
 
     Returns:
-        Contiguous tensor (C, height, width), uint8, or float32 in [0, 1] for float images.
+        Tensor (C, height, width) with channels last in memory, uint8, or float32 in [0, 1] for
+        float images.
     """
     if geometry.angle:
         planes = rotated_planes(image, geometry)
     elif isinstance(image, np.ndarray) and resampler == "torch":
         pixels = image[geometry.box.rows, geometry.box.columns]
         if pixels.shape[:2] == tuple(size):
-            return channels_first(_flipped(pixels, geometry))
+            return channels_last(_flipped(pixels, geometry))
         return _resized_by_torch(pixels, geometry, size, interpolation)
     else:
         planes = to_planes(_crop(image, geometry.box))
@@ -131,7 +138,7 @@ def make_view(
     if not same_size:
         method = RESAMPLING[interpolation]
         planes = [plane.resize((size[1], size[0]), method) for plane in planes]
-    return channels_first(_flipped(to_array(planes), geometry))
+    return channels_last(_flipped(to_array(planes), geometry))
 
 
 def resized_centre(
@@ -146,7 +153,7 @@ def resized_centre(
         interpolation: As in `make_view`.
 
     Returns:
-        As `make_view`.
+        Contiguous tensor (C, height, width), otherwise as `make_view`.
     """
     height, width = size
     old_height, old_width = image_size(image)
@@ -162,19 +169,25 @@ def resized_centre(
         plane.resize((width, height), RESAMPLING[interpolation], box=box)
         for plane in to_planes(image)
     ]
-    return channels_first(to_array(planes))
+    return channels_last(to_array(planes)).contiguous()
 
 
 def _resized_by_torch(
     pixels: np.ndarray, geometry: Geometry, size: tuple[int, int], interpolation: str
 ) -> Tensor:
-    # Channels stay last in memory, the layout of torch's fast kernel.
-    batch = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]  # (1, C, H, W)
-    view = F.interpolate(batch, size, mode=interpolation, antialias=True, align_corners=False)[0]
+    batch = torch.from_numpy(np.array(pixels, order="C")).permute(2, 0, 1)[None]  # (1, C, H, W)
+    if batch.dtype == torch.uint8 and batch.shape[1] == 3:
+        # `interpolate` would move the channels, which takes as long as the rest.
+        view = batch.new_empty(1, *size, 3).permute(0, 3, 1, 2)
+        _RESIZERS[interpolation](batch, size, align_corners=False, out=view)
+    else:
+        view = F.interpolate(batch, size, mode=interpolation, antialias=True, align_corners=False)
+        view = view.contiguous(memory_format=torch.channels_last)
     if view.is_floating_point():
         view.clamp_(0, 1)  # bicubic interpolation overshoots
-    flips = [dim for dim, on in ((1, geometry.upside_down), (2, geometry.mirror)) if on]
-    return (view.flip(flips) if flips else view).contiguous()
+    flips = [dim for dim, on in ((2, geometry.upside_down), (3, geometry.mirror)) if on]
+    view = view.flip(flips) if flips else view
+    return view[0]
 
 
 def _crop(image: Source, box: Box) -> Source:
@@ -212,13 +225,16 @@ def _flipped(pixels: np.ndarray, geometry: Geometry) -> np.ndarray:
     return pixels[:: -1 if geometry.upside_down else 1, :: -1 if geometry.mirror else 1]
 
 
-def channels_first(pixels: np.ndarray) -> Tensor:
-    """Copy (H, W, C) into a new contiguous tensor (C, H, W); floats are clipped to [0, 1]."""
+def channels_last(pixels: np.ndarray) -> Tensor:
+    """Copy (H, W, C) into a new tensor (C, H, W) without moving channels in memory.
+
+    Floats are clipped to [0, 1].
+    """
     # Always a copy, since Pillow's memory is read-only.
-    pixels = np.array(pixels.transpose(2, 0, 1), order="C")
+    pixels = np.array(pixels, order="C")
     if pixels.dtype == np.float32:
         np.clip(pixels, 0, 1, out=pixels)  # bicubic interpolation overshoots
-    return torch.from_numpy(pixels)
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 # --------------------------------------------------------------------------- rotation

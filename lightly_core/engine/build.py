@@ -29,6 +29,7 @@ from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.loader import Loader
 from lightly_core.data.sources import ImageSource
 from lightly_core.data.views.two_stage import TwoStageTransform
+from lightly_core.engine import compiling
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.loggers.bridge import bridged_loggers
 from lightly_core.engine.module import TrainingModule
@@ -115,6 +116,9 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
     # Both may raise. They are called again after the trainer has started its processes.
     method.parameter_groups()
     module.exported_prefix()
+    if run.compile:
+        compiling.require_compiler("cuda" if run.accelerator == "gpu" else str(run.accelerator))
+        module.compiled = compiling.CompiledBackbones(method)
     return BuiltRun(built, wrapper, method, module)
 
 

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -24,6 +25,7 @@ from lightly_core.data.dataset import RawBatch, build_loader
 from lightly_core.data.memory import ImageMemory, keep_images, place_images
 from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import ImageSource
+from lightly_core.engine.compiling import CompiledBackbones
 from lightly_core.engine.finite import FiniteWatch
 from lightly_core.engine.metrics import MetricBuffer
 from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
@@ -70,6 +72,8 @@ class TrainingModule(lightning.LightningModule):
         self._step_skipped = False
         #: Checks losses and gradients; None before training, or if it is switched off.
         self.finite: FiniteWatch | None = None
+        #: The backbones with compiled forward passes; None: they are not compiled.
+        self.compiled: CompiledBackbones | None = None
         self._modes = modes_of(method)
         self.channels_last = resolved.run.accelerator != "mps"
         if self.channels_last:
@@ -242,7 +246,8 @@ class TrainingModule(lightning.LightningModule):
         self._batch_number = number
         if self.finite is not None:
             self.finite.start_batch()
-        result = self.method.training_step(batch, self.global_step)
+        with nullcontext() if self.compiled is None else self.compiled.used():
+            result = self.method.training_step(batch, self.global_step)
         if self.finite is not None:
             self.finite.record_loss(result.loss, number)
         scheduled = self.method.scheduled_values(self.global_step)

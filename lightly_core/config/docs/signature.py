@@ -44,6 +44,7 @@ class RunSettings(TypedDict, total=False):
     strategy: str | Strategy
     precision: Precision
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"]
+    compile: bool
     seed: int | None
     loggers: Mapping[str, Any] | None
     callbacks: Mapping[str, Any] | None

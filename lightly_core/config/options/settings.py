@@ -148,6 +148,10 @@ class RunConfig:
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = field(
         default="auto", metadata={"help": "precision of float32 matrix products"}
     )
+    compile: bool = field(
+        default=False,
+        metadata={"help": "compile the forward passes of the backbones with torch.compile"},
+    )
     seed: int | None = field(
         default=0,
         metadata={"help": "seed of all random numbers; None: a new seed for each run"},

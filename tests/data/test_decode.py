@@ -10,7 +10,7 @@ from lightly_core.config.options.augmentations import LocalViewArgs, RandomResiz
 from lightly_core.config.options.transform import MultiCropTransformArgs, ViewSpec
 from lightly_core.data.decode import decode, smallest_useful_side
 from lightly_core.data.formats import jpeg
-from lightly_core.data.pixels import UnreadableImage, fit_channels
+from lightly_core.data.pixels import UnreadableImage, fit_channels, refuse_bomb
 from lightly_core.data.sources import open_source
 
 
@@ -247,6 +247,14 @@ def test_a_decompression_bomb_is_unreadable(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
     with pytest.raises(UnreadableImage, match=r"^more than 1400 pixels$"):
         decode(tmp_path / "a.png", 3)
+
+
+def test_the_limit_on_values_is_that_of_the_largest_image_of_four_channels(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    refuse_bomb(10, 10, channels=4)
+    refuse_bomb(2, 10, channels=20)
+    with pytest.raises(UnreadableImage, match="more than 400 values"):
+        refuse_bomb(9, 9, channels=5)
 
 
 def by_pillow(path, num_channels, factor):

@@ -9,6 +9,7 @@ from tiffs import grey_tiff
 
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.data.decode import decode
+from lightly_core.data.formats.content import HEIF, own_format
 from lightly_core.data.formats.tiff_header import tiff_facts
 from lightly_core.data.pixels import UnreadableImage
 from lightly_core.data.sources import open_source
@@ -47,6 +48,12 @@ def nothing_installed(monkeypatch):
 def test_the_reason_names_the_kind_and_the_package(tmp_path, content, text):
     (tmp_path / "a.jpg").write_bytes(content)
     assert reason(tmp_path / "a.jpg") == text
+
+
+def test_brands_end_where_their_box_ends():
+    box, other = b"\0\0\0\x14ftypmp42\0\0\0\0isom", b"heic"
+    assert own_format(box + other + bytes(600)) is None
+    assert own_format(b"\0\0\0\x18" + box[4:] + other + bytes(600)) == HEIF
 
 
 @pytest.mark.usefixtures("nothing_installed")

@@ -1,6 +1,7 @@
 """The report at the end of a run: never a cause of other numbers, nor of a failure."""
 
 import json
+import os
 
 import pytest
 
@@ -32,6 +33,7 @@ def test_a_finished_run_is_recorded(finished):
     assert run.record.snippet == finished.result.snippet
     assert {"out", "batch_size", "transform_args.image_size"} <= set(run.record.given)
     assert "optim" in run.record.auto
+    assert run.record.machine["CPUs"] == str(os.cpu_count())
 
 
 def test_a_failure_of_the_report_is_one_warning(short_run, pretrain, monkeypatch, capsys):

@@ -16,6 +16,7 @@ import lightly_core
 from lightly_core.engine import lock
 from lightly_core.engine.status import STATUS_FILE, Status
 from lightly_core.errors import ConfigError, RunInterrupted
+from lightly_core.registry.entry import data_text
 from lightly_core.registry.listing import sorted_runs
 from lightly_core.registry.metrics import read_metrics
 from lightly_core.registry.table import table_lines, text_width
@@ -325,6 +326,14 @@ def test_in_a_pipe_each_run_is_one_line(some_runs):
     assert short.split()[:2] == ["short", "finished"]
     assert "50.0 ± 5.0 %" in short
     assert "3 h" in short
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [("a", "a"), (["a"], "a"), (["a", "b", "c"], "a and 2 more"), ([], None), (None, None)],
+)
+def test_data_is_one_text(data, text):
+    assert data_text(data) == text
 
 
 def test_times_in_several_zones_are_compared_as_times(some_runs):

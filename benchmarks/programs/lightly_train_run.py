@@ -13,23 +13,33 @@ from pytorch_lightning import Callback, Trainer
 
 from benchmarks.programs.training import StepClock, common_settings
 
-if __name__ == "__main__":
+
+def with_callback(callback: Callback) -> None:
+    """Add a callback to every run, since the settings cannot hold one."""
+    fit = Trainer.fit
+
+    def fit_with_callback(trainer: Trainer, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        trainer.callbacks.append(callback)
+        fit(trainer, *args, **kwargs)
+
+    Trainer.fit = fit_with_callback
+
+
+def main() -> None:
+    """Measure."""
     torch.set_num_threads(1)
-    METHOD, MODEL, SIZE, BATCH, FOLDER, WHAT = sys.argv[1:]
-    CLOCK = StepClock()
-    SETTINGS = {
-        **common_settings(METHOD, MODEL, BATCH, FOLDER),
+    method, model, size, batch, folder, what = sys.argv[1:]
+    clock = StepClock()
+    with_callback(clock.callback(Callback))
+    settings = {
+        **common_settings(method, model, batch, folder),
         "precision": "bf16-mixed",
-        "transform_args": {"image_size": (int(SIZE), int(SIZE))},
+        "transform_args": {"image_size": (int(size), int(size))},
     }
-    FIT = Trainer.fit
-
-    def fit_with_clock(trainer: Trainer, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Add the clock, which LightlyTrain's settings cannot hold."""
-        trainer.callbacks.append(CLOCK.callback(Callback))
-        FIT(trainer, *args, **kwargs)
-
-    Trainer.fit = fit_with_clock
     with tempfile.TemporaryDirectory() as out:
-        lightly_train.pretrain(out=f"{out}/run", **SETTINGS)
-    print(json.dumps({"value": CLOCK.value(WHAT, int(BATCH))}))
+        lightly_train.pretrain(out=f"{out}/run", **settings)
+    print(json.dumps({"value": clock.value(what, int(batch))}))
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,10 @@ class StepClock:
     def __init__(self) -> None:
         self.times: list[float] = []
 
+    def tick(self) -> None:
+        """Record that a step has ended."""
+        self.times.append(time.process_time())
+
     def callback(self, base: type) -> Any:  # noqa: ANN401 - a subclass of `base`
         """Return a callback that records the times.
 
@@ -34,7 +38,7 @@ class StepClock:
         """
 
         def on_train_batch_end(*args: object, **kwargs: object) -> None:
-            self.times.append(time.process_time())
+            self.tick()
 
         return type("Clock", (base,), {"on_train_batch_end": on_train_batch_end})()
 

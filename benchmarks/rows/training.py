@@ -1,23 +1,37 @@
-"""Whole runs: the steps, and the time until the first."""
+"""Whole runs: the steps, what the framework adds to them, short epochs, and the first step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchmarks.measure import BEFORE
 from benchmarks.row import Row, program
+
+#: Method and size in pixels.
+STEPS = (("simclr", "128"), ("simclr", "224"), ("dino", "128"), ("distillation", "128"))
 
 
 def rows() -> Iterator[Row]:
-    """Yield a row for each method and size, and the start."""
-    for method, size in (("simclr", "128"), ("simclr", "224"), ("dino", "128")):
-        arguments = (method, "torchvision/resnet18", size, "16", "@500x375", "step")
+    """Yield the rows of steps, of the framework, of short epochs, and the start."""
+    for method, size in STEPS:
+        yield from _step(method, size)
+    yield Row(
+        name="framework alone: a step of a tiny model, less a loop by hand",
+        unit="ms a step",
+        ours=program("framework"),
+        peer=program("framework", code="before"),
+        peer_name=f"commit {BEFORE}",
+        most=2.0,
+    )
+    for name, workers in (("images in memory", "0"), ("one loader process", "1")):
+        arguments = ("timm/test_resnet.r160_in1k", workers)
         yield Row(
-            name=f"training step, {method}, ResNet-18, {size} px, bf16",
-            unit="ms an image",
-            ours=program("our_run", *arguments),
-            peer=program("lightly_train_run", *arguments, code="peer"),
+            name=f"short epochs (500 images of 32 px), {name}",
+            unit="s an epoch",
+            ours=program("our_epochs", *arguments),
+            peer=program("lightly_train_epochs", *arguments, code="peer"),
             peer_name="LightlyTrain",
-            least_ratio=1.4,
+            least_ratio=4.0,
         )
     arguments = ("simclr", "torchvision/resnet18", "128", "16", "@500x375", "start")
     yield Row(
@@ -27,4 +41,27 @@ def rows() -> Iterator[Row]:
         peer=program("lightly_train_run", *arguments, code="peer"),
         peer_name="LightlyTrain",
         least_ratio=1 / 0.6,
+    )
+
+
+def _step(method: str, size: str) -> Iterator[Row]:
+    """Yield the comparisons of a step with LightlyTrain and with a loop by hand."""
+    arguments = (method, "torchvision/resnet18", size, "16", "@500x375")
+    name = f"training step, {method}, ResNet-18, {size} px, bf16"
+    ours = program("our_run", *arguments, "step")
+    yield Row(
+        name=name,
+        unit="ms an image",
+        ours=ours,
+        peer=program("lightly_train_run", *arguments, "step", code="peer"),
+        peer_name="LightlyTrain",
+        least_ratio=1.4,
+    )
+    yield Row(
+        name=f"{name}, with JPEGs",
+        unit="ms an image",
+        ours=ours,
+        peer=program("plain_loop", *arguments),
+        peer_name="a loop by hand, images in memory",
+        least_ratio=1 / 1.03,
     )

@@ -32,7 +32,8 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     check_words(words, option_names(parser), RunConfig)
     from lightly_core.api import pretrain_from_command_line
 
-    pretrain_from_command_line(parsed.config, words, parsed.dry_run)
+    profile = ["profile=true"] if parsed.profile else []
+    pretrain_from_command_line(parsed.config, [*words, *profile], parsed.dry_run)
     return 0
 
 
@@ -42,12 +43,17 @@ def _parser() -> Parser:
         description="Pretrain a backbone on your images. "
         "The settings out, data and model are required.",
         epilog=_EPILOG,
-        flags="[--dry-run]",
+        flags="[--dry-run] [--profile]",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
         help="check the settings, print their resolved values, and stop",
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="print at the end what a step cost, and what to change first",
     )
     return parser
 

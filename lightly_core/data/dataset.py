@@ -31,6 +31,7 @@ from lightly_core.data.reading import (
 )
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.skipped import Skipped
+from lightly_core.data.timing import BatchTimes
 
 
 @define(eq=False)
@@ -47,6 +48,7 @@ class RawBatch:
         extras: Stacked `Sample.extras`, first dimension B.
         skipped: Index, name and reason of images that could not be read.
         notes: Name of an image and a message that a library issued while it was read.
+        times: What it took to make the batch; None: it was not measured.
         view_ids: Stacked `Sample.view_id`, (B,) int64, always on the CPU.
         crops: Stacked `Sample.crops`, one (B, 6) per view, or empty.
     """
@@ -59,6 +61,7 @@ class RawBatch:
     view_ids: Tensor | None = None
     crops: list[Tensor] = field(factory=list)
     notes: list[Note] = field(factory=list)
+    times: BatchTimes | None = None
 
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> RawBatch:
         """Return a copy with `function` applied to all tensors except parameters and view ids."""
@@ -243,6 +246,7 @@ def build_loader(
     loader_args: dict[str, Any] | None = None,
     view_period: int | None = None,
     make_extras: SampleExtras | None = None,
+    end_epoch: int | None = None,
 ) -> torch.utils.data.DataLoader[Sample]:
     """Build the training loader of one process; its ``batch_sampler`` is a `StepSampler`.
 
@@ -258,6 +262,7 @@ def build_loader(
         loader_args: Further arguments of torch's DataLoader.
         view_period: Number of epochs after which the samples repeat; None: never.
         make_extras: See `lightly_core.contracts.Method.sample_extras`.
+        end_epoch: See `make_loader`.
 
     Raises:
         ConfigError: `loader_args` has an unknown or reserved name, or an invalid value.
@@ -277,6 +282,7 @@ def build_loader(
         num_workers=num_workers,
         loader_args={"pin_memory": pin_memory, **(loader_args or {})},
         batch_sampler=sampler,
+        end_epoch=end_epoch,
     )
 
 

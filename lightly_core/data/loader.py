@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lightly_core.config.reading.child import refuse_unguarded
+from lightly_core.data.sampler import StepSampler
 from lightly_core.data.signals import (
     end_at_exit,
     ignore_stop_signals,
@@ -59,6 +60,40 @@ class Loader(DataLoader[T]):
         return str(context.get_start_method())
 
 
+class EpochsLoader(Loader[T]):
+    """A loader whose workers begin with the next epoch while the last batches of one are used.
+
+    At the start of an epoch a training step then need not wait until a worker has made a batch. If
+    the sampler was set to another place than that where the last iteration ended, as after an epoch
+    that was left early, workers drop what they have made and begin there.
+
+    Attributes:
+        end_epoch: Epoch at which workers stop.
+    """
+
+    end_epoch = 0
+    _next: tuple[int, int] | None = None
+
+    def __iter__(self) -> Any:  # noqa: ANN401 - torch's iterators are private
+        """Return the batches of the sampler's epoch."""
+        sampler = self.batch_sampler
+        if not (isinstance(sampler, StepSampler) and self.num_workers and self.persistent_workers):
+            return super().__iter__()
+        place = sampler.place
+        if self._iterator is None or self._next != place:
+            sampler.end_epoch = self.end_epoch
+            super().__iter__()
+        self._next = place
+        return self._epoch(self._iterator, *place)
+
+    def _epoch(self, batches: Any, epoch: int, first: int) -> Iterator[Any]:  # noqa: ANN401
+        size = len(self)
+        for batch in range(first, size):
+            # Set before a batch is used: the one who iterates need not ask for the end.
+            self._next = (epoch, batch + 1) if batch + 1 < size else (epoch + 1, 0)
+            yield next(batches)
+
+
 @contextmanager
 def _left_out_by_collectors() -> Iterator[None]:
     """Keep the garbage collectors of forked workers away from the objects of this process.
@@ -83,6 +118,7 @@ def make_loader(
     loader_args: Mapping[str, Any] | None = None,
     batch_sampler: Iterable[list[Any]] | None = None,
     batch_size: int = 1,
+    end_epoch: int | None = None,
 ) -> DataLoader[T]:
     """Build a loader whose workers persist between epochs and ignore stop signals.
 
@@ -93,6 +129,8 @@ def make_loader(
         loader_args: The user's arguments; they override the defaults set here.
         batch_sampler: Yields the keys of each batch; None: all positions in order.
         batch_size: Samples of one batch without a `batch_sampler`.
+        end_epoch: Number of the last epoch plus 1, for workers that go on with the next epoch; see
+            `EpochsLoader`. None: they wait at the end of each.
 
     Raises:
         ConfigError: `loader_args` has an unknown or reserved name, or an invalid value.
@@ -114,10 +152,16 @@ def make_loader(
         if batch_sampler is not None
         else {"batch_size": batch_size}
     )
+    loader_class: type[Loader[T]] = Loader if end_epoch is None else EpochsLoader
     try:
-        return Loader(dataset, num_workers=num_workers, collate_fn=collate_fn, **size, **arguments)
+        loader = loader_class(
+            dataset, num_workers=num_workers, collate_fn=collate_fn, **size, **arguments
+        )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"config.loader_args: {error}") from error
+    if isinstance(loader, EpochsLoader):
+        loader.end_epoch = end_epoch or 0
+    return loader
 
 
 def _name_problem(name: str) -> str | None:

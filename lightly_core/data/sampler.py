@@ -110,6 +110,13 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         self.order = order
         self._epoch = 0
         self._skip = 0
+        #: An iteration goes on with all epochs below it; with the default it is one epoch.
+        self.end_epoch = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and batch at which the next iteration begins."""
+        return self._epoch, self._skip
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; a running iteration keeps its epoch."""
@@ -126,7 +133,8 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         # Runs when the first batch is requested. A loader with workers creates two iterators at
         # its start and discards the first one unused, which must not consume the skip.
         epoch, skip, self._skip = self._epoch, self._skip, 0
-        order = order_of(self.dataset_size, self.seed, epoch, self.order)
-        for step in range(skip, len(self)):
-            start = (step * self.world_size + self.rank) * self.batch_size
-            yield [(epoch, int(index)) for index in order[start : start + self.batch_size]]
+        for number in range(epoch, max(self.end_epoch, epoch + 1)):
+            order = order_of(self.dataset_size, self.seed, number, self.order)
+            for step in range(skip if number == epoch else 0, len(self)):
+                start = (step * self.world_size + self.rank) * self.batch_size
+                yield [(number, int(index)) for index in order[start : start + self.batch_size]]

@@ -26,6 +26,7 @@ RUN_FILES = (
     "plugins.json",
     "train.log",
     "metrics.jsonl",
+    "profile.json",
     "report.html",
     "report_data/*",
     "status.json",
@@ -76,6 +77,7 @@ class RunFolder:
         self.plugins = self.root / "plugins.json"
         self.log = self.root / "train.log"
         self.metrics = self.root / "metrics.jsonl"
+        self.profile = self.root / "profile.json"
 
     def problems(self, *, overwrite: bool, resume: bool) -> list[str]:
         """Return the reasons why a run cannot use this folder. Writes nothing."""

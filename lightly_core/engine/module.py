@@ -25,6 +25,7 @@ from lightly_core.data.dataset import RawBatch, build_loader
 from lightly_core.data.memory import ImageMemory, keep_images, place_images
 from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import ImageSource
+from lightly_core.data.timing import time_batches
 from lightly_core.engine.compiling import CompiledBackbones
 from lightly_core.engine.finite import FiniteWatch
 from lightly_core.engine.metrics import MetricBuffer
@@ -127,7 +128,10 @@ class TrainingModule(lightning.LightningModule):
             loader_args={} if here else run.loader_args or {},
             view_period=self.resolved.method.view_period(),
             make_extras=self.method.sample_extras(),
+            end_epoch=int(run.epochs),
         )
+        if run.profile:
+            time_batches(loader)
         if not isinstance(self.transform, InMemoryTransform) or self._memory is None:
             return loader
         device = self.device if self.device.type == "cuda" else torch.device("cpu")
@@ -183,7 +187,7 @@ class TrainingModule(lightning.LightningModule):
         views = [view.to(dtype) for view in views]
         if self.channels_last:
             views = [view.contiguous(memory_format=torch.channels_last) for view in views]
-        self.skipped, self.notes = batch.skipped, batch.notes
+        self.skipped, self.notes, self.batch_times = batch.skipped, batch.notes, batch.times
         return Batch(
             views,
             batch.indices,

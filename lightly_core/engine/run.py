@@ -43,6 +43,7 @@ from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.process_state import process_state_restored
+from lightly_core.engine.profile.run import RunProfile
 from lightly_core.engine.rehearsal import rehearse
 from lightly_core.engine.report import RunReport, report_callbacks
 from lightly_core.engine.result import RunResult
@@ -155,6 +156,7 @@ class Run:
             logger.warning("%s", warning)
         self._settings = settings
         self.finite = FiniteCallback(self.resolved.callbacks, self.folder)
+        self.profile = RunProfile(self.resolved)
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved, self.source)
         refuse_resolved(self.resolved.run)
@@ -270,8 +272,7 @@ class Run:
 
     def _set_up(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> Training:
         """Build Trainer and callbacks, and refuse arguments that do not work. Writes nothing."""
-        fraction = self.resolved.run.max_skipped
-        skips = SkipLog(self.folder.root, len(self.source), max_fraction=fraction)
+        skips = SkipLog(self.folder.root, len(self.source), self.resolved.run.max_skipped)
         best = self._best_export(built, loggers)
         callbacks = self._callbacks(built, loggers, skips, watchers, best)
         trainer = build_trainer(self.resolved, self.folder, loggers, callbacks)
@@ -286,7 +287,8 @@ class Run:
         if self.resolved.total_steps == 0:
             logger.info("There are no steps to train: exporting the model untrained.")
         else:
-            fit(trainer, built.module, self.resume.path if self.resume is not None else None)
+            with self.profile.reported(trainer, self.folder.profile, loggers):
+                fit(trainer, built.module, self.resume.path if self.resume is not None else None)
         trainer.strategy.barrier("trained")
         exported: list[Path] = []
         num_skipped = 0
@@ -313,6 +315,7 @@ class Run:
         callbacks: list[lightning.Callback] = [
             ListenCallback(self.stops),
             FinishBatch(),
+            *self.profile.callbacks,
             self.finite,
             SkipsCallback(skips),
             *watchers.callbacks(),

@@ -88,7 +88,8 @@ _GROUPS = (
     ),
     _Group(r"memory/.*", "Memory", "Largest memory so far, in GiB."),
 )  # fmt: skip
-_HIDDEN = frozenset({"epoch"})
+#: Metrics without a chart: one is the axis, the others have a single value.
+_HIDDEN = re.compile(r"epoch|profile/.*")
 
 
 def charts_of(runs: Sequence[RunData]) -> list[Chart]:
@@ -100,7 +101,7 @@ def charts_of(runs: Sequence[RunData]) -> list[Chart]:
     names: dict[str, None] = {}
     for run in runs:
         for name, points in run.metrics.items():
-            if name not in _HIDDEN and any(value is not None for _, value in points):
+            if not _HIDDEN.fullmatch(name) and any(value is not None for _, value in points):
                 names[name] = None
     charts: dict[str, Chart] = {}
     for name in sorted(names, key=_order):

@@ -6,6 +6,7 @@ import pytest
     [
         (["out=a", "data=b"], (None, ["out=a", "data=b"], False)),
         (["out=a", "--dry-run", "data=b"], (None, ["out=a", "data=b"], True)),
+        (["--profile", "out=a"], (None, ["out=a", "profile=true"], False)),
         (["--config", "f.toml"], ("f.toml", [], False)),
         (["out=a", "--config=f.toml", "x.y=-1"], ("f.toml", ["out=a", "x.y=-1"], False)),
         (["out=a b", "x=--y=1", "z="], (None, ["out=a b", "x=--y=1", "z="], False)),

@@ -15,6 +15,7 @@ _FREE = frozenset(
         "num_workers",
         "out",
         "overwrite",
+        "profile",
         "resume",
         "resume_interrupted",
         "val_data",

@@ -57,6 +57,7 @@ class RunSettings(TypedDict, total=False):
     activation_checkpoint_args: Mapping[str, Any] | None
     gradient_accumulation_steps: int
     max_skipped: float
+    profile: bool
     resume: bool | None
 
 

@@ -196,6 +196,13 @@ class RunConfig:
         validator=and_(finite, ge(0), le(1)),
         metadata={"help": "fraction of unreadable images above which a run stops"},
     )
+    profile: bool = field(
+        default=False,
+        metadata={
+            "help": "print at the end what a step cost and what to change first, and write "
+            "profile.json; also --profile"
+        },
+    )
     resume: bool | None = field(
         default=None, metadata={"help": "deprecated name of resume_interrupted"}
     )

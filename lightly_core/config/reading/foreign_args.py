@@ -152,6 +152,16 @@ def trainer_modes(run: RunConfig) -> Iterator[str]:
             yield f"config.trainer_args.{name}: got {value_name(given[name])}, {why}; {remedy}"
 
 
+def second_profiler(run: RunConfig) -> Iterator[str]:
+    """Refuse a profiler of Lightning beside that of `profile`: a run has one."""
+    given = (run.trainer_args or {}).get("profiler")
+    if run.profile and given is not None:
+        yield (
+            f"config.profile: got true beside trainer_args.profiler={value_name(given)}, but "
+            "Lightning runs one profiler only; remove one of them"
+        )
+
+
 def idle_trainer_args(run: RunConfig) -> Iterator[str]:
     """Yield warnings about arguments of Lightning's trainer that have no effect."""
     given = run.trainer_args or {}
@@ -172,4 +182,5 @@ COMBINATIONS = (
     trainer_values,
     trainer_limits,
     trainer_modes,
+    second_profiler,
 )

@@ -8,23 +8,24 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from contextlib import suppress
 
 import torch
 from lightning.pytorch import Callback
 
 import lightly_core
-from benchmarks.programs.training import StepClock, common_settings
+from benchmarks.programs.training import FirstStep, StepClock, common_settings
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     METHOD, MODEL, SIZE, BATCH, FOLDER, WHAT = sys.argv[1:]
-    CLOCK = StepClock()
+    CLOCK = StepClock(only_first=WHAT == "start")
     SETTINGS = {
         **common_settings(METHOD, MODEL, BATCH, FOLDER),
         "transform_args": {"image_size": int(SIZE)},
         "callbacks": {"knn": None, "signals": None, "report": None},
         "trainer_args": {"callbacks": [CLOCK.callback(Callback)]},
     }
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as out, suppress(FirstStep):
         lightly_core.pretrain(out=f"{out}/run", **SETTINGS)
     print(json.dumps({"value": CLOCK.value(WHAT, int(BATCH))}))

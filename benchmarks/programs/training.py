@@ -20,15 +20,26 @@ def common_settings(method: str, model: str, batch_size: str, folder: str) -> di
     }
 
 
-class StepClock:
-    """Times of the steps of a run, by `time.process_time`."""
+class FirstStep(BaseException):
+    """Ends a run after its first step, of which nothing else is needed."""
 
-    def __init__(self) -> None:
+
+class StepClock:
+    """Times of the steps of a run, by `time.process_time`.
+
+    Args:
+        only_first: Whether to raise `FirstStep` after the first step.
+    """
+
+    def __init__(self, only_first: bool = False) -> None:
         self.times: list[float] = []
+        self._only_first = only_first
 
     def tick(self) -> None:
         """Record that a step has ended."""
         self.times.append(time.process_time())
+        if self._only_first:
+            raise FirstStep
 
     def callback(self, base: type) -> Any:  # noqa: ANN401 - a subclass of `base`
         """Return a callback that records the times.

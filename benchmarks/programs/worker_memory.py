@@ -28,7 +28,7 @@ def collect(worker: int) -> None:
 def main(folder: str, number: str) -> None:
     """Load batches with one worker and read its private memory from /proc."""
     listing = list_folder(folder)
-    repeated = listing.names * (int(number) // len(listing.names))
+    repeated = listing.names * (int(number) // listing.names.count(b"\0"))
     loader = build_loader(
         FolderSource(replace(listing, names=repeated)),
         TwoStageTransform(TransformArgs(image_size=64)),

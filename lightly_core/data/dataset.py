@@ -23,7 +23,6 @@ from lightly_core.data.library_messages import Note
 from lightly_core.data.loader import make_loader
 from lightly_core.data.reading import (
     extras_rng,
-    load_or_reason,
     none_readable,
     replacements,
     sample_or_reason,
@@ -179,12 +178,11 @@ class EvaluationDataset(Dataset[Sample]):
         index = int(self.indices[position])
         rng = sample_rng(0, 0, index)
         notes: list[Note] = []
-        loaded = load_or_reason(self.source, index, notes)
-        image = self._blank() if isinstance(loaded, str) else loaded
-        sample = self.transform.sample(image, rng, index)
+        sample = sample_or_reason(self.source, self.transform, index, rng, notes)
+        if isinstance(sample, str):
+            reason, sample = sample, self.transform.sample(self._blank(), rng, index)
+            sample.skipped = [(index, self.source.name(index), reason)]
         sample.notes = notes
-        if isinstance(loaded, str):
-            sample.skipped = [(index, self.source.name(index), loaded)]
         return sample
 
     def _blank(self) -> npt.NDArray[np.uint8]:

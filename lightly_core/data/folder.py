@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image
 
 from lightly_core.data.base import ImageSource, Labels
 from lightly_core.data.decode import LeastScale, decode
-from lightly_core.data.paths import Listing, decode_name
+from lightly_core.data.packed import PackedNames, decoded
+from lightly_core.data.paths import Listing
 from lightly_core.data.pixels import ValueRange
 
 
@@ -22,7 +24,7 @@ class FolderSource(ImageSource):
     memory, and every forked worker would copy it as soon as reference counts change.
 
     Args:
-        listing: The files.
+        listing: The files, sorted.
         num_channels: Channels to return, see `decode`.
         min_side: Shorter side in pixels below which `load` does not shrink JPEGs while they are
             decoded. None: it never shrinks them.
@@ -44,20 +46,19 @@ class FolderSource(ImageSource):
         self.min_side = min_side
         self.value_range = value_range
         self.class_folders = class_folders
-        self._buffer = b"".join(listing.names)
-        lengths = np.fromiter(map(len, listing.names), np.int64, len(listing.names))
-        self._ends = np.cumsum(lengths)  # (N,) offset after each name
+        self._names = PackedNames(listing.names)
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._names)
 
     def name(self, index: int) -> str:
         """Return the path relative to the root, with ``/``."""
-        return decode_name(self._name_bytes(index))
+        return self._names[index]
 
     def packed_names(self) -> tuple[bytes, bytes]:
         """Return the concatenated bytes of all names, and the offsets of their ends as bytes."""
-        return self._buffer, self._ends.astype("<i8").tobytes()
+        ends = np.cumsum(self._names.lengths(), dtype="<i8")
+        return self._names.buffer.replace(b"\0", b""), ends.tobytes()
 
     def path(self, index: int) -> str:
         """Return the absolute path."""
@@ -84,19 +85,34 @@ class FolderSource(ImageSource):
         """Return the class folders as classes, if all images lie in two or more of them."""
         if not self.class_folders:
             return None
-        first = [self._name_bytes(index).partition(b"/") for index in range(len(self))]
-        if not all(slash for _, slash, _ in first):
-            return None  # an image lies in the root itself
-        names = sorted({folder for folder, _, _ in first})
-        if len(names) < 2:
+        folders, starts = list[bytes](), [0]
+        while starts[-1] < len(self):
+            folder, slash, _ = self._names.encoded(starts[-1]).partition(b"/")
+            if not slash:
+                return None  # an image lies in the root itself
+            folders.append(folder)
+            starts.append(self._first_outside(folder, starts[-1]))
+        if len(folders) < 2:
             return None
+        # Names are sorted with the "/", so "a-b/1" comes before "a/1".
+        names = sorted(folders)
         numbers = {name: number for number, name in enumerate(names)}
-        targets = np.fromiter((numbers[folder] for folder, _, _ in first), np.int64, len(self))
-        classes = tuple(decode_name(name) for name in names)
+        ranks = np.asarray([numbers[folder] for folder in folders], np.int64)
+        targets = np.repeat(ranks, np.diff(starts))
+        classes = tuple(decoded(name) for name in names)
         return Labels(targets, classes, f"{len(classes)} class folders of {self.root}")
 
-    def _name_bytes(self, index: int) -> bytes:
-        if not 0 <= index < len(self):
-            raise IndexError(f"image {index} of {len(self)}")
-        start = int(self._ends[index - 1]) if index else 0
-        return self._buffer[start : int(self._ends[index])]
+    def _first_outside(self, folder: bytes, inside: int) -> int:
+        """Return the first position after `inside`, an image of a folder, that is not in it.
+
+        The images of a folder follow each other. The search takes a time that grows with the
+        logarithm of their number.
+        """
+        after = folder + b"0"  # "0" follows "/"
+        step = 1
+        while inside + step < len(self) and self._names.encoded(inside + step) < after:
+            step *= 2
+        most = min(inside + step, len(self))
+        return bisect_left(
+            range(len(self)), after, inside + step // 2, most, key=self._names.encoded
+        )

@@ -26,8 +26,8 @@ from lightly_core.data.endings import (
 from lightly_core.data.file_cache import BoundedCache
 from lightly_core.data.folder import FolderSource
 from lightly_core.data.names import shown
-from lightly_core.data.packed import common_folder
-from lightly_core.data.paths import Listing, encode
+from lightly_core.data.packed import common_folder, packed
+from lightly_core.data.paths import Listing
 from lightly_core.data.remote import file_system, file_version, tried
 from lightly_core.errors import DataError
 from lightly_core.progress import working
@@ -116,7 +116,7 @@ class RemoteLibrary(SourceLibrary):
             logger.info("%s", skipped_files(others))
         paths = sorted(found)
         root = _root(places, paths)
-        listing = Listing(root, [encode(path[len(root) :]) for path in paths], others)
+        listing = Listing(root, packed(path[len(root) :] for path in paths), others)
         versions = np.asarray([found[path] for path in paths], np.uint64)
         folder = len(places) == 1 and _is_folder(places[0])
         return RemoteFolder(listing, places[0], versions, options, request, class_folders=folder)

@@ -11,6 +11,8 @@ from lightly_core.config.options.augmentations import (
     ChannelDropArgs,
     NormalizeArgs,
 )
+from lightly_core.data.dataset import EvaluationDataset
+from lightly_core.data.sources import open_source
 from lightly_core.data.views.two_stage import (
     EvalTransform,
     augmentation_grid,
@@ -65,6 +67,31 @@ def test_eval_keeps_the_channels_that_are_dropped_least():
     transform = EvalTransform(8, normalize, 2, "bilinear", drop)
     (view,) = run(transform, [np.full((9, 9, 4), 255, dtype=np.uint8)])
     torch.testing.assert_close(view[0, :, 0, 0], torch.tensor([0.9, 0.7]))
+
+
+def test_a_photograph_has_one_view_however_its_source_shrinks_it(tmp_path, photo):
+    photo.resize((1000, 750)).save(tmp_path / "a.jpg")
+    transform = EvalTransform(64, NormalizeArgs(), 3, "bicubic")
+    views = [
+        EvaluationDataset(open_source(str(tmp_path), min_side=side), [0], transform)[0].views[0]
+        for side in (None, 1, 10_000)
+    ]
+    assert torch.equal(views[0], views[1])
+    assert torch.equal(views[0], views[2])
+
+
+@pytest.mark.parametrize(
+    ("image", "view", "expected"),
+    [
+        ((1440, 1920), (224, 224), 2 * 256 / 1440),
+        ((1920, 1440), (32, 32), 2 * 32 / 1440),
+        ((400, 500), (224, 224), 1.0),
+    ],
+)
+def test_a_photograph_is_shrunk_to_twice_the_size_that_is_needed(image, view, expected):
+    transform = EvalTransform(view, NormalizeArgs(), 3, "bicubic")
+    plan = transform.plan(image, np.random.default_rng(0), 0)
+    assert plan.least_scale == pytest.approx(expected)
 
 
 # --------------------------------------------------------------------------- figure

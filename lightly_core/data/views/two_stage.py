@@ -31,6 +31,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _EVAL_MARGIN = 256 / 224  # size of the resized image over that of the crop, as for ImageNet
 _EVAL_PLAIN_BELOW = 64  # pixels; in smaller images the subject fills the frame
+_EVAL_SHRINKING = 2.0  # shorter side of a shrunk JPEG over that of the resized image, at least
 
 
 class TwoStageTransform(Transform):
@@ -252,12 +253,15 @@ class EvalTransform(Transform):
             ValueError: The image's channels or number type do not fit.
         """
         source = worker.prepare(image, self.source_channels)
-        if self.kept is not None:
-            source = worker.select_channels(source, self.kept)
-        resized = eval_size(worker.image_size(source), self.size)
-        view = worker.resized_centre(source, resized, self.size, self.interpolation)
-        vector = parameters.with_channels(parameters.neutral(), self.kept)
-        return Sample(index=index, views=[view], parameters=[torch.from_numpy(vector)])
+        return self.plan(worker.image_size(source), rng, index).make(source)
+
+    def plan(self, size: tuple[int, int], rng: np.random.Generator, index: int) -> EvalPlan:
+        """Return how far an image of `size` (height, width) may be shrunk; `rng` is not used.
+
+        It does not depend on the source of the image, so a measurement during a run equals one
+        after it.
+        """
+        return EvalPlan(self, size, index)
 
     @torch.no_grad()
     def views(self, pixels: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -266,6 +270,37 @@ class EvalTransform(Transform):
             device_stage.photometric(view, vectors, self.mean, self.std)
             for view, vectors in zip(pixels, parameters, strict=True)
         ]
+
+
+class EvalPlan(ViewPlan):
+    """The fixed view of `EvalTransform` for one image.
+
+    Args:
+        transform: The transform.
+        size: (height, width) of the image.
+        index: Stored in the sample.
+    """
+
+    def __init__(self, transform: EvalTransform, size: tuple[int, int], index: int) -> None:
+        self._transform = transform
+        self._index = index
+        side = max(eval_size(transform.size, transform.size))
+        self.least_scale = min(1.0, _EVAL_SHRINKING * side / min(size))
+
+    def make(self, image: Image.Image | np.ndarray) -> Sample:
+        """Resize and crop the centre.
+
+        Raises:
+            ValueError: The image's channels or number type do not fit.
+        """
+        transform = self._transform
+        source = worker.prepare(image, transform.source_channels)
+        if transform.kept is not None:
+            source = worker.select_channels(source, transform.kept)
+        resized = eval_size(worker.image_size(source), transform.size)
+        view = worker.resized_centre(source, resized, transform.size, transform.interpolation)
+        vector = parameters.with_channels(parameters.neutral(), transform.kept)
+        return Sample(index=self._index, views=[view], parameters=[torch.from_numpy(vector)])
 
 
 def eval_size(image_size: tuple[int, int], view_size: tuple[int, int]) -> tuple[int, int]:

@@ -23,6 +23,9 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, path: Pat
             trainer.fit(module, ckpt_path=path)
     except LightlyError as error:
         raise _without_worker_traceback(error) from error
+    finally:
+        # Lightning does this too, unless the device has failed.
+        trainer.strategy.checkpoint_io.teardown()
 
 
 def _without_worker_traceback(error: LightlyError) -> LightlyError:

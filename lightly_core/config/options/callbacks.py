@@ -50,6 +50,13 @@ class ModelCheckpointArgs:
         default=False,
         metadata={"help": "save without the optimizer; a run cannot be resumed from such a file"},
     )
+    in_background: bool = field(
+        default=True,
+        metadata={
+            "help": "train on while a copy in main memory, as large as the checkpoint, is written; "
+            "False: wait, without a copy"
+        },
+    )
 
 
 @define(frozen=True, kw_only=True)

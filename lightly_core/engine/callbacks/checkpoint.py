@@ -6,13 +6,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 
 from lightly_core.config.options.callbacks import ModelCheckpointArgs
-from lightly_core.engine.checkpoint_io import copy_checkpoint
+from lightly_core.engine.checkpoint_io import AtomicCheckpointIO, copy_checkpoint
 from lightly_core.engine.folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,20 @@ def has_stepped(trainer: lightning.Trainer, batch_index: int) -> bool:
     )
 
 
+def _files(trainer: lightning.Trainer) -> AtomicCheckpointIO:
+    files = trainer.strategy.checkpoint_io
+    assert isinstance(files, AtomicCheckpointIO)  # the Trainer accepts no other beside it
+    return files
+
+
 class CheckpointCallback(lightning.Callback):
     """Save at the end of epochs, every n steps if set, and at the end of training.
 
     There are always two recent checkpoints, in case one is damaged: `last.ckpt`, and either the
     newest file by epoch or, if that is older, the former `last.ckpt` as `previous.ckpt`.
+
+    While training goes on, a thread writes the files, see `AtomicCheckpointIO`. If it fails, the
+    next step raises its error. The last save of a run returns when its files are on the disk.
 
     Args:
         args: When to save and how many to keep.
@@ -64,27 +74,43 @@ class CheckpointCallback(lightning.Callback):
         batch: object,
         batch_index: int,
     ) -> None:
-        """Save by steps."""
+        """Save by steps.
+
+        Raises:
+            OSError: An earlier save has failed.
+        """
+        _files(trainer).raise_failure()
         every = self._args.every_n_train_steps
         if every is None or trainer.global_step % every or not has_stepped(trainer, batch_index):
             return
         if is_last_batch(trainer, batch_index):
             self._step_due = True  # saved as a finished epoch, which is simpler to resume
         else:
-            self.save_last(trainer)
+            with _files(trainer).in_background(self._args.in_background):
+                self.save_last(trainer)
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> None:
         """Save by epochs, unless the last save is less than `min_seconds_between` ago."""
         epoch = trainer.current_epoch + 1
-        final = epoch == trainer.max_epochs or trainer.should_stop or self._step_due
-        self._step_due = False
+        final = epoch == trainer.max_epochs or trainer.should_stop
+        step_due, self._step_due = self._step_due, False
         due = epoch % self._args.every_n_epochs == 0
         # Clocks differ between processes, and all of them must take part in saving.
         recent = time.monotonic() - self._saved_at < self._args.min_seconds_between
-        if trainer.strategy.broadcast(final or (due and not recent)):
-            self._save_epoch(trainer)
+        if trainer.strategy.broadcast(final or step_due or (due and not recent)):
+            # The last save of a run has nothing to overlap with, and needs no copy.
+            with _files(trainer).in_background(self._args.in_background and not final):
+                self._save_epoch(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Wait until all files are on the disk.
+
+        Raises:
+            OSError: One of them could not be written.
+        """
+        _files(trainer).wait()
 
     def save_last(self, trainer: lightning.Trainer) -> None:
         """Write `last.ckpt`. Every process must call it.
@@ -103,6 +129,10 @@ class CheckpointCallback(lightning.Callback):
         self.save_last(trainer)
         if not trainer.is_global_zero:
             return
+        _files(trainer).then(partial(self._keep, path, dropped))
+
+    def _keep(self, path: Path, dropped: Path | None) -> None:
+        """Copy `last.ckpt` to its file by epoch, and remove the one that drops out."""
         if dropped != path:
             self._drop_previous()  # before the copy, which takes its place on the disk
             copy_checkpoint(self._folder.last_checkpoint, path)

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.data.views import opencv
+from lightly_core.data.views.buffers import Buffers
 from lightly_core.data.views.changes import LUMA, Kind, kind_and_radius, wanted
 from lightly_core.data.views.parameters import ViewParameters
 
@@ -228,7 +229,11 @@ def apply_steps(images: Tensor, steps: Sequence[Step]) -> Tensor:
 
 
 def photometric(
-    pixels: Tensor, parameters: Tensor, mean: Sequence[float], std: Sequence[float]
+    pixels: Tensor,
+    parameters: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    buffers: Buffers | None = None,
 ) -> Tensor:
     """Compute the network's input for one view.
 
@@ -237,6 +242,7 @@ def photometric(
         parameters: (B, P) on the CPU, see `parameters`.
         mean: Mean of each source channel; C values if no channels were dropped.
         std: Standard deviation of each source channel.
+        buffers: Memory for results on a CPU; None: new memory.
 
     Returns:
         Normalised float32 tensor (B, C, H, W), in the memory layout of the pixels.
@@ -246,7 +252,7 @@ def photometric(
         raise ValueError(f"got {len(pixels)} images, but parameters for {len(reader)}")
     means, stds = _statistics(reader, mean, std, pixels)
     if opencv.suits(pixels):
-        return opencv.photometric(pixels, wanted(reader), means, stds)
+        return opencv.photometric(pixels, wanted(reader), means, stds, buffers or Buffers())
     keep = pixels.device.type != "mps"  # there, channels last would take longer
     layout = torch.preserve_format if keep else torch.contiguous_format
     result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lightly_core.data.views.buffers import Buffers
 from lightly_core.data.views.changes import LUMA, Kind, Wanted, kind_and_radius
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,7 +45,9 @@ def suits(pixels: Tensor) -> bool:
     )
 
 
-def photometric(pixels: Tensor, changes: Wanted, means: Tensor, stds: Tensor) -> Tensor:
+def photometric(
+    pixels: Tensor, changes: Wanted, means: Tensor, stds: Tensor, buffers: Buffers
+) -> Tensor:
     """Apply colour changes, blur and normalisation.
 
     Args:
@@ -52,14 +55,15 @@ def photometric(pixels: Tensor, changes: Wanted, means: Tensor, stds: Tensor) ->
         changes: What to apply to each image.
         means: Mean of each channel, (B, 3, 1, 1).
         stds: Standard deviation of each channel, likewise.
+        buffers: Memory for the result.
 
     Returns:
         Normalised float32 tensor (B, 3, H, W) with channels last in memory.
     """
     images: Bytes = pixels.permute(0, 2, 3, 1).numpy()  # (B, H, W, 3)
     batch, height, width, channels = images.shape
-    # Unlike torch, NumPy asks for large pages, which are filled in less time.
-    result = np.empty((batch, height, width * channels), np.float32)
+    result = buffers.take((batch, height, width, channels))
+    lines = result.reshape(batch, height, width * channels)
     steps = _by_image(changes, batch)
     mean, std = (statistic.view(batch, channels).numpy() for statistic in (means, stds))
     # Whole rows: broadcast over three values at a time, an operation would take ten times as long.
@@ -67,7 +71,7 @@ def photometric(pixels: Tensor, changes: Wanted, means: Tensor, stds: Tensor) ->
 
     def fill(rows: Iterable[int]) -> None:
         for row in rows:
-            out = result[row]
+            out = lines[row]
             np.copyto(out, _changed(images[row], steps[row]).reshape(height, -1))
             out *= factors[row]
             out += offsets[row]
@@ -79,7 +83,7 @@ def photometric(pixels: Tensor, changes: Wanted, means: Tensor, stds: Tensor) ->
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(fill, (range(first, batch, threads) for first in range(threads))))
-    return torch.from_numpy(result.reshape(images.shape)).permute(0, 3, 1, 2)
+    return torch.from_numpy(result).permute(0, 3, 1, 2)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lightly_core.contracts import Sample, Transform
 from lightly_core.contracts.data import ViewPlan
 from lightly_core.data.views import device as device_stage
 from lightly_core.data.views import parameters, worker
+from lightly_core.data.views.buffers import Buffers
 from lightly_core.data.views.from_memory import TwoStageMemoryViews
 from lightly_core.data.views.geometry import (
     Geometry,
@@ -69,6 +70,7 @@ class TwoStageTransform(Transform):
         self.source_channels = _source_channels(self.num_channels, args.channel_drop)
         self.mean, self.std = _repeated(args.normalize, self.source_channels)
         self.rgb = _is_rgb(self.num_channels, args.channel_drop)
+        self._buffers = Buffers()
         self._warn_about_colour()
 
     def sample(
@@ -128,7 +130,7 @@ class TwoStageTransform(Transform):
             One normalised float32 tensor (B, C, H, W) per view.
         """
         return [
-            device_stage.photometric(view, vectors, self.mean, self.std)
+            device_stage.photometric(view, vectors, self.mean, self.std, self._buffers)
             for view, vectors in zip(pixels, parameters, strict=True)
         ]
 

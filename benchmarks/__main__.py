@@ -8,7 +8,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measure import BEFORE, ROOT, Places, check_names, measure
+from benchmarks.earlier import ROOT, write_files
+from benchmarks.measure import BEFORE, Places, check_names, measure
 from benchmarks.page import line, page
 from benchmarks.photos import write_photos
 from benchmarks.rows import all_rows
@@ -31,7 +32,7 @@ def main() -> None:
         photos = options.photos or Path(temporary)
         write_photos(photos)
         if options.before is not None:
-            _write_files(BEFORE, options.before)
+            write_files(BEFORE, options.before)
         places = Places(photos, options.peer_python, options.before)
         results = []
         for row in rows:
@@ -45,16 +46,6 @@ def main() -> None:
             versions["LightlyTrain"] = _peer_version(options.peer_python)
         text = page(results, versions, options.repeats)
         (ROOT / "docs" / "performance.md").write_text(text, encoding="utf-8")
-
-
-def _write_files(commit: str, folder: Path) -> None:
-    """Write the files of a commit of this repository, unless they are there."""
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True)
-    command = ["git", "archive", "--format=tar", commit]
-    archive = subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout
-    subprocess.run(["tar", "-x", "-C", str(folder)], check=True, input=archive)
 
 
 def _peer_version(python: str) -> str:

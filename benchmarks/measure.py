@@ -13,9 +13,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from benchmarks.earlier import ROOT, packages
 from benchmarks.row import Program, Row
-
-ROOT = Path(__file__).parents[1]
 
 #: The commit from which goals such as "a third of today" are counted.
 BEFORE = "25c638c"
@@ -110,7 +109,7 @@ def run(program: Program, places: Places) -> float:
         environment["PYTHONPATH"] = str(ROOT)
     elif program.code == "before":
         assert places.before is not None
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, _packages(places.before)))
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, packages(places.before)))
     before = _children_seconds()
     done = subprocess.run(
         [python, *words],
@@ -123,11 +122,6 @@ def run(program: Program, places: Places) -> float:
     if program.whole_process:
         return _children_seconds() - before
     return float(json.loads(done.stdout.strip().splitlines()[-1])["value"])
-
-
-def _packages(tree: Path) -> list[Path]:
-    """Return the folders of the packages of other files of ours, and that of this package."""
-    return [tree, *sorted(tree.glob("plugins/*/src")), ROOT]
 
 
 def _children_seconds() -> float:

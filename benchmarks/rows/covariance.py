@@ -8,7 +8,7 @@ from benchmarks.row import Row, program
 
 
 def rows() -> Iterator[Row]:
-    """Yield the losses with their gradients."""
+    """Yield the losses with their gradients, and whole steps."""
     for method in ("vicreg", "barlowtwins"):
         for number in ("32", "256"):
             yield Row(
@@ -18,4 +18,32 @@ def rows() -> Iterator[Row]:
                 peer=program("covariance", method, number, "plain"),
                 peer_name="whole matrices",
                 least_ratio=3.0,
+            )
+    for method, size in (("vicreg", "32"), ("barlowtwins", "32"), ("vicregl", "64")):
+        for batch in ("32", "256"):
+            yield from _steps(method, size, batch)
+
+
+def _steps(method: str, size: str, batch: str) -> Iterator[Row]:
+    """Yield time and memory of a step, compared with an earlier commit and with the least."""
+    for what, unit in (("time", "ms"), ("memory", "MiB")):
+        arguments = (method, size, batch, what)
+        name = f"{what} of a step, {method}, ResNet-18 at {size} px, 8192 dimensions, batch {batch}"
+        ours = program("wide_step", *arguments)
+        yield Row(
+            name=name,
+            unit=unit,
+            ours=ours,
+            peer=program("wide_step", *arguments, code="before"),
+            peer_name="before",
+            least_ratio=3.0,
+        )
+        if method != "vicregl":
+            yield Row(
+                name=f"{name}, by hand",
+                unit=unit,
+                ours=ours,
+                peer=program("wide_by_hand", *arguments),
+                peer_name="by hand",
+                least_ratio=0.9,
             )

@@ -279,6 +279,8 @@ class TrainingModule(lightning.LightningModule):
         self.batches_done = batch_index + 1
         if self.global_step != self._steps_seen:
             self._steps_seen = self.global_step
+            # Lightning would keep the gradients in memory until the next backward pass.
+            self.optimizers(use_pl_optimizer=False).zero_grad()  # type: ignore[union-attr]
             skipped, self._step_skipped = self._step_skipped, False
             if not skipped:
                 with torch.no_grad():

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+# Weights that a core updates at once. With gradients, momenta and updates they take 4 MiB. With
+# fewer, the time for calls grows, and with more the numbers do not stay in the cache.
+_CACHED_VALUES = 1 << 18
+# The same on other devices, where a large batch needs few kernels: 256 MiB of new tensors.
+_MOST_VALUES = 1 << 26
 
 
 class LARS(Optimizer):
@@ -103,31 +109,86 @@ class LARS(Optimizer):
 
     def _step(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         gradients = [p.grad for p in parameters if p.grad is not None]
-        updates = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+        rates: list[Tensor | None] = [None] * len(parameters)
         if group["adapt"]:
-            torch._foreach_mul_(updates, _rates(parameters, gradients, group))
-        if group["momentum"] > 0:
-            updates = self._with_momentum(parameters, updates, group)
-        torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+            rates = [*_rates(parameters, gradients, group)]
+        parts: dict[bool, list[_Part]] = {False: [], True: []}  # by: has a momentum
+        for parameter, gradient, rate in zip(parameters, gradients, rates, strict=True):
+            state = self.state[parameter] if group["momentum"] > 0 else {}
+            known = "momentum_buffer" in state
+            if group["momentum"] > 0 and not known:
+                state["momentum_buffer"] = torch.empty_like(gradient)
+            momentum = state.get("momentum_buffer")
+            parts[known].append(_Part(parameter.detach(), gradient, momentum, rate))
+        for known, ones in parts.items():
+            for batch in _batches(ones):
+                _update(batch, group, first=not known)
 
-    def _with_momentum(
-        self, parameters: list[Tensor], updates: list[Tensor], group: dict[str, Any]
-    ) -> list[Tensor]:
-        momentum: float = group["momentum"]
-        seen = [i for i, p in enumerate(parameters) if "momentum_buffer" in self.state[p]]
-        known = [self.state[parameters[i]]["momentum_buffer"] for i in seen]
-        if known:
-            torch._foreach_mul_(known, momentum)
-            fresh = [updates[i] for i in seen]
-            torch._foreach_add_(known, fresh, alpha=1 - group["dampening"])
-        for parameter, update in zip(parameters, updates, strict=True):
-            if "momentum_buffer" not in self.state[parameter]:
-                self.state[parameter]["momentum_buffer"] = update.clone()
-        buffers: list[Tensor] = [self.state[p]["momentum_buffer"] for p in parameters]
-        if not group["nesterov"]:
-            return buffers
-        torch._foreach_add_(updates, buffers, alpha=momentum)
-        return updates
+
+class _Part(NamedTuple):
+    """Rows of a parameter, of its gradient and of its momentum, and the rate of the parameter."""
+
+    weight: Tensor
+    gradient: Tensor
+    momentum: Tensor | None
+    rate: Tensor | None
+
+    def split(self, num_rows: int) -> Iterator[_Part]:
+        """Yield parts of at most `num_rows` rows."""
+        for start in range(0, len(self.weight), num_rows):
+            rows = slice(start, start + num_rows)
+            momentum = None if self.momentum is None else self.momentum[rows]
+            yield _Part(self.weight[rows], self.gradient[rows], momentum, self.rate)
+
+
+def _batches(parts: list[_Part]) -> Iterator[list[_Part]]:
+    """Yield the parts in batches of limited size. Large parts are split between rows.
+
+    The operations of a batch read its numbers again and again, which a CPU then finds in its cache.
+    On any device the memory for new tensors is that of one batch.
+    """
+    batch: list[_Part] = []
+    size = 0
+    for part in parts:
+        most = _most_values(part.weight.device)
+        numel = part.weight.numel()
+        if numel > most:
+            yield from ([rows] for rows in part.split(max(1, most * len(part.weight) // numel)))
+            continue
+        if batch and size + numel > most:
+            yield batch
+            batch, size = [], 0
+        batch.append(part)
+        size += numel
+    if batch:
+        yield batch
+
+
+def _most_values(device: torch.device) -> int:
+    return _CACHED_VALUES * torch.get_num_threads() if device.type == "cpu" else _MOST_VALUES
+
+
+def _update(batch: list[_Part], group: dict[str, Any], *, first: bool) -> None:
+    """Take the step for a batch of parts; `first`: their momenta have no values yet."""
+    weights = [part.weight for part in batch]
+    updates = list(
+        torch._foreach_add([part.gradient for part in batch], weights, alpha=group["weight_decay"])
+    )
+    rates = [part.rate for part in batch if part.rate is not None]
+    if rates:
+        torch._foreach_mul_(updates, rates)
+    momenta = [part.momentum for part in batch if part.momentum is not None]
+    if momenta:
+        if first:
+            torch._foreach_copy_(momenta, updates)
+        else:
+            torch._foreach_mul_(momenta, group["momentum"])
+            torch._foreach_add_(momenta, updates, alpha=1 - group["dampening"])
+        if group["nesterov"]:
+            torch._foreach_add_(updates, momenta, alpha=group["momentum"])
+        else:
+            updates = momenta
+    torch._foreach_add_(weights, updates, alpha=-group["lr"])
 
 
 def _rates(

@@ -239,6 +239,24 @@ def test_the_rate_of_a_step_is_the_one_that_it_was_taken_with(pretrain, short_ru
     assert logged[0] == pytest.approx(0.1 / 3)
 
 
+def test_gradients_take_no_memory_between_steps(pretrain, short_run):
+    """With accumulation they stay until the optimizer has stepped."""
+    kept = []
+
+    def note(trainer, module, *args):
+        kept.append(any(p.grad is not None for p in module.parameters()))
+
+    pretrain(
+        **short_run(
+            gradient_accumulation_steps=2,
+            batch_size=4,
+            trainer_args={"callbacks": [LambdaCallback(on_train_batch_end=note)]},
+        )
+    )
+    assert kept == [True, False] * (len(kept) // 2)
+    assert kept
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(pretrain, short_run):
     settings = short_run(optim_args={"lr": 1e30, "warmup_epochs": 0}, epochs=5)
     with pytest.raises(RunError, match=r"diverged.*smaller optim_args"):

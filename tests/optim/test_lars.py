@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from lightly_core.optim import lars
 from lightly_core.optim.lars import LARS
 
 
@@ -92,15 +93,34 @@ def test_matches_the_plain_loop(settings):
         assert parameter.flatten().tolist() == pytest.approx(values, rel=1e-12)
 
 
+@pytest.mark.parametrize("most", [1, 5, 12])  # values of a batch; (2, 3, 1, 2) has rows of 6
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_batches_of_any_size_give_the_same_numbers(monkeypatch, most, nesterov):
+    options = {"lr": 0.3, "weight_decay": 0.1, "trust_coefficient": 0.02, "nesterov": nesterov}
+    results = []
+    for values in (most, 1 << 30):
+        monkeypatch.setattr(lars, "_CACHED_VALUES", values)
+        parameters = random_parameters(torch.float32)
+        parameters[1].data = parameters[1].data.to(memory_format=torch.channels_last)
+        optimizer = LARS(parameters, **options)
+        for step in range(3):
+            set_gradients(parameters, step)
+            parameters[2].grad = parameters[2].grad if step else None  # its momentum starts late
+            optimizer.step()
+        results.append([*parameters, *(optimizer.state[p]["momentum_buffer"] for p in parameters)])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_without_adaptation_it_is_sgd():
     ours, theirs = random_parameters(), random_parameters()
     options = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}
-    lars = LARS([{"params": ours, "adapt": False}], **options)
+    optimizer = LARS([{"params": ours, "adapt": False}], **options)
     sgd = torch.optim.SGD(theirs, **options)
     for step in range(4):
         set_gradients(ours, step)
         set_gradients(theirs, step)
-        lars.step()
+        optimizer.step()
         sgd.step()
     for our, their in zip(ours, theirs, strict=True):
         torch.testing.assert_close(our, their, rtol=1e-12, atol=0)

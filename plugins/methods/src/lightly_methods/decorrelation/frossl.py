@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.parts.covariance import num_rows, squared_norm, standardized
-from lightly_core.parts.heads import mlp
+from lightly_core.parts.heads import apply_to_views, mlp
 from lightly_methods.decorrelation.frossl_config import FroSSLConfig
 
 
@@ -42,7 +42,8 @@ class FroSSL(Method[FroSSLConfig]):
             batch: V views (B, C, H, W).
             step: Not used.
         """
-        embeddings = torch.stack([self.projector(self.pool(view)) for view in batch.views])
+        pooled = [self.pool(view) for view in batch.views]
+        embeddings = torch.stack(apply_to_views(self.projector, pooled))  # (V, B, P)
         spectrum, invariance = frossl_terms(embeddings)
         return StepResult(
             spectrum + self.config.invariance_weight * invariance,

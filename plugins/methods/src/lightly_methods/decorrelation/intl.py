@@ -14,7 +14,7 @@ from torch import Tensor
 from lightly_core.contracts import Batch, Method, StepResult
 from lightly_core.parts.covariance import num_rows
 from lightly_core.parts.distributed import reduce_sum_with_gradient
-from lightly_core.parts.heads import mlp
+from lightly_core.parts.heads import apply_to_views, mlp
 from lightly_core.parts.precision import no_autocast
 from lightly_core.parts.whitening import whitened_columns, whitened_rows
 from lightly_methods.decorrelation.intl_config import INTLConfig, Whitening
@@ -45,7 +45,8 @@ class INTL(Method[INTLConfig]):
             step: Not used.
         """
         config = self.config
-        embeddings = torch.stack([self.projector(self.pool(view)) for view in batch.views])
+        pooled = [self.pool(view) for view in batch.views]
+        embeddings = torch.stack(apply_to_views(self.projector, pooled))  # (V, B, P)
         distance, trace = intl_terms(
             embeddings, config.whitening, num_iterations=config.num_iterations
         )

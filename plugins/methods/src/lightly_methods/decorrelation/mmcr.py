@@ -12,7 +12,7 @@ from lightly_core.contracts import Batch, StepResult
 from lightly_core.methods.teacher import TeacherMethod
 from lightly_core.parts.cosine import unit
 from lightly_core.parts.distributed import gather_with_gradient
-from lightly_core.parts.heads import mlp
+from lightly_core.parts.heads import apply_to_views, mlp
 from lightly_core.parts.precision import no_autocast
 from lightly_methods.decorrelation.mmcr_config import MMCRConfig
 
@@ -44,7 +44,8 @@ class MMCR(TeacherMethod[MMCRConfig]):
             batch: V views (B, C, H, W).
             step: Not used.
         """
-        embeddings = torch.stack([self.projector(self.pool(view)) for view in batch.views])
+        pooled = [self.pool(view) for view in batch.views]
+        embeddings = torch.stack(apply_to_views(self.projector, pooled))  # (V, B, P)
         with torch.no_grad():
             project = self.teacher["projector"]
             targets = torch.stack([project(self.teacher.pool(view)) for view in batch.views])

@@ -78,13 +78,15 @@ def pretrain(**settings: Unpack[RunSettings]) -> RunResult:
         RunInterrupted: Ctrl-C, SIGTERM or another signal stopped the run, after
             `checkpoints/last.ckpt` was written. If not caught, it ends the program with code 130.
     """
+    from lightly_core.engine import entry
+
+    refuse_in_child("pretrain")
+    checked, plugins = entry.load(arguments=settings)
     try:
-        result = _pretrain(arguments=settings)
+        return entry.execute(checked, plugins)
     except RunInterrupted as error:
         print(error, file=sys.stderr)  # a script that does not catch it would end silently
         raise
-    assert result is not None  # only a dry run has no result
-    return result
 
 
 run = pretrain
@@ -97,49 +99,24 @@ def train(**settings: Unpack[RunSettings]) -> RunResult:
 
 
 def pretrain_from_command_line(
-    config_file: str | None, pairs: Sequence[str], dry_run: bool
+    config_file: str | None, pairs: Sequence[str], *, dry_run: bool = False, build: bool = False
 ) -> None:
-    """Run `lightly run`. It raises the errors of `pretrain`."""
-    _pretrain(config_file=config_file, pairs=pairs, dry_run=dry_run)
+    """Run `lightly run`, or with `dry_run` its checks. It raises the errors of `pretrain`.
 
+    Args:
+        config_file: TOML file with settings.
+        pairs: Settings as ``key=value``.
+        dry_run: Whether the settings are checked and printed only.
+        build: Whether a dry run builds the networks in any case.
+    """
+    from lightly_core.engine import entry
 
-def _pretrain(
-    *,
-    config_file: str | None = None,
-    pairs: Sequence[str] = (),
-    arguments: Mapping[str, object] | None = None,
-    dry_run: bool = False,
-) -> RunResult | None:
     refuse_in_child("pretrain")
-    from lightly_core.config.reading.load import load_settings
-    from lightly_core.data.check import check_data
-    from lightly_core.plugins.discovery import get_plugins
-
-    plugins = get_plugins()
-    settings = load_settings(
-        catalog=plugins.catalog,
-        config_file=config_file,
-        pairs=pairs,
-        arguments=arguments,
-        checks=(_out_problems, check_data),
-        check_files=True,
-    )
-    from lightly_core.engine.run import execute
-
-    return execute(settings, plugins, dry_run=dry_run)
-
-
-def _out_problems(run: RunConfig) -> list[str]:
-    from lightly_core.config.reading.launch import is_first_process
-    from lightly_core.engine.folder import RunFolder
-
-    # The other processes start after the first one has created the folder.
-    if not is_first_process():
-        return []
-    resume = run.resume_interrupted or bool(run.resume)
-    if resume and run.overwrite:
-        return []  # another check reports that these settings exclude each other
-    return RunFolder(run.out).problems(overwrite=run.overwrite, resume=resume)
+    settings, plugins = entry.load(config_file=config_file, pairs=pairs)
+    if dry_run:
+        entry.rehearse(settings, plugins, build=build)
+    else:
+        entry.execute(settings, plugins)
 
 
 def embed(**settings: Unpack[EmbedSettings]) -> EmbedResult:

@@ -135,7 +135,7 @@ def machine(folder, monkeypatch):
         return [found for found in real() if found.name in PLUGINS]
 
     monkeypatch.setattr(importlib.metadata, "distributions", lambda: iter(installed()))
-    monkeypatch.setattr("lightly_core.engine.run.inspect_machine", lambda: Machine(cpus=4))
+    monkeypatch.setattr("lightly_core.engine.images.inspect_machine", lambda: Machine(cpus=4))
     for name in [name for name in os.environ if name.startswith("LIGHTLY_")]:
         monkeypatch.delenv(name)
     discovery.configure()

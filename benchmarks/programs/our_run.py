@@ -11,10 +11,13 @@ import tempfile
 from contextlib import suppress
 
 import torch
-from lightning.pytorch import Callback
 
 import lightly_core
 from benchmarks.programs.training import FirstStep, StepClock, common_settings
+from lightly_core.engine.lightning_import import import_lightning
+
+import_lightning()  # as a run does, which has no callback of the user
+from lightning.pytorch import Callback  # noqa: E402
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -96,11 +96,10 @@ def _plan(given: dict[str, Any], count: Callable[[RunConfig], int]) -> Plan:
     from lightly_core.config.auto.resolve import resolve
     from lightly_core.config.reading.load import load_settings
     from lightly_core.engine.machine import inspect_machine
-    from lightly_core.engine.trainer import trainer_args_problems
 
     try:
         settings = load_settings(catalog=get_plugins().catalog, arguments=given)
-        problems = trainer_args_problems(settings.run.trainer_args)
+        problems = _trainer_args_problems(settings.run.trainer_args)
         if problems:
             raise ConfigError.of(problems)
         resolved = resolve(settings, inspect_machine(), count(settings.run))
@@ -117,6 +116,14 @@ def _plan(given: dict[str, Any], count: Callable[[RunConfig], int]) -> Plan:
         accelerator=str(run.accelerator),
         precision=run.precision,
     )
+
+
+def _trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
+    if not trainer_args:
+        return []
+    from lightly_core.engine.trainer import trainer_args_problems  # imports Lightning
+
+    return trainer_args_problems(trainer_args)
 
 
 if __name__ == "__main__":

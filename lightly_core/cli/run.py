@@ -30,10 +30,12 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     from lightly_core.config.options.settings import RunConfig
 
     check_words(words, option_names(parser), RunConfig)
+    if parsed.build and not parsed.dry_run:
+        raise ConfigError("--build is for --dry-run, a run always builds its networks")
     from lightly_core.api import pretrain_from_command_line
 
-    profile = ["profile=true"] if parsed.profile else []
-    pretrain_from_command_line(parsed.config, [*words, *profile], parsed.dry_run)
+    words = [*words, *(["profile=true"] if parsed.profile else [])]
+    pretrain_from_command_line(parsed.config, words, dry_run=parsed.dry_run, build=parsed.build)
     return 0
 
 
@@ -43,12 +45,17 @@ def _parser() -> Parser:
         description="Pretrain a backbone on your images. "
         "The settings out, data and model are required.",
         epilog=_EPILOG,
-        flags="[--dry-run] [--profile]",
+        flags="[--dry-run [--build]] [--profile]",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
         help="check the settings, print their resolved values, and stop",
+    )
+    parser.add_argument(
+        "--build",
+        action="store_true",
+        help="with --dry-run: build the networks too, without values and downloads",
     )
     parser.add_argument(
         "--profile",

@@ -21,13 +21,8 @@ from lightly_core.contracts import Sample, SampleExtras, Transform
 from lightly_core.data.base import ImageSource
 from lightly_core.data.library_messages import Note
 from lightly_core.data.loader import make_loader
-from lightly_core.data.reading import (
-    extras_rng,
-    none_readable,
-    replacements,
-    sample_or_reason,
-    sample_rng,
-)
+from lightly_core.data.loading import none_readable, replacements
+from lightly_core.data.reading import extras_rng, sample_or_reason, sample_rng
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.skipped import Skipped
 from lightly_core.data.timing import BatchTimes

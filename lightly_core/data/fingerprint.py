@@ -13,8 +13,8 @@ import numpy as np
 from lightly_core.data.base import ImageSource
 from lightly_core.data.encoded import EncodedSource
 from lightly_core.data.folder import FolderSource
+from lightly_core.data.loading import load_or_reason
 from lightly_core.data.paths import why_not_opened
-from lightly_core.data.reading import load_or_reason
 from lightly_core.errors import DataError
 from lightly_core.progress import tracked
 

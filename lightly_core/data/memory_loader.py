@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from lightly_core.contracts import Sample
 from lightly_core.contracts.data import InMemoryTransform
 from lightly_core.data.dataset import RawBatch, TrainingDataset
+from lightly_core.data.loading import none_readable, replacements
 from lightly_core.data.memory import ImageMemory
-from lightly_core.data.reading import none_readable, replacements, sample_rng
+from lightly_core.data.reading import sample_rng
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.skipped import Skipped
 

@@ -1,30 +1,19 @@
-"""Reads one image and creates its sample; what cannot be read is replaced, or reported."""
+"""Reads one image and creates its sample."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from lightly_core.contracts import Sample, Transform
 from lightly_core.contracts.data import PlanningTransform, ViewPlan
 from lightly_core.data.base import ImageSource
-from lightly_core.data.library_messages import Note, captured_messages
-from lightly_core.data.names import shown
-from lightly_core.data.pixels import UnreadableImage
+from lightly_core.data.channels import image_size
+from lightly_core.data.library_messages import Note
+from lightly_core.data.loading import load_or_reason
 from lightly_core.data.sampler import EXTRAS_STREAM, SAMPLE_STREAM
-from lightly_core.data.skipped import Skipped
-from lightly_core.data.views.worker import image_size
-from lightly_core.errors import DataError
-
-#: Images that are tried before the search for a replacement ends: first the next ones, then, in
-#: case a whole folder cannot be read, others at even distances over the source.
-MAX_TRIES = 100
-_IN_A_ROW = 50
 
 
 def sample_or_reason(
@@ -85,63 +74,6 @@ def _plans_views(kind: type) -> bool:
         next(base for base in kind.__mro__ if name in vars(base)) for name in ("plan", "sample")
     )
     return issubclass(plan, sample)
-
-
-def load_or_reason(
-    source: ImageSource,
-    index: int,
-    notes: list[Note] | None = None,
-    least_scale: Callable[[tuple[int, int]], float] | None = None,
-) -> Image.Image | npt.NDArray[Any] | str:
-    """Load an image, or return a short reason why it cannot be read.
-
-    Args:
-        source: The images.
-        index: Position in the source.
-        notes: A list to which messages of image libraries are appended; None: discard them.
-        least_scale: See `ImageSource.load_shrunk`; None: `ImageSource.load` is used.
-    """
-    with captured_messages() as messages:
-        loaded = _load_or_reason(source, index, least_scale)
-    if notes is not None:
-        notes.extend((source.name(index), text) for text in messages)
-    return loaded
-
-
-def _load_or_reason(
-    source: ImageSource, index: int, least_scale: Callable[[tuple[int, int]], float] | None
-) -> Image.Image | npt.NDArray[Any] | str:
-    try:
-        return source.load(index) if least_scale is None else source.load_shrunk(index, least_scale)
-    except UnreadableImage as error:
-        return str(error)
-    except (MemoryError, DataError):  # the second: no image can be read at present
-        raise
-    except Exception as error:  # the user's own dataset may raise anything
-        text = " ".join(str(error).split())
-        return f"{type(error).__name__}: {text}"[:200]
-
-
-def replacements(requested: int, size: int) -> Iterator[int]:
-    """Yield the positions to try for an image: its own, the next 49, then 50 at even distances.
-
-    Args:
-        requested: Position of the image.
-        size: Images of the source, N. Up to 100 images are all yielded in order.
-    """
-    if size <= MAX_TRIES:
-        yield from ((requested + step) % size for step in range(size))
-        return
-    yield from ((requested + step) % size for step in range(_IN_A_ROW))
-    rest = MAX_TRIES - _IN_A_ROW
-    first, wide = requested + _IN_A_ROW, size - _IN_A_ROW
-    yield from ((first + step * wide // rest) % size for step in range(rest))
-
-
-def none_readable(skipped: Sequence[Skipped]) -> DataError:
-    """Return the error for an image without a readable replacement."""
-    first = ", ".join(f"'{shown(name)}' ({shown(reason)})" for _, name, reason in skipped[:3])
-    return DataError(f"none of {len(skipped)} images tried can be read, such as {first}")
 
 
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:

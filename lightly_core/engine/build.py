@@ -224,24 +224,6 @@ def run_info(resolved: Resolved, folder: RunFolder, *, resumed: bool) -> RunInfo
     )
 
 
-def require_loggers(settings: Settings) -> None:
-    """Import the enabled loggers without building them, and let them check their options.
-
-    Raises:
-        ConfigError: Options cannot work on this machine.
-        PluginError: A logger cannot be imported.
-    """
-    problems = []
-    for name, record in settings.logger_records.items():
-        logger_class = cast("type[Logger]", load_target(record))
-        try:
-            logger_class.check(settings.loggers[name])
-        except ConfigError as error:
-            problems += [f"config.loggers.{name}: {text}" for text in error.problems]
-    if problems:
-        raise ConfigError.of(problems)
-
-
 def build_loggers(
     settings: Settings, folder: RunFolder, resume_step: int | None
 ) -> dict[str, Logger]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -94,6 +94,17 @@ class RunLogs:
         if record.name.partition(".")[0] in self._ours:
             return True
         return record.levelno >= logging.WARNING and record.name != "py.warnings"
+
+
+@contextlib.contextmanager
+def only_warnings() -> Iterator[None]:
+    """Log nothing below warnings: the output of a dry run is the resolved settings."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class _Console(logging.StreamHandler):  # type: ignore[type-arg] # not at run time in 3.10

@@ -1,19 +1,20 @@
-"""Dry run: make all checks of a run, and write nothing."""
+"""Dry run with the networks: make all checks of a run, and write nothing."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from lightly_core.config.auto.resolve import Resolved
 from lightly_core.data.base import ImageSource
 from lightly_core.engine import build
 from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.loggers.checking import require_loggers
 from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.logs import only_warnings
+from lightly_core.engine.mistakes import Mistakes
 from lightly_core.engine.trainer import build_trainer, early_stopping
 from lightly_core.engine.watching import choose_images
-from lightly_core.errors import ConfigError, LightlyError
+from lightly_core.errors import LightlyError
 from lightly_core.models.without_numbers import is_for_want_of_numbers, without_numbers
 from lightly_core.plugins.catalog import Catalog
 
@@ -44,25 +45,15 @@ def rehearse(
         DataError: The images cannot be used.
         PluginError: A plugin that is needed cannot be used.
     """
-    errors: list[ConfigError] = []
-
-    def attempt(step: Callable[[], object]) -> None:
-        try:
-            step()
-        except ConfigError as error:
-            errors.append(error)
-
+    mistakes = Mistakes()
     stopping = early_stopping(resolved.callbacks.early_stopping)
-    with _quiet():
-        attempt(lambda: build_trainer(resolved, folder, Fanout({}), stopping))
-        attempt(lambda: choose_images(resolved, source, val_source))
-        attempt(lambda: build.check_first_image(resolved, source))
-        attempt(lambda: _build_networks(resolved, source, catalog))
-        attempt(lambda: build.require_loggers(resolved))
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ConfigError.of(text for error in errors for text in error.problems)
+    with only_warnings():
+        mistakes.attempt(lambda: build_trainer(resolved, folder, Fanout({}), stopping))
+        mistakes.attempt(lambda: choose_images(resolved, source, val_source))
+        mistakes.attempt(lambda: build.check_first_image(resolved, source))
+        mistakes.attempt(lambda: _build_networks(resolved, source, catalog))
+        mistakes.attempt(lambda: require_loggers(resolved))
+    mistakes.raise_all()
 
 
 def _build_networks(resolved: Resolved, source: ImageSource, catalog: Catalog) -> None:
@@ -76,14 +67,3 @@ def _build_networks(resolved: Resolved, source: ImageSource, catalog: Catalog) -
     except Exception:
         # Anything may need values: the run repeats it with them before anything is written.
         logger.debug("The rehearsal of the networks ends here.", exc_info=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Do not log below warnings: the output is the resolved settings."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.INFO))
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -19,15 +19,12 @@ import numpy as np
 import torch
 from attrs import evolve
 
-from lightly_core.config.auto.resolve import Resolved, draw_seed, resolve
+from lightly_core.config.auto.resolve import Resolved, draw_seed
 from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.reading.launch import is_first_process
 from lightly_core.config.reading.load import Settings
-from lightly_core.data.decode import smallest_useful_side
 from lightly_core.data.fingerprint import contents
-from lightly_core.data.memory import choose_memory
 from lightly_core.data.skipped import SkipLog
-from lightly_core.data.sources import ImageSource, open_source
 from lightly_core.engine import build
 from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
 from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallback
@@ -38,9 +35,10 @@ from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
 from lightly_core.engine.fitting import fit
 from lightly_core.engine.folder import RunFolder, write_json
+from lightly_core.engine.images import open_images, open_val_images, refuse_resolved, resolve_run
+from lightly_core.engine.loggers.checking import require_loggers
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import RunLogs
-from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.process_state import process_state_restored
 from lightly_core.engine.profile.run import RunProfile
@@ -57,10 +55,9 @@ from lightly_core.engine.trainer import (
     build_trainer,
     early_stopping,
     plain,
-    refuse_resolved,
     trainer_args_problems,
 )
-from lightly_core.engine.watching import Watchers, choose_images, open_val_source
+from lightly_core.engine.watching import Watchers, choose_images
 from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.exporting.files import export_model, snippet
 from lightly_core.failures import explained
@@ -136,24 +133,11 @@ class Run:
             raise ConfigError("\n".join(problems))
         self._stamp = self.folder.stamp()
         self.resume = self._find_resume_point(settings)
-        self.source: ImageSource = open_source(
-            settings.run.data,
-            num_channels=settings.transform.source_channels,
-            min_side=smallest_useful_side(settings.transform.view_specs()),
-            value_range=settings.transform.value_range,
+        self.source = open_images(settings)
+        self.val_source = open_val_images(settings)
+        self.resolved: Resolved = resolve_run(
+            settings, self.source, self.val_source, self._random_seed
         )
-        self.val_source = open_val_source(settings)
-        val_size = None if self.val_source is None else len(self.val_source)
-        self.resolved: Resolved = resolve(
-            settings,
-            inspect_machine(),
-            len(self.source),
-            val_size=val_size,
-            memory=choose_memory(settings, self.source),
-            draw_seed=self._random_seed,
-        )
-        for warning in self.resolved.warnings:
-            logger.warning("%s", warning)
         self._settings = settings
         self.finite = FiniteCallback(self.resolved.callbacks, self.folder)
         self.profile = RunProfile(self.resolved)
@@ -194,7 +178,7 @@ class Run:
         built = build.build_run(self.resolved, self.source, self.plugins.catalog)
         build.check_data(built.module)
         probes = choose_images(self.resolved, self.source, self.val_source)
-        build.require_loggers(self.resolved)
+        require_loggers(self.resolved)
         loggers = Fanout({})
         training = self._set_up(built, loggers, probes.watchers(loggers))
         opened = self.folder.opened(

@@ -12,9 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from lightly_core.config.auto.resolve import Resolved
 from lightly_core.config.options.callbacks import EarlyStoppingArgs
-from lightly_core.config.options.settings import PythonObject, RunConfig
-from lightly_core.config.reading.foreign_args import loader_problems
-from lightly_core.config.reading.launch import nodes_problem
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
 from lightly_core.engine.cluster import cluster_plugins
 from lightly_core.engine.folder import RunFolder
@@ -114,20 +112,6 @@ def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:
                     "pass an instance, from Python"
                 )
     return problems
-
-
-def refuse_resolved(run: RunConfig) -> None:
-    """Refuse settings that are wrong with the values of "auto".
-
-    Raises:
-        ConfigError: Names all problems.
-    """
-    problems = list(loader_problems(run))
-    alone = isinstance(run.strategy, str) and not (run.trainer_args or {}).get("plugins")
-    if alone and (problem := nodes_problem(run.num_nodes)):
-        problems.append(problem)
-    if problems:
-        raise ConfigError.of(problems)
 
 
 def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:

@@ -9,15 +9,12 @@ from lightly_core.config.auto.resolve import Resolved
 from lightly_core.config.options.callbacks import CallbacksArgs, LinearArgs
 from lightly_core.config.reading.load import Settings
 from lightly_core.data.base import ImageSource
-from lightly_core.data.decode import smallest_useful_side
-from lightly_core.data.sources import open_source
 from lightly_core.data.views.two_stage import EvalTransform
 from lightly_core.engine.callbacks.knn import KnnCallback
 from lightly_core.engine.callbacks.periodic import PeriodicMeasurement
 from lightly_core.engine.callbacks.signals import SignalsCallback
 from lightly_core.engine.loggers.fanout import Fanout
-from lightly_core.engine.monitors import refuse_impossible_monitors
-from lightly_core.errors import ConfigError, DataError
+from lightly_core.engine.measured import KNN_IS_OFF, check_measurements
 from lightly_core.evaluation.probe import LabelledProbe
 from lightly_core.evaluation.signals import SignalProbe
 
@@ -70,26 +67,6 @@ class Probes:
         return Watchers(signals, knn)
 
 
-def open_val_source(settings: Settings) -> ImageSource | None:
-    """Find the images of `val_data`; None if it is not set.
-
-    Raises:
-        DataError: There are no images.
-    """
-    if settings.run.val_data is None:
-        return None
-    transform = settings.transform
-    try:
-        return open_source(
-            settings.run.val_data,
-            num_channels=transform.source_channels,
-            min_side=smallest_useful_side(transform.view_specs()),
-            value_range=transform.value_range,
-        )
-    except DataError as error:
-        raise DataError(f"config.val_data: {error}") from error
-
-
 def choose_images(
     resolved: Resolved, source: ImageSource, val_source: ImageSource | None
 ) -> Probes:
@@ -106,30 +83,14 @@ def choose_images(
     if args.signals is not None:
         num_images = int(args.signals.num_images)
         signals = SignalProbe(source, transform, num_images=num_images, seed=seed)
-    why_not = "callbacks.knn is off"
+    why_not: str | None = KNN_IS_OFF
     if args.knn is not None:
         labelled = LabelledProbe(source, args.knn, transform, seed=seed, val_source=val_source)
-        if labelled.reason is not None:
-            why_not, labelled = labelled.reason, None
-    elif val_source is not None:
-        raise ConfigError(
-            "config.val_data: it is not used, since callbacks.knn is off; remove val_data, or "
-            "switch callbacks.knn on"
-        )
-    linear = args.linear if labelled is not None and val_source is not None else None
+        why_not = labelled.reason
+        if why_not is not None:
+            labelled = None
+    linear = check_measurements(resolved, why_not, has_val_data=val_source is not None)
     probes = Probes(args, signals, labelled, linear, resolved.method.spread_is_free)
-    if labelled is None:
-        why_no_linear = why_not
-    else:
-        why_no_linear = "it needs val_data" if val_source is None else "callbacks.linear is off"
-    refuse_impossible_monitors(
-        resolved,
-        why_not={
-            "signals": None if signals is not None else "callbacks.signals is off",
-            "knn": None if labelled is not None else why_not,
-            "linear": None if linear is not None else why_no_linear,
-        },
-    )
     if labelled is None and args.knn is not None:
         logger.info("No kNN accuracy before and after: %s", why_not)
     return probes

@@ -24,7 +24,8 @@ from lightly_core.data.encoded import EncodedSource
 from lightly_core.data.folder import FolderSource
 from lightly_core.data.labels import LabelledImages
 from lightly_core.data.loader import make_loader
-from lightly_core.data.reading import load_or_reason, sample_rng
+from lightly_core.data.loading import load_or_reason
+from lightly_core.data.reading import sample_rng
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.views.two_stage import EvalTransform, TwoStageTransform
 

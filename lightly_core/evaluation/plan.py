@@ -1,4 +1,4 @@
-"""Chooses the labelled images of the online kNN: training images and queries."""
+"""Chooses the labelled images of the online kNN: training images and queries. No torch here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from lightly_core.config.options.callbacks import KnnArgs
 from lightly_core.data.base import ImageSource
 from lightly_core.data.labels import LabelledImages, open_labelled, same_classes
 from lightly_core.errors import DataError
-from lightly_core.evaluation.knn import split
+from lightly_core.evaluation.splitting import split
 
 Positions = npt.NDArray[np.int64]
 
@@ -45,6 +46,34 @@ class Plan:
     query: Part
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+def plan_images(
+    source: ImageSource, args: KnnArgs, *, seed: int, val_source: ImageSource | None
+) -> Plan | str:
+    """Choose the images as a run does, or return why there is nothing to measure.
+
+    Args:
+        source: The training images, with labels or without.
+        args: Number of images.
+        seed: Seed of the choice of images.
+        val_source: Other images, with labels, to be classified; None: a part of the training
+            images is classified by the others.
+
+    Raises:
+        DataError: The labels of `val_source` cannot be used, see `plan_validation`.
+    """
+    if val_source is None:
+        return plan_split(
+            source, max_images=args.max_images, query_fraction=args.query_fraction, seed=seed
+        )
+    return plan_validation(
+        source,
+        val_source,
+        max_images=args.max_images,
+        query_fraction=args.query_fraction,
+        seed=seed,
+    )
 
 
 def plan_split(

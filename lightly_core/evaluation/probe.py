@@ -16,7 +16,7 @@ from lightly_core.evaluation.features import extract_features
 from lightly_core.evaluation.knn import KnnResult, weighted_knn
 from lightly_core.evaluation.linear_head import HeadScore, score_head
 from lightly_core.evaluation.linear_lbfgs import fit_lbfgs
-from lightly_core.evaluation.plan import Part, Plan, plan_split, plan_validation
+from lightly_core.evaluation.plan import Part, Plan, plan_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +70,7 @@ class LabelledProbe:
     ) -> None:
         self._args = args
         self._transform = transform
-        if val_source is None:
-            plan = plan_split(
-                source, max_images=args.max_images, query_fraction=args.query_fraction, seed=seed
-            )
-        else:
-            plan = plan_validation(
-                source,
-                val_source,
-                max_images=args.max_images,
-                query_fraction=args.query_fraction,
-                seed=seed,
-            )
+        plan = plan_images(source, args, seed=seed, val_source=val_source)
         self.plan: Plan | None = None if isinstance(plan, str) else plan
         self.reason = plan if isinstance(plan, str) else None
 

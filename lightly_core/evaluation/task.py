@@ -17,7 +17,7 @@ from lightly_core.data.fingerprint import fingerprint
 from lightly_core.data.labels import LabelledImages, open_labelled, same_classes
 from lightly_core.data.names import shown
 from lightly_core.errors import DataError
-from lightly_core.evaluation.knn import split
+from lightly_core.evaluation.splitting import split
 
 #: Type of the settings `data` and `val_data`.
 Data: TypeAlias = "str | list[str] | PythonObject"

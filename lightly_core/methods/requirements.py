@@ -44,10 +44,12 @@ def build_method(
     """
     name = context.method_name or method_class.__name__.lower()
     requires = config.requirements()
-    problems = [
-        *requires.view_problems(name, context.num_views, 0),
-        *requires.batch_problems(name, context.global_batch_size, context.world_size),
-    ]
+    problems = requires.run_problems(
+        name,
+        num_global=context.num_views,
+        batch_size=context.global_batch_size,
+        num_processes=context.world_size,
+    )
     if problems:
         raise ConfigError.of(problems)
     capability = TOKENS if requires.whole_patches else requires.capability

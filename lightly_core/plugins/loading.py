@@ -17,7 +17,7 @@ def load_target(record: Record) -> object:
     Raises:
         PluginError: A requirement is missing, or the import fails.
     """
-    _check_requirements(record)
+    check_requirements(record)
     return _load(record, record.target, "target")
 
 
@@ -42,7 +42,7 @@ def load_check(record: SourceRecord) -> Callable[[Sequence[str], object], list[s
     Raises:
         PluginError: A requirement is missing, or the import fails.
     """
-    _check_requirements(record)
+    check_requirements(record)
     return cast(
         "Callable[[Sequence[str], object], list[str]]", _load(record, record.check, "check")
     )
@@ -53,7 +53,12 @@ def missing_requirements(record: Record) -> tuple[str, ...]:
     return tuple(requirement for requirement, _ in missing(record.requires))
 
 
-def _check_requirements(record: Record) -> None:
+def check_requirements(record: Record) -> None:
+    """Check that the packages which a record requires are installed.
+
+    Raises:
+        PluginError: One is missing, or too old.
+    """
     lacking = missing(record.requires)
     if not lacking:
         return

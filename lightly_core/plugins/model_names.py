@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,17 @@ def model_names(record: ModelsRecord) -> tuple[str, ...]:
         ) from error
     lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def takes_any_size(record: ModelsRecord, name: str) -> bool:
+    """Return whether a model is listed, and takes images of any size (`ModelsRecord.any_size`).
+
+    Args:
+        record: The library's record.
+        name: Name of the model without prefix.
+    """
+    fits = any(fnmatchcase(name, pattern) for pattern in record.any_size)
+    return fits and name in model_names(record)
 
 
 def is_weights_file(name: str) -> bool:

@@ -119,6 +119,8 @@ class ModelsRecord(Record):
         capabilities: Capabilities that some models have, by their names in
             `lightly_core.contracts.capabilities`, each with a few such models. Error messages
             suggest them.
+        any_size: Models that take images of every size from 32 pixels a side, with three channels,
+            as patterns of `fnmatch`. `lightly run --dry-run` does not build them.
     """
 
     kind: ClassVar[Kind] = "models"
@@ -127,6 +129,7 @@ class ModelsRecord(Record):
     wraps: tuple[str, ...] = ()
     complete: bool = True
     capabilities: Mapping[str, Sequence[str]] = field(factory=dict, hash=False)
+    any_size: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -320,7 +323,7 @@ def _check_texts(record: Record) -> None:
         )
     if not isinstance(record.summary, str) or len(record.summary.strip().splitlines()) != 1:
         raise PluginError(f"summary of {record.label}: expected one line, got {record.summary!r}")
-    for what in ("requires", "wraps", "suffixes", "parts", "schemes"):
+    for what in ("requires", "wraps", "any_size", "suffixes", "parts", "schemes"):
         value = getattr(record, what, ())
         if not isinstance(value, tuple) or not all(isinstance(text, str) for text in value):
             example = f"\n  write ({value!r},)" if isinstance(value, str) else ""

@@ -27,6 +27,7 @@ from lightly_core.testing.capabilities import (
     undeclared_capability_checks,
 )
 from lightly_core.testing.checks import Check, require
+from lightly_core.testing.sizes import one_of_each_pattern, require_any_size
 from lightly_core.testing.wrapper_case import WrapperCase
 from lightly_core.testing.wrappers import case_checks
 
@@ -119,9 +120,9 @@ def model_library_checks(
             an image size that the model accepts.
 
     Returns:
-        N1 and N2 for the library. For each example N3, E1, E2 and those of `wrapper_checks`, with
-        `Check.subject` set to the example. W12 tries 1 and 4 channels. If an example declares its
-        capabilities, they are checked by A0 and separate checks. Otherwise a single check, A,
+        N1, N2 and N4 for the library. For each example N3, E1, E2 and those of `wrapper_checks`,
+        with `Check.subject` set to the example. W12 tries 1 and 4 channels. If an example declares
+        its capabilities, they are checked by A0 and separate checks. Otherwise a single check, A,
         detects and checks them all.
 
     Raises:
@@ -200,6 +201,10 @@ def _unknown_name(case: _LibraryCase) -> None:
             f"create('{name}') raised {type(error).__name__} ({error}), expected UnknownModelError"
         ) from error
     raise AssertionError(f"create('{name}') returned a model, expected UnknownModelError")
+
+
+def _any_size(case: _LibraryCase) -> None:
+    require_any_size(case.library, one_of_each_pattern(case.record))
 
 
 def _unknown_argument(case: _LibraryCase) -> None:
@@ -304,6 +309,7 @@ def _weights_files(case: _LibraryCase) -> None:
 _LIBRARY_CHECKS: dict[str, tuple[str, Callable[[_LibraryCase], None]]] = {
     "N1": ("library_knows_every_name_that_is_listed", _names),
     "N2": ("unknown_name_is_refused", _unknown_name),
+    "N4": ("models_of_any_size_take_small_images", _any_size),
 }
 
 _EXAMPLE_CHECKS: dict[str, tuple[str, Callable[[_LibraryCase], None]]] = {

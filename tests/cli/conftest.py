@@ -25,8 +25,8 @@ def training(monkeypatch):
     """Stand in for the function that trains; records its arguments, raises `error` if set."""
     calls = types.SimpleNamespace(arguments=[], error=None)
 
-    def pretrain_from_command_line(config_file, pairs, dry_run):
-        calls.arguments.append((config_file, list(pairs), dry_run))
+    def pretrain_from_command_line(config_file, pairs, *, dry_run, build):
+        calls.arguments.append((config_file, list(pairs), "build" if build else dry_run))
         if calls.error is not None:
             raise calls.error
 

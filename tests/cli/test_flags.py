@@ -8,7 +8,7 @@ EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version"}
 
 #: All flags there are. A new one is a promise to every user: think twice, then add it here.
 FLAGS = {
-    "run": {"--config", "--dry-run"},
+    "run": {"--build", "--config", "--dry-run", "--profile"},
     "embed": {"--config"},
     "evaluate": {"--config"},
     "report": set(),

@@ -3,7 +3,12 @@ import os
 import pytest
 
 from lightly_core.config.auto import machine
-from lightly_core.config.auto.machine import cpu_has_native_bf16, cpus_are_per_process, usable_cpus
+from lightly_core.config.auto.machine import (
+    cpu_has_native_bf16,
+    cpus_are_per_process,
+    gpu_is_impossible,
+    usable_cpus,
+)
 
 
 @pytest.fixture
@@ -98,3 +103,29 @@ def test_native_bf16_is_read_from_the_flags(root, flags, expected):
 
 def test_without_cpuinfo_there_is_no_native_bf16(root):
     assert cpu_has_native_bf16(root=root) is False
+
+
+@pytest.mark.parametrize(
+    ("system", "driver", "device", "impossible"),
+    [
+        ("linux", None, None, True),
+        ("linux", "libcuda.so.1", None, False),
+        ("linux", None, "kfd", False),  # AMD
+        ("linux", None, "dxg", False),  # the Windows Subsystem for Linux
+        ("win32", None, None, True),
+        ("win32", "nvcuda.dll", None, False),
+        ("darwin", None, None, False),  # Apple's GPU
+    ],
+)
+def test_a_gpu_is_impossible_without_a_driver(
+    tmp_path, monkeypatch, system, driver, device, impossible
+):
+    def load(name):
+        if name != driver:
+            raise OSError(f"{name} cannot be opened")
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", load)
+    (tmp_path / "dev").mkdir()
+    if device is not None:
+        (tmp_path / "dev" / device).touch()
+    assert gpu_is_impossible(system=system, root=tmp_path) is impossible

@@ -15,7 +15,8 @@ from lightly_core.data.dataset import (
     build_loader,
     collate,
 )
-from lightly_core.data.reading import replacements, sample_rng
+from lightly_core.data.loading import replacements
+from lightly_core.data.reading import sample_rng
 from lightly_core.data.sources import open_source
 from lightly_core.errors import ConfigError, DataError
 

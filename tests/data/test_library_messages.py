@@ -10,7 +10,7 @@ from PIL import Image, features
 from lightly_core.data import library_messages
 from lightly_core.data.dataset import TrainingDataset, collate
 from lightly_core.data.library_messages import NoteLog, captured_messages
-from lightly_core.data.reading import load_or_reason
+from lightly_core.data.loading import load_or_reason
 from lightly_core.data.sources import open_source
 
 

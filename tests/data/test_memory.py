@@ -18,16 +18,10 @@ from lightly_core.config.options.augmentations import (
 )
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs
-from lightly_core.data import memory as memory_module
+from lightly_core.data import memory_choice
 from lightly_core.data.dataset import build_loader
-from lightly_core.data.memory import (
-    NotPossible,
-    choose_memory,
-    keep_images,
-    max_bytes,
-    place_images,
-    read_all,
-)
+from lightly_core.data.memory import keep_images, place_images, read_all
+from lightly_core.data.memory_choice import NotPossible, choose_memory, max_bytes
 from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import open_source
 from lightly_core.data.views.two_stage import TwoStageTransform
@@ -221,7 +215,7 @@ def test_no_readable_image():
 
 
 def test_a_first_image_that_was_not_looked_at_may_be_huge(monkeypatch):
-    monkeypatch.setattr(memory_module, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(memory_choice, "MAX_BYTES", 2**20)
     images = source(40, bad={0}, others={1: large(400)})
     assert choose(images).use
     with pytest.raises(NotPossible, match="all images together are 18 MiB, more than 1 MiB"):
@@ -326,8 +320,8 @@ def test_larger_images_and_views_only_where_asked_for():
 
 
 def test_too_many_images(monkeypatch):
-    assert 0 < max_bytes() <= memory_module.MAX_BYTES == 2**30
-    monkeypatch.setattr(memory_module, "MAX_BYTES", 20 * 24 * 20 * 3 - 1)
+    assert 0 < max_bytes() <= memory_choice.MAX_BYTES == 2**30
+    monkeypatch.setattr(memory_choice, "MAX_BYTES", 20 * 24 * 20 * 3 - 1)
     assert "all images together are 0.027 MiB, more than" in choose(source()).reason
-    monkeypatch.setattr(memory_module, "MAX_BYTES", 20 * 24 * 20 * 3)
+    monkeypatch.setattr(memory_choice, "MAX_BYTES", 20 * 24 * 20 * 3)
     assert choose(source()).use

@@ -12,7 +12,7 @@ from pictures import picture
 from lightly_core.data import remote
 from lightly_core.data.check import data_problems
 from lightly_core.data.fingerprint import changes, contents
-from lightly_core.data.reading import load_or_reason
+from lightly_core.data.loading import load_or_reason
 from lightly_core.data.sources import open_source
 from lightly_core.errors import DataError
 from lightly_core.testing import parametrize_checks, source_checks

@@ -18,7 +18,7 @@ from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.errors import ConfigError, DataError, RunError
 from lightly_core.evaluation.backbone import Backbone, open_backbone
-from lightly_core.evaluation.knn import split
+from lightly_core.evaluation.splitting import split
 from lightly_core.plugins import discovery
 from lightly_core.testing import TinyConv
 

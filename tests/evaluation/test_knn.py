@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lightly_core.evaluation.accuracy import topk_hits
-from lightly_core.evaluation.knn import split, weighted_knn, weighted_knn_many
+from lightly_core.evaluation.knn import weighted_knn, weighted_knn_many
+from lightly_core.evaluation.splitting import split
 
 
 def random_task(num_train=120, num_query=61, dim=6, num_classes=7, seed=0):

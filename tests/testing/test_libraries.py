@@ -19,8 +19,8 @@ CAPABILITIES = (
     *(capabilities.TokenModel, capabilities.MultiScaleFeatures),
     *(capabilities.ActivationCheckpointing, capabilities.InputNormalization),
 )
-LIBRARY_CODES = ["N1", "N2", "N3", "E1", "E2"]
-EXAMPLE_CODES = [*LIBRARY_CODES[2:], *(f"W{number}" for number in range(1, 14))]
+LIBRARY_CODES = ["N1", "N2", "N4", "N3", "E1", "E2"]
+EXAMPLE_CODES = [*LIBRARY_CODES[3:], *(f"W{number}" for number in range(1, 14))]
 
 
 class Toys(ModelLibrary):
@@ -64,7 +64,9 @@ def install(monkeypatch):
         monkeypatch.setitem(sys.modules, "toyplugin", module)
         catalog = Catalog()
         with catalog.registering(plugin="toys", distribution="toy-plugin", root="toyplugin"):
-            record = {"names": ("conv", "tokens"), "summary": "Toys.", **record}
+            any_size = getattr(library, "any_size", ("c*",))
+            texts = {"names": ("conv", "tokens"), "summary": "Toys.", "any_size": any_size}
+            record = {**texts, **record}
             catalog.add(ModelsRecord(name="toys", target="toyplugin:Library", **record))
         plugins = types.SimpleNamespace(catalog=catalog)
         monkeypatch.setattr(libraries, "get_plugins", lambda: plugins)
@@ -94,7 +96,7 @@ def test_the_checks_of_wrappers_and_capabilities_are_there_for_each_example(inst
     install()
     checks = model_library_checks("toys")
     codes = [*EXAMPLE_CODES, "A"]
-    assert codes_by_subject(checks) == {"": ["N1", "N2"], "conv": codes, "tokens": codes}
+    assert codes_by_subject(checks) == {"": ["N1", "N2", "N4"], "conv": codes, "tokens": codes}
     run_checks(checks, "W2", "W12", "A")
 
 
@@ -108,7 +110,7 @@ def test_declared_capabilities_are_checked_one_by_one(install):
     codes = [*EXAMPLE_CODES, "A0"]
     capabilities = ["A1", "A2", "A3", "A4", "A7", "A5", "A6", "A8"]
     assert codes_by_subject(checks) == {
-        "": ["N1", "N2"],
+        "": ["N1", "N2", "N4"],
         "conv": codes,
         "tokens": [*codes, *capabilities],
     }
@@ -143,7 +145,7 @@ def test_examples_bring_arguments_and_an_image_size(made):
 def test_nothing_is_built_while_checks_are_listed_and_one_model_for_most_of_them(made, example):
     checks = model_library_checks("toys", examples=[example])
     assert made == []
-    rebuilding = ("N1", "N2", "N3", "E1", "E2", "W6", "W7", "W9", "W12")
+    rebuilding = ("N1", "N2", "N3", "N4", "E1", "E2", "W6", "W7", "W9", "W12")
     for check in checks:
         if check.code not in rebuilding:
             check()
@@ -274,6 +276,26 @@ class PassesOverArguments(Toys):
         return super().create(name, **{**arguments, "model_args": {}})
 
 
+class RefusesOddSides(Toys):
+    any_size = ("to*", "co*")
+
+    def create(self, name, **arguments):
+        wrapper = super().create(name, **arguments)
+        forward = wrapper.forward_features
+
+        def refuse(images):
+            if name == "conv" and images.shape[3] % 4:
+                raise ValueError("the width has to be a multiple of 4")
+            return forward(images)
+
+        wrapper.forward_features = refuse
+        return wrapper
+
+
+class HasAPatternTooMany(Toys):
+    any_size = ("c*", "resnet*")
+
+
 class SnippetWithoutModel(Toys):
     def snippet(self, name, **arguments):
         return super().snippet(name, **arguments) + "\nnetwork = model\ndel model"
@@ -320,6 +342,8 @@ FAULTS = [
     ("N3", KeyErrorForUnknown, "raised TypeError .*no_such_argument.*, expected ConfigError"),
     ("N3", PassesOverArguments, r"model_args \{'no_such_argument': 1\} were accepted"),
     ("N3", DoesNotSayWhich, "does not name 'no_such_argument': wrong arguments"),
+    ("N4", RefusesOddSides, "any_size .* fits 'conv', which does not .* a multiple of 4"),
+    ("N4", HasAPatternTooMany, r"'resnet\*', which fits no listed model"),
     ("E1", SnippetWithoutModel, "expected a module called 'model' from the snippet, got NoneType"),
     ("E1", SnippetLoadsNothing, "differ from the saved ones"),
     ("E1", SnippetForgetsChannels, "size mismatch"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -68,6 +70,26 @@ def cpu_has_native_bf16(*, root: Path = _ROOT) -> bool:
         return False
     flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
+
+
+def gpu_is_impossible(*, system: str = sys.platform, root: Path = _ROOT) -> bool:
+    """Return whether torch cannot find a GPU on this machine. False: only torch knows.
+
+    CUDA needs NVIDIA's driver library. ROCm needs the device of AMD's driver, or that of the host
+    in the Windows Subsystem for Linux.
+
+    Args:
+        system: As `sys.platform`.
+        root: Folder that contains `/dev`.
+    """
+    library = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}.get(system)
+    if library is None or any((root / "dev" / name).exists() for name in ("kfd", "dxg")):
+        return False
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return True
+    return False
 
 
 def _affinity() -> int:

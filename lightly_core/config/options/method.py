@@ -102,6 +102,15 @@ class MethodConfig:
             return None
         return (*cls.metrics, *(f"schedule/{name}" for name in cls.schedules))
 
+    def needs_building(self) -> bool:
+        """Return whether only `Method.build` can tell that these options are possible.
+
+        `lightly run --dry-run` then builds the networks. By default that is so if the method needs
+        a capability of the backbone.
+        """
+        requires = self.requirements()
+        return requires.capability is not None or requires.whole_patches
+
     def requirements(self) -> Requires:
         """Return the requirements of the method with these options. By default `requires`."""
         return self.requires

@@ -80,6 +80,15 @@ class Requires:
                 "or more work well; set a larger batch_size, or add images if the data has fewer"
             )
 
+    def run_problems(
+        self, method: str, *, num_global: int, batch_size: int, num_processes: int
+    ) -> list[str]:
+        """Return all problems with the global views and the batch of a run."""
+        return [
+            *self.view_problems(method, num_global, 0),
+            *self.batch_problems(method, batch_size, num_processes),
+        ]
+
     def sentences(self) -> Iterator[str]:
         """Yield one sentence for each requirement, for the docs and `lightly methods`."""
         yield f"Global views of an image: {bounds_text(self.global_views)}."

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from lightly_core.config.options.settings import TensorBoardArgs
 from lightly_core.contracts import Logger
@@ -24,6 +23,8 @@ class TensorBoardLogger(Logger):
     """
 
     def __init__(self, config: TensorBoardArgs, folder: Path, resume_step: int | None) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # not imported by a dry run
+
         self._prefix = config.prefix
         self._writer = SummaryWriter(
             log_dir=str(folder / config.sub_dir if config.sub_dir else folder),

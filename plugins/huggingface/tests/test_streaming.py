@@ -1,7 +1,7 @@
 import pytest
 from pictures import picture
 
-from lightly_core.data.reading import load_or_reason
+from lightly_core.data.loading import load_or_reason
 from lightly_core.data.sources import open_source
 from lightly_core.errors import DataError
 

@@ -202,6 +202,11 @@ class SelfDistillationConfig(TeacherConfig):
                 f"{self.head_warmup_epochs} are both given; keep one"
             )
 
+    def needs_building(self) -> bool:
+        """Return whether the backbone needs blocks, for learning rates that differ among them."""
+        by_layer = self.layer_decay < 1 or self.patch_embed_lr_factor != 1
+        return by_layer or super().needs_building()
+
     def resolve(self, facts: RunFacts) -> Self:
         """Replace the momentum, and turn epochs of warm-up into steps."""
         steps = self.head_warmup_steps

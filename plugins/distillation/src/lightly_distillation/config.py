@@ -190,6 +190,10 @@ class DistillationConfig(MethodConfig):
                 "file on this machine, teacher_url for an address"
             )
 
+    def needs_building(self) -> bool:
+        """Return True: the teacher has its own name, arguments and weights."""
+        return True
+
     def resolve(self, facts: RunFacts) -> Self:
         """Replace the precision of the teacher, and "auto" of mixup."""
         precision = self.teacher_precision

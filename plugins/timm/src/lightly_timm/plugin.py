@@ -25,6 +25,11 @@ def lightly_register(catalog: Catalog) -> None:
                 ),
                 "activation_checkpointing": ("resnet50", "convnext_tiny"),
             },
+            any_size=(
+                *("convnext_*", "convnextv2_*", "densenet*", "efficientnet_b*", "mobilenetv2_*"),
+                *("mobilenetv3_*", "regnetx_*", "regnety_*", "resnet[0-9]*", "resnext*"),
+                *("seresnet*", "wide_resnet*"),
+            ),
             summary="Every model of timm, PyTorch Image Models.",
         )
     )

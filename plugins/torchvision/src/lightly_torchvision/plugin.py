@@ -15,6 +15,10 @@ def lightly_register(catalog: Catalog) -> None:
             names="lightly_torchvision:models.txt",
             wraps=("torchvision",),
             requires=("torchvision>=0.20",),
+            any_size=(
+                *("convnext_*", "densenet*", "efficientnet_*", "mnasnet*", "mobilenet_*"),
+                *("regnet_*", "resnet*", "resnext*", "shufflenet_*", "vgg*", "wide_resnet*"),
+            ),
             summary="Every classification model of torchvision.",
         )
     )

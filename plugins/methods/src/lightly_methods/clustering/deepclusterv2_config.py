@@ -54,3 +54,7 @@ class DeepClusterV2Config(ClusteringConfig):
         if self.num_prototypes != "auto":
             return resolved
         return evolve(resolved, num_prototypes=auto_clusters(facts.dataset_size, 10))
+
+    def needs_building(self) -> bool:
+        """Return True: whether the memory is too large is found in `build`."""
+        return True

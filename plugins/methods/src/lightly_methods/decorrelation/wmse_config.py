@@ -68,3 +68,7 @@ class WMSEConfig(MethodConfig):
             "aliases": ("w_eps",),
         },
     )
+
+    def needs_building(self) -> bool:
+        """Return True: whether the batch can be divided for the whitening is found in `build`."""
+        return True

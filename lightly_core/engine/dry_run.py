@@ -1,0 +1,172 @@
+"""Dry run: check the settings of a run and print them. Networks are built only where that matters.
+
+No torch here, so that a dry run of a known model answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+from lightly_core.config.auto.resolve import Resolved, draw_seed
+from lightly_core.config.reading.launch import find_launch, is_first_process
+from lightly_core.config.reading.load import Settings
+from lightly_core.data.base import ImageSource
+from lightly_core.data.channels import prepare
+from lightly_core.data.loading import first_readable
+from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.images import open_images, open_val_images, refuse_resolved, resolve_run
+from lightly_core.engine.lightning_import import import_lightning
+from lightly_core.engine.loggers.checking import require_loggers
+from lightly_core.engine.logs import RunLogs, only_warnings
+from lightly_core.engine.measured import KNN_IS_OFF, check_measurements
+from lightly_core.engine.mistakes import Mistakes
+from lightly_core.errors import ConfigError
+from lightly_core.evaluation.plan import plan_images
+from lightly_core.failures import explained
+from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.discovery import Plugins
+from lightly_core.plugins.loading import check_requirements
+from lightly_core.plugins.model_names import takes_any_size
+
+logger = logging.getLogger(__name__)
+
+NOT_BUILT = (
+    "note: the networks were not built, as the model and the options are of known kinds; "
+    "`--dry-run --build` builds them too"
+)
+
+#: Settings that only torch, Lightning or a built network can check.
+_CHECKED_BY_BUILDING = (
+    "activation_checkpoint_args",
+    "checkpoint",
+    "compile",
+    "embed_dim",
+    "loader_args",
+    "model_args",
+    "resume",
+    "resume_interrupted",
+    "trainer_args",
+)
+#: Values of Lightning's settings that are known to work.
+_KNOWN_VALUES = {
+    "accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
+    "num_nodes": (1,),
+    "precision": ("auto", "32-true", "16-mixed", "bf16-mixed"),
+    "strategy": ("auto", "ddp"),
+}
+#: Shortest side of the views of `lightly_core.plugins.records.ModelsRecord.any_size`, in pixels.
+_LEAST_SIDE = 32
+
+
+def dry_run(settings: Settings, plugins: Plugins, *, build: bool) -> None:
+    """Make the checks of a run, and print the resolved settings. Nothing is written.
+
+    Args:
+        settings: Checked settings.
+        plugins: Catalog and hooks.
+        build: Whether the networks are built in any case, on the meta device.
+
+    Raises:
+        LightlyError: A run with these settings would be refused.
+    """
+    reasons = ["--build"] if build else list(reasons_to_build(settings, plugins.catalog))
+    if reasons:
+        logger.debug("The networks are built because of %s", ", ".join(reasons))
+        import_lightning()
+        from lightly_core.engine.run import execute
+
+        execute(settings, plugins, dry_run=True)
+        return
+    folder = RunFolder(settings.run.out)
+    with RunLogs(is_first_process(), plugins.catalog.packages()), explained(folder.root):
+        print(json.dumps(_check(settings, plugins.catalog).as_dict(), indent=2))
+    print(NOT_BUILT, file=sys.stderr)
+
+
+def reasons_to_build(settings: Settings, catalog: Catalog) -> Iterator[str]:
+    """Yield the settings that cannot be checked completely without building the networks."""
+    run = settings.run
+    yield from (name for name in _CHECKED_BY_BUILDING if getattr(run, name))
+    for name, known in _KNOWN_VALUES.items():
+        if getattr(run, name) not in known:
+            yield name
+    if find_launch() is not None:
+        yield "the launcher"
+    if settings.method.needs_building():
+        yield "method"
+    if not _is_known_model(settings, catalog):
+        yield "model"
+    if not _are_known_views(settings):
+        yield "transform_args"
+
+
+def _is_known_model(settings: Settings, catalog: Catalog) -> bool:
+    model = settings.run.model
+    # A name with a dot is that of weights. The library knows whether they are loaded.
+    if not isinstance(model, str) or "." in model:
+        return False
+    record, name = catalog.model(model)
+    return takes_any_size(record, name)
+
+
+def _are_known_views(settings: Settings) -> bool:
+    transform = settings.transform
+    sides = [side for spec in transform.view_specs() for side in spec.size]
+    return (
+        settings.transform_record is None
+        and transform.channel_drop is None
+        and transform.channels == 3
+        and min(sides) >= _LEAST_SIDE
+    )
+
+
+def _check(settings: Settings, catalog: Catalog) -> Resolved:
+    """Make all checks that need no torch, and return the resolved settings."""
+    source = open_images(settings)
+    val_source = open_val_images(settings)
+    resolved = resolve_run(settings, source, val_source, draw_seed)
+    mistakes = Mistakes()
+    with only_warnings():
+        mistakes.attempt(lambda: refuse_resolved(resolved.run))
+        mistakes.attempt(lambda: _check_measurements(resolved, source, val_source))
+        mistakes.attempt(lambda: _check_first_image(resolved, source))
+        mistakes.attempt(lambda: _check_method(resolved, catalog))
+        mistakes.attempt(lambda: require_loggers(resolved))
+    mistakes.raise_all()
+    return resolved
+
+
+def _check_measurements(
+    resolved: Resolved, source: ImageSource, val_source: ImageSource | None
+) -> None:
+    args, why_not = resolved.callbacks.knn, KNN_IS_OFF
+    if args is not None:
+        seed = int(resolved.run.seed or 0)
+        plan = plan_images(source, args, seed=seed, val_source=val_source)
+        why_not = plan if isinstance(plan, str) else ""
+    check_measurements(resolved, why_not or None, has_val_data=val_source is not None)
+
+
+def _check_first_image(resolved: Resolved, source: ImageSource) -> None:
+    image = first_readable(source)
+    try:
+        prepare(image, resolved.transform.source_channels)
+    except ValueError as error:
+        raise ConfigError(f"the images do not fit transform_args: {error}") from error
+
+
+def _check_method(resolved: Resolved, catalog: Catalog) -> None:
+    record, _ = catalog.model(str(resolved.run.model))
+    for needed in (record, resolved.method_record):
+        check_requirements(needed)
+    problems = resolved.method.requirements().run_problems(
+        resolved.method_record.name,
+        num_global=resolved.transform.num_views,
+        batch_size=resolved.run.batch_size,
+        num_processes=resolved.world_size,
+    )
+    if problems:
+        raise ConfigError.of(problems)

@@ -1,4 +1,4 @@
-"""What training waits for."""
+"""What training and suites wait for: checkpoints, and the start of rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.row import Row, program
 
 
 def rows() -> Iterator[Row]:
-    """Yield the save of a checkpoint, compared with two others."""
+    """Yield the save of a checkpoint, twice, and the start of a row."""
     save = program("checkpoint", "save")
     yield Row(
         name="training waits for a checkpoint, 100 million weights with AdamW",
@@ -25,4 +25,12 @@ def rows() -> Iterator[Row]:
         peer=program("checkpoint", "copy"),
         peer_name="copy",
         least_ratio=0.8,
+    )
+    yield Row(
+        name="start of a suite's row to its first step",
+        unit="s",
+        ours=program("suite_row"),
+        peer=program("suite_row", code="before"),
+        peer_name="before",
+        least_ratio=3.0,
     )

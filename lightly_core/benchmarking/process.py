@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any, Protocol
 
+from lightly_core.benchmarking.forking import row_environment
 from lightly_core.data.signals import stop_signals
 
 #: Seconds between two calls of `on_poll`.
 _POLL_SECONDS = 2.0
+
+
+class Process(Protocol):
+    """What `Worker` calls of a process, as in `subprocess.Popen`."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code once it has ended."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal."""
+
+    def kill(self) -> None:
+        """End it at once."""
 
 
 class Worker:
@@ -27,16 +43,24 @@ class Worker:
         command: The program and its arguments.
         log: File that its output is added to.
         on_poll: Called every few seconds while it runs.
+        fork: Starts the process in place of `command`; if it returns None, `command` is run.
 
     Attributes:
         num_stops: How often it was asked to stop.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, on_poll: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        on_poll: Callable[[], None],
+        fork: Callable[[], Process | None] | None = None,
+    ) -> None:
         self._command = command
         self._log = log
         self._on_poll = on_poll
-        self._process: subprocess.Popen[bytes] | None = None
+        self._fork = fork
+        self._process: Process | None = None
         self._previous: dict[int, Any] = {}
         self.num_stops = 0
 
@@ -49,21 +73,27 @@ class Worker:
         with self._log.open("ab") as output:
             self._listen()
             try:
-                self._process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                )
+                self._process = self._start(output)
                 if self.num_stops:  # pressed while it was being started
                     self._process.send_signal(signal.SIGINT)
                 return self._wait(self._process)
             finally:
                 self._restore()
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> int:
+    def _start(self, output: IO[bytes]) -> Process:
+        forked = self._fork() if self._fork is not None else None
+        if forked is not None:
+            return forked
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=row_environment(),
+        )
+
+    def _wait(self, process: Process) -> int:
         try:
             while True:
                 try:

@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from lightly_core.benchmarking import state
+from lightly_core.benchmarking.forking import RowServer, row_server
 from lightly_core.benchmarking.measured import Measured, Scores, read_measured
 from lightly_core.benchmarking.planning import Plan, plan_rows
 from lightly_core.benchmarking.process import Worker, describe_exit
@@ -99,24 +101,25 @@ def run_suite(
     chosen = [row for row in suite.rows if row.name in suite.chosen]
     changed = _changed(suite, chosen, folders)
     open_rows = [row for row in chosen if row in changed or not folders[row.name].result.is_file()]
-    plans = dict(
-        zip((row.name for row in open_rows), plan_rows(open_rows, blocked_plugins), strict=True)
-    )
-    refuse_impossible(plans)
-    suite.folder.mkdir(parents=True, exist_ok=True)
-    with held(suite.folder):
-        for row in changed:
-            folders[row.name].forget(row)
-        write(row_results(suite))
-        for row in chosen:
-            place = f"[{chosen.index(row) + 1}/{len(chosen)}] {row.name}"
-            if folders[row.name].result.is_file():
-                say(f"{place}: finished earlier")
-                continue
-            try:
-                _run_row(row, folders[row.name], plans[row.name], place, say, blocked_plugins)
-            finally:
-                write(row_results(suite))
+    with row_server(open_rows, enabled=suite.fork_rows) as server:
+        found = plan_rows(open_rows, blocked_plugins)
+        plans = dict(zip((row.name for row in open_rows), found, strict=True))
+        refuse_impossible(plans)
+        suite.folder.mkdir(parents=True, exist_ok=True)
+        with held(suite.folder):
+            for row in changed:
+                folders[row.name].forget(row)
+            write(row_results(suite))
+            for row in chosen:
+                place = f"[{chosen.index(row) + 1}/{len(chosen)}] {row.name}"
+                folder = folders[row.name]
+                if folder.result.is_file():
+                    say(f"{place}: finished earlier")
+                    continue
+                try:
+                    _run_row(row, folder, plans[row.name], place, say, blocked_plugins, server)
+                finally:
+                    write(row_results(suite))
     return row_results(suite)
 
 
@@ -173,6 +176,7 @@ def _run_row(
     place: str,
     say: Say,
     blocked_plugins: Sequence[str],
+    server: RowServer | None,
 ) -> None:
     how = (
         "evaluating what is trained"
@@ -189,7 +193,8 @@ def _run_row(
     folder.failure.unlink(missing_ok=True)
     command = [sys.executable, "-m", "lightly_core.cli.benchmark_row", str(folder.job)]
     with progress(place, plan.steps, unit="steps", write=say) as task:
-        worker = Worker(command, folder.log, lambda: _follow(folder, task))
+        fork = None if server is None else partial(server.fork, folder.job, folder.log)
+        worker = Worker(command, folder.log, lambda: _follow(folder, task), fork)
         try:
             code = worker.run()
         finally:

@@ -83,6 +83,7 @@ class Suite:
         chosen: Names of the rows that are to be run.
         skipped: Methods that the suite skips, with the reason.
         overwrite: Whether rows whose settings have changed are run again.
+        fork_rows: Whether rows may be copies of a process that has imported torch.
         unused: Methods that the file has settings for, but no row.
     """
 
@@ -92,6 +93,7 @@ class Suite:
     chosen: frozenset[str]
     skipped: dict[str, str]
     overwrite: bool
+    fork_rows: bool
     unused: tuple[str, ...] = ()
 
     @property
@@ -157,6 +159,7 @@ def load_suite(
         chosen=chosen,
         skipped=dict(config.skip) if config.methods == "all" else {},
         overwrite=config.overwrite,
+        fork_rows=config.fork_rows,
         unused=tuple(unused(config, drafts)),
     )
 

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -181,8 +181,18 @@ def _finish(job: dict[str, Any], folder: state.RowFolder) -> None:
 # --------------------------------------------------------------------------- the end
 
 
+def end_with(run: Callable[[], int]) -> None:
+    """Run, and end the process with the exit code that is returned.
+
+    The process ends at once, because unloading torch at the usual exit takes seconds, but after the
+    exit handlers that are registered from here on, such as those of torch, loggers and pools.
+    """
+    code = EXIT_FAILED  # if it raises
+    atexit.register(lambda: _end(code))  # registered first, so called last
+    code = run()
+
+
 def _end(code: int) -> NoReturn:
-    """End the process at once, because unloading torch at the usual exit takes seconds."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -190,7 +200,4 @@ def _end(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    exit_code = EXIT_FAILED  # if main raises
-    # Registered first, so called last, after the exit handlers of torch, loggers and pools.
-    atexit.register(lambda: _end(exit_code))
-    exit_code = main(sys.argv[1:])
+    end_with(lambda: main(sys.argv[1:]))

@@ -143,7 +143,7 @@ def workers(monkeypatch, made):
     workers = Workers()
 
     class FakeWorker:
-        def __init__(self, command, log, look):
+        def __init__(self, command, log, look, fork):
             with open(command[-1]) as file:
                 self.job = json.load(file)
             self.num_stops = 0
@@ -160,6 +160,7 @@ def workers(monkeypatch, made):
     def plan_rows(rows, blocked):
         return [Plan(steps=7, batch_size=64, accelerator="cpu") for _ in rows]
 
+    monkeypatch.setattr(runner, "row_server", lambda rows, enabled: contextlib.nullcontext())
     monkeypatch.setattr(runner, "Worker", FakeWorker)
     monkeypatch.setattr(runner, "plan_rows", plan_rows)
     return workers

@@ -4,10 +4,13 @@ import csv
 import json
 import os
 import signal
+import sys
 import threading
 
 import pytest
+from run_states import differing, state_of
 
+from lightly_core.benchmarking.forking import RowServer
 from lightly_core.cli.main import main
 
 pytestmark = pytest.mark.processes
@@ -106,3 +109,27 @@ def test_a_suite_is_interrupted_goes_on_and_ends_with_its_tables(
     code, said = benchmark("only=simclr")
     assert code == 0, said
     assert "[1/1] simclr: finished earlier" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rows are forked on Linux only")
+def test_a_forked_row_gives_what_a_new_interpreter_gives(tmp_path, monkeypatch, plan_here):
+    suite = tmp_path / "suite.toml"
+    suite.write_text(SUITE.format(folder=tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    plan_here()
+    forked = []
+    fork = RowServer.fork
+
+    def noted(self, job, log):
+        forked.append(fork(self, job, log))
+        return forked[-1]
+
+    monkeypatch.setattr(RowServer, "fork", noted)
+    for out, value in (("warm", "true"), ("new", "false")):
+        words = (f"out={tmp_path / out}", f"fork_rows={value}", "only=simclr", "run.epochs=1")
+        assert main(["benchmark", str(suite), *words]) == 0
+    assert [row is not None for row in forked] == [True]
+    warm, new = (tmp_path / out / "simclr" for out in ("warm", "new"))
+    assert differing(state_of(warm / "run"), state_of(new / "run")) == []
+    results = [json.loads((row / "evaluation.json").read_text())["results"] for row in (warm, new)]
+    assert results[0][0]["top1"] == results[1][0]["top1"]

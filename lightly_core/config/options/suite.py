@@ -159,6 +159,13 @@ class SuiteConfig:
         default=False,
         metadata={"help": "run rows again whose settings have changed since they were run"},
     )
+    fork_rows: bool = field(
+        default=True,
+        metadata={
+            "help": "on Linux, start the process of a row as a copy of one that has imported "
+            "torch; false: as a new interpreter"
+        },
+    )
 
     @property
     def folder(self) -> str:

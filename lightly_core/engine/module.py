@@ -26,6 +26,7 @@ from lightly_core.data.memory import ImageMemory, keep_images, place_images
 from lightly_core.data.memory_loader import MemoryLoader
 from lightly_core.data.sources import ImageSource
 from lightly_core.data.timing import time_batches
+from lightly_core.engine.allocation import keep_freed_memory, return_freed_memory
 from lightly_core.engine.compiling import CompiledBackbones
 from lightly_core.engine.finite import FiniteWatch
 from lightly_core.engine.metrics import MetricBuffer
@@ -242,6 +243,13 @@ class TrainingModule(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Start counting at the step of a resumed run, which is known only from here on."""
         self._steps_seen = self.global_step
+        if self.device.type == "cpu":
+            keep_freed_memory()
+
+    def on_train_end(self) -> None:
+        """Return the memory that was kept for the steps."""
+        if self.device.type == "cpu":
+            return_freed_memory()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the loss; all randomness in it depends on seed, step and process only."""

@@ -220,7 +220,10 @@ def build(session: nox.Session) -> None:
 def wheels(session: nox.Session) -> None:
     """Install the wheels into a new environment, away from the source, and train with them."""
     tools = Path("tools").resolve()
-    extras = {"lightly_core": "[benchmark,dicom,fsspec,heif,huggingface,onnx,parquet,tiff]"}
+    extras = {
+        "lightly_core": "[benchmark,dicom,fsspec,heif,huggingface,onnx,opencv,parquet,tiff]",
+        "lightly_mlflow": "[model,system]",
+    }
     found = {path.name.split("-")[0]: path.resolve() for path in Path("dist").glob("*.whl")}
     addresses = [f"{name}{extras.get(name, '')} @ {found[name].as_uri()}" for name in sorted(found)]
     session.install(*addresses)

@@ -118,12 +118,21 @@ def test_a_package_that_is_not_installed_is_named(tmp_path):
     assert list(problems) == ["acme_that_is_missing is not installed"]
 
 
-def test_a_run_is_tried_for_every_model_library_and_every_source_package_is_found():
-    plugins = TOOLS.parent / "plugins"
-    packages = WHEELS["packages"]()
-    assert len(packages) == 1 + len(list(plugins.glob("*/pyproject.toml")))
-    libraries = {path.parents[2].name for path in plugins.glob("*/src/*/library.py")}
-    assert libraries == set(WHEELS["RUNS"])
+def plugins_with(record):
+    """The plugins that add a record of this kind."""
+    files = (TOOLS.parent / "plugins").glob("*/src/*/plugin.py")
+    return {file.parents[2].name for file in files if record in file.read_text()}
+
+
+def test_every_source_package_is_found():
+    plugins = list((TOOLS.parent / "plugins").glob("*/pyproject.toml"))
+    assert len(WHEELS["packages"]()) == 1 + len(plugins)
+
+
+def test_every_model_library_logger_and_source_of_data_is_tried():
+    assert plugins_with("ModelsRecord") == set(WHEELS["RUNS"])
+    assert plugins_with("LoggerRecord") == set(WHEELS["LOGGERS"])
+    assert plugins_with("SourceRecord") == set(WHEELS["SOURCES"].values())
 
 
 def test_every_package_says_that_it_has_types():

@@ -7,7 +7,7 @@ that
 1. every package is in site-packages and has all files of its source, with the same content;
 2. all plugins load;
 3. ``examples/quickstart.toml`` runs;
-4. a network of each model library trains, with methods of all plugins;
+4. a network of each model library trains, with methods, loggers and sources of all plugins;
 5. the exported files load, and the code that the run prints loads the model.
 """
 
@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "examples/quickstart.toml"
 TRANSFORMER = {"embed_dim": 48, "depth": 2, "num_heads": 2}
+#: Loggers without a server: records for MLflow stay in a file, as nothing listens there.
+LOGGERS = {
+    "mlflow": {"tracking_uri": "http://127.0.0.1:9", "finish_timeout": 0},
+    "wandb": {"mode": "offline"},
+}
+#: Names of sources by the scheme of `data`. `make_sources` writes what they read.
+SOURCES = {"wds": "webdataset", "hf": "huggingface"}
 # Settings by model library. Each plugin is used by at least one of them.
 RUNS: dict[str, dict[str, Any]] = {
     "dinov2": {
@@ -43,8 +51,13 @@ RUNS: dict[str, dict[str, Any]] = {
         "method_args": {"teacher": "torchvision/resnet18"},
         "transform_args": {"image_size": 64},
     },
-    "timm": {"model": "timm/resnet10t", "method": "dino"},
-    "torchvision": {"model": "torchvision/resnet18", "method": "byol"},
+    "timm": {"model": "timm/resnet10t", "method": "dino", "data": "wds:images.tar"},
+    "torchvision": {
+        "model": "torchvision/resnet18",
+        "method": "byol",
+        "data": "hf:saved",
+        "loggers": LOGGERS,
+    },
     "ultralytics": {"model": "ultralytics/yolo11n.yaml", "method": "simclr"},
 }
 
@@ -94,6 +107,9 @@ def plugin_problems(command: str, count: int) -> Iterator[str]:
         yield f"{len(statuses)} plugins are installed, expected {count}"
     used = {f"models {library}" for library in RUNS}
     used |= {f"method {settings['method']}" for settings in RUNS.values()}
+    used |= {f"logger {name}" for settings in RUNS.values() for name in settings.get("loggers", ())}
+    schemes = {settings.get("data", "").partition(":")[0] for settings in RUNS.values()}
+    used |= {f"source {name}" for scheme, name in SOURCES.items() if scheme in schemes}
     for status in statuses:
         if status["state"] != "loaded":
             yield f"plugin {status['name']} is {status['state']}: {status['error']}"
@@ -113,6 +129,19 @@ def make_images(folder: Path, count: int = 8) -> Path:
     return folder
 
 
+def make_sources(images: Path) -> None:
+    """Write the images again as ``images.tar``, and as the data set ``saved`` of Hugging Face."""
+    import datasets
+
+    files = sorted(images.iterdir())
+    with tarfile.open(images.with_suffix(".tar"), "w") as tar:
+        for file in files:
+            tar.add(file, arcname=file.name)
+    features = datasets.Features(image=datasets.Image())
+    made = datasets.Dataset.from_dict({"image": [str(file) for file in files]}, features=features)
+    made.save_to_disk(images.with_name("saved"))
+
+
 def run_problems(library: str, settings: dict[str, Any], images: Path) -> Iterator[str]:
     """Train two steps and yield the exported files that do not load."""
     import torch
@@ -120,9 +149,9 @@ def run_problems(library: str, settings: dict[str, Any], images: Path) -> Iterat
     import lightly_core
     from lightly_core.exporting.reading import read_weights
 
-    common = {"epochs": 1, "batch_size": 4, "num_workers": 0, "accelerator": "cpu"}
-    settings = {"transform_args": {"image_size": 32}, **common, **settings}
-    result = lightly_core.pretrain(out=f"runs/{library}", data=str(images), **settings)
+    common: dict[str, Any] = {"epochs": 1, "batch_size": 4, "num_workers": 0, "accelerator": "cpu"}
+    common |= {"data": str(images), "transform_args": {"image_size": 32}}
+    result = lightly_core.pretrain(out=f"runs/{library}", **{**common, **settings})
     weights = {}
     for file in result.exported:
         # Files of Ultralytics hold a whole module.
@@ -157,6 +186,7 @@ def problems(folder: Path) -> Iterator[str]:
     subprocess.run([command, "run", "--config", str(QUICKSTART), *pairs], check=True)
     print(f"quickstart: {time.monotonic() - started:.0f} s")
     images = make_images(folder / "images")
+    make_sources(images)
     for library, settings in RUNS.items():
         started = time.monotonic()
         yield from run_problems(library, settings, images)

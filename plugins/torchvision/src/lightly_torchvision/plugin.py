@@ -14,7 +14,7 @@ def lightly_register(catalog: Catalog) -> None:
             target="lightly_torchvision.library:TorchvisionLibrary",
             names="lightly_torchvision:models.txt",
             wraps=("torchvision",),
-            requires=("torchvision>=0.20",),
+            requires=("torchvision>=0.23",),
             any_size=(
                 *("convnext_*", "densenet*", "efficientnet_*", "mnasnet*", "mobilenet_*"),
                 *("regnet_*", "resnet*", "resnext*", "shufflenet_*", "vgg*", "wide_resnet*"),

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 
 class Buffers:
-    """Arrays for results, whose memory is used again once nobody holds the earlier result.
+    """Arrays for results, whose memory is used again once nothing holds the earlier result.
 
     Args:
-        most: Number of arrays that are kept while nobody uses them.
+        most: Number of arrays that are kept while nothing uses them.
     """
 
     def __init__(self, most: int = 16) -> None:

@@ -14,6 +14,10 @@ from lightly_core.data.dataset import RawBatch
 from lightly_core.parts.modes import modes_of, set_modes
 from lightly_core.progress import progress
 
+#: Numbers of the images of one forward pass on a CPU: 8 images of 224 pixels. What a layer computes
+#: for them stays in the cache. For larger tensors, the allocator gets new memory each time.
+_CPU_VALUES = 8 * 3 * 224 * 224
+
 
 def extract_features(
     wrapper: ModelWrapper,
@@ -90,12 +94,29 @@ def batch_features(
     if channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-        found = wrapper.forward_features(images)
-        if kind == "patch":
-            return found["features"].float()
-        if kind == "class_token":
-            return found["cls_token"].float()
-        return wrapper.forward_pool(found)["pooled_features"].flatten(1).float()
+        found = [
+            _features(wrapper, part, kind)
+            for part in torch.split(images, _at_once(images, precision))
+        ]
+    return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def _at_once(images: Tensor, precision: torch.dtype | None) -> int:
+    """Return how many images are passed to the network at once."""
+    # Autocast converts frozen weights again in each pass.
+    if images.device.type != "cpu" or precision is not None:
+        return len(images)
+    return max(1, _CPU_VALUES // images[0].numel())
+
+
+def _features(wrapper: ModelWrapper, images: Tensor, kind: str) -> Tensor:
+    """Return the features of normalised images (b, C, H, W), see `batch_features`."""
+    found = wrapper.forward_features(images)
+    if kind == "patch":
+        return found["features"].float()
+    if kind == "class_token":
+        return found["cls_token"].float()
+    return wrapper.forward_pool(found)["pooled_features"].flatten(1).float()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lightly_core.data.dataset import RawBatch
+from lightly_core.evaluation import features as features_module
 from lightly_core.evaluation.features import extract_features
 from lightly_core.testing.models import TinyConv
 
@@ -41,6 +42,16 @@ def test_features_are_those_of_a_plain_forward_in_order(model, batches):
     assert features.dtype == torch.float32
     assert not features.requires_grad
     assert indices.tolist() == list(range(100, 110))
+
+
+def test_a_cpu_takes_a_few_images_at_once_with_the_same_result(model, batches, monkeypatch):
+    expected, _ = extract_features(model, batches, Halve(), "cpu")
+    monkeypatch.setattr(features_module, "_CPU_VALUES", 3 * 3 * 16 * 16)
+    sizes = []
+    model.get_model().register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    features, _ = extract_features(model, batches, Halve(), "cpu")
+    assert sizes == [3, 1, 3, 1, 2]  # of batches of 4, 4 and 2
+    torch.testing.assert_close(features, expected)
 
 
 def test_leaves_no_trace(model, batches):

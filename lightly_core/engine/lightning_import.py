@@ -4,9 +4,9 @@ Lightning needs two classes of torchmetrics. Importing these runs the file of th
 which imports more than a hundred metrics and scipy.signal. A run uses none of them.
 
 `import_lightning` puts the package into `sys.modules` without running its file, and imports the two
-classes from the modules that define them. The file runs when anything else of the package is used
-for the first time: an attribute, or a module in it. Code that uses torchmetrics sees no difference
-except for the time at which the file runs.
+classes from the modules that define them, without matplotlib. The file runs when anything else of
+the package is used for the first time: an attribute, or a module in it. Code that uses torchmetrics
+sees no difference except for the time at which the file runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import importlib.util
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 _NAME = "torchmetrics"
 #: The names that Lightning takes from the package, and the modules that define them.
@@ -28,6 +31,8 @@ _LIGHT = {
 #: Names with two underscores that the package's file defines. Inspections of all modules, as by
 #: `unittest`, ask for others, which must not run the file.
 _DEFINED = ("__path__", "__all__")
+
+_PLOTS = "torchmetrics.utilities.plot"
 
 _lock = threading.RLock()
 
@@ -57,14 +62,39 @@ def _unexecuted() -> _Package | None:
     assert isinstance(package, _Package)
     sys.modules[_NAME] = package
     try:
-        # In this order the modules can import each other.
-        importlib.import_module("torchmetrics.utilities")
-        for name, home in _LIGHT.items():
-            setattr(package, name, getattr(importlib.import_module(home), name))
+        with _plots_later():
+            # In this order the modules can import each other.
+            importlib.import_module("torchmetrics.utilities")
+            for name, home in _LIGHT.items():
+                setattr(package, name, getattr(importlib.import_module(home), name))
     except Exception:  # a version of torchmetrics with other modules
         _execute(package)
         return None
     return package
+
+
+@contextmanager
+def _plots_later() -> Iterator[None]:
+    """Replace the module that imports matplotlib, until the two classes are imported.
+
+    They use two types of it in annotations, and one function, which `Metric.plot` calls.
+    """
+    later = ModuleType(_PLOTS)
+
+    def plot_single_or_multi_val(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401
+        return importlib.import_module(_PLOTS).plot_single_or_multi_val(*args, **kwargs)
+
+    vars(later).update(
+        _AX_TYPE=object,
+        _PLOT_OUT_TYPE=object,
+        plot_single_or_multi_val=plot_single_or_multi_val,
+    )
+    sys.modules[_PLOTS] = later
+    try:
+        yield
+    finally:
+        if sys.modules.get(_PLOTS) is later:
+            del sys.modules[_PLOTS]
 
 
 class _Package(ModuleType):

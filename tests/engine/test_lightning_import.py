@@ -10,7 +10,8 @@ import sys
 from lightly_core.engine.lightning_import import import_lightning
 import_lightning()
 from lightning.pytorch.core import module
-assert "scipy" not in sys.modules and "torchmetrics.classification" not in sys.modules
+heavy = {"scipy", "matplotlib", "torchmetrics.classification", "torchmetrics.utilities.plot"}
+assert not heavy & set(sys.modules)
 import unittest.util
 assert not hasattr(sys.modules["torchmetrics"], "__warningregistry__")
 import torchmetrics
@@ -34,8 +35,13 @@ def test_torchmetrics_is_complete_when_it_is_used(use):
 metric = torchmetrics.Accuracy(task="binary")
 assert isinstance(metric, module.Metric) and torchmetrics.Metric is module.Metric
 assert torchmetrics.MetricCollection is module.MetricCollection
-import torch
+import importlib.util, torch
+from torchmetrics.utilities import plot
+assert plot.plot_single_or_multi_val.__module__ == "torchmetrics.utilities.plot"
+assert hasattr(plot, "plot_confusion_matrix")
 assert metric(torch.tensor([1, 0, 1, 1]), torch.tensor([1, 0, 0, 1])) == 0.75
+if importlib.util.find_spec("matplotlib") is not None:
+    assert len(metric.plot()) == 2  # the figure and its axes
 import importlib.metadata
 assert torchmetrics.__version__ == importlib.metadata.version("torchmetrics")
 """

@@ -21,8 +21,8 @@ def require_nine(source, title):
 
 
 def test_saved_data_sets_and_parquet_files_have_the_same_rows(tmp_path, dataset):
-    dataset.save_to_disk(tmp_path / "saved")
-    DatasetDict(train=dataset, test=dataset.select([1])).save_to_disk(tmp_path / "parts")
+    dataset.save_to_disk(f"{tmp_path}/saved")
+    DatasetDict(train=dataset, test=dataset.select([1])).save_to_disk(f"{tmp_path}/parts")
     (tmp_path / "folder").mkdir()
     dataset.to_parquet(tmp_path / "folder/train-00000-of-00001.parquet")
     dataset.select([2]).to_parquet(tmp_path / "folder/test-00000-of-00001.parquet")
@@ -92,7 +92,7 @@ def test_wrong_texts_are_refused_before_anything_is_read(tmp_path, text, words):
 )
 def test_what_the_data_set_does_not_have_is_named(tmp_path, dataset, options, words):
     dataset.to_parquet(tmp_path / "a.parquet")
-    DatasetDict(train=dataset).save_to_disk(tmp_path / "parts")
+    DatasetDict(train=dataset).save_to_disk(f"{tmp_path}/parts")
     for place in ("a.parquet", "parts"):
         with pytest.raises(DataError, match=words):
             open_source(f"hf:{tmp_path}/{place}?{options}")

@@ -56,6 +56,6 @@ def test_a_window_has_the_rows_of_few_parts(data):
 
 
 def test_a_saved_data_set_is_no_stream(tmp_path, dataset):
-    dataset.save_to_disk(tmp_path / "saved")
+    dataset.save_to_disk(f"{tmp_path}/saved")
     with pytest.raises(DataError, match="remove the option streaming"):
         open_source(f"hf:{tmp_path}/saved?streaming=true")

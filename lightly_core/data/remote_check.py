@@ -16,7 +16,21 @@ def problems(places: Sequence[str], options: RemoteDataArgs) -> list[str]:
     """Return why images cannot be read from URLs: a missing package, or shards."""
     schemes = sorted({place.partition("://")[0].lower() for place in places})
     found = [problem for scheme in schemes if (problem := _package_problem(scheme))]
+    found += [problem for place in places if (problem := password_problem(place))]
     return found + [problem for place in places if (problem := _shard_problem(place))]
+
+
+def password_problem(url: str) -> str | None:
+    """Return the problem of a URL with a password, which a run would store with its settings."""
+    start, at, host = url.partition("@")
+    scheme, slashes, account = start.partition("://")
+    if not (at and slashes and ":" in account) or "/" in account:
+        return None
+    shorter = shown(f"{scheme}://{host}")
+    return (
+        f"the URL of '{shorter}' has a password, which would be stored in config.json; leave it "
+        "out, and set it by a variable or a file of fsspec"
+    )
 
 
 def _package_problem(scheme: str) -> str | None:

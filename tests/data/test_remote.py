@@ -1,5 +1,6 @@
 """Images behind URLs: in memory, and on a server of this machine."""
 
+import multiprocessing
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -120,6 +121,7 @@ def test_a_resumed_run_notices_other_content(memory):
         ("memori://bucket", "did you mean 'memory:'"),
         ("memory://data?cache=1", "unknown key 'cache', did you mean 'cache_size'"),
         ("memory://data/a.tar", "file of samples"),
+        ("https://me:secret@host/a", "URL of 'https://host/a' has a password"),
         ("abfs://a/b", "needs the package adlfs: pip install adlfs"),
     ],
 )
@@ -152,9 +154,12 @@ def test_a_page_of_links_is_a_folder(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         url = f"http://127.0.0.1:{server.server_port}"
-        source = open_source(f"{url}/#cache_size=1")
+        source = open_source(f"{url}/#cache_size=0")
         assert names(source) == ["a/1.png", "b/2.png"]
         assert source.labels().classes == ("a", "b")
+        with multiprocessing.get_context().Pool(2) as pool:  # a fork must not use our connections
+            read = pool.map_async(source.read, range(2)).get(120)
+        assert read == [picture(1), picture(2)]
         files = open_source(str(tmp_path / "site"))
         for index in range(2):
             assert np.array_equal(np.asarray(source.load(index)), np.asarray(files.load(index)))

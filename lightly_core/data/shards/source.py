@@ -65,13 +65,15 @@ class ShardSource(EncodedSource):
     def read(self, index: int) -> bytes:
         """Read the image from its shard."""
         number, size = self._shard_of(index), int(self._sizes[index])
-        if self._ahead is not None:
-            self._ahead.reached(number)
         try:
             data = self._files.read(number, self._shards[number], int(self._offsets[index]), size)
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
             raise UnreadableImage(f"the shard cannot be read: {reason}") from error
+        if (
+            self._ahead is not None
+        ):  # now that the shard is open, and cannot be lost to the next one
+            self._ahead.reached(number)
         if len(data) < size:
             raise UnreadableImage("truncated")
         return data

@@ -1,8 +1,10 @@
 import io
 import logging
 import pickle
+import shutil
 import tarfile
 import threading
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -201,6 +203,33 @@ def test_shards_of_a_server_without_ranges_are_fetched_once(tmp_path, write, ser
         assert [source.read(index) for index in range(8)] == [picture(n) for n in range(8)]
         assert names(source)[5] == "001.tar/05.png"
     assert [line for line in log if line.startswith("GET")].count("GET /a/000.tar") == 1
+
+
+def test_a_cache_that_is_too_small_fetches_each_shard_once_in_an_epoch(tmp_path, write, server):
+    url, log, _ = server
+    write(tmp_path / "a", [{"png": picture(index)} for index in range(24)])
+    source = open_source(f"wds:{url}/a/{{000..005}}.tar#buffer=4&cache_size=0.000001")
+    log.clear()
+    source.begin_epoch(0, 0)
+    order = source.order(0, 0).tolist()
+    assert [source.read(index) for index in order] == [picture(index) for index in order]
+    assert len([line for line in log if line.startswith("GET")]) == 6
+
+
+def test_the_next_shard_is_fetched_while_one_is_read(tmp_path, cache, write, server):
+    url, log, _ = server
+    write(tmp_path / "a", [{"png": picture(index)} for index in range(12)])
+    source = open_source(f"wds:{url}/a/{{000..002}}.tar#buffer=4")
+    shutil.rmtree(cache / "shards")
+    log.clear()
+    source.begin_epoch(0, 0)
+    first, second = (source.order(0, 0)[place] // 4 for place in (0, 4))
+    source.read(int(source.order(0, 0)[0]))
+    deadline = time.monotonic() + 60
+    while f"GET /a/00{second}.tar" not in log:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert f"GET /a/00{first}.tar" in log
 
 
 def test_a_shard_that_has_changed_on_the_server_is_fetched_again(tmp_path, write, server):

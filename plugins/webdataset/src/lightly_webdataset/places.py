@@ -11,6 +11,7 @@ from braceexpand import braceexpand
 
 from lightly_core.data.names import shown
 from lightly_core.data.paths import is_glob
+from lightly_core.data.remote_check import password_problem
 from lightly_core.errors import DataError
 from lightly_webdataset.config import WebDatasetArgs
 
@@ -80,7 +81,7 @@ def _problem(shard: str) -> str | None:
             "decompress it, or let a command do it: 'wds:pipe:gzip -dc FILE'"
         )
     if not is_local(shard):
-        return None
+        return password_problem(shard)
     if not shard.strip():
         return "got an empty text, expected shards such as 'wds:shards/{000..127}.tar'"
     if not os.path.exists(shard):

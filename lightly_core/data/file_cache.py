@@ -47,7 +47,7 @@ class BoundedCache:
         Raises:
             Exception: What `fetch` raises. Nothing is kept then.
         """
-        path = self.folder / hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+        path = self._path(key)
         while True:
             try:
                 file = path.open("rb", buffering=0)
@@ -57,6 +57,16 @@ class BoundedCache:
             with suppress(OSError):  # the folder may be read-only
                 os.utime(path)
             return file
+
+    def prepare(self, key: str, fetch: Callable[[Path], None]) -> None:
+        """Fetch the file of a key if it is missing, as `open` does, and leave it in the folder."""
+        path = self._path(key)
+        if not path.exists():
+            self._add(path, fetch)
+
+    def _path(self, key: str) -> Path:
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return self.folder / digest[:40]
 
     def _add(self, path: Path, fetch: Callable[[Path], None]) -> None:
         locks = self.folder / _LOCKS
@@ -84,8 +94,10 @@ class BoundedCache:
                     elif entry.is_file() and status.st_mtime < time.time() - _LEFT_BEHIND_SECONDS:
                         os.unlink(entry.path)
         total = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total <= self.limit:
+        # A file that has been added since then may not be open yet.
+        ages = [age for age, _, path in entries if path == str(newest)]
+        for age, size, path in sorted(entries):
+            if total <= self.limit or [age] >= ages:
                 return
             if path != str(newest):
                 with suppress(OSError):  # on Windows a file that is open stays

@@ -45,7 +45,7 @@ class OpenFiles:
 
 
 class ReadAhead:
-    """Opens the next shard in a thread, so that it is fetched before it is needed.
+    """Fetches the next shard in a thread, before it is needed.
 
     Args:
         shards: All shards.
@@ -71,10 +71,10 @@ class ReadAhead:
             return
         self._furthest = place
         shard = self._shards[self._order[place + 1]]
-        self._thread = threading.Thread(target=_open_and_close, args=(shard,), daemon=True)
+        self._thread = threading.Thread(target=_prepare, args=(shard,), daemon=True)
         self._thread.start()
 
 
-def _open_and_close(shard: Shard) -> None:
+def _prepare(shard: Shard) -> None:
     with suppress(Exception):  # reported when the shard is needed
-        shard.open().close()
+        shard.prepare()

@@ -39,6 +39,13 @@ class Shard(ABC):
             Exception: It cannot be opened.
         """
 
+    def prepare(self) -> None:  # noqa: B027 - optional
+        """Fetch what `open` needs, before it is needed.
+
+        Raises:
+            Exception: It cannot be fetched.
+        """
+
     @abstractmethod
     def scan(self, file: IO[bytes]) -> ShardIndex:
         """Find the images in the opened file."""
@@ -92,6 +99,10 @@ class FetchedShard(Shard):
         if self._version is None:
             self._version = f"{self.place} {self.ask_version()}"
         return self._version
+
+    def prepare(self) -> None:
+        """Fetch the file if the cache does not have it."""
+        self.cache.prepare(self.version(), self.fetch)
 
     def open(self) -> IO[bytes]:
         """Open the copy in the cache."""

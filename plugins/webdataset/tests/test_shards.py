@@ -205,10 +205,15 @@ def test_shards_of_a_server_without_ranges_are_fetched_once(tmp_path, write, ser
     assert [line for line in log if line.startswith("GET")].count("GET /a/000.tar") == 1
 
 
-def test_a_cache_that_is_too_small_fetches_each_shard_once_in_an_epoch(tmp_path, write, server):
+def test_a_cache_of_three_shards_fetches_each_shard_once_in_an_epoch(
+    tmp_path, cache, write, server
+):
     url, log, _ = server
     write(tmp_path / "a", [{"png": picture(index)} for index in range(24)])
-    source = open_source(f"wds:{url}/a/{{000..005}}.tar#buffer=4&cache_size=0.000001")
+    source = open_source(f"wds:{url}/a/{{000..005}}.tar#buffer=4&cache_size=0.00006")
+    size = (tmp_path / "a/000.tar").stat().st_size
+    assert 3 * size < 0.00006 * 2**30 < 6 * size
+    shutil.rmtree(cache / "shards")
     log.clear()
     source.begin_epoch(0, 0)
     order = source.order(0, 0).tolist()

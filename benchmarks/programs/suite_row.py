@@ -15,10 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import lightly_core
+from benchmarks.programs.training import has_report
 
 NUM_ROWS = 3
-#: Older versions have no report, which costs forward passes before the first step.
-HAS_REPORT = (Path(lightly_core.__file__).parent / "reporting").is_dir()
 SUITE = """
 name = "start"
 out = "{folder}/out"
@@ -74,7 +73,7 @@ def main() -> None:
         folder = Path(place).resolve()
         file = folder / "suite.toml"
         rows = "".join(ROW.format(number=number) for number in range(NUM_ROWS))
-        report = "callbacks.report = false" if HAS_REPORT else ""
+        report = "callbacks.report = false" if has_report() else ""
         file.write_text(SUITE.format(folder=folder, report=report) + rows)
 
         def watch() -> None:

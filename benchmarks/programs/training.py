@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from typing import Any
 
@@ -22,6 +23,11 @@ def common_settings(method: str, model: str, batch_size: str, folder: str) -> di
 
 class FirstStep(BaseException):
     """Ends a run after its first step, of which nothing else is needed."""
+
+
+def has_report() -> bool:
+    """Return whether this version of ours writes a report, which costs forward passes."""
+    return importlib.util.find_spec("lightly_core.reporting") is not None
 
 
 class StepClock:

@@ -16,7 +16,7 @@ def rows() -> Iterator[Row]:
         ours=save,
         peer=program("checkpoint", "save", code="before"),
         peer_name="before",
-        least_ratio=5.0,
+        least_ratio=3.0,
     )
     yield Row(
         name="the same, and a copy of the tensors alone",

@@ -15,6 +15,8 @@ from short_run import logged, run_settings
 import lightly_core
 from lightly_core.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # runs, with a method of another plugin
+
 
 def losses(out):
     return [line["train_loss"] for line in logged(out) if "train_loss" in line]
@@ -73,7 +75,6 @@ def start(out, data, mark=""):
     return subprocess.Popen(command, start_new_session=True)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_run_over_shards_that_is_killed_goes_on_to_the_last_bit(tmp_path, write):
     write(tmp_path / "shards", samples(24))

@@ -11,7 +11,6 @@ from typing import TypeGuard
 import numpy as np
 
 from lightly_core.data.base import ImageSource
-from lightly_core.data.encoded import EncodedSource
 from lightly_core.data.folder import FolderSource
 from lightly_core.data.loading import load_or_reason
 from lightly_core.data.paths import why_not_opened
@@ -98,7 +97,7 @@ def changes(old: Mapping[str, str], source: ImageSource) -> list[str]:
 
 
 def _is_local(source: ImageSource) -> TypeGuard[FolderSource]:
-    return isinstance(source, FolderSource) and not isinstance(source, EncodedSource)
+    return isinstance(source, FolderSource) and source.on_this_machine
 
 
 def _evenly_spaced(total: int, wanted: int) -> list[int]:

@@ -30,7 +30,12 @@ class FolderSource(ImageSource):
             decoded. None: it never shrinks them.
         value_range: See `decode`.
         class_folders: Whether the folders directly below the root are classes.
+
+    Attributes:
+        on_this_machine: Whether `path` returns paths of this machine's file system.
     """
+
+    on_this_machine = True
 
     def __init__(
         self,

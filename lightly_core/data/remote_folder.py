@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from lightly_core.config.options.remote_data import RemoteDataArgs
 from lightly_core.contracts.source import ExampleImage, ImageRequest, SourceLibrary
-from lightly_core.data.encoded import EncodedSource
+from lightly_core.data.decode import LeastScale, decode_bytes
 from lightly_core.data.endings import (
     LIST_SUFFIXES,
     counted,
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 _MAGIC = "*["
 
 
-class RemoteFolder(EncodedSource, FolderSource):
+class RemoteFolder(FolderSource):
     """Image files behind URLs, sorted by name.
 
     Args:
@@ -49,6 +50,8 @@ class RemoteFolder(EncodedSource, FolderSource):
         class_folders: Whether the folders directly below the root are classes.
     """
 
+    on_this_machine = False
+
     def __init__(
         self,
         listing: Listing,
@@ -59,8 +62,7 @@ class RemoteFolder(EncodedSource, FolderSource):
         *,
         class_folders: bool,
     ) -> None:
-        FolderSource.__init__(
-            self,
+        super().__init__(
             listing,
             num_channels=request.num_channels,
             min_side=request.min_side,
@@ -84,6 +86,14 @@ class RemoteFolder(EncodedSource, FolderSource):
         key = f"{self.url.partition('://')[0]} {path} {self._versions[index]}"
         with self._cache.open(key, lambda to: _write(to, self._read(path))) as file:
             return file.read()
+
+    def _decode(self, index: int, least_scale: LeastScale | None) -> Image.Image | npt.NDArray[Any]:
+        return decode_bytes(
+            self.read(index),
+            self.num_channels,
+            least_scale=least_scale,
+            value_range=self.value_range,
+        )
 
     def _read(self, path: str) -> bytes:
         system, _ = file_system(self.url)

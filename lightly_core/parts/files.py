@@ -11,8 +11,7 @@ from torch.serialization import save
 def save_torch(content: object, path: Path) -> None:
     """Write what `torch.save` writes, and raise if the disk is full.
 
-    torch gets an open file. With a path, torch 2.5 raises no error if the disk has no space for the
-    last kilobytes of a file. All versions write the stem of a path into the file, which for a
+    torch gets an open file. With a path it writes the stem of the path into the file, which for a
     temporary name differs each time.
 
     Args:

@@ -90,8 +90,8 @@ class _Recorder(fx.Interpreter):
         """Run one operation."""
         value = super().run_node(n)
         if isinstance(value, Tensor):
-            # torch 2.5 computes an empty map on the meta device where an image is smaller than the
-            # kernel of a convolution. With data it fails.
+            # Some versions of torch compute an empty map on the meta device where an image is
+            # smaller than the kernel of a convolution. With data it fails.
             if 0 in value.shape:
                 raise ValueError(f"{n} gives an empty tensor of shape {tuple(value.shape)}")
             self.shapes[n] = tuple(value.shape)

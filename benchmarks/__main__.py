@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.earlier import ROOT, write_files
-from benchmarks.measure import BEFORE, Places, check_names, measure
+from benchmarks.measure import BEFORE, Measurements, Places, check_names
 from benchmarks.page import line, page
 from benchmarks.photos import write_photos
 from benchmarks.rows import all_rows
@@ -23,29 +23,36 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="values of each program")
     parser.add_argument("--only", nargs="+", default=[], help="rows whose names contain a word")
     parser.add_argument("--photos", type=Path, help="folder for the photographs, kept")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write the measured rows to docs/performance.md"
+    )
     options = parser.parse_args()
     rows = check_names(all_rows(), options.only)
-    if options.write and options.only:
-        parser.error("--write needs all rows, so it excludes --only")
     with tempfile.TemporaryDirectory() as temporary:
         photos = options.photos or Path(temporary)
         write_photos(photos)
         if options.before is not None:
             write_files(BEFORE, options.before)
         places = Places(photos, options.peer_python, options.before)
-        results = []
+        measurements = Measurements(places, options.repeats)
+        commit, results = _commit(), []
         for row in rows:
-            result = measure(row, places, options.repeats)
-            print(line(result), end="", flush=True)
-            results.append(result)
+            results.append(measurements.measure(row))
+            print(line(results[-1], commit), end="", flush=True)
     if options.write:
         names = ("lightly-core", "torch", "torchvision", "pillow", "simplejpeg")
         versions = {name: version(name) for name in names}
         if options.peer_python:
             versions["LightlyTrain"] = _peer_version(options.peer_python)
-        text = page(results, versions, options.repeats)
-        (ROOT / "docs" / "performance.md").write_text(text, encoding="utf-8")
+        file = ROOT / "docs" / "performance.md"
+        old = file.read_text(encoding="utf-8") if file.is_file() else ""
+        file.write_text(page(all_rows(), results, versions, commit, old), encoding="utf-8")
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.strip()
 
 
 def _peer_version(python: str) -> str:

@@ -73,25 +73,38 @@ class Result:
         return None if self.ratio is None else self.ratio >= self.row.least_ratio
 
 
-def measure(row: Row, places: Places, repeats: int) -> Result:
-    """Run the programs of a row alternately.
+class Measurements:
+    """Measures rows. A program that several rows have runs once in each repetition.
 
     Args:
-        row: What to measure.
         places: Where the programs run.
         repeats: Values of each program.
     """
-    ours: list[float] = []
-    peer: list[float] = []
-    try:
-        for _ in range(repeats):
-            ours.append(run(row.ours, places))
-            if row.peer is not None and places.can_run(row.peer):
-                peer.append(run(row.peer, places))
-    except subprocess.CalledProcessError as error:
-        tail = str(error.stderr or error.output or error).strip().splitlines()[-3:]
-        return Result(row, tuple(ours), tuple(peer), " / ".join(tail))
-    return Result(row, tuple(ours), tuple(peer))
+
+    def __init__(self, places: Places, repeats: int) -> None:
+        self._places = places
+        self._repeats = repeats
+        self._values: dict[tuple[int, Program], float] = {}
+
+    def measure(self, row: Row) -> Result:
+        """Run the programs of a row alternately."""
+        ours: list[float] = []
+        peer: list[float] = []
+        try:
+            for repeat in range(self._repeats):
+                ours.append(self._value(repeat, row.ours))
+                if row.peer is not None and self._places.can_run(row.peer):
+                    peer.append(self._value(repeat, row.peer))
+        except subprocess.CalledProcessError as error:
+            tail = str(error.stderr or error.output or error).strip().splitlines()[-3:]
+            return Result(row, tuple(ours), tuple(peer), " / ".join(tail))
+        return Result(row, tuple(ours), tuple(peer))
+
+    def _value(self, repeat: int, program: Program) -> float:
+        key = repeat, program
+        if key not in self._values:
+            self._values[key] = run(program, self._places)
+        return self._values[key]
 
 
 def run(program: Program, places: Places) -> float:

@@ -8,40 +8,67 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.measure import Result
+from benchmarks.row import Row
 
 _HEAD = """\
 # Performance
 
 <!-- Written by `nox -s bench`. -->
 
-Ours and a peer are measured in turn, in one run, on one core, in CPU time. Values are medians, with
-the smallest and largest of {repeats} repetitions. A ratio above 1 means that ours takes less.
-Ratios can be compared between machines, times cannot.
+Ours and a peer are measured in turn on one core, in CPU time unless a row says otherwise. Values
+are medians, with the smallest and the largest of all repetitions. A ratio above 1 means that ours
+takes less. Ratios can be compared between machines, times cannot. The last column is the commit at
+which a row was measured. Peers are called from outside, with their own transforms and settings.
 
 {machine}
 
-| what | ours | peer | | ratio | goal | reached |
-|---|---|---|---|---|---|---|
+| what | ours | peer | | ratio | goal | reached | commit |
+|---|---|---|---|---|---|---|---|
 """
+_BOUNDS = "\n## Goals that are not reached\n\n"
 
 
-def page(results: Sequence[Result], versions: Mapping[str, str], repeats: int) -> str:
-    """Return the text of the page."""
+def page(
+    rows: Sequence[Row],
+    results: Sequence[Result],
+    versions: Mapping[str, str],
+    commit: str,
+    old: str = "",
+) -> str:
+    """Return the text of the page.
+
+    Args:
+        rows: All rows, in their order.
+        results: Those that were measured now.
+        versions: Versions of the packages that matter.
+        commit: The commit that was measured.
+        old: The text of the page so far. Its lines stay for rows that were not measured now.
+    """
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     machine = (
         f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {listed}."
     )
-    return _HEAD.format(repeats=repeats, machine=machine) + "".join(map(line, results))
+    lines = {text.split(" | ")[0].removeprefix("| "): text for text in old.splitlines(True)}
+    lines |= {result.row.name: line(result, commit) for result in results}
+    table = [lines[row.name] for row in rows if row.name in lines]
+    missed = [row for row in rows if row.bound and " | no | " in lines.get(row.name, "")]
+    bounds = _BOUNDS + "".join(f"- **{row.name}.** {row.bound}\n" for row in missed)
+    return "".join((_HEAD.format(machine=machine), *table, bounds if missed else ""))
 
 
-def line(result: Result) -> str:
-    """Return a row of the table."""
+def line(result: Result, commit: str) -> str:
+    """Return a line of the table."""
     row = result.row
     ratio = "" if result.ratio is None else f"{result.ratio:.2f}"
     goal = f"<= {row.most:g} {row.unit}" if row.most is not None else f">= {row.least_ratio:.2g}"
-    reached = {True: "yes", False: "no", None: result.error or "not run"}[result.reached]
+    reached = {True: "yes", False: "no", None: _why(result)}[result.reached]
     cells = (row.name, _values(result.ours, row.unit), _values(result.peer, row.unit))
-    return f"| {' | '.join(cells)} | {row.peer_name} | {ratio} | {goal} | {reached} |\n"
+    return f"| {' | '.join(cells)} | {row.peer_name} | {ratio} | {goal} | {reached} | {commit} |\n"
+
+
+def _why(result: Result) -> str:
+    error = (result.error or "no peer").replace("|", "/")
+    return f"not run: {error}"
 
 
 def _values(values: Iterable[float], unit: str) -> str:

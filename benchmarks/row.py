@@ -36,6 +36,7 @@ class Row:
         peer_name: Name of that.
         least_ratio: Goal: the peer's value by ours is at least this.
         most: Goal: our value is at most this. It replaces `least_ratio`.
+        bound: What bounds the value, as a sentence for the page if the goal is not reached.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Row:
     peer_name: str = ""
     least_ratio: float = 1.0
     most: float | None = None
+    bound: str = ""
 
 
 def program(

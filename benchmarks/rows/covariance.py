@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 from benchmarks.row import Row, program
 
+_BOUNDS = {
+    "time": "The matrix products of the projector, which has 134 million weights.",
+    "memory": "The gradients and the momentum of the projector in float32, 1,142 MiB.",
+}
+
 
 def rows() -> Iterator[Row]:
     """Yield the losses with their gradients, and whole steps."""
@@ -37,6 +42,7 @@ def _steps(method: str, size: str, batch: str) -> Iterator[Row]:
             peer=program("wide_step", *arguments, code="before"),
             peer_name="before",
             least_ratio=3.0,
+            bound=_BOUNDS[what],
         )
         if method != "vicregl":
             yield Row(

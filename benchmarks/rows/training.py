@@ -22,6 +22,7 @@ def rows() -> Iterator[Row]:
         peer=program("framework", code="before"),
         peer_name=f"commit {BEFORE}",
         most=2.0,
+        bound="Callback hooks and attributes that Lightning sets on the module at each of them.",
     )
     for name, workers in (("images in memory", "0"), ("one loader process", "1")):
         arguments = ("torchvision/resnet18", workers)
@@ -32,6 +33,7 @@ def rows() -> Iterator[Row]:
             peer=program("lightly_train_epochs", *arguments, code="peer"),
             peer_name="LightlyTrain",
             least_ratio=4.0,
+            bound="The three steps of the network itself, which both tools compute.",
         )
     arguments = ("simclr", "torchvision/resnet18", "128", "16", "@500x375", "start")
     yield Row(
@@ -41,6 +43,7 @@ def rows() -> Iterator[Row]:
         peer=program("lightly_train_run", *arguments, code="peer"),
         peer_name="LightlyTrain",
         least_ratio=1 / 0.6,
+        bound="Importing torch and torch._dynamo, 3 of 5 seconds, which both tools do.",
     )
 
 
@@ -56,6 +59,7 @@ def _step(method: str, size: str) -> Iterator[Row]:
         peer=program("lightly_train_run", *arguments, "step", code="peer"),
         peer_name="LightlyTrain",
         least_ratio=1.4,
+        bound="The network's own operations, which both tools compute by the same libraries.",
     )
     yield Row(
         name=f"{name}, with JPEGs",
@@ -64,4 +68,5 @@ def _step(method: str, size: str) -> Iterator[Row]:
         peer=program("plain_loop", *arguments),
         peer_name="a loop by hand, images in memory",
         least_ratio=1 / 1.03,
+        bound="Our value includes reading and decoding of the JPEGs, the loop's does not.",
     )

@@ -66,14 +66,14 @@ def run_pytest(session: nox.Session, marker: str, *options: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """First circle: every room in seconds, without model families."""
-    run_pytest(session, f"not ({SECOND_CIRCLE} or gpu)")
+    run_pytest(session, f"not ({SECOND_CIRCLE} or gpu)", "--durations=15")
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """Second circle: model families, several processes, a notebook, whether methods learn."""
     session.install(*NOTEBOOK_TOOLS)
-    run_pytest(session, f"({SECOND_CIRCLE}) and not gpu")
+    run_pytest(session, f"({SECOND_CIRCLE}) and not gpu", "--durations=30")
 
 
 @nox.session(name="all", default=False)

@@ -60,7 +60,7 @@ def line(result: Result, commit: str) -> str:
     """Return a line of the table."""
     row = result.row
     ratio = "" if result.ratio is None else f"{result.ratio:.2f}"
-    goal = f"<= {row.most:g} {row.unit}" if row.most is not None else f">= {row.least_ratio:.2g}"
+    goal = f"<= {row.most:g} {row.unit}" if row.most is not None else f">= {row.least_ratio:.3g}"
     reached = {True: "yes", False: "no", None: _why(result)}[result.reached]
     cells = (row.name, _values(result.ours, row.unit), _values(result.peer, row.unit))
     return f"| {' | '.join(cells)} | {row.peer_name} | {ratio} | {goal} | {reached} | {commit} |\n"

@@ -19,6 +19,7 @@ Ours and a peer are measured in turn on one core, in CPU time unless a row says 
 are medians, with the smallest and the largest of all repetitions. A ratio above 1 means that ours
 takes less. Ratios can be compared between machines, times cannot. The last column is the commit at
 which a row was measured. Peers are called from outside, with their own transforms and settings.
+Rows of `benchmarks/rows/` that are missing here were not measured yet.
 
 {machine}
 

@@ -47,4 +47,5 @@ def rows() -> Iterator[Row]:
             peer=program("plain_views", "simclr", f"@{size}"),
             peer_name="simplejpeg and torch",
             least_ratio=1 / 1.3,
+            bound="Sampling of the crops, copies into views, and collation, beside the two.",
         )

@@ -39,10 +39,13 @@ PLAIN = {
     "uncoded rgb": jpeg(keep_rgb=True),
     "large": jpeg(size=(300, 1)),
 }
+_XMP = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>"
+#: A segment as cameras write it. Not every version of Pillow writes one.
+XMP = b"\xff\xe1" + (len(_XMP) + 2).to_bytes(2, "big") + _XMP
 OTHER = {
     "exif": jpeg(exif=turned()),
     "exif behind the frame": exif_behind_the_frame(),
-    "xmp": jpeg(xmp=b"<x:xmpmeta/>"),
+    "xmp": jpeg()[:2] + XMP + jpeg()[2:],
     "cmyk": jpeg("CMYK"),
     "cut in the header": jpeg()[:200],
     "another mark": jpeg()[:2] + b"\0" + jpeg()[2:],

@@ -7,51 +7,20 @@ import pytest
 import torch
 from chosen_checks import run_checks
 from torch import nn
+from toy_library import MODELS, Toys
 
-from lightly_core.contracts import ModelLibrary, capabilities
+from lightly_core.contracts import capabilities
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.records import ModelsRecord
 from lightly_core.testing import ModelExample, TinyConv, TinyTokens, libraries, model_library_checks
 
-MODELS = {"conv": TinyConv, "tokens": TinyTokens}
 CAPABILITIES = (
     *(capabilities.TokenModel, capabilities.MultiScaleFeatures),
     *(capabilities.ActivationCheckpointing, capabilities.InputNormalization),
 )
 LIBRARY_CODES = ["N1", "N2", "N4", "N3", "E1", "E2"]
 EXAMPLE_CODES = [*LIBRARY_CODES[3:], *(f"W{number}" for number in range(1, 14))]
-
-
-class Toys(ModelLibrary):
-    """The tiny backbones as a library; the snippet uses them directly."""
-
-    examples = ("conv", "tokens")
-
-    def create(self, name, *, num_input_channels, model_args):
-        if name not in MODELS:
-            raise UnknownModelError(f"toys has no model {name!r}\n  known: conv, tokens")
-        try:
-            return MODELS[name](num_input_channels, **model_args)
-        except TypeError as error:
-            raise ConfigError(f"model_args of toys/{name}: {error}") from error
-
-    def wrap(self, module, *, num_input_channels):
-        raise ConfigError("toys are built by name")
-
-    def names(self):
-        return list(MODELS)
-
-    def snippet(self, name, *, num_input_channels, model_args, file):
-        arguments = ", ".join(f", {key}={value!r}" for key, value in model_args.items())
-        return "\n".join(
-            [
-                "import torch",
-                "from lightly_core.testing import TinyConv, TinyTokens",
-                f"model = {MODELS[name].__name__}({num_input_channels}{arguments}).get_model()",
-                f"model.load_state_dict(torch.load({str(file)!r}, weights_only=True))",
-            ]
-        )
 
 
 @pytest.fixture

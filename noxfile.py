@@ -179,6 +179,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def scale(session: nox.Session) -> None:
+    """Runs of many processes, large folders, suites, sources; ``-- --only WORD``: some of them."""
+    install(session)
+    session.run("python", "-m", "tools.scale", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session(default=False)
 def loggers(session: nox.Session) -> None:
     """Send runs to a real MLflow server that is killed, hangs, fails and is started again."""
     install(session, "mlflow>=3.1", "pandas>=2.1")

@@ -228,7 +228,7 @@ def wheels(session: nox.Session) -> None:
     """Install the wheels into a new environment, away from the source, and train with them."""
     tools = Path("tools").resolve()
     extras = {
-        "lightly_core": "[benchmark,dicom,fsspec,heif,huggingface,onnx,opencv,parquet,tiff]",
+        "lightly_core": "[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,opencv,parquet,tiff]",
         "lightly_mlflow": "[model,system]",
     }
     found = {path.name.split("-")[0]: path.resolve() for path in Path("dist").glob("*.whl")}
@@ -249,7 +249,7 @@ def minimal(session: nox.Session) -> None:
     """Tests with the lowest versions that are allowed; ``-P 3.10`` for the lowest Python."""
     lowest = ("--resolution", "lowest-direct")
     # Extras that requirements.txt leaves out.
-    extras = ("-e", ".[opencv]", "-e", "plugins/mlflow[model,system]")
+    extras = ("-e", ".[faiss,opencv]", "-e", "plugins/mlflow[model,system]")
     install(session, *TEST_TOOLS, *extras, *lowest)
     # Ultralytics brings opencv-python, whose files are at the same place.
     headless = ("--reinstall-package", "opencv-python-headless")

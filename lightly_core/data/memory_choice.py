@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from lightly_core.config.auto.machine import memory_bytes
 from lightly_core.config.auto.memory import MemoryChoice, unseen
 from lightly_core.config.options.transform import TransformArgs
 from lightly_core.config.reading.load import Settings
@@ -76,11 +76,8 @@ def choose_memory(settings: Settings, source: ImageSource) -> MemoryChoice:
 
 def max_bytes() -> int:
     """Return how many bytes of images may be kept: 1 GiB, or a quarter of a small memory."""
-    try:
-        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not available on this system
-        return MAX_BYTES
-    return min(MAX_BYTES, whole // 4)
+    whole = memory_bytes()
+    return MAX_BYTES if whole is None else min(MAX_BYTES, whole // 4)
 
 
 def check_views(args: TransformArgs, most_side: int | None) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightly_core.contracts import ModelWrapper, Transform
 from lightly_core.data.dataset import RawBatch
+from lightly_core.evaluation.rows import FeatureRows
 from lightly_core.parts.modes import modes_of, set_modes
 from lightly_core.progress import progress
 
@@ -43,14 +44,18 @@ def extract_features(
         precision: Type for autocast, e.g. ``torch.bfloat16``; None computes in the type of
             the weights.
         channels_last: Whether to pass images in channels-last memory format.
-        total: Number of images, to show the progress; None if it is not known.
+        total: Number of images, unreadable ones included; None if it is not known. It shows the
+            progress, and features are then written to their place instead of collected.
 
     Returns:
         Features (N, D) float32 and the images' positions in their source (N,) int64, both on
-        the CPU, in the order of `batches`.
+        the CPU, in the order of `batches`. Large features are in a file, see `FeatureRows`.
+
+    Raises:
+        RunError: The disk has no space for a file of features.
     """
     device = torch.device(device)
-    features = [torch.empty(0, wrapper.feature_dim())]
+    features = FeatureRows(wrapper.feature_dim(), total)
     indices = [torch.empty(0, dtype=torch.int64)]
     with frozen(wrapper, device), progress("Computing features", total) as task:
         for batch in batches:
@@ -60,9 +65,9 @@ def extract_features(
             pooled = batch_features(
                 wrapper, batch, transform, device, precision=precision, channels_last=channels_last
             )
-            features.append(pooled.cpu())  # (B, D)
+            features.add(pooled)  # (B, D)
             indices.append(batch.indices.cpu())
-    return torch.cat(features), torch.cat(indices)
+    return features.finish(), torch.cat(indices)
 
 
 def batch_features(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.evaluation.accuracy import check_features, topk_hits
+from lightly_core.evaluation.neighbours import ExactSearch, Search, at_once
 from lightly_core.progress import tracked
 
 
@@ -59,7 +60,8 @@ def weighted_knn(
         num_classes: Number of classes.
         k: Neighbours per query; reduced to N, with a note, if there are fewer images.
         temperature: Divisor of the cosine, > 0.
-        chunk_size: Queries that are processed at once; memory is chunk_size times N numbers.
+        chunk_size: Most queries that are processed at once. Memory beside the features does not
+            grow with N, see `lightly_core.evaluation.neighbours`.
 
     Returns:
         Accuracies and counts.
@@ -91,6 +93,7 @@ def weighted_knn_many(
     ks: Sequence[int],
     temperature: float = 0.07,
     chunk_size: int = 1024,
+    search: Search | None = None,
 ) -> list[KnnResult]:
     """Classify every query as `weighted_knn` does, for several k at the cost of the largest.
 
@@ -106,6 +109,7 @@ def weighted_knn_many(
         ks: Neighbours per query, at least one number; each at least 1.
         temperature: As in `weighted_knn`.
         chunk_size: As in `weighted_knn`.
+        search: Finds the neighbours among `train_features`; None: all are compared.
 
     Returns:
         One result for each of `ks`, in their order.
@@ -119,15 +123,17 @@ def weighted_knn_many(
     check_features("query", query_features, query_labels, num_classes)
     num_train, num_query = len(train_features), len(query_features)
     used = [min(k, num_train) for k in ks]
-    train = F.normalize(train_features.float(), dim=1)
-    correct = torch.zeros(len(used), 2, dtype=torch.int64, device=train.device)
-    starts = range(0, num_query, chunk_size)
+    search = ExactSearch(train_features) if search is None else search
+    correct = torch.zeros(len(used), 2, dtype=torch.int64, device=train_features.device)
+    size = at_once(max(num_classes, *used), chunk_size)
+    starts = range(0, num_query, size)
     for start in tracked(starts, "Searching for neighbours", len(starts), unit="parts"):
-        stop = start + chunk_size
+        stop = start + size
         query = F.normalize(query_features[start:stop].float(), dim=1)
-        cosine, neighbours = (query @ train.T).topk(max(used), dim=1)  # (c, k) each
+        cosine, neighbours = search(query, max(used))  # (c, k) each
         # Relative to the nearest neighbour: the ranking is the same, and exp cannot overflow.
         votes = ((cosine - cosine[:, :1]) / temperature).exp()
+        votes.masked_fill_(neighbours < 0, 0)  # not found
         classes = train_labels[neighbours]
         for row, k in enumerate(used):
             scores = votes.new_zeros(len(query), num_classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import attrs
@@ -16,6 +16,7 @@ from lightly_core.config.options.fields import plain
 from lightly_core.data.labels import LabelledImages
 from lightly_core.errors import DataError, RunError
 from lightly_core.evaluation.backbone import Backbone
+from lightly_core.evaluation.faiss_search import FaissSearch, search_recall
 from lightly_core.evaluation.knn import weighted_knn_many
 from lightly_core.evaluation.linear_head import LinearHead, score_head
 from lightly_core.evaluation.linear_lbfgs import PENALTIES, fit_lbfgs
@@ -137,7 +138,7 @@ def compute_features(backbone: Backbone, images: LabelledImages, what: str) -> F
     features, indices = backbone.features(images.source, images.indices.tolist())
     if not len(indices):
         raise DataError(f"{what}: none of the {len(images)} images can be read")
-    finite = torch.isfinite(features).all(dim=1)
+    finite = torch.cat([torch.isfinite(rows).all(dim=1) for rows in torch.split(features, 4096)])
     if not finite.all():
         first = images.source.name(int(indices[~finite][0]))
         raise RunError(
@@ -164,11 +165,12 @@ def _features_device(device: torch.device, features: Tensor) -> torch.device:
 # --------------------------------------------------------------------------- protocols
 
 
-def measure_knn(protocol: KnnProtocol, features: TaskFeatures) -> list[Measured]:
+def measure_knn(protocol: KnnProtocol, features: TaskFeatures, seed: int) -> list[Measured]:
     """Classify by the nearest neighbours; returns one result for each k, from one search."""
     started = time.perf_counter()
     ks = protocol.k if isinstance(protocol.k, tuple) else (protocol.k,)
     train, val = features.train, features.val
+    searched = _searched(protocol, features, ks, seed)
     found = weighted_knn_many(
         train.features,
         train.labels,
@@ -177,11 +179,12 @@ def measure_knn(protocol: KnnProtocol, features: TaskFeatures) -> list[Measured]
         num_classes=features.num_classes,
         ks=ks,
         temperature=protocol.temperature,
+        search=searched.search,
     )
     return [
         features.measured(
-            {"k": k, "temperature": protocol.temperature},
-            {"top1": result.top1, "top5": result.top5},
+            {"k": k, "temperature": protocol.temperature, **searched.settings},
+            {"top1": result.top1, "top5": result.top5, **searched.values(k)},
             started,
             (*result.notes, *top5_notes(features.num_classes)),
         )
@@ -227,20 +230,53 @@ def _fit(protocol: LinearProtocol, train: FeatureSet, num_classes: int, seed: in
     )
 
 
-def measure_retrieval(protocol: RetrievalProtocol, features: TaskFeatures) -> Measured:
+def measure_retrieval(protocol: RetrievalProtocol, features: TaskFeatures, seed: int) -> Measured:
     """Search for the classes of the validation images among the training images."""
     started = time.perf_counter()
+    searched = _searched(protocol, features, protocol.k, seed)
     found = retrieval(
         features.train.features,
         features.train.labels,
         query_features=features.val.features,
         query_labels=features.val.labels,
         ks=protocol.k,
+        search=searched.search,
     )
-    values = {"map": found.mean_average_precision, "map_at_r": found.map_at_r}
+    averages = {"map": found.mean_average_precision, "map_at_r": found.map_at_r}
+    values = {name: value for name, value in averages.items() if value is not None}
     values |= {f"recall_at_{k}": value for k, value in found.recall.items()}
     values |= {f"precision_at_{k}": value for k, value in found.precision.items()}
-    return features.measured({"k": list(protocol.k)}, values, started, found.notes)
+    settings = {"k": list(protocol.k), **searched.settings}
+    values |= searched.values(max(protocol.k))
+    return features.measured(settings, values, started, found.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Searched:
+    """A search with its settings and its recall at each k. None: exact, which has neither."""
+
+    search: FaissSearch | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    recalls: Mapping[int, float] = field(default_factory=dict)
+
+    def values(self, k: int) -> dict[str, float]:
+        """Return what is added to a result at k."""
+        return {"search_recall": self.recalls[k]} if self.recalls else {}
+
+
+def _searched(
+    protocol: KnnProtocol | RetrievalProtocol, features: TaskFeatures, ks: Sequence[int], seed: int
+) -> _Searched:
+    """Return the search that a protocol names, and how much it finds."""
+    if protocol.search == "exact":
+        return _Searched()
+    bank = features.train.features
+    search = FaissSearch(bank, nprobe=protocol.nprobe, seed=seed)
+    recalls = search_recall(search, bank, features.val.features, ks, seed)
+    settings = {"search": "faiss", "nlist": search.nlist, "nprobe": search.nprobe}
+    for k, recall in recalls.items():
+        log.info("faiss finds %.2f %% of the %d nearest images", 100 * recall, k)
+    return _Searched(search, settings, recalls)
 
 
 # --------------------------------------------------------------------------- shared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from lightly_core.config.options.evaluate import EvaluateConfig
@@ -16,6 +17,7 @@ def evaluate_problems(config: EvaluateConfig) -> list[str]:
     if config.val_data is not None:
         problems += [f"config.val_data: {problem}" for problem in data_problems(config.val_data)]
     problems += [*_labels_problems(config), *misplaced_files(config, "config")]
+    problems += _search_problems(config)
     if not config.protocols:
         problems.append(
             "all protocols are off, so there is nothing to measure; switch on one of knn, linear, "
@@ -44,6 +46,18 @@ def _labels_problems(config: EvaluateConfig) -> list[str]:
             "folder, give this folder as val_data, too"
         )
     return problems
+
+
+def _search_problems(config: EvaluateConfig) -> list[str]:
+    if importlib.util.find_spec("faiss") is not None:
+        return []
+    protocols = {"knn": config.knn, "retrieval": config.retrieval}
+    return [
+        f"config.{name}.search: faiss needs the package faiss-cpu, which is not installed"
+        "\n  pip install faiss-cpu, or search=exact"
+        for name, protocol in protocols.items()
+        if protocol is not None and protocol.search == "faiss"
+    ]
 
 
 def _out_problems(out: Path, overwrite: bool) -> list[str]:

@@ -17,10 +17,10 @@ from lightly_core.notebook import paragraph, table
 _HEADER = ("protocol", "top-1", "top-5", "further", "seconds")
 #: Settings of a result that the table shows, by protocol.
 _SHOWN = {
-    "knn": ("k",),
+    "knn": ("k", "search"),
     "linear": ("solver", "augment"),
     "finetune": ("optim", "epochs"),
-    "retrieval": (),
+    "retrieval": ("search",),
 }
 
 
@@ -119,8 +119,11 @@ def _percent(value: float | None) -> str:
 
 
 def _further(result: Mapping[str, Any]) -> str:
+    parts = []
     if result["protocol"] == "retrieval":
-        recalls = [f"R@{k} {_percent(result[f'recall_at_{k}'])}" for k in result["settings"]["k"]]
-        return ", ".join([f"mAP {_percent(result['map'])}", *recalls])
-    chosen = {name: result[name] for name in ("penalty", "lr") if name in result}
-    return ", ".join(f"{name} {value:g}" for name, value in chosen.items())
+        parts += [f"mAP {_percent(result['map'])}"] if "map" in result else []
+        parts += [f"R@{k} {_percent(result[f'recall_at_{k}'])}" for k in result["settings"]["k"]]
+    if "search_recall" in result:
+        parts.append(f"{_percent(result['search_recall'])} of the neighbours found")
+    parts += [f"{name} {result[name]:g}" for name in ("penalty", "lr") if name in result]
+    return ", ".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightly_core.evaluation.accuracy import check_features
+from lightly_core.evaluation.neighbours import Search, at_once, cosines
 from lightly_core.progress import tracked
+
+#: Memory of the ranking of one image, in numbers of 4 bytes: positions, labels, counts, precisions.
+_RANKING_NUMBERS = 10
+#: Most images that an approximate search finds for one query.
+_MAX_DEPTH = 4096
 
 
 @dataclass(frozen=True)
@@ -22,9 +28,11 @@ class RetrievalResult:
     Attributes:
         recall: For each k, the fraction of queries with a relevant image among the first k.
         precision: For each k, the fraction of relevant images among the first k.
-        mean_average_precision: Average precision over the whole ranking.
+        mean_average_precision: Average precision over the whole ranking; None if only the first
+            images of the ranking are known.
         map_at_r: MAP@R: the sum of the precision at every relevant image among the first R,
-            divided by R, the number of relevant images (Musgrave et al. 2020).
+            divided by R, the number of relevant images (Musgrave et al. 2020). None if fewer than
+            R images of the ranking are known.
         num_gallery: Images that were searched for each query.
         num_query: Queries that were counted.
         notes: Remarks to be reported with the numbers, one sentence each.
@@ -32,8 +40,8 @@ class RetrievalResult:
 
     recall: dict[int, float]
     precision: dict[int, float]
-    mean_average_precision: float
-    map_at_r: float
+    mean_average_precision: float | None
+    map_at_r: float | None
     num_gallery: int
     num_query: int
     notes: tuple[str, ...] = ()
@@ -47,6 +55,7 @@ def retrieval(
     query_labels: Tensor | None = None,
     ks: Sequence[int] = (1, 5, 10),
     chunk_size: int = 1024,
+    search: Search | None = None,
 ) -> RetrievalResult:
     """Rank the images of a gallery by cosine for every query, and measure the ranking.
 
@@ -61,7 +70,10 @@ def retrieval(
         query_labels: (M,) int64; given together with `query_features`.
         ks: Numbers of first images to consider, each at least 1. If the gallery is smaller,
             precision is still divided by k, and a note is added.
-        chunk_size: Queries that are processed at once; memory is about 40 * chunk_size * N bytes.
+        chunk_size: Most queries that are processed at once. Fewer are if N is large, so that memory
+            beside the features stays below 1 GiB for N up to 6 million.
+        search: Finds the first images of the ranking in `features`, for separate queries. None:
+            the whole ranking is computed.
 
     Returns:
         Recall and precision at each k, and the two mean average precisions. Queries without a
@@ -69,46 +81,122 @@ def retrieval(
 
     Raises:
         ValueError: There is no image or query, a feature is nan or infinite, no query has an
-            image to find, a k is below 1, or only one of the two query arguments is given.
+            image to find, a k is below 1, only one of the two query arguments is given, or
+            `search` is given without them.
     """
+    queries = _queries(features, labels, query_features, query_labels, ks)
+    if search is not None and queries.leave_one_out:
+        raise ValueError("expected query_features and query_labels with search, got none")
+    counted = queries.wanted.gt(0).nonzero()[:, 0]
+    if len(counted) == 0:
+        count = len(queries.wanted)
+        raise ValueError(f"none of the {count} queries has an image of its class to find")
+    ranked = _Ranked(features, labels, queries, ks, chunk_size, search)
+    sums = torch.zeros(2 + 2 * len(ks), dtype=torch.float64, device=features.device)
+    chunks = torch.split(counted, at_once(ranked.depth, chunk_size))
+    for chunk in tracked(chunks, "Ranking images", len(chunks), unit="parts"):
+        found = [
+            _measures(right, queries.wanted[rows], ks) for rows, right in ranked.of(chunk)
+        ]  # (2 + 2 * len(ks), n) each
+        sums += torch.cat(found, dim=1).sum(dim=1)
+    means = (sums / len(counted)).tolist()
+    num_gallery = len(features) - int(queries.leave_one_out)
+    return RetrievalResult(
+        recall=dict(zip(ks, means[2::2], strict=True)),
+        precision=dict(zip(ks, means[3::2], strict=True)),
+        mean_average_precision=means[0] if search is None else None,
+        map_at_r=means[1] if ranked.depth >= int(queries.wanted.max()) else None,
+        num_gallery=num_gallery,
+        num_query=len(counted),
+        notes=_notes(len(queries.wanted) - len(counted), ks, num_gallery),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Queries:
+    """Features (M, D), labels (M,), and the number of images to find for each, (M,)."""
+
+    features: Tensor
+    labels: Tensor
+    wanted: Tensor
+    leave_one_out: bool
+
+
+def _queries(
+    features: Tensor,
+    labels: Tensor,
+    query_features: Tensor | None,
+    query_labels: Tensor | None,
+    ks: Sequence[int],
+) -> _Queries:
+    """Check the arguments of `retrieval` and return the queries."""
     if not ks or min(ks) < 1:
         raise ValueError(f"expected at least one k, each 1 or more, got {list(ks)}")
     if (query_features is None) != (query_labels is None):
         raise ValueError("expected query_features and query_labels together, got one of them")
     check_features("gallery", features, labels, None)
-    leave_one_out = query_features is None or query_labels is None
     if query_features is None or query_labels is None:
-        query_features, query_labels = features, labels
-    else:
-        check_features("query", query_features, query_labels, None)
-    wanted = _num_right(labels, query_labels) - int(leave_one_out)  # (M,)
-    counted = wanted.gt(0).nonzero()[:, 0]
-    if len(counted) == 0:
-        raise ValueError(f"none of the {len(wanted)} queries has an image of its class to find")
-    gallery = F.normalize(features.float(), dim=1)
-    sums = torch.zeros(2 + 2 * len(ks), dtype=torch.float64, device=features.device)
-    chunks = torch.split(counted, chunk_size)
-    for chunk in tracked(chunks, "Ranking images", len(chunks), unit="parts"):
-        query = F.normalize(query_features[chunk].float(), dim=1)
-        cosine = query @ gallery.T  # (c, N)
-        if leave_one_out:
+        return _Queries(features, labels, _num_right(labels, labels) - 1, True)
+    check_features("query", query_features, query_labels, None)
+    return _Queries(query_features, query_labels, _num_right(labels, query_labels), False)
+
+
+class _Ranked:
+    """Ranks the images of a gallery, as `retrieval` does.
+
+    Attributes:
+        depth: Number of first images that are known, at most N.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        queries: _Queries,
+        ks: Sequence[int],
+        chunk_size: int,
+        search: Search | None,
+    ) -> None:
+        self._features = features
+        self._labels = labels
+        self._queries = queries
+        self._search = search
+        self.depth = len(features)
+        if search is not None:
+            wanted = int(queries.wanted.max())
+            self.depth = min(max(*ks, wanted if wanted <= _MAX_DEPTH else 1), len(features))
+        # A ranking takes several times the memory of the cosines.
+        self._few = at_once(_RANKING_NUMBERS * self.depth, chunk_size)
+
+    def of(self, chunk: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the numbers of some queries, and whether the image at each rank is right.
+
+        Args:
+            chunk: Numbers of the queries, (c,).
+
+        Returns:
+            Parts (n,) of `chunk`, and (n, R) bool, R ranks.
+        """
+        query = F.normalize(self._queries.features[chunk].float(), dim=1)
+        right_label = self._queries.labels[:, None]
+        if self._search is not None:
+            for rows, part in self._parts(chunk, query):
+                _, order = self._search(part, self.depth)
+                yield rows, (self._labels[order] == right_label[rows]) & (order >= 0)
+            return
+        alone = self._queries.leave_one_out
+        cosine = cosines(query, self._features)  # (c, N)
+        if alone:
             cosine.scatter_(1, chunk[:, None], -torch.inf)  # goes to the end of the ranking
-        order = cosine.argsort(dim=1, descending=True, stable=True)
-        right = labels[order] == query_labels[chunk, None]  # (c, N)
-        if leave_one_out:
-            right = right[:, :-1]
-        sums += _measures(right, wanted[chunk], ks)
-    num_gallery = len(features) - int(leave_one_out)
-    means = (sums / len(counted)).tolist()
-    return RetrievalResult(
-        recall=dict(zip(ks, means[2::2], strict=True)),
-        precision=dict(zip(ks, means[3::2], strict=True)),
-        mean_average_precision=means[0],
-        map_at_r=means[1],
-        num_gallery=num_gallery,
-        num_query=len(counted),
-        notes=_notes(len(wanted) - len(counted), ks, num_gallery),
-    )
+        for rows, part in self._parts(chunk, cosine):
+            order = part.argsort(dim=1, descending=True, stable=True)
+            right = self._labels[order] == right_label[rows]
+            yield rows, right[:, : right.shape[1] - int(alone)]
+
+    def _parts(self, chunk: Tensor, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield queries and their values, a few at a time."""
+        few = self._few
+        return zip(torch.split(chunk, few), torch.split(values, few), strict=True)
 
 
 def _num_right(labels: Tensor, query_labels: Tensor) -> Tensor:
@@ -119,7 +207,7 @@ def _num_right(labels: Tensor, query_labels: Tensor) -> Tensor:
 
 
 def _measures(right: Tensor, wanted: Tensor, ks: Sequence[int]) -> Tensor:
-    """Sum the measures over some queries.
+    """Compute the measures of some queries.
 
     Args:
         right: Whether the image at each rank of the ranking is of the query's class, (c, N).
@@ -127,19 +215,20 @@ def _measures(right: Tensor, wanted: Tensor, ks: Sequence[int]) -> Tensor:
         ks: As in `retrieval`.
 
     Returns:
-        Average precision, MAP@R, then recall and precision for each k; (2 + 2 * len(ks),).
+        Average precision, MAP@R, then recall and precision for each k; (2 + 2 * len(ks), c)
+        float64.
     """
     rank = torch.arange(1, right.shape[1] + 1, device=right.device)
     found = right.cumsum(dim=1)  # (c, N), right images up to each rank
     precision = (found / rank).masked_fill_(~right, 0)
     first = precision.masked_fill(rank > wanted[:, None], 0)
     measures = [
-        (precision.sum(dim=1, dtype=torch.float64) / wanted).sum(),
-        (first.sum(dim=1, dtype=torch.float64) / wanted).sum(),
+        precision.sum(dim=1, dtype=torch.float64) / wanted,
+        first.sum(dim=1, dtype=torch.float64) / wanted,
     ]
     for k in ks:
         among = found[:, min(k, right.shape[1]) - 1]
-        measures += [(among > 0).double().sum(), (among.double() / k).sum()]
+        measures += [(among > 0).double(), among.double() / k]
     return torch.stack(measures)
 
 

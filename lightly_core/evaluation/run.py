@@ -71,7 +71,7 @@ def _measure(
         features = task_features(backbone, task)
         log.info("features computed in %.1f s", features.seconds)
     if config.knn is not None and features is not None:
-        for measured in measure_knn(config.knn, features):
+        for measured in measure_knn(config.knn, features, config.seed):
             yield "knn", measured
     if linear is not None and linear.augment:
         val = None if features is None else features.val
@@ -79,7 +79,7 @@ def _measure(
     elif linear is not None and features is not None:
         yield "linear", measure_linear(linear, features, config.seed)
     if config.retrieval is not None and features is not None:
-        yield "retrieval", measure_retrieval(config.retrieval, features)
+        yield "retrieval", measure_retrieval(config.retrieval, features, config.seed)
     if config.finetune is not None:
         yield "finetune", measure_finetuned(config.finetune, backbone, task, config.seed)
 

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.floating]
 
+#: Cosines that are computed at once, 128 MiB.
+_COSINES_AT_ONCE = 2**24
+
 
 def principal_components(rows: Array, number: int) -> tuple[Array, Array]:
     """Project rows onto their principal axes.
@@ -73,9 +76,18 @@ def nearest(rows: Array, number: int) -> npt.NDArray[np.int64]:
     Returns:
         Row numbers (N, min(number, N - 1)).
     """
-    cosine = (rows.astype(np.float64) @ rows.astype(np.float64).T).round(9)
-    np.fill_diagonal(cosine, -np.inf)
-    return np.argsort(-cosine, axis=1, kind="stable")[:, : max(min(number, len(rows) - 1), 0)]
+    bank = rows.astype(np.float64)
+    kept = max(min(number, len(rows) - 1), 0)
+    size = max(1, _COSINES_AT_ONCE // max(len(rows), 1))
+
+    def part(start: int) -> npt.NDArray[np.int64]:
+        cosine = (bank[start : start + size] @ bank.T).round(9)
+        own = np.arange(len(cosine))
+        cosine[own, start + own] = -np.inf
+        return np.argsort(-cosine, axis=1, kind="stable")[:, :kept]
+
+    parts = map(part, range(0, len(rows), size))
+    return np.concatenate([np.empty((0, kept), np.int64), *parts])
 
 
 def same_class(neighbours: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> float | None:

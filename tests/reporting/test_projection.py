@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lightly_core.reporting import projection
 from lightly_core.reporting.projection import nearest, principal_components, same_class
 
 
@@ -24,7 +25,9 @@ def test_equal_rows_and_missing_axes_are_zeros():
     assert (fractions == 0).all()
 
 
-def test_neighbours_are_the_most_similar_others():
+@pytest.mark.parametrize("at_once", [2**24, 9])
+def test_neighbours_are_the_most_similar_others(at_once, monkeypatch):
+    monkeypatch.setattr(projection, "_COSINES_AT_ONCE", at_once)
     angles = np.deg2rad([0, 10, 30, 90])
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     assert nearest(rows, 2).tolist() == [[1, 2], [0, 2], [1, 0], [2, 1]]

@@ -72,6 +72,14 @@ def cpu_has_native_bf16(*, root: Path = _ROOT) -> bool:
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
 
 
+def memory_bytes() -> int | None:
+    """Return the size of the machine's memory in bytes; None: the system does not report it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
 def gpu_is_impossible(*, system: str = sys.platform, root: Path = _ROOT) -> bool:
     """Return whether torch cannot find a GPU on this machine. False: only torch knows.
 

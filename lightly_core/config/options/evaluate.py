@@ -16,7 +16,33 @@ VAL_FRACTION = 0.2
 
 
 @define(frozen=True, kw_only=True)
-class KnnProtocol:
+class _Searching:
+    """How the nearest images are found."""
+
+    search: Literal["exact", "faiss"] = field(
+        default="exact",
+        metadata={
+            "help": "exact: each image is compared with all; faiss: with those of the nearest "
+            "clusters, for millions of images, and the fraction of neighbours found is measured"
+        },
+    )
+    nprobe: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={
+            "help": "faiss: clusters searched for each image, more find more neighbours and take "
+            "longer; None: a 32nd of them, but at least 16"
+        },
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a setting that would be ignored."""
+        if self.search == "exact" and self.nprobe is not None:
+            raise ValueError("nprobe belongs to search='faiss', remove it or set search='faiss'")
+
+
+@define(frozen=True, kw_only=True)
+class KnnProtocol(_Searching):
     """Weighted nearest neighbours (Wu et al. 2018, https://arxiv.org/abs/1805.01978).
 
     Attributes:
@@ -183,7 +209,7 @@ class FinetuneProtocol:
 
 
 @define(frozen=True, kw_only=True)
-class RetrievalProtocol:
+class RetrievalProtocol(_Searching):
     """Search for images of the same class by cosine similarity."""
 
     version: ClassVar[int] = 1

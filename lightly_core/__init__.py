@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.api import run as run
     from lightly_core.api import train as train
     from lightly_core.contracts import ExportFormat as ExportFormat
+    from lightly_core.contracts import Launcher as Launcher
     from lightly_core.contracts import Method as Method
     from lightly_core.contracts import ModelLibrary as ModelLibrary
     from lightly_core.contracts import ModelWrapper as ModelWrapper
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.plugins.hookspecs import RunInfo as RunInfo
     from lightly_core.plugins.hookspecs import hookimpl as hookimpl
     from lightly_core.plugins.records import FormatRecord as FormatRecord
+    from lightly_core.plugins.records import LauncherRecord as LauncherRecord
     from lightly_core.plugins.records import LoggerRecord as LoggerRecord
     from lightly_core.plugins.records import MethodRecord as MethodRecord
     from lightly_core.plugins.records import ModelsRecord as ModelsRecord
@@ -56,6 +58,7 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
 
 _HOMES = {
     "RunInfo": "lightly_core.plugins.hookspecs",
+    "LauncherRecord": "lightly_core.plugins.records",
     "LoggerRecord": "lightly_core.plugins.records",
     "FormatRecord": "lightly_core.plugins.records",
     "TransformRecord": "lightly_core.plugins.records",
@@ -69,6 +72,7 @@ _HOMES = {
     "EvaluationResult": "lightly_core.api",
     "ExportFormat": "lightly_core.contracts",
     "ExportResult": "lightly_core.api",
+    "Launcher": "lightly_core.contracts",
     "LightlyError": "lightly_core.errors",
     "Method": "lightly_core.contracts",
     "ModelLibrary": "lightly_core.contracts",

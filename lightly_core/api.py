@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from lightly_core.benchmarking.runner import RowResult
+    from lightly_core.benchmarking.results import RowResult
     from lightly_core.config.docs.signature import (
         EmbedSettings,
         EvaluateSettings,
@@ -225,6 +225,8 @@ def benchmark(
     data: Mapping[str, object] | None = None,
     run: Mapping[str, object] | None = None,
     evaluate: Mapping[str, object] | bool | None = None,
+    launcher: str | None = None,
+    launcher_args: Mapping[str, object] | None = None,
 ) -> list[RowResult]:
     """Pretrain and evaluate every row of a suite, and write a table and a plot.
 
@@ -239,6 +241,8 @@ def benchmark(
         data: ``train`` and ``val``.
         run: Settings of `pretrain`.
         evaluate: Settings of `evaluate`; False: rows are only pretrained.
+        launcher: What runs the rows: ``local``, or that of a plugin.
+        launcher_args: Options of the launcher.
 
     Returns:
         The result of each row of the suite. A row that fails does not stop the others, and no
@@ -248,7 +252,7 @@ def benchmark(
         ConfigError: Settings are wrong. The error names the mistakes of all rows, and nothing was
             run.
         RunError: Another process runs the same suite.
-        RunInterrupted: Ctrl-C or SIGTERM stopped the suite, after the current row was saved.
+        RunInterrupted: Ctrl-C or SIGTERM stopped the suite, after the rows had saved.
     """
     given: dict[str, object] = {
         "out": out,
@@ -257,6 +261,8 @@ def benchmark(
         "data": data,
         "run": run,
         "evaluate": evaluate,
+        "launcher": launcher,
+        "launcher_args": launcher_args,
     }
     given = {name: value for name, value in given.items() if value is not None}
     shown = "".join(f", {name}={value!r}" for name, value in given.items())
@@ -347,7 +353,7 @@ def __getattr__(name: str) -> object:
 
         return ExportResult
     if name == "RowResult":
-        from lightly_core.benchmarking.runner import RowResult
+        from lightly_core.benchmarking.results import RowResult
 
         return RowResult
     if name == "RunResult":

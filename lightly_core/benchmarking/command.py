@@ -8,7 +8,9 @@ from pathlib import Path
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.planning import Plan, plan_rows
 from lightly_core.benchmarking.plot import MISSING, Line, can_plot, write_plot
-from lightly_core.benchmarking.runner import RowResult, Say, refuse_impossible, run_suite
+from lightly_core.benchmarking.results import RowResult
+from lightly_core.benchmarking.runner import refuse_impossible, run_suite
+from lightly_core.benchmarking.running import Say
 from lightly_core.benchmarking.suite import Suite, load_suite
 from lightly_core.benchmarking.table import write_csv, write_markdown
 from lightly_core.config.auto.secrets import without_secrets
@@ -69,7 +71,7 @@ def plan_suite(suite: str | Path, *, pairs: Sequence[str] = ()) -> tuple[Suite, 
     """
     read = load_suite(catalog=get_plugins().catalog, suite=suite, pairs=pairs)
     rows = [row for row in read.rows if row.name in read.chosen]
-    plans = plan_rows(rows, blocked_plugins())
+    plans = plan_rows(rows, blocked_plugins(), read.launcher.row_machine())
     refuse_impossible({row.name: plan for row, plan in zip(rows, plans, strict=True)})
     return read, plans
 

@@ -1,4 +1,4 @@
-"""Names of the files of a row that other parts read too."""
+"""Names of the files of a row, and its exit codes, that other parts use too."""
 
 from __future__ import annotations
 
@@ -10,3 +10,5 @@ ROW_RUN = "run"
 FAILURE_FILE = "failure.json"
 #: Training and evaluation of a row that has finished.
 RESULT_FILE = "result.json"
+#: Exit codes of a row's process: it failed, and says why in its files; it was interrupted.
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130

@@ -14,11 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightly_core.benchmarking.suite import Row
+from lightly_core.benchmarking.process import row_environment
+
+if TYPE_CHECKING:
+    from lightly_core.benchmarking.suite import Row
 
 SERVER = "lightly_core.cli.benchmark_server"
 
@@ -26,11 +29,6 @@ SERVER = "lightly_core.cli.benchmark_server"
 _OF_A_RUN = ("lightly_core.engine.run", "torch._dynamo")
 _OF_AN_EVALUATION = ("lightly_core.evaluation.run",)
 _OF_TENSORBOARD = ("torch.utils.tensorboard",)
-
-
-def row_environment() -> dict[str, str]:
-    """Return the environment of a row's process: that of this one, and output without delay."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1"}
 
 
 def modules_of(rows: Sequence[Row]) -> list[str]:
@@ -55,24 +53,15 @@ def _modules_of(row: Row) -> Iterator[str]:
         yield from _OF_AN_EVALUATION
 
 
-@contextmanager
-def row_server(rows: Sequence[Row], *, enabled: bool = True) -> Iterator[RowServer | None]:
-    """Run a server for rows. None where a copy of a process is not safe.
+def start_server(modules: Sequence[str]) -> RowServer | None:
+    """Start a server. None where a copy of a process is not safe, or nothing is to be imported.
 
     On Windows there is no fork, and on macOS libraries of the system do not work after one.
 
     Args:
-        rows: The rows to run.
-        enabled: False: no server.
+        modules: What the server imports.
     """
-    if not (enabled and rows and sys.platform == "linux"):
-        yield None
-        return
-    server = RowServer(modules_of(rows))
-    try:
-        yield server
-    finally:
-        server.close()
+    return RowServer(modules) if modules and sys.platform == "linux" else None
 
 
 class RowServer:

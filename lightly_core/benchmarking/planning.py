@@ -6,6 +6,7 @@ start. The process of the suite itself takes no memory on any device.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import asdict, define
 
 from lightly_core.benchmarking.suite import Row
+from lightly_core.contracts.launcher import RowMachine
 from lightly_core.errors import ConfigError, LightlyError, RunError
 from lightly_core.plugins.discovery import configure, get_plugins
 
 if TYPE_CHECKING:
+    from lightly_core.config.auto.machine import Machine
     from lightly_core.config.options.settings import RunConfig
 
 
@@ -45,18 +48,22 @@ class Plan:
     problems: tuple[str, ...] = ()
 
 
-def plan_rows(rows: Sequence[Row], blocked_plugins: Sequence[str]) -> list[Plan]:
+def plan_rows(
+    rows: Sequence[Row], blocked_plugins: Sequence[str], machine: RowMachine | None = None
+) -> list[Plan]:
     """Plan the rows in another process.
 
     Args:
         rows: Rows whose settings have been checked.
         blocked_plugins: Plugins that are not loaded.
+        machine: What a row may use on its machine; None: all of this one.
 
     Raises:
         RunError: That process failed, and not because of a row's settings.
     """
     job = {
         "blocked_plugins": list(blocked_plugins),
+        "machine": None if machine is None else dataclasses.asdict(machine),
         "runs": [{**row.run, "out": f"not-made/{row.name}"} for row in rows],
     }
     command = [sys.executable, "-m", __name__]
@@ -73,8 +80,18 @@ def plan_rows(rows: Sequence[Row], blocked_plugins: Sequence[str]) -> list[Plan]
 def _main() -> None:
     job = json.load(sys.stdin)
     configure(block=job["blocked_plugins"])
-    count = _counter()
-    print(json.dumps([asdict(_plan(run, count)) for run in job["runs"]]))
+    count, machine = _counter(), _machine(job["machine"])
+    print(json.dumps([asdict(_plan(run, count, machine)) for run in job["runs"]]))
+
+
+def _machine(given: dict[str, int] | None) -> Machine:
+    from lightly_core.config.auto.machine import Machine
+    from lightly_core.engine.machine import inspect_machine
+
+    if given is None:
+        return inspect_machine()
+    # Whether GPUs of another machine compute bfloat16 changes no number of the plan.
+    return Machine(cpus=given["cpus"], cuda_devices=given["gpus"], cuda_bf16=given["gpus"] > 0)
 
 
 def _counter() -> Callable[[RunConfig], int]:
@@ -92,17 +109,16 @@ def _counter() -> Callable[[RunConfig], int]:
     return count
 
 
-def _plan(given: dict[str, Any], count: Callable[[RunConfig], int]) -> Plan:
+def _plan(given: dict[str, Any], count: Callable[[RunConfig], int], machine: Machine) -> Plan:
     from lightly_core.config.auto.resolve import resolve
     from lightly_core.config.reading.load import load_settings
-    from lightly_core.engine.machine import inspect_machine
 
     try:
         settings = load_settings(catalog=get_plugins().catalog, arguments=given)
         problems = _trainer_args_problems(settings.run.trainer_args)
         if problems:
             raise ConfigError.of(problems)
-        resolved = resolve(settings, inspect_machine(), count(settings.run))
+        resolved = resolve(settings, machine, count(settings.run))
     except ConfigError as error:
         return Plan(problems=error.problems)
     except LightlyError as error:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
-from lightly_core.benchmarking.forking import row_environment
+from lightly_core.contracts.launcher import Stop
 from lightly_core.data.signals import stop_signals
 
-#: Seconds between two calls of `on_poll`.
-_POLL_SECONDS = 2.0
+#: Argument of a row's process, see `row_command`.
+WATCHED = "--watched"
+#: Seconds after which a signal is passed on at the latest.
+POLL_SECONDS = 0.2
 
 
 class Process(Protocol):
-    """What `Worker` calls of a process, as in `subprocess.Popen`."""
+    """What is called of a process, as in `subprocess.Popen`."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Return its exit code once it has ended."""
@@ -33,97 +38,122 @@ class Process(Protocol):
         """End it at once."""
 
 
-class Worker:
-    """The process of one row.
+def row_environment() -> dict[str, str]:
+    """Return the environment of a row's process: that of this one, and output without delay."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
 
-    It leads a process group of its own. Otherwise the terminal would send Ctrl-C to it as well. The
-    second copy would count as a second press, and nothing would be saved.
+
+def row_command(job: Path, *, watched: bool = False) -> list[str]:
+    """Return the command that runs a row in a new interpreter.
+
+    Args:
+        job: File with its settings.
+        watched: Whether its standard input is a pipe of this process, by whose end it notices that
+            this process was killed.
+    """
+    command = [sys.executable, "-m", "lightly_core.cli.benchmark_row", str(job)]
+    return [*command, WATCHED] if watched else command
+
+
+def start_process(
+    command: Sequence[str], log: Path, *, place: Path | None = None, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start a process that leads a process group of its own.
+
+    Otherwise the terminal would send Ctrl-C to it as well. The second copy would count as a second
+    press, and nothing would be saved.
 
     Args:
         command: The program and its arguments.
         log: File that its output is added to.
-        on_poll: Called every few seconds while it runs.
-        fork: Starts the process in place of `command`; if it returns None, `command` is run.
+        place: Working directory; None: that of this process.
+        stdin: Standard input, as of `subprocess.Popen`.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=place,
+            env=row_environment(),
+        )
+
+
+class Presses:
+    """Context manager that counts signals instead of ending this process: Ctrl-C and the like.
+
+    Only the main thread can handle signals. In other threads nothing is counted.
 
     Attributes:
-        num_stops: How often it was asked to stop.
+        count: How often this process was asked to stop.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        log: Path,
-        on_poll: Callable[[], None],
-        fork: Callable[[], Process | None] | None = None,
-    ) -> None:
-        self._command = command
-        self._log = log
-        self._on_poll = on_poll
-        self._fork = fork
-        self._process: Process | None = None
+    def __init__(self) -> None:
+        self.count = 0
+        self._passed_on = 0
         self._previous: dict[int, Any] = {}
-        self.num_stops = 0
 
-    def run(self) -> int:
-        """Run it to its end.
+    def __enter__(self) -> Presses:
+        """Set the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            for number in stop_signals():
+                self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restore the handlers."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+
+    def pass_on(self, stop: Callable[[Stop], None]) -> None:
+        """Call `stop` once for each signal that came since the last call.
+
+        The first lets a row save and stop, the second stops it unsaved, the third kills it.
+        """
+        while self._passed_on < self.count:
+            self._passed_on += 1
+            stop("save" if self._passed_on == 1 else "now" if self._passed_on == 2 else "kill")
+
+    def run(self, start: Callable[[], Process]) -> int:
+        """Start a process, pass on signals to it, and wait for its end.
+
+        Args:
+            start: Starts it.
 
         Returns:
             Its exit code; minus the signal's number where a signal ended it.
         """
-        with self._log.open("ab") as output:
-            self._listen()
+        with self:
+            process = start()
             try:
-                self._process = self._start(output)
-                if self.num_stops:  # pressed while it was being started
-                    self._process.send_signal(signal.SIGINT)
-                return self._wait(self._process)
+                while True:
+                    try:
+                        return process.wait(POLL_SECONDS)
+                    except subprocess.TimeoutExpired:
+                        self.pass_on(partial(ask, process))
             finally:
-                self._restore()
+                end(process)
 
-    def _start(self, output: IO[bytes]) -> Process:
-        forked = self._fork() if self._fork is not None else None
-        if forked is not None:
-            return forked
-        return subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=row_environment(),
-        )
 
-    def _wait(self, process: Process) -> int:
-        try:
-            while True:
-                try:
-                    return process.wait(_POLL_SECONDS)
-                except subprocess.TimeoutExpired:
-                    self._on_poll()
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+def ask(process: Process, how: Stop) -> None:
+    """Ask a process to end. The second SIGINT ends a row unsaved."""
+    if how == "kill":
+        process.kill()
+    elif sys.platform != "win32":  # where the console sends Ctrl-C to it too
+        process.send_signal(signal.SIGINT)
 
-    def _listen(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in stop_signals():
-                self._previous[number] = signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Pass it on: the first saves and stops, the second stops unsaved, the third kills."""
-        self.num_stops += 1
-        if self._process is None or self._process.poll() is not None:
-            return
-        if self.num_stops > 2:
-            self._process.kill()
-        else:
-            self._process.send_signal(signal.SIGINT)
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+def end(process: Process) -> None:
+    """Kill a process that has not ended, and wait for it."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def describe_exit(code: int) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from attrs import define, evolve
 
 from lightly_core.benchmarking.expansion import Draft, expand, unused
+from lightly_core.benchmarking.launching import LauncherChoice, choose_launcher
+from lightly_core.benchmarking.mistakes import Mistakes
+from lightly_core.benchmarking.placeholder import OUT, filled, rows_named
 from lightly_core.config.options.evaluate import EvaluateConfig
-from lightly_core.config.options.fields import Plain, plain
+from lightly_core.config.options.fields import plain
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.config.options.suite import Published, RowConfig, SuiteConfig
 from lightly_core.config.reading.keyvalue import parse_pairs, read_toml
@@ -19,11 +22,9 @@ from lightly_core.config.reading.load import Settings, load_settings
 from lightly_core.config.reading.merging import from_python, merge
 from lightly_core.config.reading.structure import structure
 from lightly_core.data.check import check_data, data_problems
-from lightly_core.errors import ConfigError, PluginError, did_you_mean
+from lightly_core.errors import ConfigError, did_you_mean
 from lightly_core.places import place_problem
 from lightly_core.plugins.catalog import Catalog
-
-T = TypeVar("T")
 
 #: Settings of a run that the suite sets itself, and what to set instead.
 _RUN_OWNED = {
@@ -37,8 +38,6 @@ _RUN_OWNED = {
 _EVALUATE_OWNED = ("model", "checkpoint", "model_args", "data", "val_data", "out", "overwrite")
 #: Settings that a row's evaluation shares with its training where it names none.
 _SHARED = ("accelerator", "num_workers")
-#: Placeholder in settings for the folder of the suite. A row can name files of another row by it.
-_OUT = "{out}"
 
 
 @define(frozen=True, kw_only=True)
@@ -55,6 +54,7 @@ class Row:
             None: the row is not evaluated.
         knn_k: Neighbours of the kNN accuracy that the table shows; None: no kNN is evaluated.
         settings: The checked settings of the run.
+        needs: Names of earlier rows whose files its settings name.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Row:
     evaluate: dict[str, Any] | None
     knn_k: int | None
     settings: Settings = attrs.field(repr=False, eq=False)
+    needs: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:
@@ -83,7 +84,7 @@ class Suite:
         chosen: Names of the rows that are to be run.
         skipped: Methods that the suite skips, with the reason.
         overwrite: Whether rows whose settings have changed are run again.
-        fork_rows: Whether rows may be copies of a process that has imported torch.
+        launcher: What runs the rows.
         unused: Methods that the file has settings for, but no row.
     """
 
@@ -93,7 +94,7 @@ class Suite:
     chosen: frozenset[str]
     skipped: dict[str, str]
     overwrite: bool
-    fork_rows: bool
+    launcher: LauncherChoice
     unused: tuple[str, ...] = ()
 
     @property
@@ -132,6 +133,7 @@ def load_suite(
     above = merge(parse_pairs(pairs), from_python(arguments or {}), SuiteConfig)
     config = structure(merge(read_toml(suite), above, SuiteConfig), SuiteConfig, path="suite")
     drafts, problems = expand(config, catalog)
+    launcher = choose_launcher(config, catalog, problems)
     if check_paths:
         problems += _image_problems(config)
         if problem := place_problem(Path(config.folder).expanduser().absolute()):
@@ -141,16 +143,17 @@ def load_suite(
             'suite.rows: there is no row; add [[rows]] with a method, or methods = "all"'
         )
     chosen = frozenset(_choose(config.chosen, drafts, problems))
-    mistakes, ignored = _Mistakes(), _Mistakes()
+    mistakes, ignored = Mistakes(), Mistakes()
     rows = []
-    for draft in drafts:
+    for number, draft in enumerate(drafts):
         # A row that is not to be run is in the table if its settings are right.
         found = mistakes if draft.name in chosen else ignored
-        row = _check(draft, config, above, catalog, found, check_paths)
+        earlier = [other.name for other in drafts[:number]]
+        row = _check(draft, config, above, catalog, found, check_paths, earlier)
         if row is not None:
             rows.append(row)
     problems += mistakes.lines(len(chosen))
-    if problems:
+    if problems or launcher is None:
         raise ConfigError.of(problems)
     return Suite(
         name=config.name,
@@ -159,40 +162,9 @@ def load_suite(
         chosen=chosen,
         skipped=dict(config.skip) if config.methods == "all" else {},
         overwrite=config.overwrite,
-        fork_rows=config.fork_rows,
+        launcher=launcher,
         unused=tuple(unused(config, drafts)),
     )
-
-
-class _Mistakes:
-    """Mistakes, and the rows that have each."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, list[str]] = {}
-
-    def add(self, row: str, texts: Sequence[str]) -> None:
-        for text in texts:
-            self._rows.setdefault(text, []).append(row)
-
-    def lines(self, num_rows: int) -> list[str]:
-        """Return one text for each mistake. It names all rows that have it."""
-        found = []
-        for text, rows in self._rows.items():
-            names = ", ".join(f"'{row}'" for row in rows)
-            everywhere = len(rows) == num_rows > 1
-            where = "all rows" if everywhere else f"row{'s' * (len(rows) > 1)} {names}"
-            found.append(f"{where}: {text}")
-        return found
-
-    def collect(self, row: str, make: Callable[[], T]) -> T | None:
-        """Return the result of `make`. Where it fails, keep the mistakes and return None."""
-        try:
-            return make()
-        except ConfigError as error:
-            self.add(row, error.problems)
-        except PluginError as error:
-            self.add(row, [str(error)])
-        return None
 
 
 # --------------------------------------------------------------------------- one row
@@ -203,8 +175,9 @@ def _check(
     config: SuiteConfig,
     above: Mapping[str, Any],
     catalog: Catalog,
-    mistakes: _Mistakes,
+    mistakes: Mistakes,
     check_paths: bool,
+    earlier: Sequence[str],
 ) -> Row | None:
     row = mistakes.collect(draft.name, lambda: structure(draft.about, RowConfig, path="row"))
     if row is None:
@@ -218,17 +191,15 @@ def _check(
     folder = str(Path(config.folder).expanduser())
     evaluate = _evaluation(row, config, above)
     found = _read_evaluation(draft.name, evaluate, given, mistakes, check_paths)
+    needs = rows_named([given, evaluate], earlier)
     # Files of an earlier row do not exist yet. They are checked when this row starts.
-    waits = _filled(given, folder) != _filled(given, _OUT)
-    given = _with_same_neighbours(_filled(given, folder), found)
+    waits = filled(given, folder) != filled(given, OUT)
+    given = _with_same_neighbours(filled(given, folder), found)
     settings = mistakes.collect(
         draft.name,
         lambda: load_settings(
             catalog=catalog,
-            arguments={
-                **{k: v for k, v in given.items() if k == "method" or k not in _RUN_OWNED},
-                "out": f"{folder}/{draft.name}/run",
-            },
+            arguments={**_not_owned(given), "out": f"{folder}/{draft.name}/run"},
             checks=(check_data,) if look else (),
             check_files=check_paths and not waits,
         ),
@@ -242,9 +213,10 @@ def _check(
         method=row.method,
         published=Published.read(row.reference),
         run=given,
-        evaluate=_filled(evaluate, folder) if found is not None else None,
+        evaluate=filled(evaluate, folder) if found is not None else None,
         knn_k=_first_k(found),
         settings=settings,
+        needs=needs,
     )
 
 
@@ -280,7 +252,7 @@ def _read_evaluation(
     name: str,
     given: dict[str, Any] | None,
     run: Mapping[str, Any],
-    mistakes: _Mistakes,
+    mistakes: Mistakes,
     check_paths: bool,
 ) -> EvaluateConfig | None:
     """Check the settings of the evaluation and add those that it shares with the training."""
@@ -341,6 +313,10 @@ def _first_k(evaluation: EvaluateConfig | None) -> int | None:
     return k[0] if isinstance(k, tuple) else k
 
 
+def _not_owned(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: v for key, v in given.items() if key == "method" or key not in _RUN_OWNED}
+
+
 def _owned(given: Mapping[str, Any], owned: Mapping[str, str]) -> Iterator[str]:
     for key, instead in owned.items():
         if key in given:
@@ -359,17 +335,6 @@ def _as_lists(value: object) -> object:
         return {key: _as_lists(member) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_as_lists(member) for member in value]
-    return value
-
-
-def _filled(value: Plain, folder: str) -> Plain:
-    """Replace ``{out}`` by the suite's folder."""
-    if isinstance(value, str):
-        return value.replace(_OUT, folder)
-    if isinstance(value, Mapping):
-        return {key: _filled(member, folder) for key, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_filled(member, folder) for member in value]
     return value
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightly_core.atomic import atomic_path
 from lightly_core.benchmarking.measured import Measured
-from lightly_core.benchmarking.runner import RowResult
+from lightly_core.benchmarking.results import RowResult
 from lightly_core.benchmarking.suite import Suite
 
 _MISSING = "-"

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
     use_plugins(options)
     if wants_help:
-        _print_help(parser)
+        _print_help(parser, words)
         return 0
     suite, pairs = _split(words, parser)
     if parsed.dry_run:
@@ -75,7 +75,7 @@ def _split(words: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
     return files[0], pairs
 
 
-def _print_help(parser: Parser) -> None:
+def _print_help(parser: Parser, words: Sequence[str]) -> None:
     from lightly_core.config.docs.tables import class_help
     from lightly_core.config.options.suite import RowConfig, SuiteConfig
 
@@ -84,6 +84,21 @@ def _print_help(parser: Parser) -> None:
     print(
         f"\nkeys of a row, in addition to those of `lightly run`:\n{class_help(RowConfig).rstrip()}"
     )
+    _print_launcher_help(words)
+
+
+def _print_launcher_help(words: Sequence[str]) -> None:
+    """Print the options of the launcher that the words name, or of the default."""
+    from lightly_core.config.docs.tables import class_help
+    from lightly_core.config.options.suite import DEFAULT_LAUNCHER
+    from lightly_core.plugins.discovery import get_plugins
+    from lightly_core.plugins.loading import load_config
+
+    named = [word.partition("=")[2] for word in words if word.startswith("launcher=")]
+    name = named[-1] if named else DEFAULT_LAUNCHER
+    record = get_plugins().catalog.get("launcher", name)
+    print(f"\noptions of the launcher '{record.name}':")
+    print(class_help(load_config(record), "launcher_args").rstrip())
 
 
 def _show(suite: str, pairs: Sequence[str]) -> None:

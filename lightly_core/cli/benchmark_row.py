@@ -1,35 +1,42 @@
 """Run one row of a benchmark: ``python -m lightly_core.cli.benchmark_row JOB.json``.
 
 With several devices, Lightning starts the same command again for each. All processes train, the
-first one evaluates and writes.
+first one evaluates and writes. With ``--watched`` the standard input is a pipe of the process that
+started it. The row saves and stops if that process ends.
 """
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import gc
 import logging
 import os
+import platform
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lightly_core import api
 from lightly_core.benchmarking import state
+from lightly_core.benchmarking.files import EXIT_FAILED, EXIT_INTERRUPTED
 from lightly_core.benchmarking.measured import read_curves
+from lightly_core.benchmarking.process import WATCHED
 from lightly_core.config.reading.launch import is_first_process
-from lightly_core.engine.lock import held
+from lightly_core.data.signals import stop_signals
+from lightly_core.engine.lock import held, in_use_message
 from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.result import RunResult
 from lightly_core.errors import LightlyError, RunInterrupted
 from lightly_core.version import __version__
 
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
+_SECONDS_BETWEEN_TRIES = 1.0
 
 
 def main(argv: list[str]) -> int:
@@ -37,16 +44,26 @@ def main(argv: list[str]) -> int:
 
     Args:
         argv: Path of the job: a JSON object with the folder of the row, the plugins to
-            block, the settings of the run and of the evaluation.
+            block, the seconds to wait for the folder's lock, the settings of the run and of the
+            evaluation. Then ``--watched``, or nothing.
 
     Returns:
         0: done. 1: failed, the reason is in ``failure.json``. 130: interrupted, after saving.
     """
-    job: dict[str, Any] = state.read(Path(argv[0]))
+    path = Path(argv[0])
+    if WATCHED in argv[1:]:
+        _end_with_parent()
+    job: dict[str, Any] | None = state.read(path)
+    if job is None:
+        print(f"error: '{path}' does not exist on {platform.node()}", file=sys.stderr)
+        return EXIT_FAILED
     folder = state.RowFolder(Path(job["folder"]))
     try:
         _configure_plugins(job)
-        with _held(folder):
+        with _held(folder, job.get("patience", 0.0)):
+            if is_first_process():
+                job = _begun(job, folder)
+                state.write_private(path, job)  # read by the processes of other devices
             _train(job, folder)
             if is_first_process():
                 _evaluate(job, folder)
@@ -71,14 +88,62 @@ def _configure_plugins(job: dict[str, Any]) -> None:
     configure(block=job["blocked_plugins"])
 
 
+def _end_with_parent() -> None:
+    """Save and stop when the process ends that holds the other end of the standard input.
+
+    A cluster may kill that process alone, and run the row again on another machine.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # inherited from programs that block Ctrl-C
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop_signals())
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        print("the process that started this row has ended", file=sys.stderr, flush=True)
+        _thread.interrupt_main()
+
+    threading.Thread(target=watch, name="lightly-watch-parent", daemon=True).start()
+
+
 @contextmanager
-def _held(folder: state.RowFolder) -> Iterator[None]:
-    """Lock the row against a second process, such as that of a suite started twice."""
-    with held(folder.root) if is_first_process() else nullcontext():
+def _held(folder: state.RowFolder, patience: float) -> Iterator[None]:
+    """Lock the row against a second process, such as that of a suite started twice.
+
+    Args:
+        folder: Files of the row.
+        patience: Seconds to wait for a process of the row that still saves, or whose machine was
+            lost. Only the last update of its lock shows that.
+    """
+    if not is_first_process():
+        yield
+        return
+    until, reported = time.monotonic() + patience, False
+    while time.monotonic() < until and (problem := _in_use(folder)):
+        if not reported:
+            print(f"waiting for {patience:.0f} s at most: {problem}", flush=True)
+            reported = True
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+    with held(folder.root):
         yield
 
 
+def _in_use(folder: state.RowFolder) -> str | None:
+    return in_use_message(folder.root) or in_use_message(folder.run)
+
+
 # --------------------------------------------------------------------------- training
+
+
+def _begun(job: dict[str, Any], folder: state.RowFolder) -> dict[str, Any]:
+    """Return the job with the setting by which its run is resumed, or starts again."""
+    run = {k: v for k, v in job["run"].items() if k not in ("resume_interrupted", "overwrite")}
+    if folder.interrupted:
+        run["resume_interrupted"] = True
+    elif not folder.trained.is_file():
+        folder.sessions.unlink(missing_ok=True)  # of steps that run again
+        if folder.run.exists():
+            run["overwrite"] = True
+    return {**job, "run": run}
 
 
 def _train(job: dict[str, Any], folder: state.RowFolder) -> None:

@@ -16,8 +16,10 @@ from lightly_core.cli.parser import command_parser, near, parse_command, use_plu
 from lightly_core.errors import ConfigError, LightlyError, UnknownModelError, did_you_mean
 
 if TYPE_CHECKING:
+    from lightly_core.contracts import SuiteInfo
     from lightly_core.plugins.catalog import Catalog
     from lightly_core.plugins.records import (
+        LauncherRecord,
         LoggerRecord,
         ModelsRecord,
         PluginStatus,
@@ -203,6 +205,7 @@ def _groups(
 def _checks_of(record: Record, name: str, chosen: dict[str, list[str]]) -> _Group:
     from lightly_core.plugins.records import (
         FormatRecord,
+        LauncherRecord,
         LoggerRecord,
         ModelsRecord,
         SourceRecord,
@@ -226,6 +229,8 @@ def _checks_of(record: Record, name: str, chosen: dict[str, list[str]]) -> _Grou
         return _Group(record.label, format_checks(name))
     if isinstance(record, SourceRecord):
         return _Group(record.label, source_checks(name))
+    if isinstance(record, LauncherRecord):
+        return _launcher(record)
     return _Group(record.label, method_checks(name))
 
 
@@ -258,6 +263,21 @@ def _logger(record: LoggerRecord) -> _Group:
     if reason:
         return _Group(record.label, skipped=reason)
     return _Group(record.label, logger_checks(build, build))
+
+
+def _launcher(record: LauncherRecord) -> _Group:
+    from lightly_core.contracts import Launcher
+    from lightly_core.plugins.loading import load_check, load_config, load_target
+    from lightly_core.testing import launcher_checks
+
+    launcher_class, config = load_target(record), load_config(record)()
+    if problems := load_check(record)(config):
+        return _Group(record.label, skipped=f"refuses its default options: {problems[0]}")
+
+    def build(suite: SuiteInfo) -> Launcher:
+        return launcher_class(config, suite)  # type: ignore[operator,no-any-return]
+
+    return _Group(record.label, launcher_checks(build))
 
 
 def _refused(build: Callable[[], object]) -> str:

@@ -1,9 +1,15 @@
-"""Records of the loggers, export formats and data sources that lightly-core itself provides."""
+"""Records of what lightly-core itself provides: loggers, export formats, sources, a launcher."""
 
 from __future__ import annotations
 
 from lightly_core.plugins.catalog import CORE, Catalog
-from lightly_core.plugins.records import FormatRecord, LoggerRecord, Record, SourceRecord
+from lightly_core.plugins.records import (
+    FormatRecord,
+    LauncherRecord,
+    LoggerRecord,
+    Record,
+    SourceRecord,
+)
 from lightly_core.version import __version__
 
 #: Of graphs the features are wanted, since the head of a pretrained model is not trained.
@@ -99,12 +105,21 @@ _SOURCES = (
     ),
 )
 
+_LAUNCHERS = (
+    LauncherRecord(
+        name="local",
+        target="lightly_core.benchmarking.local:LocalLauncher",
+        config="lightly_core.config.options.launchers:LocalArgs",
+        summary="Processes of this machine, one row after another.",
+    ),
+)
+
 
 def register_builtin(catalog: Catalog) -> None:
-    """Add the loggers, export formats and data sources that need no plugin."""
+    """Add what needs no plugin."""
     with catalog.registering(
         plugin="core", distribution=CORE, version=__version__, root="lightly_core"
     ):
-        records: tuple[Record, ...] = (*_LOGGERS, *_FORMATS, *_SOURCES)
+        records: tuple[Record, ...] = (*_LOGGERS, *_FORMATS, *_SOURCES, *_LAUNCHERS)
         for record in records:
             catalog.add(record)

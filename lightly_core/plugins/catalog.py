@@ -27,6 +27,7 @@ from lightly_core.plugins.records import (
     RECORDS,
     FormatRecord,
     Kind,
+    LauncherRecord,
     LoggerRecord,
     MethodRecord,
     ModelsRecord,
@@ -75,7 +76,7 @@ class Catalog:
 
         Args:
             record: A `MethodRecord`, `ModelsRecord`, `TransformRecord`, `LoggerRecord`,
-                `FormatRecord` or `SourceRecord`.
+                `FormatRecord`, `SourceRecord` or `LauncherRecord`.
 
         Raises:
             PluginError: The record is not valid, or its name is taken.
@@ -132,6 +133,8 @@ class Catalog:
     def get(self, kind: Literal["format"], name: str) -> FormatRecord: ...
     @overload
     def get(self, kind: Literal["source"], name: str) -> SourceRecord: ...
+    @overload
+    def get(self, kind: Literal["launcher"], name: str) -> LauncherRecord: ...
     @overload
     def get(self, kind: Kind, name: str) -> Record: ...
 
@@ -327,7 +330,7 @@ def _claimed_twice(what: str, records: Sequence[Record]) -> PluginError:
 def _ambiguous(records: Sequence[Record]) -> PluginError:
     first = records[0]
     options = {"method": "method=", "models": "model=", "logger": "loggers.", "format": "format="}
-    option = options.get(first.kind, "")
+    option = {**options, "launcher": "launcher="}.get(first.kind, "")
     qualified = " or ".join(f"{option}{record.qualified_name}" for record in records)
     blocked = " or ".join(f"--no-plugin {record.distribution}" for record in records)
     return PluginError(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from lightly_core.errors import PluginError
-from lightly_core.plugins.records import ConfiguredRecord, Record, SourceRecord
+from lightly_core.plugins.records import ConfiguredRecord, LauncherRecord, Record, SourceRecord
 from lightly_core.plugins.requirements import missing
 
 
@@ -36,16 +36,16 @@ def load_config(record: ConfiguredRecord) -> type:
     return loaded
 
 
-def load_check(record: SourceRecord) -> Callable[[Sequence[str], object], list[str]]:
-    """Import the function that checks the texts of a data source. This imports nothing heavy.
+def load_check(record: SourceRecord | LauncherRecord) -> Callable[..., list[str]]:
+    """Import the function that checks what a user asks for. This imports nothing heavy.
 
     Raises:
         PluginError: A requirement is missing, or the import fails.
     """
     check_requirements(record)
-    return cast(
-        "Callable[[Sequence[str], object], list[str]]", _load(record, record.check, "check")
-    )
+    if record.check is None:
+        return lambda *_: []
+    return cast("Callable[..., list[str]]", _load(record, record.check, "check"))
 
 
 def missing_requirements(record: Record) -> tuple[str, ...]:

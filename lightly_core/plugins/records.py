@@ -11,7 +11,7 @@ from attrs import field, frozen
 from lightly_core.errors import PluginError
 from lightly_core.plugins.requirements import requirement_name
 
-Kind = Literal["method", "models", "transform", "logger", "format", "source"]
+Kind = Literal["method", "models", "transform", "logger", "format", "source", "launcher"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 State = Literal["loaded", "blocked", "incompatible", "failed"]
@@ -24,6 +24,7 @@ KIND_NAMES: dict[Kind, str] = {
     "logger": "logger",
     "format": "export format",
     "source": "data source",
+    "launcher": "launcher",
 }
 
 LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -200,8 +201,28 @@ class SourceRecord(ConfiguredRecord):
     suffixes: tuple[str, ...] = ()
 
 
+@frozen(kw_only=True)
+class LauncherRecord(ConfiguredRecord):
+    """A way to run the rows of a suite.
+
+    `target` is a `lightly_core.contracts.Launcher`, `config` any option class.
+
+    Attributes:
+        check: Function ``package.module:name`` in a module that imports nothing heavy. It gets the
+            options, and returns their problems on this machine as texts. It uses no network. None:
+            there is nothing to check.
+    """
+
+    kind: ClassVar[Kind] = "launcher"
+
+    check: str | None = None
+
+
 #: Records that a plugin may add.
-RECORDS = (MethodRecord, ModelsRecord, TransformRecord, LoggerRecord, FormatRecord, SourceRecord)
+RECORDS = (
+    *(MethodRecord, ModelsRecord, TransformRecord, LoggerRecord, FormatRecord, SourceRecord),
+    LauncherRecord,
+)
 
 
 @frozen(kw_only=True)
@@ -276,6 +297,8 @@ def check_record(record: Record, root: str) -> None:
                 )
     if isinstance(record, FormatRecord):
         _check_format(record)
+    if isinstance(record, LauncherRecord) and record.check is not None:
+        _check_string("check", record.check, _IMPORT_STRING, record, root)
     if isinstance(record, SourceRecord):
         _check_string("check", record.check, _IMPORT_STRING, record, root)
         _check_suffixes(record)

@@ -21,6 +21,7 @@ T     a transform                                    `transform_checks`
 L     a logger                                       `logger_checks`
 F     an export format                               `format_checks`
 S     a data source                                  `source_checks`
+R     a launcher of the rows of suites               `launcher_checks`
 ====  =============================================  ========================================
 
 `train_alone_and_together` compares training in two processes with training in one. `shared_pair`
@@ -30,6 +31,7 @@ runs any function in two processes. `without_server` replaces the server of a lo
 
 from lightly_core.testing.checks import Check, parametrize_checks
 from lightly_core.testing.formats import format_checks
+from lightly_core.testing.launchers import launcher_checks
 from lightly_core.testing.libraries import (
     ModelExample,
     model_library_checks,
@@ -55,6 +57,7 @@ __all__ = [
     "TinyTokens",
     "Training",
     "format_checks",
+    "launcher_checks",
     "logger_checks",
     "method_checks",
     "method_class_checks",

@@ -18,6 +18,7 @@ from lightly_core.config.options.transform import TransformArgs
 from lightly_core.config.reading.structure import structure, unstructure
 from lightly_core.contracts import (
     ExportFormat,
+    Launcher,
     Logger,
     Method,
     ModelLibrary,
@@ -35,6 +36,7 @@ from lightly_core.plugins.records import (
     LEGAL_NAME,
     ConfiguredRecord,
     Kind,
+    LauncherRecord,
     ModelsRecord,
     Record,
     SourceRecord,
@@ -45,6 +47,7 @@ from lightly_core.testing.checks import Check, require
 HEAVY_MODULES = (
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
     *("mlflow", "wandb", "webdataset", "datasets", "numpy", "cv2", "PIL"),
+    *("ray", "submitit"),
 )
 
 _BASES: dict[Kind, type] = {
@@ -54,6 +57,7 @@ _BASES: dict[Kind, type] = {
     "logger": Logger,
     "format": ExportFormat,
     "source": SourceLibrary,
+    "launcher": Launcher,
 }
 
 _LIST_HEAVY = """
@@ -123,7 +127,7 @@ def _light(name: str) -> None:
     modules += [
         record.check.partition(":")[0]
         for record in _records(name)
-        if isinstance(record, SourceRecord)
+        if isinstance(record, (SourceRecord, LauncherRecord)) and record.check is not None
     ]
     # In a new process: this one has imported the heavy modules already.
     result = subprocess.run(

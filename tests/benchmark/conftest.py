@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lightly_core.benchmarking import planning, runner, state
+from lightly_core.benchmarking import local, planning, runner, state
 from lightly_core.benchmarking.planning import Plan
 from lightly_core.benchmarking.suite import load_suite
+from lightly_core.contracts import Launcher, RowEnd
 from lightly_core.plugins.discovery import configure, discover
 
 SUITE = """
@@ -139,28 +140,50 @@ def workers(monkeypatch, made):
             self.jobs = []
             self.acts = {}
             self.suite = None
+            self.stops = []
+            self.capacity = 1
+            self.elsewhere = False
 
     workers = Workers()
 
-    class FakeWorker:
-        def __init__(self, command, log, look, fork):
-            with open(command[-1]) as file:
-                self.job = json.load(file)
-            self.num_stops = 0
+    class FakeLauncher(Launcher):
+        """Each row acts, and ends when the suite looks."""
 
-        def run(self):
-            workers.jobs.append(self.job)
-            name = self.job["folder"].rpartition("/")[2]
-            act = workers.acts.get(name)
-            if act is not None:
-                return act(self) or 0
-            made(workers.suite, name)
-            return 0
+        def __init__(self, config, suite):
+            super().__init__(config, suite)
+            self.started = []
+            self.elsewhere = workers.elsewhere
 
-    def plan_rows(rows, blocked):
+        @property
+        def capacity(self):
+            return workers.capacity
+
+        def submit(self, jobs):
+            self.started += jobs
+
+        def wait(self, seconds):
+            ends = []
+            for started in self.started:
+                job = json.loads(started.job.read_text())
+                workers.jobs.append(job)
+                act = workers.acts.get(started.name)
+                if act is None:
+                    made(workers.suite, started.name)
+                end = 0 if act is None else act(job) or 0
+                lost = isinstance(end, str)
+                ends.append(RowEnd(started.name, None if lost else end, end if lost else ""))
+            self.started = []
+            return ends
+
+        def stop(self, names, how):
+            workers.stops.append((tuple(names), how))
+
+        def close(self):
+            pass
+
+    def plan_rows(rows, blocked, machine):
         return [Plan(steps=7, batch_size=64, accelerator="cpu") for _ in rows]
 
-    monkeypatch.setattr(runner, "row_server", lambda rows, enabled: contextlib.nullcontext())
-    monkeypatch.setattr(runner, "Worker", FakeWorker)
+    monkeypatch.setattr(local, "LocalLauncher", FakeLauncher)
     monkeypatch.setattr(runner, "plan_rows", plan_rows)
     return workers

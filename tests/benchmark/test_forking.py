@@ -10,9 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from lightly_core.benchmarking import forking, process, state
-from lightly_core.benchmarking.forking import RowServer, modules_of, row_server
-from lightly_core.benchmarking.process import Worker
+from lightly_core.benchmarking import forking, state
+from lightly_core.benchmarking.forking import RowServer, modules_of
+from lightly_core.benchmarking.local import LocalLauncher
+from lightly_core.benchmarking.process import Presses, row_command, start_process
+from lightly_core.config.options.launchers import LocalArgs
+from lightly_core.contracts import RowJob, SuiteInfo
 from lightly_core.engine.lock import held
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="rows are forked on Linux only")
@@ -148,8 +151,7 @@ def facts_of(folder, tmp_path, monkeypatch, start):
 
 
 def started_by_worker(folder):
-    command = [sys.executable, "-m", "lightly_core.cli.benchmark_row", str(folder.job)]
-    return Worker(command, folder.log, lambda: None).run()
+    return Presses().run(lambda: start_process(row_command(folder.job), folder.log))
 
 
 @pytest.mark.parametrize("library", ["", pytest.param("torch", marks=pytest.mark.slow)])
@@ -188,33 +190,31 @@ def test_rows_have_random_numbers_of_their_own(serve, make_job, hooked, module, 
     assert drawn[0] != drawn[1] or drawn[0] == "67280421310721\n"
 
 
-def test_each_press_reaches_a_forked_row(serve, make_job, hooked, monkeypatch):
-    monkeypatch.setattr(process, "_POLL_SECONDS", 0.02)
+def test_each_press_reaches_a_forked_row(serve, make_job, hooked):
     hooked('print("ready", flush=True)\nimport time\ntime.sleep(30)')
     folder = make_job()
-    server = serve()
-    pressed = []
+    row = serve().fork(folder.job, folder.log)
+    wait = row.wait
 
-    def look():
+    def press_once(timeout=None):
         if not pressed and folder.log.exists() and "ready" in folder.log.read_text():
             pressed.append(os.kill(os.getpid(), signal.SIGINT))
+        return wait(timeout)
 
-    worker = Worker([], folder.log, look, lambda: server.fork(folder.job, folder.log))
-    assert (worker.run(), worker.num_stops) == (130, 1)
+    pressed = []
+    row.wait = press_once
+    assert Presses().run(lambda: row) == 130
     assert folder.log.read_text().splitlines() == ["ready", "interrupted"]
 
 
-def test_an_exception_in_the_suite_leaves_no_row_behind(serve, make_job, hooked, monkeypatch):
-    monkeypatch.setattr(process, "_POLL_SECONDS", 0.02)
+def test_an_exception_in_the_suite_leaves_no_row_behind(make_job, hooked, tmp_path):
     hooked("print(os.getpid(), flush=True)\nimport time\ntime.sleep(30)")
-    folder, server = make_job(), serve()
-
-    def look():
-        if folder.log.exists() and folder.log.read_text().endswith("\n"):
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        Worker([], folder.log, look, lambda: server.fork(folder.job, folder.log)).run()
+    folder = make_job()
+    launcher = LocalLauncher(LocalArgs(), SuiteInfo("a", tmp_path, ("json",), print))
+    launcher.submit([RowJob("row", folder.job, folder.log, tmp_path)])
+    while not (folder.log.exists() and folder.log.read_text().endswith("\n")):
+        assert launcher.wait(0.01) == []
+    launcher.close()
     assert not is_running(int(folder.log.read_text()))
 
 
@@ -280,13 +280,17 @@ def test_what_only_some_rows_use_is_not_imported_for_all(load):
 
 
 @pytest.mark.parametrize(
-    ("platform", "rows", "enabled"),
-    [("darwin", 1, True), ("win32", 1, True), ("linux", 0, True), ("linux", 1, False)],
+    ("platform", "modules"), [("darwin", ["json"]), ("win32", ["json"]), ("linux", [])]
 )
-def test_there_is_no_server_where_none_may_be(load, monkeypatch, platform, rows, enabled):
+def test_there_is_no_server_where_none_may_be(monkeypatch, platform, modules):
     monkeypatch.setattr(forking, "sys", SimpleNamespace(platform=platform))
-    with row_server(load().rows[:rows], enabled=enabled) as server:
-        assert server is None
+    assert forking.start_server(modules) is None
+
+
+@pytest.mark.parametrize("options", [{"fork_rows": False}, {"rows_at_once": 2}])
+def test_a_server_that_cannot_be_used_is_not_started(tmp_path, options):
+    launcher = LocalLauncher(LocalArgs(**options), SuiteInfo("a", tmp_path, ("json",), print))
+    assert launcher._server is None
 
 
 def test_a_server_ends_with_the_suite(serve, make_job):

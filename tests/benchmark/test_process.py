@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lightly_core.benchmarking import planning, process
-from lightly_core.benchmarking.process import Worker, describe_exit
+from lightly_core.benchmarking import planning
+from lightly_core.benchmarking.process import Presses, describe_exit, start_process
 from lightly_core.errors import RunError
 
 #: Counts the times it is asked to stop, says so, and stops when it was asked often enough.
@@ -31,37 +31,39 @@ time.sleep(30)
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
-    """Run code in a worker; `during` is called once the process says "ready"."""
-    monkeypatch.setattr(process, "_POLL_SECONDS", 0.02)
+def start(tmp_path):
+    """Run code in a process; `during` is called in a thread once the process says "ready"."""
     log = tmp_path / "worker.log"
 
     def run(code, during=None):
-        done = []
-
         def look():
-            if during is not None and not done and log.exists() and "ready" in log.read_text():
-                done.append(True)
-                during()
+            for _ in range(3000):  # 30 s, should it never come
+                if log.exists() and "ready" in log.read_text():
+                    during()
+                    return
+                time.sleep(0.01)
 
-        worker = Worker([sys.executable, "-c", code], log, look)
-        return worker, worker.run(), log.read_text()
+        thread = threading.Thread(target=look if during is not None else print)
+        thread.start()
+        code = Presses().run(lambda: start_process([sys.executable, "-c", code], log))
+        thread.join()
+        return code, log.read_text()
 
     return run
 
 
 def test_what_the_process_says_is_in_the_log_and_added_to_it(start):
-    _, code, _ = start("import sys; print('one'); sys.exit(3)")
+    code, _ = start("import sys; print('one'); sys.exit(3)")
     assert code == 3
-    _, code, log = start("import sys; print('two', file=sys.stderr)")
+    code, log = start("import sys; print('two', file=sys.stderr)")
     assert (code, log.split()) == (0, ["one", "two"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_process_once(start, number):
     before = signal.getsignal(number)
-    worker, code, log = start(COUNTING.format(times=1), during=lambda: os.kill(os.getpid(), number))
-    assert (code, worker.num_stops) == (130, 1)
+    code, log = start(COUNTING.format(times=1), during=lambda: os.kill(os.getpid(), number))
+    assert code == 130
     assert log.split("\n") == ["ready", "asked 1", ""]
     assert signal.getsignal(number) is before
 
@@ -78,35 +80,28 @@ def test_a_second_press_reaches_it_too_and_a_third_one_kills(
                     break
                 time.sleep(0.01)
 
-    assert start(COUNTING.format(times=counts_to), during=press)[1] == expected
+    assert start(COUNTING.format(times=counts_to), during=press)[0] == expected
 
 
 def test_it_leads_a_group_of_its_own_so_that_a_terminal_does_not_press_twice(start):
-    _, _, log = start("import os; print(os.getpgid(0) == os.getpid())")
+    _, log = start("import os; print(os.getpgid(0) == os.getpid())")
     assert log.strip() == "True"
 
 
 def test_it_runs_beside_other_threads_where_signals_cannot_be_heard(start):
     codes = []
-    thread = threading.Thread(target=lambda: codes.append(start("pass")[1]))
+    thread = threading.Thread(target=lambda: codes.append(start("pass")[0]))
     thread.start()
     thread.join()
     assert codes == [0]
 
 
-def test_a_process_is_not_left_behind_by_an_exception(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "_POLL_SECONDS", 0.02)
-    log = tmp_path / "log"
-
-    def look():
-        if log.read_text():
-            raise KeyError
-
-    code = "import os, time; print(os.getpid(), flush=True); time.sleep(30)"
-    with pytest.raises(KeyError):
-        Worker([sys.executable, "-c", code], log, look).run()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(log.read_text()), 0)
+def test_a_process_is_not_left_behind_by_an_exception(tmp_path):
+    process = start_process([sys.executable, "-c", "import time; time.sleep(30)"], tmp_path / "log")
+    process.wait = lambda timeout=None, wait=process.wait: 1 / 0 if timeout else wait()
+    with pytest.raises(ZeroDivisionError):
+        Presses().run(lambda: process)
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_exit_codes_in_words():
@@ -140,19 +135,19 @@ def test_a_process_that_fails_to_plan_is_told_with_its_last_line(load, monkeypat
 
 
 def test_progress_follows_the_newest_step_and_then_the_evaluation(tmp_path):
-    from lightly_core.benchmarking import runner
+    from lightly_core.benchmarking import running
     from lightly_core.benchmarking.state import RowFolder
 
     folder = RowFolder(tmp_path)
     folder.run.mkdir()
     task = SimpleNamespace(total=20, note="", steps=[])
     task.reach = task.steps.append
-    runner._follow(folder, task)
+    running._follow(folder, task)
     assert task.steps == []
     lines = [json.dumps({"step": step}) for step in (5, 10)]
     (folder.run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    runner._follow(folder, task)
+    running._follow(folder, task)
     assert (task.steps, task.note) == ([10], "")
     folder.trained.write_text("{}")
-    runner._follow(folder, task)
+    running._follow(folder, task)
     assert (task.steps, task.note) == ([10, 20], "evaluating")

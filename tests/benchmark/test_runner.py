@@ -1,11 +1,14 @@
 import json
+import os
+import signal
 import stat
 
 import pytest
 
 from lightly_core.benchmarking import runner, state
 from lightly_core.benchmarking.planning import Plan
-from lightly_core.benchmarking.runner import row_results, run_suite
+from lightly_core.benchmarking.results import row_results
+from lightly_core.benchmarking.runner import run_suite
 from lightly_core.engine.lock import held
 from lightly_core.errors import ConfigError, RunError, RunInterrupted
 
@@ -107,45 +110,63 @@ def test_a_process_that_dies_without_a_word_is_a_failure_with_its_signal(run, wo
 
 
 def test_ctrl_c_writes_the_tables_and_starts_no_further_row(run, workers):
-    def stop(worker):
-        worker.num_stops = 1
+    def stop(job):
+        os.kill(os.getpid(), signal.SIGINT)
         return 130
 
     workers.acts["simclr-b64"] = stop
     with pytest.raises(RunInterrupted, match="row 'simclr-b64'"):
         run()
     assert names(workers) == ["simclr-b64"]
+    assert workers.stops == [(("simclr-b64",), "save")]
     assert [result.state for result in run.written[-1]] == ["interrupted", "waiting"]
 
 
-def test_an_interrupted_training_goes_on_and_one_without_checkpoint_starts_anew(run, workers):
-    run_folder = None
-
-    def stop(worker):
-        nonlocal run_folder
-        run_folder = state.RowFolder(workers.suite.folder / "simclr-b64").run
-        run_folder.mkdir()
-        worker.num_stops = 1
-        return 130
-
-    workers.acts["simclr-b64"] = stop
-    with pytest.raises(RunInterrupted):
-        run("only=simclr-b64")
+def test_rows_that_run_together_are_submitted_together_and_stopped_together(run, workers):
+    workers.capacity = None
+    workers.acts["simclr-b64"] = lambda job: os.kill(os.getpid(), signal.SIGTERM) or 130
+    workers.acts["simclr-b128-e2"] = lambda job: 130
+    with pytest.raises(RunInterrupted, match="rows 'simclr-b64', 'simclr-b128-e2'; the same"):
+        run()
+    assert workers.stops == [(("simclr-b64", "simclr-b128-e2"), "save")]
     workers.acts.clear()
-    workers.acts["simclr-b64"] = lambda worker: 1
-    run("only=simclr-b64")
-    (run_folder / "checkpoints").mkdir()
-    (run_folder / "checkpoints/last.ckpt").touch()
-    run("only=simclr-b64")
-    starts = [
-        {key: job["run"].get(key) for key in ("overwrite", "resume_interrupted")}
-        for job in workers.jobs
-    ]
-    assert starts == [
-        {"overwrite": None, "resume_interrupted": None},
-        {"overwrite": True, "resume_interrupted": None},
-        {"overwrite": None, "resume_interrupted": True},
-    ]
+    run()
+    # Both at once, in the order of the suite.
+    states = [[result.state for result in results] for results in run.written]
+    assert states == [["interrupted"] * 2, ["finished"] * 2]
+
+
+def test_a_row_waits_for_the_rows_whose_files_it_needs(run, workers):
+    workers.capacity = None
+    text = """
+[[rows]]
+method = "byol"
+checkpoint = "{out}/simclr-b64/run/exported_models/exported_last.pt"
+[[rows]]
+method = "dino"
+"""
+    order = []
+    for name in ("simclr-b64", "simclr-b128-e2", "byol", "dino"):
+        workers.acts[name] = lambda job, name=name: order.append(name) or 1
+    run(text=text)
+    assert order == ["simclr-b64", "simclr-b128-e2", "dino", "byol"]
+
+
+def test_a_row_that_its_machine_interrupts_is_submitted_again(run, workers):
+    codes = [1, 130, 130]
+    workers.acts["simclr-b64"] = lambda job: codes.pop()
+    workers.elsewhere = True
+    run()
+    assert names(workers) == ["simclr-b64"] * 3 + ["simclr-b128-e2"]
+    assert [line for line in run.said if "again" in line] == [
+        "[1/2] simclr-b64: interrupted by its machine, submitted again"
+    ] * 2
+
+
+def test_a_row_that_no_machine_could_run_says_why(run, workers):
+    workers.elsewhere = True
+    workers.acts["simclr-b64"] = lambda job: "lost"
+    assert run("only=simclr-b64")[0].error == "lost"
 
 
 def test_changed_settings_are_refused_with_the_difference(run, workers):
@@ -185,7 +206,7 @@ def test_a_changed_evaluation_keeps_the_training(run, workers):
 
 
 def test_rows_that_cannot_run_here_are_all_named_before_one_starts(run, workers, monkeypatch):
-    def plan_rows(rows, blocked):
+    def plan_rows(rows, blocked, machine):
         return [Plan(problems=(f"no room for {row.name}",)) for row in rows]
 
     monkeypatch.setattr(runner, "plan_rows", plan_rows)

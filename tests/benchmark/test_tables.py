@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from lightly_core.benchmarking.measured import read_curves, read_measured
-from lightly_core.benchmarking.runner import row_results
+from lightly_core.benchmarking.results import row_results
 from lightly_core.benchmarking.table import markdown, write_csv
 
 SEED_COLUMNS = [

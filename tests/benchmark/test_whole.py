@@ -126,8 +126,8 @@ def test_a_forked_row_gives_what_a_new_interpreter_gives(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(RowServer, "fork", noted)
     for out, value in (("warm", "true"), ("new", "false")):
-        words = (f"out={tmp_path / out}", f"fork_rows={value}", "only=simclr", "run.epochs=1")
-        assert main(["benchmark", str(suite), *words]) == 0
+        words = (f"out={tmp_path / out}", "only=simclr", "run.epochs=1")
+        assert main(["benchmark", str(suite), *words, f"launcher_args.fork_rows={value}"]) == 0
     assert [row is not None for row in forked] == [True]
     warm, new = (tmp_path / out / "simclr" for out in ("warm", "new"))
     assert differing(state_of(warm / "run"), state_of(new / "run")) == []

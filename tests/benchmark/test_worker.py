@@ -1,5 +1,7 @@
 import contextlib
 import json
+import signal
+import stat
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,6 +11,7 @@ import torch
 
 from lightly_core import api
 from lightly_core.benchmarking import state
+from lightly_core.benchmarking.process import row_command
 from lightly_core.cli import benchmark_row as worker
 from lightly_core.engine.lock import held
 from lightly_core.engine.result import RunResult
@@ -118,8 +121,14 @@ def test_a_mistake_is_written_down_and_what_is_trained_is_not_trained_again(row)
     assert names(row) == ["pretrain", "pretrain", "evaluate", "evaluate"]
 
 
+def save(row):
+    (row.folder.run / "checkpoints").mkdir(parents=True)
+    (row.folder.run / "checkpoints/last.ckpt").touch()
+
+
 def test_the_time_of_an_interrupted_session_counts(row):
     row.error = RunInterrupted("stopped after step 3")
+    save(row)
     assert row.start() == 130
     assert not row.folder.failure.exists()
     assert len(state.read(row.folder.sessions)) == 1
@@ -137,6 +146,7 @@ def test_a_row_takes_as_much_memory_as_the_largest_of_its_sessions(row, monkeypa
         {"seconds": 200.0, "device_memory": 9, "process_memory": 1},
     ]
     state.write(row.folder.sessions, earlier)
+    save(row)
     assert row.start() == 0
     trained = state.read(row.folder.trained)
     assert (trained["device_memory"], trained["process_memory"]) == (9, 2**50)
@@ -172,6 +182,49 @@ def test_a_row_that_another_process_runs_is_left_alone(row):
         assert row.start() == 1
     assert "in use by another process" in state.read(row.folder.failure)["error"]
     assert row.calls == []
+
+
+def test_an_interrupted_training_goes_on_and_one_without_checkpoint_starts_anew(row):
+    row.error = RunError("no")
+    row.start()
+    row.folder.run.mkdir()
+    row.start()
+    save(row)
+    row.start()
+    # Read from its job by the processes of other devices.
+    starts = [settings for _, settings in row.calls]
+    assert [list(set(start) - {"out", "epochs"}) for start in starts] == [
+        [],
+        ["overwrite"],
+        ["resume_interrupted"],
+    ]
+    assert state.read(row.folder.job)["run"] == starts[-1]
+    assert stat.S_IMODE(row.folder.job.stat().st_mode) == 0o600
+    assert len(state.read(row.folder.sessions)) == 2  # those before were started anew
+
+
+def test_a_job_that_cannot_be_seen_on_this_machine_is_named(tmp_path, capsys):
+    assert worker.main([str(tmp_path / "job.json")]) == 1
+    assert "job.json' does not exist on" in capsys.readouterr().err
+
+
+@pytest.mark.processes
+def test_a_row_waits_for_its_lock_and_stops_with_the_process_that_started_it(row):
+    job = {"folder": str(row.folder.root), "blocked_plugins": [], "run": {}, "evaluate": None}
+    state.write(row.folder.job, {**job, "patience": 600})
+    with held(row.folder.root):
+        process = subprocess.Popen(
+            row_command(row.folder.job, watched=True),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # As programs that block Ctrl-C start their processes.
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]),
+        )
+        assert "in use by another process" in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(60) == 130
 
 
 ENDING = """

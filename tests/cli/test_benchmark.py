@@ -27,7 +27,7 @@ method = "simclr"
 def planned(monkeypatch):
     """Stand in for the process that plans."""
 
-    def plan_rows(rows, blocked):
+    def plan_rows(rows, blocked, machine):
         return [Plan(num_images=9, batch_size=3, epochs=4, steps=12, accelerator="cpu")] * len(rows)
 
     monkeypatch.setattr(command, "plan_rows", plan_rows)

@@ -11,6 +11,9 @@ from attrs.validators import optional
 
 from lightly_core.config.options.checks import not_empty, probability
 
+#: Launcher of a suite that names none.
+DEFAULT_LAUNCHER = "local"
+
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -159,12 +162,16 @@ class SuiteConfig:
         default=False,
         metadata={"help": "run rows again whose settings have changed since they were run"},
     )
-    fork_rows: bool = field(
-        default=True,
+    launcher: str = field(
+        default=DEFAULT_LAUNCHER,
+        validator=not_empty,
         metadata={
-            "help": "on Linux, start the process of a row as a copy of one that has imported "
-            "torch; false: as a new interpreter"
+            "help": "what runs the rows: local, this machine; or that of a plugin, such as ray or "
+            "slurm"
         },
+    )
+    launcher_args: dict[str, Any] = field(
+        factory=dict, metadata={"help": "options of the launcher"}
     )
 
     @property

@@ -97,9 +97,14 @@ def explained(folder: Path | None = None, kept: Path | None = None) -> Iterator[
         known = explain(error, folder)
         if known is None:
             raise
-        if kept is not None and kept.is_file():
-            known += f"\n  '{kept}' is kept: resume_interrupted=true continues from it"
-        raise RunError(known) from error
+        raise RunError(known + kept_hint(kept)) from error
+
+
+def kept_hint(checkpoint: Path | None) -> str:
+    """Return a line that says how to go on from a checkpoint, empty if it does not exist."""
+    if checkpoint is None or not checkpoint.is_file():
+        return ""
+    return f"\n  '{checkpoint}' is kept: resume_interrupted=true continues from it"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -187,11 +192,22 @@ def _device(error: BaseException, text: str) -> str | None:
     return None
 
 
+#: Texts of errors of collective operations whose other processes have ended or hang.
+_ENDED = (
+    r"Connection (closed|reset) by peer|Broken pipe|Socket Timeout|Timed out waiting|timed out"
+    r"|caused pair closure|remote process exited|communicator was aborted|failed to recv"
+    r"|Failed to (recv|send)|Connection refused|Watchdog caught collective operation timeout"
+)
+
+
+def follows_from_another_process(error: BaseException) -> bool:
+    """Return whether an error of a collective operation follows from another process's end."""
+    return any(_processes(str(link)) is not None for link in _chain(error))
+
+
 def _processes(text: str) -> str | None:
     """Recognise errors that follow from the end of another process of the run."""
-    if re.search(r"Connection (closed|reset) by peer|Broken pipe|Socket Timeout", text) and (
-        re.search(r"gloo|nccl|TCPStore|ProcessGroup", text, re.IGNORECASE)
-    ):
+    if re.search(_ENDED, text) and re.search(r"gloo|nccl|TCPStore|ProcessGroup", text, re.I):
         return (
             "another process of this run has ended or cannot be reached; read the output of that "
             "process for the reason"

@@ -322,10 +322,22 @@ class TrainingModule(lightning.LightningModule):
             "config": json.dumps(self.resolved.as_dict()),
             "epoch": epoch,
             "batches": batches,
-            "buffer": self.buffer.state(),
+            "buffer": self._mean_buffer(),
             "images": self.images,
             "time": time.time(),
         }
+
+    def _mean_buffer(self) -> dict[str, tuple[float, int]]:
+        """Return the collected metrics as the mean of all processes, for any number of them."""
+        state = self.buffer.state()
+        if self.resolved.world_size == 1 or not state:
+            return state
+        totals = torch.tensor(
+            [total for total, _ in state.values()], dtype=torch.float64, device=self.device
+        )
+        means = self.trainer.strategy.reduce(totals, reduce_op="mean").tolist()
+        counts = [count for _, count in state.values()]
+        return dict(zip(state, zip(means, counts, strict=True), strict=True))
 
 
 class FinishBatch(lightning.Callback):

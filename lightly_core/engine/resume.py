@@ -174,3 +174,12 @@ def refuse_changes(point: ResumePoint, resolved: Resolved, source: ImageSource) 
             + "\nSet them back, or start a new run in another `out` with "
             f"checkpoint='{point.path}'"
         )
+    world_size = was["derived"].get("world_size")
+    if world_size != resolved.world_size:
+        logger.warning(
+            "The run had %s process(es) and goes on with %d. Its batches stay the same. Random "
+            "numbers within a step, such as those of dropout, and the statistics of batch norms "
+            "that are not synchronised depend on the number of processes.",
+            world_size,
+            resolved.world_size,
+        )

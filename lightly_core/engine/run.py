@@ -31,6 +31,7 @@ from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallb
 from lightly_core.engine.callbacks.finite import FiniteCallback
 from lightly_core.engine.callbacks.interrupt import InterruptCallback, ListenCallback
 from lightly_core.engine.callbacks.metrics import MetricsCallback
+from lightly_core.engine.callbacks.peers import PeerCallback
 from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
 from lightly_core.engine.fitting import fit
@@ -40,10 +41,12 @@ from lightly_core.engine.loggers.checking import require_loggers
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.module import FinishBatch
+from lightly_core.engine.peer_watch import PeerWatch
 from lightly_core.engine.process_state import process_state_restored
 from lightly_core.engine.profile.run import RunProfile
 from lightly_core.engine.rehearsal import rehearse
 from lightly_core.engine.report import RunReport, report_callbacks
+from lightly_core.engine.requeue import requeueing
 from lightly_core.engine.result import RunResult
 from lightly_core.engine.resume import ResumePoint, find_resume_point, refuse_changes, restore_last
 from lightly_core.engine.start import removed_if_untrained
@@ -86,7 +89,7 @@ def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> R
         explained(folder.root, kept=folder.last_checkpoint),
         process_state_restored(),
         _seed_variable_removed(),
-        Stops() as stops,
+        Stops(requeueing(settings.run)) as stops,
     ):
         run = Run(settings, plugins, logs, stops, folder)
         if dry_run:
@@ -141,6 +144,7 @@ class Run:
         self._settings = settings
         self.finite = FiniteCallback(self.resolved.callbacks, self.folder)
         self.profile = RunProfile(self.resolved)
+        self.peers = PeerWatch(self.folder, self.resolved.run.process_timeout)
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved, self.source)
         refuse_resolved(self.resolved.run)
@@ -260,7 +264,7 @@ class Run:
         best = self._best_export(built, loggers)
         callbacks = self._callbacks(built, loggers, skips, watchers, best)
         trainer = build_trainer(self.resolved, self.folder, loggers, callbacks)
-        self.stops.watch(trainer.strategy.launcher)
+        self.stops.watch(self.peers)
         return Training(trainer, skips, watchers, best)
 
     def _train(self, built: build.BuiltRun, loggers: Fanout, training: Training) -> RunResult:
@@ -271,9 +275,13 @@ class Run:
         if self.resolved.total_steps == 0:
             logger.info("There are no steps to train: exporting the model untrained.")
         else:
-            with self.profile.reported(trainer, self.folder.profile, loggers):
-                fit(trainer, built.module, self.resume.path if self.resume is not None else None)
-        trainer.strategy.barrier("trained")
+            path = self.resume.path if self.resume is not None else None
+            with (
+                self.profile.reported(trainer, self.folder.profile, loggers),
+                self.peers.watching(trainer),
+            ):
+                fit(trainer, built.module, path)
+                trainer.strategy.barrier("trained")
         exported: list[Path] = []
         num_skipped = 0
         if trainer.is_global_zero:
@@ -297,6 +305,7 @@ class Run:
         args = self.resolved.callbacks
         interval = self.resolved.log_every_n_steps
         callbacks: list[lightning.Callback] = [
+            PeerCallback(self.peers),
             ListenCallback(self.stops),
             FinishBatch(),
             *self.profile.callbacks,

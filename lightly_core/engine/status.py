@@ -116,6 +116,23 @@ def record_status(
         _write(folder, _ended(status, training, result, caught))
 
 
+def record_failure(folder: Path, error: str, step: int) -> None:
+    """Write that a run has failed, from a process that ends without leaving the training.
+
+    Args:
+        folder: The run folder.
+        error: What happened, in a sentence.
+        step: Optimizer steps that were done.
+    """
+    try:
+        before = Status.read(folder)
+    except (OSError, ValueError):
+        before = None
+    status = before or Status(state="running", started=_now())
+    text = str(without_secrets(error))
+    _write(folder, evolve(status, state="failed", ended=_now(), step=step, error=text))
+
+
 def _ended(
     status: Status, training: Training, result: RunResult | None, caught: BaseException | None
 ) -> Status:

@@ -6,7 +6,7 @@ import logging
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
@@ -29,16 +29,20 @@ class Stops:
     A second Ctrl-C, and any signal before and after training, raise RunInterrupted at once. Only
     the main thread can handle signals. In other threads nothing happens.
 
+    Args:
+        requeue: Called after a stop by any signal but Ctrl-C, when all processes have ended.
+
     Attributes:
         requested: Whether a signal came while the run trained.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, requeue: Callable[[], None] | None = None) -> None:
         self.requested = False
+        self._requeue = requeue
         self._training = False
         self._raised = False
         self._num_interrupts = 0
-        self._launcher: object = None
+        self._owner: object = None
         self._ending: list[subprocess.Popen[bytes]] = []
         self._message = "stopped before training; nothing was saved"
         self._previous: dict[signal.Signals, Any] = {}
@@ -59,9 +63,13 @@ class Stops:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Restore the handlers; after a stop, end the processes that Lightning has started."""
+        """Restore the handlers; after a stop or an error, end the processes of other devices."""
         if isinstance(error, RunInterrupted):
             _end_processes(self._ending, self._children())
+            if self._requeue is not None and not self._num_interrupts:
+                self._requeue()
+        elif error is not None:
+            _end_processes([*self._ending, *self._children()], [])
         for number, handler in self._previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous = {}
@@ -71,16 +79,16 @@ class Stops:
         for number in self._previous:
             signal.signal(number, self._on_signal)
 
-    def watch(self, launcher: object) -> None:
-        """Keep the launcher of the processes of other devices.
+    def watch(self, owner: object) -> None:
+        """Keep the owner of the processes of other devices.
 
         Args:
-            launcher: Lightning's launcher; its ``procs`` are the processes started so far.
+            owner: Its ``procs`` are the processes started so far.
         """
-        self._launcher = launcher
+        self._owner = owner
 
     def _children(self) -> list[subprocess.Popen[bytes]]:
-        return getattr(self._launcher, "procs", [])
+        return getattr(self._owner, "procs", [])
 
     def begin_training(self) -> None:
         """After a signal, finish the step from now on."""
@@ -97,13 +105,10 @@ class Stops:
         self._training, self._message = False, message
 
     def let_children_end(self) -> None:
-        """Let the processes of other devices end by themselves from now on.
-
-        Lightning kills this process if one of them ends with an exit code other than 0.
-        """
+        """Let the processes of other devices end by themselves from now on, with any exit code."""
         children = self._children()
         self._ending = list(children)
-        children.clear()  # the list that Lightning checks
+        children.clear()  # the list that is watched
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._num_interrupts += number == signal.SIGINT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -22,7 +23,8 @@ from lightly_core.errors import ConfigError, did_you_mean
 
 logger = logging.getLogger(__name__)
 
-
+#: Seconds between the end of `process_timeout` and that of a collective operation.
+_SECONDS_LATER = 60.0
 #: Arguments that take objects: their description, and methods by which they are recognised.
 _OBJECTS = {
     "callbacks": ("a Lightning Callback", ("setup", "on_train_batch_end", "state_dict")),
@@ -80,6 +82,9 @@ def build_trainer(
             + ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         ) from error
     _drop_foreign_callbacks(trainer, own_callbacks)
+    if isinstance(run.strategy, str) and hasattr(trainer.strategy, "_timeout"):
+        # Later than the watch, which names the process that all wait for.
+        trainer.strategy._timeout = timedelta(seconds=run.process_timeout + _SECONDS_LATER)
     return trainer
 
 

@@ -41,12 +41,12 @@ def test_early_stopping_decides_when_training_ends(resolved):
     assert lines == ["callbacks.early_stopping.patience: was None, now 3"]
 
 
-def test_the_same_number_of_processes_elsewhere_is_no_change(resolved):
+def test_other_processes_are_no_change_and_another_batch_size_is_one(resolved):
     old = resolved("devices=0,1", machine=GPUS).as_dict()
-    assert diff(old, resolved("devices=2,3", machine=GPUS).as_dict()) == []
-    assert diff(old, resolved("devices=1", "num_nodes=2", machine=GPUS).as_dict()) == []
-    lines = diff(old, resolved("devices=4", machine=GPUS).as_dict())
-    assert lines == ["devices: was [0, 1], now 4"]
+    for pairs in (["devices=2,3"], ["devices=1", "num_nodes=2"], ["devices=4"], ["devices=1"]):
+        assert diff(old, resolved(*pairs, machine=GPUS).as_dict()) == []
+    lines = diff(old, resolved("devices=3", "batch_size=126", machine=GPUS).as_dict())
+    assert "batch_size: was 128, now 126" in lines
 
 
 def test_another_accelerator_is_a_change(resolved):

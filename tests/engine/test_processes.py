@@ -1,5 +1,6 @@
 """Runs in processes of their own: together, stopped by signals, and two that want one folder."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,10 +12,12 @@ from unittest import mock
 
 import pytest
 import torch
+from run_states import stop_in_step
 from short_run import TinyWrapper, run_settings
 
 import lightly_core
 from lightly_core.cli.main import main
+from lightly_core.errors import RunInterrupted
 from lightly_core.testing import shared_pair
 
 
@@ -34,36 +37,58 @@ def start(arguments, variables=None):
     )
 
 
-def train(out, data, devices=1):
+def train(out, data, devices=1, *, every=1, stop_after=None, **changes):
     """Do a short run in this process, alone or as one of `devices`."""
     torch.manual_seed(0)
     strategy = "ddp" if devices == 2 else "auto"
     model = TinyWrapper(dropout=0.0)
-    lightly_core.pretrain(
-        **run_settings(out=out, data=data, model=model, devices=devices, strategy=strategy)
-    )
+    settings = run_settings(out=out, data=data, model=model, devices=devices, strategy=strategy)
+    stops = [] if stop_after is None else [stop_in_step(stop_after)]
+    settings["trainer_args"] = {"log_every_n_steps": every, "callbacks": stops}
+    with contextlib.suppress(RunInterrupted):
+        lightly_core.pretrain(**{**settings, **changes})
 
 
-def train_together(rank, out, data):
+def train_together(rank, out, data, changes=None):
     # Lightning then starts no process, as under torchrun.
     with mock.patch.dict(os.environ, {"LOCAL_RANK": str(rank)}):
-        train(out, data, devices=2)
+        train(out, data, devices=2, **(changes or {}))
+
+
+def assert_equal_runs(one, other, read_metrics, names=("train_loss", "grad_norm")):
+    """Compare losses and weights of two runs; their numbers are rounded differently."""
+    one_lines, other_lines = read_metrics(one), read_metrics(other)
+    assert [line["step"] for line in one_lines] == [line["step"] for line in other_lines]
+    for name in names:
+        expected = pytest.approx([line[name] for line in one_lines], rel=1e-4)
+        assert [line[name] for line in other_lines] == expected
+    weights, others = (
+        torch.load(out / "exported_models/exported_last.pt", weights_only=True)
+        for out in (one, other)
+    )
+    for name, tensor in weights.items():
+        torch.testing.assert_close(tensor, others[name], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.processes
 def test_two_processes_give_the_losses_of_one(image_folder, tmp_path, read_metrics):
     train(tmp_path / "1", image_folder)
     shared_pair().run(train_together, tmp_path / "2", image_folder)
-    one, two = (read_metrics(tmp_path / devices) for devices in ("1", "2"))
-    assert [line["step"] for line in one] == [line["step"] for line in two] == [1, 2, 3, 4, 5, 6]
-    for name in ("train_loss", "grad_norm"):
-        assert [line[name] for line in one] == pytest.approx([line[name] for line in two], rel=1e-4)
-    weights = [
-        torch.load(tmp_path / d / "exported_models/exported_last.pt", weights_only=True)
-        for d in ("1", "2")
-    ]
-    for name, tensor in weights[0].items():
-        torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-5)
+    assert len(read_metrics(tmp_path / "1")) == 6
+    assert_equal_runs(tmp_path / "1", tmp_path / "2", read_metrics)
+
+
+@pytest.mark.processes
+def test_a_run_goes_on_with_another_number_of_processes(image_folder, tmp_path, read_metrics):
+    # Each stop is in the middle of an epoch, and of an interval whose mean is logged.
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(whole, image_folder, every=2)
+    train(cut, image_folder, every=2, stop_after=1)
+    again = {"every": 2, "resume_interrupted": True}
+    shared_pair().run(train_together, cut, image_folder, {**again, "stop_after": 5})
+    train(cut, image_folder, **again)
+    assert json.loads((cut / "status.json").read_text())["step"] == 6
+    assert_equal_runs(whole, cut, read_metrics)
 
 
 COMMAND = [
@@ -120,6 +145,23 @@ def test_a_signal_saves_and_exits_with_130_and_the_run_can_go_on(image_folder, t
     checkpoint = torch.load(out / "checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == steps_done(output)
     assert not (out / ".lock").exists()
+
+
+@pytest.mark.processes
+def test_a_process_that_is_killed_ends_the_run_and_is_named(image_folder, tmp_path):
+    out = tmp_path / "out"
+    process = start_run(out, image_folder, "num_workers=0", "devices=2")
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+    other = int(found.stdout.split()[0])
+    os.kill(other, signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert "Traceback" not in output
+    status = json.loads((out / "status.json").read_text())
+    assert status["state"] == "failed"
+    for text in (output, status["error"]):
+        assert f"rank 1 (process ID {other}) was killed by SIGKILL" in text
+        assert "last.ckpt' is kept" in text
 
 
 @pytest.mark.processes

@@ -11,6 +11,7 @@ import torch
 from lightly_core.data.loader import make_loader
 from lightly_core.data.signals import stop_signals
 from lightly_core.engine.callbacks.interrupt import StopFlagSum
+from lightly_core.engine.requeue import requeue
 from lightly_core.engine.stops import Stops
 from lightly_core.errors import RunInterrupted
 from lightly_core.testing import shared_pair
@@ -185,3 +186,30 @@ def ask(rank, one_got_a_signal):
 def test_all_processes_get_the_same_answer_to_whether_one_got_a_signal_to_stop():
     assert shared_pair().run(ask, True) == (True, True)
     assert shared_pair().run(ask, False) == (False, False)
+
+
+@pytest.mark.parametrize(("name", "requeued"), [("SIGUSR1", 1), ("SIGTERM", 1), ("SIGINT", 0)])
+def test_the_job_is_requeued_after_every_signal_but_ctrl_c(name, requeued):
+    calls = []
+
+    def stop():
+        with Stops(lambda: calls.append(None)) as stops:
+            stops.begin_training()
+            send(name)
+            assert calls == []  # the run saves first
+            raise RunInterrupted("saved")
+
+    with pytest.raises(RunInterrupted):
+        stop()
+    assert len(calls) == requeued
+
+
+def test_scontrol_requeues_the_task_of_an_array(monkeypatch, tmp_path):
+    script = tmp_path / "scontrol"
+    script.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/called"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name, value in {"JOB_ID": "9", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    requeue()
+    assert (tmp_path / "called").read_text() == "requeue 7_3\n"

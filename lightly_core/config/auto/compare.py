@@ -15,13 +15,16 @@ _FREE = frozenset(
         "num_workers",
         "out",
         "overwrite",
+        "process_timeout",
         "profile",
+        "requeue",
         "resume",
         "resume_interrupted",
         "val_data",
     }
 )
-#: Settings that may change while the number of processes and the kind of device stay the same.
+#: Settings that may change while the kind of device stays the same. Every number of processes gets
+#: the same batches, since `batch_size` is that of all processes together.
 _LAYOUT = frozenset({"devices", "num_nodes", "strategy"})
 #: Callbacks that influence training. The others only measure and write.
 _BINDING_CALLBACKS = frozenset({"early_stopping"})
@@ -34,7 +37,7 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
     Settings without influence on training may change: `out`, loggers, loaders, callbacks other than
     `early_stopping`, and arguments in `trainer_args` that only measure. So may `devices`,
-    `num_nodes` and `strategy`, while the number of processes and the accelerator stay the same.
+    `num_nodes` and `strategy`, while the accelerator stays the same.
 
     Args:
         old: `Resolved.as_dict()` of the interrupted run, perhaps read from JSON.
@@ -45,8 +48,7 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     was, now = old.get("derived", {}), new.get("derived", {})
     ignored = set(_FREE)
-    same_world = was.get("world_size") == now.get("world_size")
-    if same_world and old.get("accelerator") == new.get("accelerator"):
+    if old.get("accelerator") == new.get("accelerator"):
         ignored |= _LAYOUT
     found = list(_changes(_binding(old, ignored), _binding(new, ignored), ""))
     if was.get("dataset_size") != now.get("dataset_size"):

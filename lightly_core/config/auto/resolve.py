@@ -293,9 +293,13 @@ def _batch_size(run: RunConfig, world_size: int, dataset_size: int, warnings: li
     if wanted % world_size:
         lower = wanted // world_size * world_size
         near = [str(size) for size in (lower, lower + world_size) if size]
+        advice = f"use batch_size={' or '.join(near)}"
+        if run.resume_interrupted:  # its batch size is that of the interrupted run
+            most = next(n for n in range(world_size, 0, -1) if wanted % n == 0)
+            advice = f"go on with fewer devices, {most} at most"
         raise ConfigError(
             f"config.batch_size: got {wanted} images, which cannot be divided equally among "
-            f"{world_size} devices (devices * num_nodes); use batch_size={' or '.join(near)}"
+            f"{world_size} devices (devices * num_nodes); {advice}"
         )
     if dataset_size < world_size:
         raise DataError(

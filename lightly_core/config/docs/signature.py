@@ -38,10 +38,12 @@ class RunSettings(TypedDict, total=False):
     devices: int | str | Sequence[int]
     num_nodes: int
     resume_interrupted: bool
+    requeue: bool
     checkpoint: str | Path | None
     overwrite: bool
     accelerator: str | Accelerator
     strategy: str | Strategy
+    process_timeout: float
     precision: Precision
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"]
     compile: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from attrs import define, field
-from attrs.validators import and_, ge, le, optional
+from attrs.validators import and_, ge, gt, le, optional
 
 from lightly_core.config.options.checks import devices, finite, not_empty, one_of, workers
 from lightly_core.config.options.optim import OPTIMIZERS
@@ -125,6 +125,13 @@ class RunConfig:
     resume_interrupted: bool = field(
         default=False, metadata={"help": "continue from checkpoints/last.ckpt in `out`"}
     )
+    requeue: bool = field(
+        default=False,
+        metadata={
+            "help": "SLURM: after SIGUSR1 or SIGTERM, save and requeue the job, which then resumes "
+            "by itself"
+        },
+    )
     checkpoint: str | None = field(
         default=None,
         metadata={
@@ -143,6 +150,14 @@ class RunConfig:
     strategy: str | PythonObject = field(
         default="auto",
         metadata={"help": "Lightning's strategy for several devices, such as 'ddp'"},
+    )
+    process_timeout: float = field(
+        default=1800.0,
+        validator=and_(finite, gt(0)),
+        metadata={
+            "help": "seconds without progress after which a run of several processes ends with an "
+            "error; raise it if a measurement on the first process takes longer"
+        },
     )
     precision: Precision = field(default="auto", metadata={"help": "number format of training"})
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = field(

@@ -35,7 +35,7 @@ _VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
 
 #: Variables that only srun sets. A batch script has the other variables of SLURM too.
 _SRUN = ("SLURM_STEP_ID", "SLURM_STEPID", "SLURM_STEP_NUM_TASKS", "SLURM_SRUN_COMM_HOST")
-_INTERACTIVE = ("bash", "interactive")  # names of interactive jobs, as in Lightning
+INTERACTIVE_JOBS = ("bash", "interactive")  # names of interactive jobs, as in Lightning
 
 
 @define(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ def _slurm(environ: Mapping[str, str]) -> Launch | None:
     world_size = _number(environ, "SLURM_STEP_NUM_TASKS") or _number(environ, "SLURM_NTASKS") or 1
     # A shell of salloc has the number of tasks, but is not one of them.
     alone = world_size == 1 or "SLURM_PROCID" not in environ
-    if alone or environ.get("SLURM_JOB_NAME") in _INTERACTIVE:
+    if alone or environ.get("SLURM_JOB_NAME") in INTERACTIVE_JOBS:
         return None
     if not any(name in environ for name in _SRUN):
         raise ConfigError(

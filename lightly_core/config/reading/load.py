@@ -27,6 +27,7 @@ from lightly_core.config.reading.merging import Layers
 from lightly_core.config.reading.owned_keys import owned_keys
 from lightly_core.config.reading.problems import Problems
 from lightly_core.config.reading.references import misplaced_files, model_names
+from lightly_core.config.reading.requeue import after_requeue, requeue_problems
 from lightly_core.config.reading.structure import structure
 from lightly_core.config.reading.transform_choice import choose_transform
 from lightly_core.errors import ConfigError
@@ -162,7 +163,8 @@ def _run_config(
         run = problems.attempt(renamed)
         if run is None:
             return None
-    all_checks = (_contradictions, owned_keys, *COMBINATIONS, *checks)
+    run = after_requeue(run)
+    all_checks = (_contradictions, owned_keys, requeue_problems, *COMBINATIONS, *checks)
     problems.add(*(line for check in all_checks for line in check(run)))
     return run
 

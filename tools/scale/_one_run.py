@@ -1,0 +1,82 @@
+"""One process of a run: ``python -m tools.scale._one_run JSON``, also below a launcher.
+
+The JSON has the arguments of `tools.faults.runs.settings_of`, and ``fault``: what one process does
+in a step.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Callback, LambdaCallback
+
+import lightly_core
+from lightly_core.errors import LightlyError, RunInterrupted
+from tools.faults.runs import settings_of
+
+
+def main() -> None:
+    """Run, and end with the exit code of the command line."""
+    torch.set_num_threads(1)
+    given: dict[str, Any] = json.loads(sys.argv[1])
+    fault = given.pop("fault", None)
+    if fault is not None:
+        trainer_args = given.setdefault("trainer_args", {})
+        trainer_args["callbacks"] = [cause(**fault, folder=Path(given["out"]).parent)]
+    given.setdefault("model", _model())
+    out, images = Path(given.pop("out")), Path(given.pop("images"))
+    try:
+        lightly_core.pretrain(**settings_of(out, images, given.pop("method"), **given))
+    except RunInterrupted:
+        raise
+    except LightlyError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def cause(kind: str, rank: int, step: int, folder: Path) -> Callback:
+    """Return a callback that does something in one process, once; steps count from 1.
+
+    Args:
+        kind: ``kill``, ``stop``, ``raise``, ``hang``, or the name of a signal.
+        rank: Process that does it.
+        step: Step in which it does so.
+        folder: Folder in which the time is noted, in `NOTE`.
+    """
+
+    def act(trainer: Any, *_: object) -> None:  # noqa: ANN401 - of Lightning
+        if trainer.global_rank != rank or trainer.global_step != step - 1:
+            return
+        (folder / NOTE).write_text(str(time.time()))
+        if kind == "raise":
+            raise ValueError("this process fails on purpose")
+        if kind == "hang":
+            wait_for_ever()
+        names = {"kill": signal.SIGKILL, "stop": getattr(signal, "SIGSTOP", None)}
+        os.kill(os.getpid(), names.get(kind) or getattr(signal, kind))
+
+    return LambdaCallback(on_train_batch_start=act)
+
+
+def wait_for_ever() -> None:
+    """Hang, as a process does that waits for a disk."""
+    while True:
+        time.sleep(1)
+
+
+def _model() -> torch.nn.Module:
+    from short_run import TinyWrapper  # tests/helpers, which `tools.faults.runs` adds to the path
+
+    torch.manual_seed(0)
+    return TinyWrapper(dropout=0.0)
+
+
+#: File in which a process notes when it fails, in seconds since 1970.
+NOTE = "failed_at"
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Starts the processes of a run in several ways, and compares what two runs have left."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import define
+
+from tools.scale._one_run import NOTE
+
+#: Seconds after which a run counts as hanging.
+LIMIT = 300.0
+MODULE = ["-m", "tools.scale._one_run"]
+#: SimCLR, whose loss takes the whole batch together, without batch norms.
+SIMCLR = {
+    "method": "simclr",
+    "method_args": {"hidden_dim": 8, "output_dim": 4, "batch_norm": False},
+    "transform_args": {"image_size": 16},
+}
+ROOT = Path(__file__).parents[2]
+
+
+@define(frozen=True)
+class End:
+    """How the processes of a run ended.
+
+    Attributes:
+        codes: Exit codes of the processes that were started here.
+        text: Their output together.
+        seconds: From the note of a failing process, or from the start, to the end of all.
+    """
+
+    codes: list[int]
+    text: str
+    seconds: float
+
+
+def settings(folder: Path, out: str = "out", **changes: object) -> str:
+    """Return the argument of `tools.scale._one_run` for a run in a folder with ``images``."""
+    values = {"out": str(folder / out), "images": str(folder / "images"), **SIMCLR, **changes}
+    return json.dumps(values)
+
+
+def alone(argument: str) -> list[str]:
+    """Return the command of a run that starts its own processes, if it has several devices."""
+    return [sys.executable, *MODULE, argument]
+
+
+def torchrun(argument: str, *options: str) -> list[str]:
+    """Return the command of one torchrun."""
+    return [sys.executable, "-m", "torch.distributed.run", *options, *MODULE, argument]
+
+
+def run(
+    folder: Path,
+    commands: Sequence[Sequence[str]],
+    variables: Sequence[Mapping[str, str]] = ({},),
+    limit: float = LIMIT,
+    ended_by: Callable[[], bool] | None = None,
+) -> End:
+    """Run commands at the same time until all have ended.
+
+    Args:
+        folder: Folder for their output.
+        commands: Their words.
+        variables: Environment variables of each, or of all.
+        limit: Seconds after which they are killed.
+        ended_by: Returns whether processes that these have started have ended too.
+
+    Raises:
+        AssertionError: They did not end in time.
+    """
+    (folder / NOTE).unlink(missing_ok=True)
+    begun = time.time()
+    variables = [*variables] * (len(commands) if len(variables) == 1 else 1)
+    logs = [folder / f"log{number}" for number in range(len(commands))]
+    processes = []
+    for command, more, log in zip(commands, variables, logs, strict=True):
+        with log.open("w") as file:
+            environment = {**os.environ, "PYTHONPATH": _search_path(), **more}
+            processes.append(
+                subprocess.Popen(
+                    command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
+                )
+            )
+    late = False
+    for process in processes:
+        try:
+            process.wait(max(1.0, begun + limit - time.time()))
+        except subprocess.TimeoutExpired:
+            late = True
+            process.kill()
+    while ended_by is not None and not ended_by() and time.time() < begun + limit:
+        time.sleep(0.5)
+    ended = time.time()
+    text = "\n".join(log.read_text(errors="replace") for log in logs)
+    assert not late, f"not ended after {limit:.0f} s: {text[-2000:]}"
+    noted = folder / NOTE
+    since = float(noted.read_text()) if noted.exists() else begun
+    return End([process.returncode for process in processes], text, ended - since)
+
+
+def srun_variables(rank: int, num_nodes: int, per_node: int) -> dict[str, str]:
+    """Return what srun sets for a task, with all nodes on this machine."""
+    return {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": str(num_nodes * per_node),
+        "SLURM_NNODES": str(num_nodes),
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": str(rank % per_node),
+        "SLURM_NODEID": str(rank // per_node),
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_JOB_NODELIST": "127.0.0.1",
+    }
+
+
+def free_port() -> int:
+    """Return a port that no process uses."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def done(end: End) -> End:
+    """Check that a run has finished."""
+    assert not any(end.codes), f"exit codes {end.codes}: {end.text[-2000:]}"
+    return end
+
+
+def content(out: Path, name: str) -> dict[str, Any]:
+    """Read a JSON file of a run."""
+    data: dict[str, Any] = json.loads((out / name).read_text())
+    return data
+
+
+def largest_difference(one: Path, other: Path) -> float:
+    """Return the largest difference of the numbers that two runs have left.
+
+    Compared are the weights, the exported file and the optimizer's state.
+
+    Raises:
+        AssertionError: The runs have other tensors, or other numbers of steps.
+    """
+    from run_states import state_of  # tests/helpers
+
+    states = [state_of(out) for out in (one, other)]
+    assert states[0].keys() == states[1].keys(), states[0].keys() ^ states[1].keys()
+    largest = 0.0
+    for name, value in states[0].items():
+        against = states[1][name]
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel():
+            assert value.shape == against.shape, name
+            largest = max(largest, float((value - against).abs().max()))
+        elif not isinstance(value, (torch.Tensor, float)):
+            assert value == against, f"{name}: {value} and {against}"
+    return largest
+
+
+def _search_path() -> str:
+    return os.pathsep.join([str(ROOT), *filter(None, sys.path)])

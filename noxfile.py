@@ -228,7 +228,9 @@ def wheels(session: nox.Session) -> None:
     """Install the wheels into a new environment, away from the source, and train with them."""
     tools = Path("tools").resolve()
     extras = {
-        "lightly_core": "[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,opencv,parquet,tiff]",
+        "lightly_core": (
+            "[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,opencv,optuna,parquet,tiff]"
+        ),
         "lightly_mlflow": "[model,system]",
     }
     found = {path.name.split("-")[0]: path.resolve() for path in Path("dist").glob("*.whl")}

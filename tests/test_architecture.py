@@ -186,7 +186,10 @@ def test_files_and_functions_are_short():
 def test_requirements_name_the_core_and_every_plugin():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     plugins = [f"-e plugins/{plugin.name}" for plugin in PLUGINS]
-    assert lines == ["-e .[benchmark,dicom,fsspec,heif,huggingface,onnx,parquet,tiff]", *plugins]
+    assert lines == [
+        "-e .[benchmark,dicom,fsspec,heif,huggingface,onnx,optuna,parquet,tiff]",
+        *plugins,
+    ]
 
 
 def test_every_plugin_has_the_same_files():

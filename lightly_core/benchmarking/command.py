@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lightly_core.benchmarking import state
 from lightly_core.benchmarking.planning import Plan, plan_rows
 from lightly_core.benchmarking.plot import MISSING, Line, can_plot, write_plot
 from lightly_core.benchmarking.results import RowResult
+from lightly_core.benchmarking.results import has_finished as row_has_finished
 from lightly_core.benchmarking.runner import refuse_impossible, run_suite
 from lightly_core.benchmarking.running import Say
+from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Suite, load_suite
+from lightly_core.benchmarking.sweeps.table import write_sweep
 from lightly_core.benchmarking.table import write_csv, write_markdown
 from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.reading.child import refuse_in_child
@@ -51,6 +53,8 @@ def benchmark_suite(
     def write(results: Sequence[RowResult]) -> None:
         write_csv(results, read.folder / "results.csv")
         write_markdown(read, results, command, read.folder / "results.md")
+        for result in results:
+            write_sweep(result, read.folder / result.name)
         if can_plot():
             write_plot([_line(result) for result in results], read.name, read.folder)
 
@@ -78,7 +82,8 @@ def plan_suite(suite: str | Path, *, pairs: Sequence[str] = ()) -> tuple[Suite, 
 
 def has_finished(suite: Suite, name: str) -> bool:
     """Return whether a row has finished, so that it is not run again."""
-    return state.RowFolder(suite.folder / name).result.is_file()
+    (row,) = (row for row in suite.rows if row.name == name)
+    return row_has_finished(row, RowFolder(suite.folder / name))
 
 
 def _line(result: RowResult) -> Line:

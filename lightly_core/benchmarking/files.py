@@ -12,3 +12,5 @@ FAILURE_FILE = "failure.json"
 RESULT_FILE = "result.json"
 #: Exit codes of a row's process: it failed, and says why in its files; it was interrupted.
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+#: Values and outcome of a row that is a trial of a sweep.
+TRIAL_FILE = "trial.json"

@@ -19,7 +19,13 @@ class Mistakes:
     def add(self, row: str, texts: Sequence[str]) -> None:
         """Add mistakes of a row."""
         for text in texts:
-            self._rows.setdefault(text, []).append(row)
+            rows = self._rows.setdefault(text, [])
+            if row not in rows:
+                rows.append(row)
+
+    def texts(self) -> list[str]:
+        """Return all mistakes without their rows."""
+        return list(self._rows)
 
     def lines(self, num_rows: int) -> list[str]:
         """Return one text for each mistake. It names all rows that have it."""

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import asdict, define
 
 from lightly_core.benchmarking.suite import Row
+from lightly_core.benchmarking.sweeps.metric import check_metric, never_pruned
 from lightly_core.contracts.launcher import RowMachine
 from lightly_core.errors import ConfigError, LightlyError, RunError
 from lightly_core.plugins.discovery import configure, get_plugins
 
 if TYPE_CHECKING:
     from lightly_core.config.auto.machine import Machine
-    from lightly_core.config.options.settings import RunConfig
+    from lightly_core.data.base import ImageSource
 
 
 @define(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Plan:
         accelerator: Kind of device.
         precision: Number format.
         problems: Why the row cannot run here. All other values are then 0 or empty.
+        note: What the user should know.
     """
 
     num_images: int = 0
@@ -46,12 +48,18 @@ class Plan:
     accelerator: str = ""
     precision: str = ""
     problems: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def images(self) -> int:
+        """Images that it trains on, each as often as it is used."""
+        return self.steps * self.batch_size
 
 
 def plan_rows(
     rows: Sequence[Row], blocked_plugins: Sequence[str], machine: RowMachine | None = None
 ) -> list[Plan]:
-    """Plan the rows in another process.
+    """Plan the rows in another process. The plan of a sweep is that of its longest trial.
 
     Args:
         rows: Rows whose settings have been checked.
@@ -64,7 +72,7 @@ def plan_rows(
     job = {
         "blocked_plugins": list(blocked_plugins),
         "machine": None if machine is None else dataclasses.asdict(machine),
-        "runs": [{**row.run, "out": f"not-made/{row.name}"} for row in rows],
+        "rows": [_job(row) for row in rows],
     }
     command = [sys.executable, "-m", __name__]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True)
@@ -77,11 +85,31 @@ def plan_rows(
     ]
 
 
+def _job(row: Row) -> dict[str, Any]:
+    """Return the runs whose plans make that of a row, and the metric that they have to log."""
+    sweep = row.sweep
+    probes: tuple[Row, ...] = (row,) if sweep is None else sweep.probes
+    return {
+        "runs": [{**probe.run, "out": f"not-made/{row.name}"} for probe in probes],
+        "metric": None if sweep is None else sweep.args.metric,
+        "pruned": sweep is not None and sweep.args.pruner != "none",
+    }
+
+
 def _main() -> None:
     job = json.load(sys.stdin)
     configure(block=job["blocked_plugins"])
-    count, machine = _counter(), _machine(job["machine"])
-    print(json.dumps([asdict(_plan(run, count, machine)) for run in job["runs"]]))
+    images, machine = _opener(), _machine(job["machine"])
+    print(json.dumps([asdict(_longest(row, images, machine)) for row in job["rows"]]))
+
+
+def _longest(
+    row: dict[str, Any], images: Callable[[object], ImageSource], machine: Machine
+) -> Plan:
+    """Return the plan with the most images, or the problems of all."""
+    plans = [_plan(run, images, machine, row["metric"], row["pruned"]) for run in row["runs"]]
+    problems = tuple(dict.fromkeys(text for plan in plans for text in plan.problems))
+    return Plan(problems=problems) if problems else max(plans, key=lambda plan: plan.images)
 
 
 def _machine(given: dict[str, int] | None) -> Machine:
@@ -94,22 +122,28 @@ def _machine(given: dict[str, int] | None) -> Machine:
     return Machine(cpus=given["cpus"], cuda_devices=given["gpus"], cuda_bf16=given["gpus"] > 0)
 
 
-def _counter() -> Callable[[RunConfig], int]:
-    """Return a function that counts images, each folder once."""
+def _opener() -> Callable[[object], ImageSource]:
+    """Return a function that opens images, each folder once."""
     from lightly_core.data.sources import open_source
 
-    counts: dict[str, int] = {}
+    opened: dict[str, ImageSource] = {}
 
-    def count(run: RunConfig) -> int:
-        key = json.dumps(run.data)
-        if key not in counts:
-            counts[key] = len(open_source(run.data))
-        return counts[key]
+    def images(data: Any) -> ImageSource:  # noqa: ANN401 - as a row gives it
+        key = json.dumps(data)
+        if key not in opened:
+            opened[key] = open_source(data)
+        return opened[key]
 
-    return count
+    return images
 
 
-def _plan(given: dict[str, Any], count: Callable[[RunConfig], int], machine: Machine) -> Plan:
+def _plan(
+    given: dict[str, Any],
+    images: Callable[[object], ImageSource],
+    machine: Machine,
+    metric: str | None,
+    pruned: bool,
+) -> Plan:
     from lightly_core.config.auto.resolve import resolve
     from lightly_core.config.reading.load import load_settings
 
@@ -118,7 +152,15 @@ def _plan(given: dict[str, Any], count: Callable[[RunConfig], int], machine: Mac
         problems = _trainer_args_problems(settings.run.trainer_args)
         if problems:
             raise ConfigError.of(problems)
-        resolved = resolve(settings, machine, count(settings.run))
+        val_data = settings.run.val_data if metric is not None else None
+        resolved = resolve(
+            settings,
+            machine,
+            len(images(settings.run.data)),
+            val_size=None if val_data is None else len(images(val_data)),
+        )
+        if metric is not None:
+            check_metric(resolved, metric, images)
     except ConfigError as error:
         return Plan(problems=error.problems)
     except LightlyError as error:
@@ -131,6 +173,7 @@ def _plan(given: dict[str, Any], count: Callable[[RunConfig], int], machine: Mac
         steps=resolved.total_steps,
         accelerator=str(run.accelerator),
         precision=run.precision,
+        note=never_pruned(resolved, metric) if metric is not None and pruned else "",
     )
 
 

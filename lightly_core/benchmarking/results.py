@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from attrs import evolve
+
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.measured import Measured, Scores, read_measured
 from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row, Suite
+from lightly_core.benchmarking.sweeps.sweep import Sweep
+from lightly_core.benchmarking.sweeps.trial import Trial, read_trials
 from lightly_core.notebook import Table
 
 
@@ -24,6 +28,7 @@ class RowResult:
         error: Why it failed.
         device: What it was evaluated on.
         chosen: Whether this call runs it. Other rows may have results of an earlier call.
+        trials: Those of its sweep so far, by number. `row` and `measured` are those of the best.
     """
 
     row: Row
@@ -32,6 +37,7 @@ class RowResult:
     error: str | None = None
     device: str | None = None
     chosen: bool = True
+    trials: tuple[Trial, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,6 +48,11 @@ class RowResult:
     def scores(self) -> Scores:
         """Accuracies in [0, 1], those that are not known as None."""
         return self.measured.scores if self.measured is not None else Scores()
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial of its sweep; None if it has none or none has finished."""
+        return None if self.row.sweep is None else self.row.sweep.best(self.trials)
 
 
 class RowResults(Table[RowResult]):
@@ -68,10 +79,20 @@ def row_results(suite: Suite) -> list[RowResult]:
     return RowResults(result for result in found if result.chosen or result.state != "waiting")
 
 
+def has_finished(row: Row, folder: RowFolder) -> bool:
+    """Return whether a row has finished, so that it is not run again."""
+    if row.sweep is None:
+        return folder.result.is_file()
+    trials = read_trials(folder.root)
+    return row.sweep.all_ended(trials) and row.sweep.best(trials) is not None
+
+
 def row_result(row: Row, folder: RowFolder) -> RowResult:
     """Read the result of a row so far."""
     if folder.changes(row):  # not chosen now, and its results belong to other settings
         return RowResult(row, "waiting")
+    if row.sweep is not None:
+        return _sweep_result(row, row.sweep, folder)
     trained = state.read(folder.trained)
     evaluation = (state.read(folder.evaluation) or {}).get("results", [])
     measured = read_measured(trained, evaluation, row.knn_k) if trained is not None else None
@@ -83,6 +104,25 @@ def row_result(row: Row, folder: RowFolder) -> RowResult:
         return RowResult(row, "failed", measured, error=failure["error"], device=device)
     begun = folder.settings.is_file()
     return RowResult(row, "interrupted" if begun else "waiting", measured, device=device)
+
+
+def _sweep_result(row: Row, sweep: Sweep, folder: RowFolder) -> RowResult:
+    """Return the result of the best trial under the name of the row."""
+    trials = tuple(read_trials(folder.root))
+    ended, best = sweep.all_ended(trials), sweep.best(trials)
+    if best is None:
+        errors = [trial.error for trial in trials if trial.error is not None]
+        if ended:
+            error = f"no trial has finished; the first error: {''.join(errors[:1])}"
+            return RowResult(row, "failed", error=error, trials=trials)
+        return RowResult(row, "interrupted" if trials else "waiting", trials=trials)
+    own = sweep.make(f"{row.name}/{best.name}", best.values)
+    return replace(
+        row_result(own, RowFolder(folder.root / best.name)),
+        row=evolve(own, name=row.name, sweep=sweep),
+        state="finished" if ended else "interrupted",
+        trials=trials,
+    )
 
 
 def summary(result: RowResult, folder: RowFolder) -> str:

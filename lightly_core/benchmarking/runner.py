@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from lightly_core.benchmarking.launching import launcher_of
 from lightly_core.benchmarking.planning import Plan, plan_rows
 from lightly_core.benchmarking.process import POLL_SECONDS, Presses
-from lightly_core.benchmarking.results import RowResult, row_results
+from lightly_core.benchmarking.results import RowResult, has_finished, row_results
 from lightly_core.benchmarking.running import Order, RunningRows, Say
 from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row, Suite
+from lightly_core.benchmarking.sweeps.schedule import Searches
 from lightly_core.contracts.launcher import Stop
 from lightly_core.engine.lock import held
 from lightly_core.errors import ConfigError, RunInterrupted
@@ -42,11 +43,15 @@ def run_suite(
     folders = {row.name: RowFolder(suite.folder / row.name) for row in suite.rows}
     chosen = [row for row in suite.rows if row.name in suite.chosen]
     changed = _changed(suite, chosen, folders)
-    open_rows = [row for row in chosen if row in changed or not folders[row.name].result.is_file()]
+    open_rows = [
+        row for row in chosen if row in changed or not has_finished(row, folders[row.name])
+    ]
     with launcher_of(suite, open_rows, say) as launcher:
         found = plan_rows(open_rows, blocked_plugins, suite.launcher.row_machine())
         plans = dict(zip((row.name for row in open_rows), found, strict=True))
         refuse_impossible(plans)
+        for text in (plan.note for plan in found if plan.note):
+            say(f"note: {text}")
         if open_rows:
             launcher.open()
         suite.folder.mkdir(parents=True, exist_ok=True)
@@ -97,6 +102,7 @@ class _Schedule:
             row.name: f"[{number}/{len(self._waiting)}] {row.name}"
             for number, row in enumerate(self._waiting, start=1)
         }
+        self._searches = Searches(suite.folder, say)
         self._stopped: list[str] = []
 
     def run(self, write: Callable[[], None]) -> None:
@@ -119,6 +125,10 @@ class _Schedule:
                     # First, as a signal may have reached the rows too.
                     presses.pass_on(self._stop)
                     ended = self._rows.finish(ends)
+                    for result in ended:
+                        self._searches.ended(result)
+                    if not presses.count:
+                        self._searches.stop(self._rows)
                 except BaseException:
                     write()
                     raise
@@ -135,16 +145,24 @@ class _Schedule:
         for row in list(self._waiting):
             if free is not None and len(orders) >= free:
                 break
+            place = self._places[row.name]
             folder = RowFolder(self._suite.folder / row.name)
-            if folder.result.is_file():
-                self._say(f"{self._places[row.name]}: finished earlier")
+            if not self._searches.has(row.name) and has_finished(row, folder):
+                self._say(f"{place}: finished earlier")
                 self._waiting.remove(row)
-            elif unfinished.isdisjoint(row.needs):
-                orders.append(Order(row, folder, self._plans[row.name], self._places[row.name]))
+                continue
+            unfinished.add(row.name)
+            if not unfinished.isdisjoint(row.needs):
+                continue
+            if row.sweep is None:
+                orders.append(Order(row, folder, self._plans[row.name], place))
                 self._waiting.remove(row)
-                unfinished.add(row.name)
-            else:
-                unfinished.add(row.name)
+                continue
+            most = None if free is None else free - len(orders)
+            orders += self._searches.orders(row, place, self._plans[row.name], most)
+            if self._searches.is_done(row.name):
+                self._waiting.remove(row)
+                unfinished.remove(row.name)
         if orders:
             self._rows.submit(orders)
 

@@ -44,12 +44,14 @@ class Order:
         folder: Its files.
         plan: Its length.
         place: Its number and name, for messages.
+        values: What is special about it, for messages, in place of its length.
     """
 
     row: Row
     folder: RowFolder
     plan: Plan
     place: str
+    values: str = ""
 
 
 @dataclass
@@ -94,7 +96,7 @@ class RunningRows:
             self._say(f"{order.place}: {_beginning(order)}")
             order.folder.failure.unlink(missing_ok=True)
             closing = ExitStack()
-            total = order.plan.steps
+            total = None if order.values else order.plan.steps
             task = closing.enter_context(
                 progress(order.place, total, unit="steps", write=self._say)
             )
@@ -179,11 +181,7 @@ def write_job(row: Row, folder: RowFolder, blocked_plugins: Sequence[str], patie
         blocked_plugins: Plugins that are not loaded.
         patience: Seconds that it waits for the lock of its folder.
     """
-    settings = state.binding_settings(row)
-    state.write(
-        folder.settings,
-        {"name": row.name, "digest": state.digest(settings), "settings": settings},
-    )
+    write_settings(row, folder)
     images: dict[str, Any] = {key: row.run[key] for key in ("data", "val_data") if key in row.run}
     job = {
         "folder": str(folder.root),
@@ -195,6 +193,15 @@ def write_job(row: Row, folder: RowFolder, blocked_plugins: Sequence[str], patie
     state.write_private(folder.job, job)
 
 
+def write_settings(row: Row, folder: RowFolder) -> None:
+    """Write the settings that a row is started with."""
+    settings = state.binding_settings(row)
+    state.write(
+        folder.settings,
+        {"name": row.name, "digest": state.digest(settings), "settings": settings},
+    )
+
+
 def _beginning(order: Order) -> str:
     folder, plan = order.folder, order.plan
     how = (
@@ -204,10 +211,8 @@ def _beginning(order: Order) -> str:
         if folder.interrupted
         else "starting"
     )
-    return (
-        f"{how}, {plan.steps} steps of {plan.batch_size} images on {plan.accelerator}, "
-        f"log in {folder.log}"
-    )
+    length = f"{plan.steps} steps of {plan.batch_size} images on {plan.accelerator}"
+    return f"{how}, {order.values or length}, log in {folder.log}"
 
 
 def _appear(path: Path) -> None:

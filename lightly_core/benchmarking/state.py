@@ -21,14 +21,16 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightly_core.atomic import atomic_path
 from lightly_core.benchmarking.files import FAILURE_FILE, RESULT_FILE, ROW_FILE, ROW_RUN
-from lightly_core.benchmarking.suite import Row
 from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.options.fields import Plain, plain
 from lightly_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightly_core.benchmarking.suite import Row
 
 #: Settings that change no result.
 _FREE = frozenset({"loader_args", "loggers", "max_skipped", "num_workers"})
@@ -68,14 +70,16 @@ class RowFolder:
     def forget(self, row: Row) -> None:
         """Remove results of earlier settings; those of training only if its settings changed."""
         known = read(self.settings) or {}
-        kept = (known.get("settings") or {}).get("run") == binding_settings(row)["run"]
+        before, now = known.get("settings") or {}, binding_settings(row)
+        kept = all(before.get(name) == now.get(name) for name in ("run", "sweep"))
         for path in (self.settings, self.evaluation, self.result, self.failure):
             path.unlink(missing_ok=True)
         if not kept:
             for path in (self.trained, self.sessions):
                 path.unlink(missing_ok=True)
             # Only runs of this row write there.
-            shutil.rmtree(self.run, ignore_errors=True)
+            for folder in (self.run, *self.root.glob("trial-*")):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def binding_settings(row: Row) -> dict[str, Any]:
@@ -85,6 +89,8 @@ def binding_settings(row: Row) -> dict[str, Any]:
         name: group and {key: group[key] for key in sorted(group) if key not in _FREE}
         for name, group in groups.items()
     }
+    if row.sweep is not None:
+        settings["sweep"] = row.sweep.binding()
     return dict(json.loads(json.dumps(without_secrets(plain(settings)))))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import define, evolve
@@ -13,6 +14,7 @@ from lightly_core.benchmarking.expansion import Draft, expand, unused
 from lightly_core.benchmarking.launching import LauncherChoice, choose_launcher
 from lightly_core.benchmarking.mistakes import Mistakes
 from lightly_core.benchmarking.placeholder import OUT, filled, rows_named
+from lightly_core.benchmarking.sweeps.reading import check_sweep
 from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.fields import plain
 from lightly_core.config.options.settings import PythonObject
@@ -25,6 +27,9 @@ from lightly_core.data.check import check_data, data_problems
 from lightly_core.errors import ConfigError, did_you_mean
 from lightly_core.places import place_problem
 from lightly_core.plugins.catalog import Catalog
+
+if TYPE_CHECKING:
+    from lightly_core.benchmarking.sweeps.sweep import Sweep
 
 #: Settings of a run that the suite sets itself, and what to set instead.
 _RUN_OWNED = {
@@ -55,6 +60,7 @@ class Row:
         knn_k: Neighbours of the kNN accuracy that the table shows; None: no kNN is evaluated.
         settings: The checked settings of the run.
         needs: Names of earlier rows whose files its settings name.
+        sweep: The search over its settings, whose first values the row has; None: one run.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Row:
     knn_k: int | None
     settings: Settings = attrs.field(repr=False, eq=False)
     needs: tuple[str, ...] = ()
+    sweep: Sweep | None = None
 
     @property
     def model(self) -> str:
@@ -145,11 +152,13 @@ def load_suite(
     chosen = frozenset(_choose(config.chosen, drafts, problems))
     mistakes, ignored = Mistakes(), Mistakes()
     rows = []
+    above_run = _mapping(above.get("run"))
     for number, draft in enumerate(drafts):
         # A row that is not to be run is in the table if its settings are right.
         found = mistakes if draft.name in chosen else ignored
         earlier = [other.name for other in drafts[:number]]
-        row = _check(draft, config, above, catalog, found, check_paths, earlier)
+        check = partial(_check, config, above, catalog, check_paths, earlier)
+        row = check_sweep(draft, above_run, check, found)
         if row is not None:
             rows.append(row)
     problems += mistakes.lines(len(chosen))
@@ -171,13 +180,13 @@ def load_suite(
 
 
 def _check(
-    draft: Draft,
     config: SuiteConfig,
     above: Mapping[str, Any],
     catalog: Catalog,
-    mistakes: Mistakes,
     check_paths: bool,
     earlier: Sequence[str],
+    draft: Draft,
+    mistakes: Mistakes,
 ) -> Row | None:
     row = mistakes.collect(draft.name, lambda: structure(draft.about, RowConfig, path="row"))
     if row is None:

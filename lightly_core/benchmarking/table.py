@@ -11,6 +11,8 @@ from lightly_core.atomic import atomic_path
 from lightly_core.benchmarking.measured import Measured
 from lightly_core.benchmarking.results import RowResult
 from lightly_core.benchmarking.suite import Suite
+from lightly_core.benchmarking.sweeps.best import words
+from lightly_core.benchmarking.sweeps.table import TRIALS_FILE, counts, section
 
 _MISSING = "-"
 
@@ -130,6 +132,11 @@ def markdown(suite: Suite, results: Sequence[RowResult], command: str) -> str:
     notes += [f"- {method} is skipped: {why}" for method, why in suite.skipped.items()]
     if notes:
         sections.append("Notes\n\n" + "\n".join(notes))
+    sections += [
+        section(result.name, result.row.sweep, result.trials)
+        for result in results
+        if result.row.sweep is not None and result.trials
+    ]
     sections.append(f"Made with\n\n```\n{command}\n```")
     return "\n\n".join(sections) + "\n"
 
@@ -148,6 +155,11 @@ def _notes(result: RowResult) -> list[str]:
         notes.append(f"failed: {result.error} (see {result.row.name}/worker.log)")
     elif result.state != "finished":
         notes.append({"waiting": "not run yet"}.get(result.state, "not finished"))
+    if (best := result.best) is not None:
+        notes.append(
+            f"{best.name} of {counts(result.trials)}, with {words(best.values)} (see "
+            f"{result.row.name}/{TRIALS_FILE})"
+        )
     return [*notes, *(result.measured.notes if result.measured is not None else ())]
 
 

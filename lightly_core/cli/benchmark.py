@@ -5,11 +5,16 @@ from __future__ import annotations
 import shlex
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lightly_core.cli.parser import Parser, command_parser, option_names, use_plugins
 from lightly_core.cli.settings_words import check_words
 from lightly_core.cli.table import print_table
 from lightly_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightly_core.benchmarking.planning import Plan
+    from lightly_core.benchmarking.suite import Row
 
 _EPILOG = """\
 Each row runs in its own process: it pretrains, then evaluates. The same command continues an
@@ -123,5 +128,18 @@ def _show(suite: str, pairs: Sequence[str]) -> None:
             for row, plan in zip(rows, plans, strict=True)
         ],
     )
-    for text in read.notes:
+    for row, plan in zip(rows, plans, strict=True):
+        _show_sweep(row, plan)
+    for text in (*read.notes, *(plan.note for plan in plans if plan.note)):
         print(f"note: {text}")
+
+
+def _show_sweep(row: Row, plan: Plan) -> None:
+    """Print the space of a sweep, its trials and their cost."""
+    if row.sweep is None:
+        return
+    most = row.sweep.num_trials * plan.images
+    print(f"\nsweep {row.name}: {row.sweep}")
+    print(f"  trains on at most {row.sweep.num_trials} x {plan.images:,} = {most:,} images")
+    for parameter in row.sweep.space.parameters:
+        print(f"  {parameter}")

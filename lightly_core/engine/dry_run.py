@@ -21,10 +21,9 @@ from lightly_core.engine.images import open_images, open_val_images, refuse_reso
 from lightly_core.engine.lightning_import import import_lightning
 from lightly_core.engine.loggers.checking import require_loggers
 from lightly_core.engine.logs import RunLogs, only_warnings
-from lightly_core.engine.measured import KNN_IS_OFF, check_measurements
+from lightly_core.engine.measured import check_images
 from lightly_core.engine.mistakes import Mistakes
 from lightly_core.errors import ConfigError
-from lightly_core.evaluation.plan import plan_images
 from lightly_core.failures import explained
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import Plugins
@@ -131,23 +130,12 @@ def _check(settings: Settings, catalog: Catalog) -> Resolved:
     mistakes = Mistakes()
     with only_warnings():
         mistakes.attempt(lambda: refuse_resolved(resolved.run))
-        mistakes.attempt(lambda: _check_measurements(resolved, source, val_source))
+        mistakes.attempt(lambda: check_images(resolved, source, val_source))
         mistakes.attempt(lambda: _check_first_image(resolved, source))
         mistakes.attempt(lambda: _check_method(resolved, catalog))
         mistakes.attempt(lambda: require_loggers(resolved))
     mistakes.raise_all()
     return resolved
-
-
-def _check_measurements(
-    resolved: Resolved, source: ImageSource, val_source: ImageSource | None
-) -> None:
-    args, why_not = resolved.callbacks.knn, KNN_IS_OFF
-    if args is not None:
-        seed = int(resolved.run.seed or 0)
-        plan = plan_images(source, args, seed=seed, val_source=val_source)
-        why_not = plan if isinstance(plan, str) else ""
-    check_measurements(resolved, why_not or None, has_val_data=val_source is not None)
 
 
 def _check_first_image(resolved: Resolved, source: ImageSource) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from lightly_core.config.auto.resolve import Resolved
 from lightly_core.config.options.callbacks import LinearArgs
+from lightly_core.data.base import ImageSource
 from lightly_core.engine.monitors import refuse_impossible_monitors
 from lightly_core.errors import ConfigError
+from lightly_core.evaluation.plan import plan_images
 
 KNN_IS_OFF = "callbacks.knn is off"
 
@@ -45,3 +47,23 @@ def check_measurements(
         },
     )
     return linear
+
+
+def check_images(resolved: Resolved, source: ImageSource, val_source: ImageSource | None) -> None:
+    """Make the check of `check_measurements` with the labels of the images.
+
+    Args:
+        resolved: Settings without "auto".
+        source: The images.
+        val_source: Those of `val_data`; None: it is not set.
+
+    Raises:
+        ConfigError: As `check_measurements`.
+        DataError: The labels of `val_data` cannot be used.
+    """
+    args, why_not = resolved.callbacks.knn, KNN_IS_OFF
+    if args is not None:
+        seed = int(resolved.run.seed or 0)
+        plan = plan_images(source, args, seed=seed, val_source=val_source)
+        why_not = plan if isinstance(plan, str) else ""
+    check_measurements(resolved, why_not or None, has_val_data=val_source is not None)

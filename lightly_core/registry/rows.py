@@ -8,7 +8,13 @@ from typing import Any
 
 from attrs import evolve
 
-from lightly_core.benchmarking.files import FAILURE_FILE, RESULT_FILE, ROW_FILE, ROW_RUN
+from lightly_core.benchmarking.files import (
+    FAILURE_FILE,
+    RESULT_FILE,
+    ROW_FILE,
+    ROW_RUN,
+    TRIAL_FILE,
+)
 from lightly_core.engine.lock import owner_of
 from lightly_core.registry.entry import RunEntry, data_text
 from lightly_core.registry.read import files_in, read_json, read_run
@@ -45,6 +51,9 @@ def _with_state(entry: RunEntry, folder: Path) -> RunEntry:
         why = "it is being evaluated" if entry.state == "finished" else entry.reason
         return evolve(entry, state="running", reason=why)
     with suppress(OSError, ValueError):
+        if read_json(folder / TRIAL_FILE).get("state") == "pruned":
+            return evolve(entry, reason="its sweep stopped it early")
+    with suppress(OSError, ValueError):
         failure = read_json(folder / FAILURE_FILE)
         return evolve(entry, state="failed", reason=str(failure.get("error")))
     if entry.state == "finished" and not (folder / RESULT_FILE).is_file():
@@ -57,7 +66,8 @@ def _settings(folder: Path) -> dict[str, Any] | None:
     with suppress(OSError, ValueError):
         settings = read_json(folder / ROW_FILE).get("settings")
         if isinstance(settings, dict) and isinstance(settings.get("run"), dict):
-            return dict(settings["run"])
+            # The runs of a sweep are its trials, which have folders of their own.
+            return None if "sweep" in settings else dict(settings["run"])
     return None
 
 

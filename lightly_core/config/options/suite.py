@@ -10,6 +10,7 @@ from attrs import Attribute, define, field
 from attrs.validators import optional
 
 from lightly_core.config.options.checks import not_empty, probability
+from lightly_core.config.options.sweep import SweepArgs
 
 #: Launcher of a suite that names none.
 DEFAULT_LAUNCHER = "local"
@@ -98,6 +99,9 @@ class RowConfig:
             "help": "one row for each: keys that override those of this row, for example "
             "{batch_size = 512, epochs = 200, reference = 0.84}"
         },
+    )
+    sweep: SweepArgs | None = field(
+        default=None, metadata={"help": "search over settings of this row, one run for each trial"}
     )
 
     @reference.validator

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from parity import families
+from lightly_core.testing.parity import Differences
+from parity import families, processes
 from parity.page import number, page, without_numbers
 from parity.records import Comparison, Difference
 
@@ -61,14 +62,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worse = [c for c, d in zip(chosen, differences, strict=True) if d.exceeds(c.tolerance)]
     for comparison in worse:
         print(f"above its tolerance: {comparison.method}, {comparison.what}", file=sys.stderr)
+    cases = processes.cases(options.only or ())
+    of_processes = processes.measure(cases)
+    unequal = report(cases, of_processes)
     if not options.only:
-        text = page(everything, differences)
+        text = page(everything, differences, cases, of_processes)
         if not options.check:
             PAGE.write_text(text, encoding="utf-8")
         elif without_numbers(text) != without_numbers(PAGE.read_text(encoding="utf-8")):
             print("docs/parity.md is out of date; run `nox -s parity`", file=sys.stderr)
             return 1
-    return 1 if worse else 0
+    return 1 if worse or unequal else 0
+
+
+def report(cases: Sequence[processes.Case], found: Sequence[Differences]) -> list[str]:
+    """Print a line for each training in several processes; return those that differ."""
+    unequal = []
+    for case, differences in zip(cases, found, strict=True):
+        verdict = "" if max(differences) <= processes.TOLERANCE else "  TOO LARGE"
+        numbers = " ".join(f"{number(value):>8}" for value in differences)
+        print(f"{case.method:16} {case.what:64} {numbers}{verdict}", flush=True)
+        unequal += [case.name] if verdict else []
+    return unequal
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
 import lightly.loss
 
 from lightly_core.plugins.discovery import get_plugins
+from lightly_core.testing.parity import Differences
+from parity.processes import TOLERANCE, Case
 from parity.records import Comparison, Difference
 
 #: Methods without a comparison of their own, with the reason.
@@ -93,12 +95,47 @@ UNUSED_HEAD = """
 
 """
 
+PROCESSES_HEAD = """
+## 1, 2 and 3 processes
+
+Each method takes 2 steps of plain SGD on a small backbone, in float64 on the CPU: in one process,
+and in 2 and 3 processes that share its batches of 12 images. `deepclusterv2` takes 12 steps, as it
+clusters after 10. Batch norms are synchronised, as in a run. The columns are the largest
+differences of the losses and gradients of all steps, averaged over the processes, and of the state
+of the method after the last step: weights, teacher, running statistics, queues, centres,
+prototypes. They are relative as above, the divisor being at least a thousandth of the largest
+gradient or state. None exceeds {tolerance}.
+
+The images are divided by the sampler of a run. There are 23, so the last 11 of each epoch are
+skipped, in any number of processes. All processes get equally many images of a batch, so the mean
+over processes is the mean over images: a run refuses a `batch_size` that is no multiple of the
+number of processes. If there are fewer images than `batch_size`, the batch is reduced to a
+multiple of it, with a warning.
+
+Random numbers of a step depend on the process. Dropout and stochastic depth of a backbone
+therefore differ between numbers of processes, as does what the last column names.
+
+"""
+
 COLUMNS = ("compared", "equals", "loss", "gradient", "tolerance", "differs by choice")
-MEASURED = slice(3, 5)
+PROCESSES_COLUMNS = ("options", "loss", "gradient", "state", "differs by construction")
+#: Cells with measured numbers, by the number of cells in a row.
+MEASURED = {len(COLUMNS) + 1: slice(3, 5), len(PROCESSES_COLUMNS) + 1: slice(2, 5)}
 
 
-def page(comparisons: Sequence[Comparison], differences: Sequence[Difference]) -> str:
+def page(
+    comparisons: Sequence[Comparison],
+    differences: Sequence[Difference],
+    cases: Sequence[Case],
+    of_processes: Sequence[Differences],
+) -> str:
     """Return the page.
+
+    Args:
+        comparisons: Comparisons with references.
+        differences: What they found.
+        cases: Trainings in several processes.
+        of_processes: Their differences from one process.
 
     Raises:
         ValueError: A method, or a loss of Lightly SSL, is not mentioned.
@@ -121,8 +158,10 @@ def page(comparisons: Sequence[Comparison], differences: Sequence[Difference]) -
     return "".join(
         [
             HEAD.format(version=version("lightly")),
-            "## Methods\n\n", _table("method", rows),
-            "\n## Building blocks\n\n", _table("block", parts),
+            "## Methods\n\n", _table("method", COLUMNS, rows),
+            "\n## Building blocks\n\n", _table("block", COLUMNS, parts),
+            PROCESSES_HEAD.format(tolerance=number(TOLERANCE)),
+            _table("method", PROCESSES_COLUMNS, map(_process_row, cases, of_processes)),
             BY_HAND_HEAD, *(_line(*pair) + "\n" for pair in BY_HAND.items()),
             UNUSED_HEAD, *(f"- `{name}`: {text}\n" for name, text in UNUSED.items()),
         ]
@@ -134,8 +173,8 @@ def without_numbers(text: str) -> str:
     lines = []
     for line in text.splitlines():
         cells = line.split(" | ")
-        if len(cells) == len(COLUMNS) + 1 and re.match(r"\| \S", line):
-            cells[MEASURED] = ["", ""]
+        if len(cells) in MEASURED and re.match(r"\| \S", line):
+            cells[MEASURED[len(cells)]] = [""]
         lines.append(" | ".join(cells))
     return "\n".join(lines)
 
@@ -147,9 +186,13 @@ def number(value: float | None) -> str:
     return f"{value:.1e}" if value else "0"
 
 
-def _table(first: str, rows: Sequence[str]) -> str:
-    head = _line(first, *COLUMNS)
-    return "\n".join([head, "|" + "---|" * (len(COLUMNS) + 1), *rows, ""])
+def _table(first: str, columns: Sequence[str], rows: Iterable[str]) -> str:
+    head = _line(first, *columns)
+    return "\n".join([head, "|" + "---|" * (len(columns) + 1), *rows, ""])
+
+
+def _process_row(case: Case, found: Differences) -> str:
+    return _line(case.method, case.what, *map(number, found), case.differs)
 
 
 def _row(comparison: Comparison, difference: Difference) -> str:

@@ -80,7 +80,6 @@ def lightly(folder, monkeypatch, capfd):
         (["trainer_args.profiler=nothing"], ["Trainer refuses its arguments", "nothing"]),
         (["trainer_args.log_every_n_steps=often"], ["log_every_n_steps", "got 'often'"]),
         (["trainer_args.gradient_clip_val=-1"], ["gradient_clip_val: expected a norm"]),
-        (["devices=2", "trainer_args.sync_batchnorm=true"], ["on CUDA devices only", "=cpu"]),
         (["trainer_args.callbacks=early"], ["expected a Lightning Callback", "got 'early'"]),
         (["trainer_args.logger=csv"], ["expected a Lightning Logger", "got 'csv'"]),
         (["in_memory=false", "loader_args.timeout=5"], ["loader_args.timeout", "num_workers=0"]),

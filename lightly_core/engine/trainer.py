@@ -19,6 +19,7 @@ from lightly_core.engine.cluster import cluster_plugins
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.loggers.bridge import LoggerBridge, lightning_loggers
 from lightly_core.engine.loggers.fanout import Fanout
+from lightly_core.engine.sync_norms import norm_settings
 from lightly_core.errors import ConfigError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -45,13 +46,13 @@ def build_trainer(
     """
     run = resolved.run
     extra = dict(run.trainer_args or {})
-    _refuse_synchronised_norms(resolved)
     own_callbacks = [*callbacks, *_as_list(extra.pop("callbacks", None))]
     extra.pop("logger", None)
     # The user's come first: callbacks expect the logger they were written for in `trainer.logger`.
     own_loggers = [*lightning_loggers(run.trainer_args), LoggerBridge(loggers)]
     given = _as_list(extra.pop("plugins", None))
-    plugins = [AtomicCheckpointIO(folder), *cluster_plugins(given, folder.root), *given]
+    norms, sync_batchnorm = norm_settings(resolved, extra.pop("sync_batchnorm", None), given)
+    plugins = [AtomicCheckpointIO(folder), *cluster_plugins(given, folder.root), *norms, *given]
     arguments: dict[str, Any] = {
         "accelerator": plain(run.accelerator),
         "devices": run.devices,
@@ -63,7 +64,7 @@ def build_trainer(
         "gradient_clip_val": resolved.gradient_clip_val,
         "log_every_n_steps": resolved.log_every_n_steps,
         "default_root_dir": str(folder.root),
-        "sync_batchnorm": run.accelerator in ("gpu", "cuda") and resolved.world_size > 1,
+        "sync_batchnorm": sync_batchnorm,
         # The engine does all of these itself.
         "enable_checkpointing": False,
         "enable_progress_bar": False,
@@ -86,17 +87,6 @@ def build_trainer(
         # Later than the watch, which names the process that all wait for.
         trainer.strategy._timeout = timedelta(seconds=run.process_timeout + _SECONDS_LATER)
     return trainer
-
-
-def _refuse_synchronised_norms(resolved: Resolved) -> None:
-    run = resolved.run
-    requested = (run.trainer_args or {}).get("sync_batchnorm")
-    if requested and run.accelerator in ("cpu", "mps") and resolved.world_size > 1:
-        raise ConfigError(
-            "config.trainer_args.sync_batchnorm: batch norms are synchronised on CUDA devices "
-            f"only, got accelerator={run.accelerator}; remove this setting, which is on by "
-            "default where it works"
-        )
 
 
 def trainer_args_problems(trainer_args: dict[str, Any] | None) -> list[str]:

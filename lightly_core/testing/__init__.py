@@ -24,9 +24,9 @@ S     a data source                                  `source_checks`
 R     a launcher of the rows of suites               `launcher_checks`
 ====  =============================================  ========================================
 
-`train_alone_and_together` compares training in two processes with training in one. `shared_pair`
-runs any function in two processes. `without_server` replaces the server of a logger. `TinyConv` and
-`TinyTokens` are backbones for tests that take milliseconds.
+`train_alone_and_together` compares training in 2 and 3 processes with training in one.
+`shared_pair` runs any function in two processes, `shared_group` in more. `without_server` replaces
+the server of a logger. `TinyConv` and `TinyTokens` are backbones for tests that take milliseconds.
 """
 
 from lightly_core.testing.checks import Check, parametrize_checks
@@ -43,7 +43,7 @@ from lightly_core.testing.methods import method_checks, method_class_checks
 from lightly_core.testing.models import TinyConv, TinyTokens
 from lightly_core.testing.parity import Training, train_alone_and_together
 from lightly_core.testing.plugins import plugin_checks
-from lightly_core.testing.processes import ProcessPair, shared_pair
+from lightly_core.testing.processes import ProcessGroup, shared_group, shared_pair
 from lightly_core.testing.sources import source_checks
 from lightly_core.testing.transforms import transform_checks
 from lightly_core.testing.wrappers import wrapper_checks
@@ -52,7 +52,7 @@ __all__ = [
     "Check",
     "MethodCase",
     "ModelExample",
-    "ProcessPair",
+    "ProcessGroup",
     "TinyConv",
     "TinyTokens",
     "Training",
@@ -65,6 +65,7 @@ __all__ = [
     "parametrize_checks",
     "plugin_checks",
     "require_export_round_trip",
+    "shared_group",
     "shared_pair",
     "source_checks",
     "train_alone_and_together",

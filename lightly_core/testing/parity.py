@@ -1,36 +1,42 @@
-"""Compare training with one and two processes: losses, gradients, and the method's state.
+"""Compare training with one and with several processes: losses, gradients, the method's state.
 
-`train_alone_and_together` trains methods in the calling process, with whole batches, and in two
-processes on the CPU, with half a batch each. Everything is float64, so the results may differ by
-rounding only.
+`train_alone_and_together` trains methods in the calling process, with whole batches, and in 2 and 3
+processes on the CPU, with a part of each batch. Everything is float64, so the results may differ by
+rounding only. Batch norms are synchronised as in a run.
 
-Batch norms use the statistics of the whole batch in both cases, as synchronised batch norms do on
-GPUs. Those of torch do not work on CPUs, so a simple implementation replaces them here.
+The sampler of a run divides the images. Their number is no multiple of the batch size, so each
+epoch skips a few. The batch size is a multiple of the numbers of processes, as a run requires.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightly_core.contracts import Batch, Method
-from lightly_core.parts.distributed import reduce_mean_with_gradient
+from lightly_core.data.sampler import StepSampler
+from lightly_core.parts.sync_batch_norm import synchronise
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config, load_target
 from lightly_core.testing.method_case import MethodCase
 from lightly_core.testing.models import TinyConv, TinyTokens
-from lightly_core.testing.processes import ProcessPair
+from lightly_core.testing.processes import shared_group
 
 _BACKBONES = {"conv": TinyConv, "tokens": TinyTokens}
-_BATCH_SIZE = 8
+_NUM_IMAGES = 23
+_BATCH_SIZE = 12
 _LEARNING_RATE = 0.05
+# Tensors are compared relative to this fraction of the largest one at least: the gradient of a
+# bias before a batch norm consists of rounding errors.
+_LEAST = 1e-3
 
+#: ``losses``, ``gradients`` and ``state`` of a training, tensors by name.
 Outcome = dict[str, dict[str, Tensor]]
 
 
@@ -48,53 +54,90 @@ class Training:
     method: str
     method_args: Mapping[str, object]
     backbone: str = "conv"
-    num_steps: int = 3
+    num_steps: int = 2
+
+
+class Differences(NamedTuple):
+    """The largest differences of a training from that in one process.
+
+    Each is divided by the largest entry of the tensor, or by a thousandth of the largest entry of
+    all tensors of its kind.
+
+    Attributes:
+        losses: Of the losses of all steps, averaged over the processes.
+        gradients: Of the gradients of all steps, averaged over the processes.
+        state: Of the tensors of the state dict after the last step.
+    """
+
+    losses: float
+    gradients: float
+    state: float
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Results of a training with one and with two processes.
-
-    Each result has ``losses`` (one per step), ``gradients`` of the last step by parameter name, and
-    ``state``, the tensors of the state dict after the last step.
+    """Results of a training with one and with several processes.
 
     Attributes:
         alone: Result of the training in one process.
-        together: Results of the two processes.
+        together: Results of the processes of each group, by the number of processes.
     """
 
     alone: Outcome
-    together: tuple[Outcome, Outcome]
+    together: Mapping[int, tuple[Outcome, ...]]
 
-    def check(self, *, rtol: float = 1e-6, atol: float = 1e-9) -> None:
-        """Compare losses, gradients and state.
+    def differences(self) -> Differences:
+        """Return the largest differences over all groups and processes.
+
+        Raises:
+            AssertionError: A process lacks a tensor, or no parameter got a gradient.
+        """
+        found = [self._differences(size, part) for size in self.together for part in self.alone]
+        by_part = dict.fromkeys(self.alone, 0.0)
+        for part, value, _ in found:
+            by_part[part] = max(by_part[part], value)
+        return Differences(**by_part)
+
+    def check(self, tolerance: float = 1e-6) -> None:
+        """Require that no difference exceeds a tolerance.
 
         Raises:
             AssertionError: Something differs; the message names it.
         """
-        losses = [outcome["losses"]["all"] for outcome in self.together]
-        mean = (losses[0] + losses[1]) / 2
-        torch.testing.assert_close(mean, self.alone["losses"]["all"], rtol=rtol, atol=atol)
-        for part in ("gradients", "state"):
-            expected = self.alone[part]
-            assert expected or part == "state", "no parameter got a gradient"
-            for outcome in self.together:
-                found = outcome[part]
-                assert found.keys() == expected.keys(), f"{part}: {found.keys() ^ expected.keys()}"
-                for name, tensor in found.items():
-                    assert torch.allclose(tensor, expected[name], rtol, atol, equal_nan=True), (
-                        f"{part} of {name} differ by up to {(tensor - expected[name]).abs().max()}"
-                    )
+        for size, part in itertools.product(self.together, self.alone):
+            _, value, name = self._differences(size, part)
+            assert value <= tolerance, (
+                f"{part} of {name} with {size} processes differ by {value:.1e} of those with one"
+            )
+
+    def _differences(self, size: int, part: str) -> tuple[str, float, str]:
+        """Return the part, its largest difference in a group, and the tensor that has it."""
+        expected = self.alone[part]
+        assert expected or part == "state", "no parameter got a gradient"
+        outcomes = [outcome[part] for outcome in self.together[size]]
+        for outcome in outcomes:
+            lacking = outcome.keys() ^ expected.keys()
+            assert not lacking, f"{part} with {size} processes: {lacking} only on one side"
+        if part == "losses":
+            mean = {k: torch.stack([o[k] for o in outcomes]).mean(0) for k in expected}
+            outcomes = [mean]
+        least = _LEAST * max((_largest(x) for x in expected.values()), default=0.0)
+        worst, culprit = 0.0, ""
+        for outcome, (name, reference) in itertools.product(outcomes, expected.items()):
+            value = _difference(outcome[name], reference, least)
+            if not value <= worst:
+                worst, culprit = value, name
+        return part, worst, culprit
 
 
 def train_alone_and_together(
-    trainings: Mapping[str, Training], pair: ProcessPair | None = None
+    trainings: Mapping[str, Training], sizes: Sequence[int] = (2, 3)
 ) -> dict[str, Parity]:
-    """Train methods in one process and in two.
+    """Train methods in one process and in several.
 
     Args:
         trainings: What to train, by names of your choice.
-        pair: The two processes. None: start them for this call.
+        sizes: Numbers of processes: 2, 3, 4 or 6.
 
     Returns:
         The results by the same names.
@@ -102,16 +145,22 @@ def train_alone_and_together(
     Raises:
         RuntimeError: A process failed; its output is in the message.
     """
-    with ProcessPair() if pair is None else contextlib.nullcontext(pair) as processes:
-        first, second = processes.run(_train_in_pair, dict(trainings))
     with torch.random.fork_rng(devices=[]):
         alone = {name: _train(training, 0, 1) for name, training in trainings.items()}
-    return {name: Parity(alone[name], (first[name], second[name])) for name in trainings}
+    together = {
+        size: shared_group(size).run(_train_in_group, size, dict(trainings)) for size in sizes
+    }
+    return {
+        name: Parity(alone[name], {n: tuple(o[name] for o in got) for n, got in together.items()})
+        for name in trainings
+    }
 
 
-def _train_in_pair(rank: int, trainings: Mapping[str, Training]) -> dict[str, Outcome]:
-    """Entry point of one of the two processes."""
-    return {name: _train(training, rank, 2) for name, training in trainings.items()}
+def _train_in_group(
+    rank: int, world_size: int, trainings: Mapping[str, Training]
+) -> dict[str, Outcome]:
+    """Entry point of one of the processes."""
+    return {name: _train(training, rank, world_size) for name, training in trainings.items()}
 
 
 def _train(training: Training, rank: int, world_size: int) -> Outcome:
@@ -123,20 +172,31 @@ def _train(training: Training, rank: int, world_size: int) -> Outcome:
         _BACKBONES[training.backbone],
         _BATCH_SIZE,
     )
-    method = _with_global_norms(case.build(world_size=world_size).double())
-    batch = _rows_of(case.batch(), rank, world_size)
-    losses: list[Tensor] = []
+    method = case.build(world_size=world_size).double()
+    if world_size > 1:
+        synchronise(method)
+    images = replace(case, batch_size=_NUM_IMAGES).batch()
+    losses: dict[str, Tensor] = {}
     gradients: dict[str, Tensor] = {}
-    for step in range(training.num_steps):
+    rows = itertools.islice(_rows_of_steps(rank, world_size), training.num_steps)
+    for step, rows_of_step in enumerate(rows):
         # As in a run, which seeds each step of each process.
         torch.manual_seed(1000 * step + rank)
-        loss, gradients = _step(method, batch, step, world_size)
-        losses.append(loss)
-    return {
-        "losses": {"all": torch.stack(losses)},
-        "gradients": gradients,
-        "state": _tensors_of(method.state_dict()),
-    }
+        batch = _batch_of(images, rows_of_step)
+        losses[f"step {step}"] = _step(method, batch, step, world_size, gradients)
+    state = _tensors_of(method.state_dict())
+    return {"losses": losses, "gradients": gradients, "state": state}
+
+
+def _rows_of_steps(rank: int, world_size: int) -> Iterator[Tensor]:
+    """Yield the positions of the images of each step of this process, without end."""
+    sampler = StepSampler(
+        _NUM_IMAGES, _BATCH_SIZE // world_size, seed=0, rank=rank, world_size=world_size
+    )
+    for epoch in itertools.count():
+        sampler.set_epoch(epoch)
+        for samples in sampler:
+            yield torch.tensor([index for _, index in samples])
 
 
 def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -151,36 +211,34 @@ def _tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _step(
-    method: Method[Any], batch: Batch, step: int, world_size: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Take a plain gradient step; return the loss of this process and the averaged gradients."""
+    method: Method[Any], batch: Batch, step: int, world_size: int, gradients: dict[str, Tensor]
+) -> Tensor:
+    """Take a plain gradient step, add the averaged gradients, and return this process's loss."""
     method.zero_grad()
     loss = method.training_step(batch, step).loss
     loss.backward()  # type: ignore[no-untyped-call]
-    gradients = {}
     with torch.no_grad():
-        method.before_step(step)
-        for name, parameter in method.named_parameters():
-            if parameter.grad is None:
-                continue
+        for parameter in method.parameters():
             # As DistributedDataParallel does, which takes seconds to build.
-            if world_size > 1:
+            if parameter.grad is not None and world_size > 1:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= world_size
-            gradients[name] = parameter.grad.clone()
-            parameter.sub_(_LEARNING_RATE * parameter.grad)
+        method.before_step(step)
+        for name, parameter in method.named_parameters():
+            if parameter.grad is not None:
+                gradients[f"{name} in step {step}"] = parameter.grad.clone()
+                parameter.sub_(_LEARNING_RATE * parameter.grad)
         method.after_step(step + 1)
-    return loss.detach(), gradients
+    return loss.detach()
 
 
-def _rows_of(batch: Batch, rank: int, world_size: int) -> Batch:
-    rows = slice(rank * _BATCH_SIZE // world_size, (rank + 1) * _BATCH_SIZE // world_size)
+def _batch_of(images: Batch, rows: Tensor) -> Batch:
     return Batch(
-        [view[rows].double() for view in batch.views],
-        batch.indices[rows],
-        {name: _doubled(extra[rows]) for name, extra in batch.extras.items()},
-        crops=[crop[rows] for crop in batch.crops],
-        num_global=batch.num_global,
+        [view[rows].double() for view in images.views],
+        images.indices[rows],
+        {name: _doubled(extra[rows]) for name, extra in images.extras.items()},
+        crops=[crop[rows] for crop in images.crops],
+        num_global=images.num_global,
     )
 
 
@@ -188,28 +246,14 @@ def _doubled(x: Tensor) -> Tensor:
     return x.double() if x.is_floating_point() else x
 
 
-class _GlobalBatchNorm(nn.Module):
-    """Normalise with the mean and variance of the images of all processes."""
-
-    def __init__(self, norm: nn.Module) -> None:
-        super().__init__()
-        self.weight: Any = norm.weight
-        self.bias: Any = norm.bias
-        self.eps: Any = norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        dims = [dim for dim in range(x.ndim) if dim != 1]
-        shape = [1, -1, *[1] * (x.ndim - 2)]
-        mean = reduce_mean_with_gradient(x.mean(dims)).view(shape)
-        variance = reduce_mean_with_gradient((x - mean).square().mean(dims)).view(shape)
-        x = (x - mean) / (variance + self.eps).sqrt()
-        return x if self.weight is None else x * self.weight.view(shape) + self.bias.view(shape)
+def _difference(found: Tensor, reference: Tensor, least: float) -> float:
+    """Return the largest difference relative to the reference; inf if shape or nan differ."""
+    if found.shape != reference.shape or not torch.equal(found.isnan(), reference.isnan()):
+        return float("inf")
+    largest = _largest(torch.where(found == reference, 0.0, found.double() - reference.double()))
+    return largest / max(_largest(reference), least) if largest else 0.0
 
 
-def _with_global_norms(method: Method[Any]) -> Method[Any]:
-    """Replace the batch norms, including those of a teacher."""
-    for module in list(method.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                setattr(module, name, _GlobalBatchNorm(child))
-    return method
+def _largest(x: Tensor) -> float:
+    """Return the largest absolute entry, 0 without entries. Entries that are nan do not count."""
+    return float(x.double().abs().nan_to_num(nan=0.0).max()) if x.numel() else 0.0

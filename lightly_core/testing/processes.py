@@ -1,7 +1,8 @@
-"""Two worker processes that run functions together, for tests of distributed code.
+"""Worker processes that run functions together, for tests of distributed code.
 
-Starting a process takes seconds, most of it the import of torch. `ProcessPair` starts two once and
-sends them any number of functions. `shared_pair` gives the tests of a session one pair::
+Starting a process takes seconds, most of it the import of torch. `ProcessGroup` starts its
+processes once and sends them any number of functions. `shared_pair` and `shared_group` give the
+tests of a session the same processes::
 
     def losses(rank, inputs):
         return my_loss(inputs.chunk(2)[rank])
@@ -38,23 +39,27 @@ import torch.distributed as dist
 T = TypeVar("T")
 
 _SECONDS_TO_START = 300.0
-# After one process has failed, the other may still report an error of its own.
+# After one process has failed, the others may still report an error of its own.
 _SECONDS_AFTER_A_FAILURE = 2.0
 # A process that hangs ends itself with a traceback; the caller kills it if it does not.
 _SECONDS_FOR_A_TRACEBACK = 10.0
 
 
-class ProcessPair:
-    """Two processes in one process group with the backend ``gloo``, on the CPU.
+class ProcessGroup:
+    """Processes in one process group with the backend ``gloo``, on the CPU.
 
     They start at the first call of `run`, import modules once, and use one thread each.
+
+    Args:
+        size: Number of processes, at least 1.
+        processes: The processes to use. None: its own.
     """
 
-    def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._workers: list[_Worker] = []
+    def __init__(self, size: int = 2, processes: _Processes | None = None) -> None:
+        self.size = size
+        self._processes = _Processes() if processes is None else processes
 
-    def __enter__(self) -> ProcessPair:
+    def __enter__(self) -> ProcessGroup:
         return self
 
     def __exit__(
@@ -65,8 +70,10 @@ class ProcessPair:
     ) -> None:
         self.close()
 
-    def run(self, function: Callable[..., T], *args: object, seconds: float = 600.0) -> tuple[T, T]:
-        """Call ``function(rank, *args)`` in both processes.
+    def run(
+        self, function: Callable[..., T], *args: object, seconds: float = 600.0
+    ) -> tuple[T, ...]:
+        """Call ``function(rank, *args)`` in all processes.
 
         Arguments and results are pickled: tensors, numbers, and containers of them.
 
@@ -76,49 +83,95 @@ class ProcessPair:
             seconds: Time limit of the call.
 
         Returns:
-            The results of rank 0 and rank 1.
+            The results in the order of the ranks.
 
         Raises:
             RuntimeError: A process raised an error, died, or took too long. The message has the
-                output of both. The next call starts new processes.
+                output of all. The next call starts new processes.
         """
         task = pickle.dumps((_location_of(function), args, seconds))
         try:
-            if not self._workers:
-                self._start()
-            for worker in self._workers:
-                worker.send(task)
-            first, second = self._answers(function.__name__, seconds)
+            self._processes.join(self.size)
+            answers = self._processes.ask(task, self.size, function.__name__, seconds)
         except BaseException:
             self.close()
             raise
-        return cast(T, first), cast(T, second)
+        return tuple(cast(list[T], answers))
 
     def close(self) -> None:
         """End the processes."""
-        self._end()
+        self._processes.end()
 
-    def _end(self) -> list[str]:
+
+@cache
+def shared_group(size: int) -> ProcessGroup:
+    """Return the group of `size` processes that all tests of this process share.
+
+    Groups of different sizes use the same processes, one after the other. They end with this
+    process.
+    """
+    return ProcessGroup(size, _shared_processes())
+
+
+def shared_pair() -> ProcessGroup:
+    """Return the shared group of two processes."""
+    return shared_group(2)
+
+
+@cache
+def _shared_processes() -> _Processes:
+    processes = _Processes()
+    atexit.register(processes.end)
+    return processes
+
+
+class _Processes:
+    """Processes of which the first ones form a process group."""
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._workers: list[_Worker] = []
+        self._size = 0
+        self._num_groups = 0
+
+    def join(self, size: int) -> None:
+        """Let the first `size` processes form the group. Start those that are missing."""
+        if size == self._size:
+            return
+        started = len(self._workers)
+        for rank in range(started, size):
+            self._workers.append(_Worker(rank))
+        if started < size:
+            self._answers(range(started, size), "start", _SECONDS_TO_START)
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory()
+        self._num_groups += 1
+        rendezvous = str(Path(self._folder.name) / f"rendezvous{self._num_groups}")
+        task = pickle.dumps((_location_of(_regroup), (size, rendezvous), _SECONDS_TO_START))
+        # Processes beyond the group leave the one that they were in.
+        self.ask(task, len(self._workers), "start", _SECONDS_TO_START)
+        self._size = size
+
+    def ask(self, task: bytes, count: int, name: str, seconds: float) -> list[object]:
+        """Return the results of a task of the first `count` processes. Raise if one has failed."""
+        for worker in self._workers[:count]:
+            worker.send(task)
+        return self._answers(range(count), name, seconds)
+
+    def end(self) -> list[str]:
         """End the processes. Return the output of each since the start of the last call."""
         outputs = [worker.end() for worker in self._workers]
-        self._workers = []
+        self._workers, self._size = [], 0
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
         return outputs
 
-    def _start(self) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        rendezvous = str(Path(self._folder.name) / "rendezvous")
-        for rank in range(2):
-            self._workers.append(_Worker(rank, rendezvous))
-        self._answers("start", _SECONDS_TO_START)
-
-    def _answers(self, name: str, seconds: float) -> list[object]:
-        """Return the results of the processes. Raise if one has failed."""
+    def _answers(self, ranks: range, name: str, seconds: float) -> list[object]:
         # For each process, whether it succeeded, and its result or a description of the failure.
-        found: list[tuple[bool, object]] = [(False, "did not answer in time")] * 2
-        waiting = {worker.connection: rank for rank, worker in enumerate(self._workers)}
+        late = (False, "did not answer in time")
+        found: dict[int, tuple[bool, object]] = dict.fromkeys(ranks, late)
+        waiting = {self._workers[rank].connection: rank for rank in ranks}
         deadline = time.monotonic() + seconds + _SECONDS_FOR_A_TRACEBACK
         while waiting:
             ready = wait(list(waiting), max(0.0, deadline - time.monotonic()))
@@ -129,27 +182,19 @@ class ProcessPair:
                 found[rank] = self._workers[rank].answer()
                 if not found[rank][0]:
                     deadline = min(deadline, time.monotonic() + _SECONDS_AFTER_A_FAILURE)
-        answers = [answer for _, answer in found]
-        if all(ok for ok, _ in found):
-            return answers
-        parts = [f"'{name}' failed in two processes."]
-        for rank, (state, output) in enumerate(zip(answers, self._end(), strict=True)):
-            parts.append(f"Process {rank} {state}. Its output:\n{output}")
+        if all(ok for ok, _ in found.values()):
+            return [answer for _, answer in found.values()]
+        parts = [f"'{name}' failed in a group of {len(ranks)} processes."]
+        outputs = self.end()
+        for rank, (_, state) in found.items():
+            parts.append(f"Process {rank} {state}. Its output:\n{outputs[rank]}")
         raise RuntimeError("\n\n".join(parts))
-
-
-@cache
-def shared_pair() -> ProcessPair:
-    """Return the pair that all tests of this process share. It ends with the process."""
-    pair = ProcessPair()
-    atexit.register(pair.close)
-    return pair
 
 
 class _Worker:
     """The caller's connection to one of the processes."""
 
-    def __init__(self, rank: int, rendezvous: str) -> None:
+    def __init__(self, rank: int) -> None:
         self.connection, theirs = Pipe()
         # Opened for appending, so seeking here does not change where the process writes.
         self._file: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115
@@ -157,7 +202,7 @@ class _Worker:
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from lightly_core.testing.processes import serve; "
-            f"serve({rank}, {rendezvous!r}, {theirs.fileno()})"
+            f"serve({rank}, {theirs.fileno()})"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-c", code],
@@ -203,10 +248,9 @@ def _location_of(function: Callable[..., object]) -> tuple[str, str, str]:
 # ------------------------------------------------------------------ in the processes
 
 
-def serve(rank: int, rendezvous: str, descriptor: int) -> None:
+def serve(rank: int, descriptor: int) -> None:
     """Entry point of a process: run functions until the other end of the pipe is closed."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     with Connection(descriptor) as connection:
         connection.send_bytes(pickle.dumps((True, None)))
         while True:
@@ -215,7 +259,16 @@ def serve(rank: int, rendezvous: str, descriptor: int) -> None:
             except EOFError:
                 break
             connection.send_bytes(_answer(rank, task))
-    os._exit(0)  # `destroy_process_group` would wait for the other process.
+    os._exit(0)  # `destroy_process_group` would wait for the other processes.
+
+
+def _regroup(rank: int, size: int, rendezvous: str) -> None:
+    """Leave the process group, and join the new one as one of its first `size` processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    if rank < size:
+        method = f"file://{rendezvous}"
+        dist.init_process_group("gloo", init_method=method, rank=rank, world_size=size)
 
 
 def _answer(rank: int, task: bytes) -> bytes:
@@ -247,7 +300,7 @@ def _load(name: str, file: str) -> ModuleType:
 
 @cache
 def _from_file(name: str, file: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_process_pair_{name.replace('.', '_')}", file)
+    spec = importlib.util.spec_from_file_location(f"_process_group_{name.replace('.', '_')}", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"no module in {file}")
     module = importlib.util.module_from_spec(spec)

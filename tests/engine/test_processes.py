@@ -13,12 +13,12 @@ from unittest import mock
 import pytest
 import torch
 from run_states import stop_in_step
-from short_run import TinyWrapper, run_settings
+from short_run import run_settings
 
 import lightly_core
 from lightly_core.cli.main import main
 from lightly_core.errors import RunInterrupted
-from lightly_core.testing import shared_pair
+from lightly_core.testing import TinyConv, shared_pair
 
 
 def start(arguments, variables=None):
@@ -38,11 +38,12 @@ def start(arguments, variables=None):
 
 
 def train(out, data, devices=1, *, every=1, stop_after=None, **changes):
-    """Do a short run in this process, alone or as one of `devices`."""
+    """Do a short run with batch norms in this process, alone or as one of `devices`."""
     torch.manual_seed(0)
     strategy = "ddp" if devices == 2 else "auto"
-    model = TinyWrapper(dropout=0.0)
-    settings = run_settings(out=out, data=data, model=model, devices=devices, strategy=strategy)
+    heads = {"hidden_dim": 8, "output_dim": 4}
+    settings = run_settings(out=out, data=data, model=TinyConv(), method_args=heads)
+    settings |= {"devices": devices, "strategy": strategy, "precision": "64-true"}
     stops = [] if stop_after is None else [stop_in_step(stop_after)]
     settings["trainer_args"] = {"log_every_n_steps": every, "callbacks": stops}
     with contextlib.suppress(RunInterrupted):
@@ -60,14 +61,14 @@ def assert_equal_runs(one, other, read_metrics, names=("train_loss", "grad_norm"
     one_lines, other_lines = read_metrics(one), read_metrics(other)
     assert [line["step"] for line in one_lines] == [line["step"] for line in other_lines]
     for name in names:
-        expected = pytest.approx([line[name] for line in one_lines], rel=1e-4)
+        expected = pytest.approx([line[name] for line in one_lines], rel=1e-6)
         assert [line[name] for line in other_lines] == expected
     weights, others = (
         torch.load(out / "exported_models/exported_last.pt", weights_only=True)
         for out in (one, other)
     )
     for name, tensor in weights.items():
-        torch.testing.assert_close(tensor, others[name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(tensor, others[name], rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.processes

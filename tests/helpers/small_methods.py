@@ -49,15 +49,22 @@ def all_methods():
     return get_plugins().catalog.usable_names("method")
 
 
-def small_run(name):
-    """Return `model`, `method`, `method_args` and `transform_args` of a short run."""
+def small_args(name):
+    """Return options that make a method small."""
     config = load_config(get_plugins().catalog.get("method", name))
     known = {field.name for field in attrs.fields(config)}
     args = {key: value for key, value in SIZES.items() if key in known} | OTHERS.get(name, {})
-    torch.manual_seed(0)
     if name in TEACHERS:
         args |= {"teacher": TinyTokens(feature_dim=24), "teacher_precision": "fp32"}
         args |= {"mixup": False}
+    return args
+
+
+def small_run(name):
+    """Return `model`, `method`, `method_args` and `transform_args` of a short run."""
+    config = load_config(get_plugins().catalog.get("method", name))
+    torch.manual_seed(0)
+    args = small_args(name)
     views = {"image_size": 32}
     if getattr(config.default_transform(), "local_view", None) is not None:
         views["local_view"] = {"view_size": 16, "num_views": 2}

@@ -1,4 +1,4 @@
-"""Functions that two processes run together, and what becomes of those that fail."""
+"""Functions that several processes run together, and what becomes of those that fail."""
 
 import copy
 import os
@@ -9,13 +9,19 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from lightly_core.testing import ProcessPair, Training, shared_pair, train_alone_and_together
+from lightly_core.testing import (
+    ProcessGroup,
+    Training,
+    shared_group,
+    shared_pair,
+    train_alone_and_together,
+)
 
 pytestmark = pytest.mark.processes
 
 
 def summed(rank, values, factor):
-    total = values.chunk(2)[rank] * factor
+    total = values.chunk(dist.get_world_size())[rank] * factor
     dist.all_reduce(total)
     return {"rank": rank, "process": os.getpid(), "total": total}
 
@@ -44,6 +50,16 @@ def test_both_processes_run_the_function_and_the_next_one_too():
     assert [result["process"] for result in again] == [result["process"] for result in results]
 
 
+def test_groups_of_other_sizes_have_the_same_processes_and_one_more():
+    processes = {}
+    for size, total in ((2, [3, 5, 7]), (3, [6, 9]), (2, [3, 5, 7])):
+        results = shared_group(size).run(summed, torch.arange(6), 1)
+        assert [result["rank"] for result in results] == list(range(size))
+        assert [result["total"].tolist() for result in results] == [total] * size
+        for result in results:
+            assert processes.setdefault(result["rank"], result["process"]) == result["process"]
+
+
 FAILURES = [
     # Process 0 is not waited for.
     ("raises", 60, ["Process 0 did not answer in time", "ValueError: a mistake"]),
@@ -54,7 +70,7 @@ FAILURES = [
 
 
 def test_a_failure_ends_the_call_with_the_output_of_both_and_the_next_call_works():
-    with ProcessPair() as pair:
+    with ProcessGroup() as pair:
         for how, seconds, expected in FAILURES:
             assert pair.run(summed, torch.arange(4), 1)[0]["total"].tolist() == [2, 4]
             with pytest.raises(RuntimeError) as error:
@@ -66,20 +82,21 @@ def test_a_failure_ends_the_call_with_the_output_of_both_and_the_next_call_works
 def test_a_failing_start_says_what_the_processes_said(monkeypatch):
     monkeypatch.setattr(sys, "path", [os.devnull])  # where the processes find no module
     with pytest.raises(RuntimeError, match=r"'start' failed(.|\n)*No module named 'lightly_core'"):
-        ProcessPair().run(summed, torch.arange(4), 1)
+        ProcessGroup().run(summed, torch.arange(4), 1)
 
 
 def test_only_functions_that_another_process_finds_are_taken():
     with pytest.raises(ValueError, match="top level"):
-        ProcessPair().run(lambda rank: rank)
+        ProcessGroup().run(lambda rank: rank)
 
 
-def test_parity_starts_its_own_processes_and_names_what_differs():
+def test_parity_compares_processes_with_one_and_names_what_differs():
     arguments = {"hidden_dim": 8, "output_dim": 4}
     (parity,) = train_alone_and_together({"any": Training("simclr", arguments)}).values()
     parity.check()
+    assert max(parity.differences()) < 1e-10
     for part in ("losses", "gradients", "state"):
         changed = copy.deepcopy(parity)
-        next(iter(changed.together[1][part].values())).add_(1e-3)
-        with pytest.raises(AssertionError):
+        next(iter(changed.together[3][1][part].values())).add_(1e-3)
+        with pytest.raises(AssertionError, match=f"{part} of .* with 3 processes"):
             changed.check()

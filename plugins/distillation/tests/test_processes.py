@@ -8,9 +8,7 @@ import torch
 from short_run import TinyWrapper, logged, run_settings
 
 import lightly_core
-from lightly_core.config.options.settings import PythonObject
-from lightly_core.testing import Training, shared_pair, train_alone_and_together
-from lightly_core.testing.models import TinyConv, TinyTokens
+from lightly_core.testing import shared_pair
 
 pytestmark = pytest.mark.processes
 
@@ -58,17 +56,6 @@ def test_two_processes_give_the_losses_of_one(image_folder, tmp_path, method):
     )
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, two[name], rtol=1e-3, atol=1e-5)
-
-
-TEACHERS = {"distillationv1": TinyConv, "distillationv2": TinyTokens, "distillationv3": TinyTokens}
-
-
-@pytest.mark.parametrize("method", TEACHERS)
-def test_two_processes_have_the_gradients_of_one(method):
-    queue = {} if method == "distillationv2" else {"queue_size": 20}
-    teacher = PythonObject(TEACHERS[method](feature_dim=24).double())
-    args = {"teacher": teacher, "teacher_precision": "fp32", "mixup": False, **queue}
-    train_alone_and_together({method: Training(method, args)}, shared_pair())[method].check()
 
 
 def test_two_processes_fill_one_cache(image_folder, tmp_path):

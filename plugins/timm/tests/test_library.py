@@ -9,6 +9,7 @@ from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.exporting.files import export_model, snippet
 from lightly_core.exporting.weights import load_weights
 from lightly_core.models.wrapping import build_model, get_wrapped_model
+from lightly_core.parts.sync_batch_norm import synchronise
 from lightly_core.plugins.discovery import get_plugins
 
 timm = LazyModule("timm")
@@ -189,6 +190,15 @@ def test_the_first_convolution_is_adapted_as_timm_does_it(name, channels, tmp_pa
         pretrained_cfg_overlay={"file": str(tmp_path / "a.pth")},
     )
     torch.testing.assert_close(wrapper.get_model().state_dict(), own.state_dict())
+
+
+@pytest.mark.parametrize("with_torch", [False, True])
+def test_norms_that_activate_do_so_when_they_are_synchronised(with_torch, create):
+    module = create("test_efficientnet").get_model().eval()
+    images = torch.randn(2, 3, 32, 32)
+    expected = module(images)
+    assert synchronise(module, with_torch=with_torch) == []
+    assert torch.equal(module(images), expected)
 
 
 class TwoBranches(nn.Module):

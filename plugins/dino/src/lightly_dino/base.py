@@ -20,6 +20,7 @@ from lightly_core.optim.groups import (
     default_parameter_groups,
     split_by_factor,
 )
+from lightly_core.parts.distributed import reduce_mean_with_gradient
 from lightly_core.parts.layer_decay import layer_decay_factors
 from lightly_core.parts.precision import no_autocast, single
 from lightly_core.parts.prototypes import DinoHead, freeze_gradients
@@ -149,7 +150,9 @@ def anchor_loss(student: Features, start: Features, visible: Tensor | None = Non
         if visible is None:
             return pooled + patches.mean()
         counted = visible.to(patches)
-        return pooled + (patches * counted).sum() / counted.sum().clamp(min=1)
+        # Processes mask different numbers of patches. Each patch has the same weight in all.
+        count = reduce_mean_with_gradient(counted.sum())
+        return pooled + (patches * counted).sum() / count.clamp(min=1)
 
 
 def _cosine(student: Tensor, fixed: Tensor) -> Tensor:

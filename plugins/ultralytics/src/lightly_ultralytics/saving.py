@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lightly_core.parts.files import save_torch
+from lightly_core.parts.sync_batch_norm import desynchronise
 from lightly_ultralytics.description import input_channels, task_of
 from lightly_ultralytics.upstream import quietly, upstream
 
@@ -60,20 +61,12 @@ def _clean_copy(module: nn.Module) -> nn.Module:
 
 
 def _undo_synchronised_norms(module: nn.Module) -> None:
-    """Replace synchronised batch norms by plain ones, which work in one process."""
-    for name, child in module.named_children():
-        if not isinstance(child, nn.SyncBatchNorm):
-            _undo_synchronised_norms(child)
-            continue
-        plain = nn.BatchNorm2d(
-            child.num_features,
-            child.eps,
-            child.momentum,
-            child.affine,
-            child.track_running_stats,
-        )
-        plain.load_state_dict(child.state_dict())
-        setattr(module, name, plain.eval())
+    """Make synchronised batch norms plain ones, which work in one process."""
+    desynchronise(module)
+    for part in module.modules():
+        if isinstance(part, nn.SyncBatchNorm):  # the user has synchronised it
+            del part.process_group
+            part.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
 
 
 def _task(model: Any) -> str:  # noqa: ANN401 - any attributes

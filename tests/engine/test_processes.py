@@ -61,7 +61,7 @@ def assert_equal_runs(one, other, read_metrics, names=("train_loss", "grad_norm"
     one_lines, other_lines = read_metrics(one), read_metrics(other)
     assert [line["step"] for line in one_lines] == [line["step"] for line in other_lines]
     for name in names:
-        expected = pytest.approx([line[name] for line in one_lines], rel=1e-6)
+        expected = pytest.approx([line[name] for line in one_lines], rel=1e-5)
         assert [line[name] for line in other_lines] == expected
     weights, others = (
         torch.load(out / "exported_models/exported_last.pt", weights_only=True)

@@ -313,6 +313,11 @@ class TrainingModule(lightning.LightningModule):
             return self.current_epoch + 1, 0
         return self.current_epoch, self.batches_done
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Convert float64 weights now. Lightning does so only after it has read those saved."""
+        if self.resolved.run.precision == "64-true":
+            self.double()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the state of the run that Lightning does not save, as plain data."""
         epoch, batches = self.position()

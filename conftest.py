@@ -2,9 +2,12 @@
 
 import gc
 import itertools
+import logging
 import os
 import sys
 import types
+from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -20,7 +23,8 @@ _tests_done = itertools.count(1)
 
 
 def pytest_collection_finish() -> None:
-    """Keep what is imported by now out of every search for garbage."""
+    """Keep what is imported by now out of every search for garbage, and loggers of torch few."""
+    let_loggers_of_torch_propagate()
     gc.freeze()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, 1_000_000)
@@ -33,9 +37,28 @@ def pytest_runtest_logfinish() -> None:
         gc.freeze()
 
 
+def let_loggers_of_torch_propagate() -> None:
+    """Let messages of torch reach the root's handlers, as those of other libraries.
+
+    pytest adds its handlers to every logger that does not propagate, six times for each test. torch
+    has thirty of them, one for each kind of artifact that its compiler can log.
+    """
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("torch.") and isinstance(logger, logging.Logger):
+            logger.propagate = True
+
+
 def pytest_sessionfinish() -> None:
     """Leave nothing behind: libraries that count their objects at the end would report leaks."""
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Let files of tests reach the disk when the system likes. No test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -48,12 +71,20 @@ def settings_folder_of_ultralytics(tmp_path_factory: pytest.TempPathFactory) -> 
     os.environ["YOLO_CONFIG_DIR"] = str(tmp_path_factory.mktemp("ultralytics"))
 
 
+@cache
+def has_cuda() -> bool:
+    """Return what `torch.cuda.is_available` says, which takes a millisecond at each call."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     """Let every test start with the same numbers of torch's global generators."""
     import torch  # not above: the process that hands tests to workers needs no torch
 
-    if torch.cuda.is_available():
+    if has_cuda():
         torch.manual_seed(0)
     else:  # it notes the whole stack for each device that is not there
         torch.default_generator.manual_seed(0)

@@ -134,16 +134,16 @@ def test_work_that_cannot_tell_what_is_done_shows_its_seconds(monkeypatch, caplo
 WORK = """
 import logging, sys, time
 from lightly_core import progress
-progress.START_SECONDS = 0.05
+progress.START_SECONDS = progress.LOOK_SECONDS = 0.02
 {before}
-with progress.progress("Outer work", 40) as outer:
-    for number in range(40):
-        with progress.progress("Inner work", 6, unit="steps") as inner:
-            for _ in range(6):
-                time.sleep(0.02)
+with progress.progress("Outer work", 20) as outer:
+    for number in range(20):
+        with progress.progress("Inner work", 3, unit="steps") as inner:
+            for _ in range(3):
+                time.sleep(0.01)
                 inner.advance()
         outer.advance()
-        if number == 20:
+        if number == 10:
             {middle}
 print("after")
 """
@@ -183,7 +183,7 @@ def test_a_terminal_shows_bars_and_keeps_other_lines_whole():
     text, code = in_terminal(LOGS, "logging.getLogger('lightly_core.x').info('a line')")
     assert code == 0
     assert "Outer work" in text
-    assert "of 40 images" in text
+    assert "of 20 images" in text
     assert "Inner work" in text
     assert "\x1b[2Ka line\n" in text.replace("\r", "")
     assert text.rstrip().endswith("after")
@@ -200,7 +200,7 @@ def test_an_error_leaves_the_terminal_in_order():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 def test_a_dumb_terminal_gets_lines_and_no_control_sequences():
-    before = LOGS + "; progress.LINE_SECONDS = 0.5"
+    before = LOGS + "; progress.LINE_SECONDS = 0.1"
     text, code = in_terminal(before, "pass", TERM="dumb")
     assert code == 0
     assert "Outer work: " in text
@@ -210,7 +210,7 @@ def test_a_dumb_terminal_gets_lines_and_no_control_sequences():
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 def test_with_stdout_in_a_file_it_holds_lines_and_no_bar(tmp_path):
     with (tmp_path / "out.txt").open("w") as file:
-        before = LOGS + "; progress.LINE_SECONDS = 0.5"
+        before = LOGS + "; progress.LINE_SECONDS = 0.1"
         text, code = in_terminal(before, stdout=file)
     assert code == 0
     assert "Outer work" in text

@@ -8,8 +8,13 @@ from typing import Any
 
 
 def common_settings(method: str, model: str, batch_size: str, folder: str) -> dict[str, Any]:
-    """Return the settings that have the same name and value in both tools."""
+    """Return the settings that have the same name and value in both tools.
+
+    The teacher of a distillation is a ViT-S/16 with random weights, which needs no download.
+    """
+    teacher = {"method_args": {"teacher": "dinov3/vits16-notpretrained"}}
     return {
+        **(teacher if method.startswith("distillation") else {}),
         "method": method,
         "model": model,
         "data": folder,

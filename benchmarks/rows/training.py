@@ -8,7 +8,7 @@ from benchmarks.measure import BEFORE
 from benchmarks.row import Row, program
 
 #: Method and size in pixels.
-STEPS = (("simclr", "128"), ("simclr", "224"), ("dino", "128"))
+STEPS = (("simclr", "128"), ("simclr", "224"), ("dino", "128"), ("distillationv2", "128"))
 
 
 def rows() -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The base of sources whose images are encoded files that do not lie in a folder."""
+"""The bases of sources that decode files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lightly_core.contracts.source import ImageRequest, ImageSource
 from lightly_core.data.decode import LeastScale, decode_bytes
 
 
-class EncodedSource(ImageSource):
-    """Images by their encoded bytes. Their pixels equal those of the same files in a folder.
+class DecodedSource(ImageSource):
+    """Images that are decoded from files.
 
     Args:
         request: How images are decoded.
@@ -24,6 +24,23 @@ class EncodedSource(ImageSource):
         self.min_side = request.min_side
         self.value_range = request.value_range
 
+    def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
+        """Decode one image; see `lightly_core.data.decode.decode`."""
+        side = self.min_side
+        return self._decode(index, None if side is None else lambda size: side / min(size))
+
+    def load_shrunk(self, index: int, least_scale: LeastScale) -> Image.Image | npt.NDArray[Any]:
+        """Decode one image; a JPEG is shrunk as far as `least_scale` allows."""
+        return self._decode(index, least_scale)
+
+    @abstractmethod
+    def _decode(self, index: int, least_scale: LeastScale | None) -> Image.Image | npt.NDArray[Any]:
+        """Decode one image; None: at its full size."""
+
+
+class EncodedSource(DecodedSource):
+    """Images by their encoded bytes. Their pixels equal those of the same files in a folder."""
+
     @abstractmethod
     def read(self, index: int) -> bytes:
         """Return the encoded file of an image.
@@ -32,15 +49,6 @@ class EncodedSource(ImageSource):
             Exception: The image cannot be read. The text of an `UnreadableImage` is a short
                 reason.
         """
-
-    def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
-        """Decode one image; see `decode_bytes`."""
-        side = self.min_side
-        return self._decode(index, None if side is None else lambda size: side / min(size))
-
-    def load_shrunk(self, index: int, least_scale: LeastScale) -> Image.Image | npt.NDArray[Any]:
-        """Decode one image; a JPEG is shrunk as far as `least_scale` allows."""
-        return self._decode(index, least_scale)
 
     def _decode(self, index: int, least_scale: LeastScale | None) -> Image.Image | npt.NDArray[Any]:
         return decode_bytes(

@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lightly_core.data.base import ImageSource, Labels
+from lightly_core.data.base import ImageRequest, Labels
 from lightly_core.data.decode import LeastScale, decode
+from lightly_core.data.encoded import DecodedSource
 from lightly_core.data.packed import PackedNames, decoded
 from lightly_core.data.paths import Listing
-from lightly_core.data.pixels import ValueRange
+
+_AS_IT_IS = ImageRequest()
 
 
-class FolderSource(ImageSource):
+class FolderSource(DecodedSource):
     """Image files, sorted by name.
 
     All names are kept in one buffer. A list of millions of strings would take many times the
@@ -25,10 +27,7 @@ class FolderSource(ImageSource):
 
     Args:
         listing: The files, sorted.
-        num_channels: Channels to return, see `decode`.
-        min_side: Shorter side in pixels below which `load` does not shrink JPEGs while they are
-            decoded. None: it never shrinks them.
-        value_range: See `decode`.
+        request: How images are decoded.
         class_folders: Whether the folders directly below the root are classes.
 
     Attributes:
@@ -40,16 +39,12 @@ class FolderSource(ImageSource):
     def __init__(
         self,
         listing: Listing,
+        request: ImageRequest = _AS_IT_IS,
         *,
-        num_channels: int = 3,
-        min_side: int | None = None,
-        value_range: ValueRange = None,
         class_folders: bool = False,
     ) -> None:
+        super().__init__(request)
         self.root = listing.root
-        self.num_channels = num_channels
-        self.min_side = min_side
-        self.value_range = value_range
         self.class_folders = class_folders
         self._names = PackedNames(listing.names)
 
@@ -68,15 +63,6 @@ class FolderSource(ImageSource):
     def path(self, index: int) -> str:
         """Return the absolute path."""
         return os.path.join(self.root, self.name(index))
-
-    def load(self, index: int) -> Image.Image | npt.NDArray[Any]:
-        """Decode one file; see `decode`."""
-        side = self.min_side
-        return self._decode(index, None if side is None else lambda size: side / min(size))
-
-    def load_shrunk(self, index: int, least_scale: LeastScale) -> Image.Image | npt.NDArray[Any]:
-        """Decode one file; a JPEG is shrunk as far as `least_scale` allows."""
-        return self._decode(index, least_scale)
 
     def _decode(self, index: int, least_scale: LeastScale | None) -> Image.Image | npt.NDArray[Any]:
         return decode(

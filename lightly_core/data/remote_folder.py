@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from lightly_core.config.options.remote_data import RemoteDataArgs
 from lightly_core.contracts.source import ExampleImage, ImageRequest, SourceLibrary
-from lightly_core.data.decode import LeastScale, decode_bytes
+from lightly_core.data.encoded import EncodedSource
 from lightly_core.data.endings import (
     LIST_SUFFIXES,
     counted,
@@ -38,7 +37,7 @@ logger = logging.getLogger(__name__)
 _MAGIC = "*["
 
 
-class RemoteFolder(FolderSource):
+class RemoteFolder(EncodedSource, FolderSource):
     """Image files behind URLs, sorted by name.
 
     Args:
@@ -62,13 +61,7 @@ class RemoteFolder(FolderSource):
         *,
         class_folders: bool,
     ) -> None:
-        super().__init__(
-            listing,
-            num_channels=request.num_channels,
-            min_side=request.min_side,
-            value_range=request.value_range,
-            class_folders=class_folders,
-        )
+        FolderSource.__init__(self, listing, request, class_folders=class_folders)
         self.url = url
         self._versions = versions
         limit = int(options.cache_size * 2**30)
@@ -86,14 +79,6 @@ class RemoteFolder(FolderSource):
         key = f"{self.url.partition('://')[0]} {path} {self._versions[index]}"
         with self._cache.open(key, lambda to: _write(to, self._read(path))) as file:
             return file.read()
-
-    def _decode(self, index: int, least_scale: LeastScale | None) -> Image.Image | npt.NDArray[Any]:
-        return decode_bytes(
-            self.read(index),
-            self.num_channels,
-            least_scale=least_scale,
-            value_range=self.value_range,
-        )
 
     def _read(self, path: str) -> bytes:
         system, _ = file_system(self.url)

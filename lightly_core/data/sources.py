@@ -75,8 +75,8 @@ def open_source(
     if isinstance(data, str) and data.startswith(BUILTIN_PREFIX):
         return DigitsSource(num_channels=num_channels)
     elements = [data] if isinstance(data, str) else data
+    request = ImageRequest(num_channels, min_side, value_range)
     if any(map(names_source, elements)):
-        request = ImageRequest(num_channels, min_side, value_range)
         return _open_named(named_source(elements), request)
     single = os.path.expanduser(elements[0]) if len(elements) == 1 else ""
     class_folders = os.path.isdir(single)
@@ -84,13 +84,7 @@ def open_source(
     if not listing.names:
         raise DataError(_nothing_found(elements, listing))
     _log_skipped(listing)
-    return FolderSource(
-        listing,
-        num_channels=num_channels,
-        min_side=min_side,
-        value_range=value_range,
-        class_folders=class_folders,
-    )
+    return FolderSource(listing, request, class_folders=class_folders)
 
 
 def _open_named(named: NamedSource, request: ImageRequest) -> ImageSource:

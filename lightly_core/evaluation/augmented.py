@@ -20,8 +20,7 @@ from lightly_core.config.options.transform import TransformArgs
 from lightly_core.contracts import Sample, Transform
 from lightly_core.data.dataset import RawBatch, collate_readable
 from lightly_core.data.decode import smallest_useful_side
-from lightly_core.data.encoded import EncodedSource
-from lightly_core.data.folder import FolderSource
+from lightly_core.data.encoded import DecodedSource
 from lightly_core.data.labels import LabelledImages
 from lightly_core.data.loader import make_loader
 from lightly_core.data.loading import load_or_reason
@@ -88,7 +87,7 @@ class LabelledBatches:
 
 def _in_full(images: LabelledImages, transform: TwoStageTransform) -> LabelledImages:
     """Limit the shrinking of JPEGs while decoding to what the smallest crops allow."""
-    if not isinstance(images.source, (FolderSource, EncodedSource)):
+    if not isinstance(images.source, DecodedSource):
         return images
     source = copy.copy(images.source)
     source.min_side = smallest_useful_side(transform.specs)

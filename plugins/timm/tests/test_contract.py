@@ -1,16 +1,12 @@
 import pytest
+from circles import first_checks, second_checks
 
 from lightly_core.contracts.capabilities import (
     ActivationCheckpointing,
     InputNormalization,
     TokenModel,
 )
-from lightly_core.testing import (
-    ModelExample,
-    model_library_checks,
-    parametrize_checks,
-    plugin_checks,
-)
+from lightly_core.testing import ModelExample, parametrize_checks, plugin_checks
 
 MAPS = (ActivationCheckpointing, InputNormalization)
 TOKENS = (TokenModel, *MAPS)
@@ -42,13 +38,13 @@ MORE_EXAMPLES = [
 ]
 
 
-@parametrize_checks([*plugin_checks("timm"), *model_library_checks("timm", examples=EXAMPLES)])
+@parametrize_checks([*plugin_checks("timm"), *first_checks("timm", EXAMPLES)])
 def test_contract(check):
     check()
 
 
 @pytest.mark.families
-@parametrize_checks(model_library_checks("timm", examples=MORE_EXAMPLES))
+@parametrize_checks(second_checks("timm", MORE_EXAMPLES))
 def test_contract_of_more_models(check):
     check()
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,42 +46,43 @@ def test_another_buffer_is_another_order_and_refused_when_a_run_is_resumed(tmp_p
         lightly_core.pretrain(**{**settings, "data": f"{data}9"}, resume_interrupted=True)
 
 
-#: Trains on shards. With a file as third argument it stops there in the second epoch and waits.
+def train(out, data, callbacks=()):
+    """Train with two loader processes; go on if there is a run."""
+    changes = {
+        "callbacks": {"model_checkpoint": {"every_n_train_steps": 1, "min_seconds_between": 0}},
+        "trainer_args": {"callbacks": list(callbacks), "log_every_n_steps": 1},
+        "resume_interrupted": Path(out).exists(),
+    }
+    settings = run_settings(out=out, data=data, num_workers=2, in_memory=False)
+    lightly_core.pretrain(**{**settings, **changes})
+
+
+#: A run that writes a file in its second epoch, and waits there.
 PROGRAM = """
 import sys, time
-sys.path[:0] = sys.argv[4:]
-import lightly_core
+out, data, mark, *path = sys.argv[1:]
+sys.path[:0] = path
 from lightning.pytorch.callbacks import LambdaCallback
-from pathlib import Path
-from short_run import run_settings
+from test_runs import train
 
 def wait(trainer, module, outputs, batch, index):
     if trainer.global_step == 5:
-        Path(sys.argv[3]).touch()
+        open(mark, "w").close()
         time.sleep(600)
 
 if __name__ == "__main__":
-    callbacks = [LambdaCallback(on_train_batch_end=wait)] if sys.argv[3] else []
-    lightly_core.pretrain(**{
-        **run_settings(out=sys.argv[1], data=sys.argv[2], num_workers=2, in_memory=False),
-        "callbacks": {"model_checkpoint": {"every_n_train_steps": 1, "min_seconds_between": 0}},
-        "trainer_args": {"callbacks": callbacks, "log_every_n_steps": 1},
-        "resume_interrupted": Path(sys.argv[1]).exists(),
-    })
+    train(out, data, [LambdaCallback(on_train_batch_end=wait)])
 """
-
-
-def start(out, data, mark=""):
-    command = [sys.executable, "-c", PROGRAM, str(out), data, str(mark), *sys.path]
-    return subprocess.Popen(command, start_new_session=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_run_over_shards_that_is_killed_goes_on_to_the_last_bit(tmp_path, write):
     write(tmp_path / "shards", samples(24))
     data = f"wds:{tmp_path}/shards?buffer=8"
-    assert start(tmp_path / "whole", data).wait(300) == 0
-    process = start(tmp_path / "cut", data, tmp_path / "mark")
+    train(tmp_path / "whole", data)
+    words = (tmp_path / "cut", data, tmp_path / "mark", Path(__file__).parent, *sys.path)
+    command = [sys.executable, "-c", PROGRAM, *map(str, words)]
+    process = subprocess.Popen(command, start_new_session=True)
     deadline = time.monotonic() + 300
     while not (tmp_path / "mark").exists():
         assert process.poll() is None
@@ -89,7 +91,7 @@ def test_a_run_over_shards_that_is_killed_goes_on_to_the_last_bit(tmp_path, writ
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert json.loads((tmp_path / "cut/status.json").read_text())["state"] == "running"
-    assert start(tmp_path / "cut", data).wait(300) == 0
+    train(tmp_path / "cut", data)
     whole, cut = (
         torch.load(tmp_path / name / "exported_models/exported_last.pt", weights_only=True)
         for name in ("whole", "cut")

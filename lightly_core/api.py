@@ -120,17 +120,20 @@ def pretrain_from_command_line(
 
 
 def embed(**settings: Unpack[EmbedSettings]) -> EmbedResult:
-    """Write the features of images to a CSV, torch, npz or Parquet file.
+    """Write the features of images to a CSV, torch, npz or Parquet file, or to a folder of files.
 
-    Every argument is a setting of `docs/settings.md`. `model`, `data` and `out` are required.
+    Every argument is a setting of `docs/settings.md`. `model`, `data` and `out` are required. With
+    `shard_size`, `out` is a folder, and a call continues an earlier one, see `docs/embedding.md`.
 
     Returns:
-        The file, and a description of its content.
+        The file or folder, and a description of its content.
 
     Raises:
-        ConfigError: Settings are wrong, or the network cannot be built; nothing was written.
+        ConfigError: Settings are wrong, the network cannot be built, or the folder has features of
+            other settings, weights or images; nothing was written.
         PluginError: The plugin that provides the model cannot be used.
-        DataError: There are no images, or too many that cannot be read; nothing was written.
+        DataError: There are no images, or too many that cannot be read; no file was written, or in
+            a folder complete files only.
         RunError: The file cannot be written.
     """
     refuse_in_child("embed")

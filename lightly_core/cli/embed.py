@@ -10,6 +10,7 @@ from lightly_core.cli.settings_words import run_settings_command, settings_parse
 _EPILOG = """\
   lightly embed model=out/my_run data=images out=features.csv
   lightly embed model=torchvision/resnet18 data=images out=features.parquet
+  lightly embed model=out/my_run data=images out=features shard_size=100000 devices=auto
 """
 
 
@@ -19,7 +20,8 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
 
     parser = settings_parser(
         "embed",
-        description="Write the features of images to a .csv, .pt, .npz or .parquet file. "
+        description="Write the features of images to a .csv, .pt, .npz or .parquet file, or with "
+        "shard_size to a folder of Parquet files. "
         "The settings model, data and out are required.",
         epilog=_EPILOG,
     )

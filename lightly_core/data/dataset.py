@@ -7,7 +7,7 @@ of an epoch do not change it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -284,8 +284,9 @@ def build_eval_loader(
     indices: Sequence[int],
     transform: Transform,
     *,
-    batch_size: int,
+    batch_size: int = 1,
     num_workers: int = 0,
+    batches: Iterable[list[int]] | None = None,
 ) -> torch.utils.data.DataLoader[Sample]:
     """Build a loader over chosen images in the given order; the last batch may be smaller.
 
@@ -298,12 +299,15 @@ def build_eval_loader(
         transform: Its first stage runs in the workers; should not be random.
         batch_size: Images of one batch.
         num_workers: Worker processes; 0 loads in this one.
+        batches: Positions in `indices` of the images of each batch, read again in each iteration;
+            None: all images in batches of `batch_size`.
     """
     return make_loader(
         EvaluationDataset(source, indices, transform),
         collate_readable,
         num_workers=num_workers,
         batch_size=batch_size,
+        batch_sampler=batches,
     )
 
 

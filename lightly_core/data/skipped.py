@@ -87,9 +87,14 @@ class SkipLog:
 
     def write(self, path: Path) -> None:
         """Write all recorded images, sorted, to a file of the same form."""
-        rows = [_HEADER, *(self._seen[index] for index in sorted(self._seen))]
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(_encode(rows))
+        write_skipped(path, self.rows())
+
+    def rows(self, within: range | None = None) -> list[Skipped]:
+        """Return the recorded images, sorted; of these positions only, if they are given."""
+        chosen = (
+            self._seen if within is None else [index for index in self._seen if index in within]
+        )
+        return [self._seen[index] for index in sorted(chosen)]
 
     def _too_many(self) -> str:
         count, size = len(self._seen), self._dataset_size
@@ -120,6 +125,12 @@ class SkipLog:
 
     def _read(self) -> list[Skipped]:
         return [] if self._path is None else read_skipped(self._path)
+
+
+def write_skipped(path: Path, rows: Iterable[Skipped]) -> None:
+    """Write images to a ``skipped_images.csv``, which `read_skipped` reads."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_encode([_HEADER, *rows]))
 
 
 def read_skipped(path: Path) -> list[Skipped]:

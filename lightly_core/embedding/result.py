@@ -10,11 +10,11 @@ from lightly_core.notebook import facts
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """A file of features.
+    """A file of features, or with `shard_size` a folder of files.
 
     Attributes:
-        path: Path of the file.
-        num_images: Images in the file.
+        path: Path of the file or folder.
+        num_images: Images in it, those of an earlier call included.
         num_skipped: Images that could not be read.
         dim: Length of a feature vector, D.
     """

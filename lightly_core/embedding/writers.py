@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,13 @@ def open_writer(file_format: str, path: Path, shape: tuple[int, ...]) -> Iterato
         path: The file to write.
         shape: Shape of one image's features.
     """
-    writer = _WRITERS[file_format](path, shape)
+    with finished(_WRITERS[file_format](path, shape)) as writer:
+        yield writer
+
+
+@contextmanager
+def finished(writer: FeatureWriter) -> Iterator[FeatureWriter]:
+    """Yield a writer that is finished if there was no error, and always closed."""
     try:
         yield writer
         writer.finish()
@@ -121,9 +127,12 @@ class ParquetWriter(FeatureWriter):
     Args:
         path: The file.
         shape: Shape of one image's features.
+        metadata: Further metadata of the file.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], metadata: Mapping[str, str] | None = None
+    ) -> None:
         # Imported here: pyarrow is optional and has no types.
         self._arrow: Any = importlib.import_module("pyarrow")
         parquet: Any = importlib.import_module("pyarrow.parquet")
@@ -133,7 +142,7 @@ class ParquetWriter(FeatureWriter):
                 ("filename", self._arrow.string()),
                 ("embedding", self._arrow.list_(self._arrow.float32(), self._dim)),
             ],
-            metadata={SHAPE_KEY: json.dumps(list(shape))},
+            metadata={SHAPE_KEY: json.dumps(list(shape)), **(metadata or {})},
         )
         self._names: list[str] = []
         self._features: list[npt.NDArray[np.float32]] = []

@@ -159,18 +159,21 @@ def owner_of(folder: Path) -> Owner | None:
 
 
 @contextmanager
-def held(folder: Path, error: type[LightlyError] = RunError) -> Iterator[None]:
+def held(
+    folder: Path, error: type[LightlyError] = RunError, *, name: str = LOCK_FILE
+) -> Iterator[None]:
     """Hold the lock of a folder, which must exist.
 
     Args:
         folder: The folder.
         error: Class of the error that is raised if the folder is in use.
+        name: Name of the lock file. Locks of one folder with several names are independent.
 
     Raises:
         LightlyError: Another process, or another run of this one, holds it.
         OSError: The folder cannot be written to.
     """
-    path = folder / LOCK_FILE
+    path = folder / name
     owner = Owner.this_process()
     descriptor = _acquire(path, owner, error)
     _close_in_children(descriptor)

@@ -220,7 +220,7 @@ def open_backbone(
         device=device,
         precision=_AUTOCAST[config.precision],
         batch_size=config.batch_size,
-        num_workers=_num_workers(config.num_workers),
+        num_workers=loader_workers(config.num_workers, usable_cpus()),
         trainable=trainable,
         value_range=config.value_range or _value_range(facts),
         modes=modes,
@@ -394,6 +394,6 @@ def _device(accelerator: str) -> torch.device:
     return torch.device(accelerator)
 
 
-def _num_workers(given: int | str) -> int:
-    # One CPU is reserved for the network.
-    return int(given) if given != "auto" else max(0, min(usable_cpus() - 1, _MAX_AUTO_WORKERS))
+def loader_workers(given: int | str, cpus: int) -> int:
+    """Return how many processes read images; "auto": one CPU is left to the network."""
+    return int(given) if given != "auto" else max(0, min(cpus - 1, _MAX_AUTO_WORKERS))

@@ -329,7 +329,7 @@ def test_a_device_with_too_little_memory_is_told_with_the_batch_size(embed, monk
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("lightly_core.embedding.run.batch_features", full)
+    monkeypatch.setattr("lightly_core.embedding.rows.batch_features", full)
     with pytest.raises(lightly_core.RunError, match="too little memory for batch_size=5; choose a"):
         embed(out=tmp_path / "new" / "x.csv")
     assert os.listdir(tmp_path / "new") == []

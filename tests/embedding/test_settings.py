@@ -10,6 +10,7 @@ import pytest
 import lightly_core
 from lightly_core.cli.main import main
 from lightly_core.config.options.embed import EmbedConfig
+from lightly_core.config.options.settings import PythonObject
 from lightly_core.embedding import checks
 
 
@@ -84,6 +85,38 @@ def test_parquet_without_pyarrow(problems, monkeypatch):
     )
     (problem,) = problems(out="x.parquet")
     assert problem.endswith("pip install pyarrow")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "csv"}, "config.format: got csv with shard_size"),
+        ({"out": "data"}, "config.out: the folder "),
+        ({"out": "data/x.png"}, "config.out: expected a folder with shard_size"),
+        (
+            {"shard_size": None, "out": "x.csv", "devices": 2},
+            "config.devices: got 2, but one file is written by",
+        ),
+        ({"shard_size": None, "out": "data", "format": "parquet"}, "for a folder of Parquet files"),
+        ({"model": PythonObject(1), "devices": 2}, "the Python object of `model` cannot be passed"),
+    ],
+)
+def test_settings_of_a_folder_of_files(changes, message, problems, tmp_path):
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data" / "x.png").touch()
+    given = {"out": "features", "shard_size": 9, **changes}
+    (problem,) = problems(**{**given, "out": str(tmp_path / given["out"])})
+    assert message in problem
+    assert problems(out=str(tmp_path / "features"), shard_size=9, devices=2) == []
+
+
+def test_processes_of_a_launcher_are_not_those_of_devices(problems, monkeypatch, tmp_path):
+    for name, value in {"WORLD_SIZE": 4, "RANK": 1, "LOCAL_WORLD_SIZE": 4, "LOCAL_RANK": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    given = {"out": str(tmp_path / "features"), "shard_size": 9}
+    assert problems(**given) == problems(**given, devices=4) == problems(**given, devices="auto")
+    (problem,) = problems(**given, devices=2)
+    assert "started 4 process(es) on this machine; remove the setting" in problem
 
 
 def test_all_mistakes_are_told_at_once(problems):

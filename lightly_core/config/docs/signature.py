@@ -82,6 +82,8 @@ class EmbedSettings(TypedDict, total=False):
     out: Required[str | Path]
     data: Required[str | Path | Sequence[str | Path] | Dataset[Any]]
     format: Literal["auto", "csv", "torch", "npz", "parquet"]
+    shard_size: int | None
+    devices: int | str | Sequence[int]
     features: Literal["pooled", "class_token", "patch"]
     l2_normalize: bool
     max_skipped: float

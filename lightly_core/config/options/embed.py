@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attrs import define, field
+from attrs.validators import ge, optional
 
 from lightly_core.config.options.backbone import BackboneConfig
 from lightly_core.config.options.checks import not_empty, probability
@@ -15,7 +16,9 @@ from lightly_core.config.options.settings import PythonObject
 class EmbedConfig(BackboneConfig):
     """All settings of `lightly embed` and `lightly_core.embed`."""
 
-    out: str = field(validator=not_empty, metadata={"help": "file to write"})
+    out: str = field(
+        validator=not_empty, metadata={"help": "file to write; with `shard_size` a folder"}
+    )
     data: str | list[str] | PythonObject = field(
         validator=not_empty, metadata={"help": "images, as for `lightly run`"}
     )
@@ -23,6 +26,21 @@ class EmbedConfig(BackboneConfig):
         default="auto",
         metadata={
             "help": "file format; auto: from the ending .csv, .pt, .npz or .parquet of `out`"
+        },
+    )
+    shard_size: int | None = field(
+        default=None,
+        validator=optional(ge(1)),
+        metadata={
+            "help": "images per file: `out` is a folder of Parquet files, which several processes "
+            "may write, and the same command continues after a stop; None: one file"
+        },
+    )
+    devices: int | Literal["auto"] = field(
+        default=1,
+        metadata={
+            "help": "processes that share the files of `shard_size`, each with a device of its "
+            "own; auto: all GPUs. With a launcher such as torchrun its processes do"
         },
     )
     features: Literal["pooled", "class_token", "patch"] = field(
@@ -40,4 +58,15 @@ class EmbedConfig(BackboneConfig):
         validator=probability,
         metadata={"help": "fraction of unreadable images above which nothing is written"},
     )
-    overwrite: bool = field(default=False, metadata={"help": "replace `out` if it exists"})
+    overwrite: bool = field(
+        default=False,
+        metadata={
+            "help": "replace `out` if it exists; with `shard_size` only files of other settings, "
+            "weights or images"
+        },
+    )
+
+    @devices.validator
+    def _devices_positive(self, attribute: object, value: int | str) -> None:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"'devices' must be a number >= 1 or 'auto', got {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -41,6 +42,8 @@ _MOST_ERRORS = 3
 _MOST_CHARACTERS = 500
 #: Files of functions that wait for other processes; the second is the backward pass.
 _WAITING = ("torch/distributed/", "torch/autograd/graph.py")
+#: Counts the runs of this process, which are the same in all processes of a launch.
+_runs = itertools.count()
 
 
 class PeerWatch:
@@ -251,7 +254,8 @@ def _own_store(seconds: float) -> SharedStore:
     with suppress(AttributeError, RuntimeError):  # a store that cannot be cloned
         store = store.clone()
         store.set_timeout(timedelta(seconds=seconds))
-    return dist.PrefixStore("lightly/peers", store)  # type: ignore[attr-defined]
+    # A later run in the same processes must not find the signs and failures of this one.
+    return dist.PrefixStore(f"lightly/run {next(_runs)}", store)  # type: ignore[attr-defined]
 
 
 def _happened(error: BaseException) -> str:

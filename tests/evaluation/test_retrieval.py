@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_core.evaluation.retrieval import retrieval
+from lightly_core.evaluation.retrieval import _in_order, retrieval
 
 
 def random_images(count, dim=6, num_classes=4, seed=0):
@@ -68,6 +68,15 @@ def test_agrees_with_the_plain_loop_and_scikit_learn(separate, chunk_size):
     assert result.num_query == (41 if separate else 90)
     assert result.num_gallery == (90 if separate else 89)
     assert result.notes == ()
+
+
+def test_the_order_is_that_of_a_stable_sort():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.tensor([-torch.inf, -1.0, -1e-30, -0.0, 0.0, 0.5, 1.0])
+    cosine = values[torch.randint(7, (20, 50), generator=generator)]
+    right = torch.rand(20, 50, generator=generator) < 0.5
+    order = cosine.argsort(dim=1, descending=True, stable=True)
+    assert torch.equal(_in_order(cosine, right), right.gather(1, order))
 
 
 def test_measures_of_a_ranking_worked_out_by_hand():

@@ -36,8 +36,8 @@ class Search(Protocol):
 class ExactSearch:
     """Compares each query with all rows of a bank.
 
-    A part of the bank is normalised and compared at a time, so no tensor has more than
-    `MAX_NUMBERS` numbers unless one query or row alone has more. A bank of up to
+    A part of the bank is normalised and compared at a time. No tensor has more than twice
+    `MAX_NUMBERS` numbers if c * k is at most that, unless one row alone has more. A bank of up to
     ``MAX_NUMBERS / max(c, D)`` rows is one part. For a larger one, cosines may differ in the last
     bit from those of one product, and of equally near rows others may be found.
 

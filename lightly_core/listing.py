@@ -81,7 +81,7 @@ def list_models(pattern: str | None = None, *, live: bool = False) -> list[str]:
     Args:
         pattern: Return only names that match, in upper or lower case. A pattern with ``*``, ``?``
             or ``[...]`` must match the whole name, with or without its library. Other text must be
-            a part of the name.
+            a part of the name: the name itself comes first, then those that begin with it.
         live: Import the libraries and list their own names instead of those in the plugins' lists.
 
     Raises:
@@ -118,7 +118,7 @@ def matching(names: Iterable[str], pattern: str | None) -> list[str]:
     """Return the names that match a pattern, as in `list_models`."""
     if pattern is None:
         return list(names)
-    pattern = pattern.lower()
+    names, pattern = list(names), pattern.lower()
     if any(sign in pattern for sign in "*?["):
         return [
             name
@@ -126,7 +126,14 @@ def matching(names: Iterable[str], pattern: str | None) -> list[str]:
             if fnmatchcase(name.lower(), pattern)
             or fnmatchcase(name.lower().partition("/")[2], pattern)
         ]
-    return [name for name in names if pattern in name.lower()]
+    found = [name for name in names if pattern in name.lower()]
+    return sorted(found, key=lambda name: _distance(name.lower(), pattern))
+
+
+def _distance(name: str, pattern: str) -> int:
+    """Return 0 for the name itself, 1 for a name that begins with the pattern, else 2."""
+    parts = (name, name.partition("/")[2])
+    return 0 if pattern in parts else 1 if any(p.startswith(pattern) for p in parts) else 2
 
 
 def _live_names(record: ModelsRecord) -> list[str]:

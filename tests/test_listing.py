@@ -20,3 +20,8 @@ NAMES = ["torchvision/resnet18", "torchvision/resnet50", "timm/resnet18.a1", "to
 )
 def test_patterns_match_names_with_or_without_their_library(pattern, expected):
     assert matching(NAMES, pattern) == expected
+
+
+def test_the_name_itself_comes_first():
+    names = ["timm/legacy_seresnet18", "timm/resnet18d", "timm/resnet18", "torchvision/resnet18"]
+    assert matching(names, "resnet18") == [names[2], names[3], names[1], names[0]]

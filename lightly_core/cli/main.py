@@ -40,7 +40,13 @@ COMMANDS = {
 }
 
 #: Other names of commands: the command, and whether the name is deprecated.
-ALIASES = {"pretrain": ("run", False), "train": ("run", True)}
+ALIASES = {
+    "pretrain": ("run", False),
+    "train": ("run", True),
+    "list_methods": ("methods", False),
+    "list_models": ("models", False),
+    "list_plugins": ("plugins", False),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,7 +145,8 @@ def _unknown_command(name: str) -> str:
         )
     if "=" in name:
         return f"expected a command, got the setting '{name}'\n  write `lightly run {name}`"
-    guess = near(name, [*COMMANDS, *ALIASES])
+    current = [alias for alias, (_, deprecated) in ALIASES.items() if not deprecated]
+    guess = near(name, [*COMMANDS, *current])
     return f"unknown command '{name}'{guess}\n  commands are: {', '.join(COMMANDS)}"
 
 

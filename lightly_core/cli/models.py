@@ -27,13 +27,13 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     catalog = get_plugins().catalog
     listed = _collect(catalog, live=parsed.live)
     names = [name for _, library in listed for name in library]
-    chosen = set(matching(names, parsed.pattern))
+    found = matching(names, parsed.pattern)
+    chosen = set(found)
     if parsed.json:
         print_json(_entries(listed, chosen))
         return 0
-    for name in names:
-        if name in chosen:
-            print(name)
+    for name in found:
+        print(name)
     _note(catalog, listed, names, chosen, parsed.pattern, parsed.live)
     return 0
 

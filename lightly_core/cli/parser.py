@@ -54,7 +54,7 @@ def global_options() -> argparse.ArgumentParser:
         help="do not load a plugin (its name or distribution); may be repeated",
     )
     group.add_argument("--strict-plugins", action="store_true", help="stop if any plugin is broken")
-    group.add_argument("--version", action="store_true", help="print the version and exit")
+    group.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     return parser
 
 

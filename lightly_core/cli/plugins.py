@@ -7,8 +7,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightly_core.cli.parser import command_parser, parse_command, use_plugins
+from lightly_core.cli.parser import command_parser, near, parse_command, use_plugins
 from lightly_core.cli.table import print_json, print_table
+from lightly_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from lightly_core.plugins.discovery import Plugins
@@ -19,10 +20,13 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     """List the plugins. Return the exit code."""
     parser = command_parser(
         "plugins",
-        usage="[-v] [--json]",
+        usage="[NAME] [-v] [--json]",
         description="List the installed plugins: loaded, blocked, incompatible or failed.",
         epilog="If the environment variable LIGHTLY_PLUGINS is set, only the plugins in it are "
         "imported\n(names separated by commas). LIGHTLY_STRICT_PLUGINS=1 is --strict-plugins.",
+    )
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="a plugin to describe: its name or distribution"
     )
     parser.add_argument(
         "-v",
@@ -38,17 +42,38 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     from lightly_core.plugins.discovery import get_plugins
 
     plugins = get_plugins()
+    chosen = _chosen(plugins.statuses, parsed.name)
     if parsed.json:
-        print_json([status.as_dict() for status in plugins.statuses])
-    elif not plugins.statuses:
+        print_json([status.as_dict() for status in chosen])
+    elif not chosen:
         print("no plugin is installed", file=sys.stderr)
         print("  for example: pip install lightly-torchvision lightly-methods", file=sys.stderr)
     else:
-        _print_overview(plugins)
-        if parsed.verbose:
-            for status in plugins.statuses:
+        if parsed.name is None:
+            _print_overview(plugins)
+        if parsed.name is not None or parsed.verbose:
+            for status in chosen:
+                if parsed.name is None:
+                    print()
                 _print_details(plugins, status)
     return 0
+
+
+def _chosen(statuses: Sequence[PluginStatus], name: str | None) -> list[PluginStatus]:
+    """Return the plugins that a name means, or all.
+
+    Raises:
+        ConfigError: No plugin has the name.
+    """
+    if name is None:
+        return list(statuses)
+    found = [status for status in statuses if name in (status.name, status.distribution)]
+    if not found:
+        names = [status.name for status in statuses]
+        raise ConfigError(
+            f"no plugin '{name}' is installed{near(name, names)}\n  installed: {', '.join(names)}"
+        )
+    return found
 
 
 def _print_overview(plugins: Plugins) -> None:
@@ -62,7 +87,7 @@ def _print_overview(plugins: Plugins) -> None:
 
 
 def _print_details(plugins: Plugins, status: PluginStatus) -> None:
-    print(f"\n{status.name} ({status.owner}): {status.state}")
+    print(f"{status.name} ({status.owner}): {status.state}")
     if status.import_ms:
         print(f"  imported in {status.import_ms} ms")
     for line in (status.error or "").splitlines():

@@ -17,6 +17,11 @@ Dots are for nested settings: optim_args.lr=0.1. The command line overrides the 
   lightly run method=simclr --help      shows that method's options too
 """
 
+_NOTHING_GIVEN = """\
+no settings; out, data and model are required. For example:
+  lightly run out=out/first data=path/to/images model=torchvision/resnet18 method=simclr epochs=50
+  see `lightly run --help`, `lightly models` and `lightly methods`"""
+
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """Run, or print the help. Return the exit code."""
@@ -29,6 +34,8 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         return 0
     from lightly_core.config.options.settings import RunConfig
 
+    if not words and parsed.config is None:
+        raise ConfigError(_NOTHING_GIVEN)
     check_words(words, option_names(parser), RunConfig)
     if parsed.build and not parsed.dry_run:
         raise ConfigError("--build is for --dry-run, a run always builds its networks")

@@ -27,7 +27,7 @@ def test_without_a_command_the_help_is_printed(run, arguments):
         assert f"\n  {command} " in out
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("run", "--version")])
+@pytest.mark.parametrize("arguments", [("--version",), ("-V",), ("run", "--version")])
 def test_version(run, arguments):
     assert run(*arguments) == (0, f"lightly-core {__version__}\n", "")
 
@@ -37,6 +37,8 @@ def test_version(run, arguments):
     [
         (("method",), "error: unknown command 'method', did you mean 'methods'?\n"),
         (("xyz",), "error: unknown command 'xyz'\n  commands are:"),
+        (("trian",), "error: unknown command 'trian', did you mean 'pretrain'?\n"),
+        (("run",), "error: no settings; out, data and model are required. For example:\n"),
         (("epochs=3",), "error: expected a command, got the setting 'epochs=3'\n"),
         (("--hepl",), "error: unknown option '--hepl', did you mean '--help'?\n"),
         (("models", "--jsn"), "error: unknown option '--jsn', did you mean '--json'?\n"),
@@ -141,9 +143,10 @@ def test_a_reader_that_leaves_causes_no_message(arguments):
     assert "error" not in result.stderr
 
 
-def test_the_module_runs_as_a_program():
+@pytest.mark.parametrize("module", ["lightly_core.cli", "lightly_core"])
+def test_the_module_runs_as_a_program(module):
     result = subprocess.run(
-        [sys.executable, "-m", "lightly_core.cli", "nonsense"], capture_output=True, text=True
+        [sys.executable, "-m", module, "nonsense"], capture_output=True, text=True
     )
     assert result.returncode == 2
     assert result.stderr.startswith("error: unknown command 'nonsense'")

@@ -91,6 +91,22 @@ def test_plugins_verbose_shows_tracebacks_remedies_and_records(sandbox, run):
     assert "    missing: not-there>=1; pip install 'not-there>=1'\n" in out
 
 
+def test_one_plugin_is_described(sandbox, run):
+    sandbox.method("a-good", "nice")
+    sandbox.add("acme-zoo", MODELS)
+    code, out, _ = run("plugins", "acme-zoo")
+    assert code == 0
+    assert out.startswith("acme-zoo (acme-zoo 1.0): loaded\n")
+    assert "    target: acme_zoo.lib:Library\n" in out
+    assert "nice" not in out
+    assert [entry["name"] for entry in json.loads(run("plugins", "a-good", "--json")[1])] == [
+        "a-good"
+    ]
+    code, _, err = run("plugins", "acme-zo")
+    assert code == 2
+    assert err.startswith("error: no plugin 'acme-zo' is installed, did you mean 'acme-zoo'?\n")
+
+
 def test_plugins_as_json(sandbox, run):
     sandbox.method("a-good", "nice")
     sandbox.add("d-bad", "1 / 0")

@@ -4,7 +4,7 @@ import pytest
 
 from lightly_core.cli import main, parser, plugin, settings_words
 
-EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version"}
+EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version", "-V"}
 
 #: All flags there are. A new one is a promise to every user: think twice, then add it here.
 FLAGS = {
@@ -28,7 +28,8 @@ FLAGS = {
 def test_the_commands_are_those_listed_here():
     subcommands = {f"plugin {name}" for name in plugin.COMMANDS}
     assert {*main.COMMANDS, *subcommands} == set(FLAGS)
-    assert main.ALIASES == {"pretrain": ("run", False), "train": ("run", True)}
+    lists = {f"list_{name}": (name, False) for name in ("methods", "models", "plugins")}
+    assert main.ALIASES == {"pretrain": ("run", False), "train": ("run", True), **lists}
 
 
 @pytest.mark.parametrize("command", FLAGS)

@@ -11,7 +11,6 @@ import pytest
         (["--config", "f.toml"], ("f.toml", [], False)),
         (["out=a", "--config=f.toml", "x.y=-1"], ("f.toml", ["out=a", "x.y=-1"], False)),
         (["out=a b", "x=--y=1", "z="], (None, ["out=a b", "x=--y=1", "z="], False)),
-        ([], (None, [], False)),
     ],
 )
 def test_settings_reach_the_run_as_they_were_typed(run, training, words, expected):

@@ -246,6 +246,26 @@ def wheels(session: nox.Session) -> None:
     session.run("python", str(tools / "try_wheels.py"), env=environment)
 
 
+@nox.session(default=False)
+def scaffold(session: nox.Session) -> None:
+    """Write a plugin of each kind, install it, not editable, and run its tests and its checks."""
+    install(session, *TEST_TOOLS, "ruff>=0.12")
+    folder = Path(session.create_tmp())
+    kinds = ("method", "models", "transform", "logger", "export")
+    for kind in kinds:
+        target = folder / kind
+        shutil.rmtree(target, ignore_errors=True)
+        words = ("plugin", "new", f"my-{kind}", "--kind", kind, "--out", str(target))
+        session.run("lightly", *words, silent=True)
+        session.run("ruff", "check", "--isolated", "--select", "E,F,B,UP", str(target), silent=True)
+        session.run("ruff", "format", "--isolated", "--line-length", "100", "--check", str(target))
+    session.install(*(str(folder / kind) for kind in kinds))
+    session.cd(folder)
+    for kind in kinds:
+        session.run("pytest", "-q", kind, env=ENVIRONMENT)
+        session.run("lightly", "plugin", "check", f"my-{kind}", env=ENVIRONMENT)
+
+
 @nox.session(venv_backend="uv")
 def minimal(session: nox.Session) -> None:
     """Tests with the lowest versions that are allowed; ``-P 3.10`` for the lowest Python."""

@@ -36,7 +36,7 @@ COMMANDS = {
     "models": "list models",
     "formats": "list formats of `lightly export`",
     "plugins": "list installed plugins and their states",
-    "plugin": "check a plugin that you are writing",
+    "plugin": "write a plugin of your own, and check it",
 }
 
 #: Other names of commands: the command, and whether the name is deprecated.

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     )
     from lightly_core.testing import Check
 
-COMMANDS = {"check": "check everything that a plugin provides"}
+COMMANDS = {
+    "check": "check everything that a plugin provides",
+    "new": "write the package of a new plugin",
+}
 
 _CHECK_EPILOG = """\
 Models are checked on random images, methods on a tiny backbone. lightly_core.testing has the same
@@ -51,6 +54,10 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     """Run a sub-command. Return the exit code."""
     if arguments and arguments[0] == "check":
         return _check(arguments[1:], options)
+    if arguments and arguments[0] == "new":
+        from lightly_core.cli import plugin_new
+
+        return plugin_new.main(arguments[1:])
     width = max(map(len, COMMANDS))
     commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
     parser = command_parser(

@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 
-from lightly_core.cli import main, parser, plugin, settings_words
+from lightly_core.cli import main, parser, plugin, plugin_new, settings_words
 
 EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version", "-V"}
 
@@ -22,6 +22,7 @@ FLAGS = {
     "plugins": {"--json", "-v", "--verbose"},
     "plugin": set(),
     "plugin check": {"--model"},
+    "plugin new": {"--kind", "--out"},
 }
 
 
@@ -29,7 +30,7 @@ def test_the_commands_are_those_listed_here():
     subcommands = {f"plugin {name}" for name in plugin.COMMANDS}
     assert {*main.COMMANDS, *subcommands} == set(FLAGS)
     lists = {f"list_{name}": (name, False) for name in ("methods", "models", "plugins")}
-    assert main.ALIASES == {"pretrain": ("run", False), "train": ("run", True), **lists}
+    assert {"pretrain": ("run", False), "train": ("run", True), **lists} == main.ALIASES
 
 
 @pytest.mark.parametrize("command", FLAGS)
@@ -42,7 +43,8 @@ def test_the_flags_are_those_listed_here(command, monkeypatch, run):
         return made[-1]
 
     words = command.split()
-    for module in (importlib.import_module(f"lightly_core.cli.{words[0]}"), settings_words):
+    own = importlib.import_module(f"lightly_core.cli.{words[0]}")
+    for module in (own, plugin_new, settings_words):
         if hasattr(module, "command_parser"):
             monkeypatch.setattr(module, "command_parser", remember)
     run(*words, "--help")

@@ -318,7 +318,7 @@ def test_models_of_a_plugin_that_has_none_are_a_mistake(run, plugin):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "error: expected a command: check\n"),
+        ((), "error: expected a command: check, new\n"),
         (("chek",), "error: unknown command 'plugin chek', did you mean 'check'?\n"),
     ],
 )

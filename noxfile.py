@@ -181,7 +181,7 @@ def faults(session: nox.Session) -> None:
 @nox.session(default=False)
 def scale(session: nox.Session) -> None:
     """Runs of many processes, large folders, suites, sources; ``-- --only WORD``: some of them."""
-    install(session)
+    install(session, "ray>=2.44")
     session.run("python", "-m", "tools.scale", *session.posargs, env=ENVIRONMENT)
 
 
@@ -232,6 +232,7 @@ def wheels(session: nox.Session) -> None:
             "[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,opencv,optuna,parquet,tiff]"
         ),
         "lightly_mlflow": "[model,system]",
+        "lightly_ray": "[ray]",
     }
     found = {path.name.split("-")[0]: path.resolve() for path in Path("dist").glob("*.whl")}
     addresses = [f"{name}{extras.get(name, '')} @ {found[name].as_uri()}" for name in sorted(found)]

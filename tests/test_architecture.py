@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 1_000_000
 HEAVY = {
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
     *("mlflow", "wandb", "numpy", "PIL", "cv2", "sklearn", "safetensors", "tensorboard"),
-    *("webdataset", "datasets", "fsspec"),
+    *("webdataset", "datasets", "fsspec", "ray", "submitit"),
 }
 
 

@@ -129,10 +129,11 @@ def test_every_source_package_is_found():
     assert len(WHEELS["packages"]()) == 1 + len(plugins)
 
 
-def test_every_model_library_logger_and_source_of_data_is_tried():
+def test_every_model_library_logger_source_of_data_and_launcher_is_tried():
     assert plugins_with("ModelsRecord") == set(WHEELS["RUNS"])
     assert plugins_with("LoggerRecord") == set(WHEELS["LOGGERS"])
     assert plugins_with("SourceRecord") == set(WHEELS["SOURCES"].values())
+    assert plugins_with("LauncherRecord") == set(WHEELS["LAUNCHERS"])
 
 
 def test_every_package_says_that_it_has_types():

@@ -7,7 +7,8 @@ that
 1. every package is in site-packages and has all files of its source, with the same content;
 2. all plugins load;
 3. ``examples/quickstart.toml`` runs;
-4. a network of each model library trains, with methods, loggers and sources of all plugins;
+4. a network of each model library trains, with methods, loggers and sources of all plugins, and
+   a suite runs by each launcher;
 5. the exported files load, and the code that the run prints loads the model.
 """
 
@@ -36,6 +37,8 @@ LOGGERS = {
 }
 #: Names of sources by the scheme of `data`. `make_sources` writes what they read.
 SOURCES = {"wds": "webdataset", "hf": "huggingface"}
+#: Options by launcher, with which they need no cluster.
+LAUNCHERS: dict[str, list[str]] = {"ray": [], "slurm": ["cluster=local", "cpus=1"]}
 # Settings by model library. Each plugin is used by at least one of them.
 RUNS: dict[str, dict[str, Any]] = {
     "dinov2": {
@@ -110,6 +113,7 @@ def plugin_problems(command: str, count: int) -> Iterator[str]:
     used |= {f"logger {name}" for settings in RUNS.values() for name in settings.get("loggers", ())}
     schemes = {settings.get("data", "").partition(":")[0] for settings in RUNS.values()}
     used |= {f"source {name}" for scheme, name in SOURCES.items() if scheme in schemes}
+    used |= {f"launcher {name}" for name in LAUNCHERS}
     for status in statuses:
         if status["state"] != "loaded":
             yield f"plugin {status['name']} is {status['state']}: {status['error']}"
@@ -166,6 +170,20 @@ def run_problems(library: str, settings: dict[str, Any], images: Path) -> Iterat
         yield f"{library}: the code that loads {result.exported[0]} does not define a model"
 
 
+def launcher_problems(command: str, name: str, images: Path) -> Iterator[str]:
+    """Run a suite of one row by a launcher, and yield how it failed."""
+    suite = Path("suite.toml")
+    settings = "batch_size=4\nnum_workers=0\naccelerator='cpu'\ntransform_args.image_size=32"
+    row = "[[rows]]\nmethod='simclr'\nepochs=1\nmodel='torchvision/resnet18'"
+    head = f"name='wheels'\nevaluate=false\ndata.train='{images}'"
+    suite.write_text(f"{head}\n[run]\n{settings}\n{row}\n")
+    options = [f"launcher_args.{pair}" for pair in LAUNCHERS[name]]
+    words = [f"out={name}", f"launcher={name}", *options]
+    code = subprocess.run([command, "benchmark", str(suite), *words]).returncode
+    if code:
+        yield f"a suite with launcher={name} ended with code {code}"
+
+
 def problems(folder: Path) -> Iterator[str]:
     """Run all checks and yield the problems.
 
@@ -191,6 +209,8 @@ def problems(folder: Path) -> Iterator[str]:
         started = time.monotonic()
         yield from run_problems(library, settings, images)
         print(f"{settings['model']} with {settings['method']}: {time.monotonic() - started:.0f} s")
+    for name in LAUNCHERS:
+        yield from launcher_problems(command, name, images)
 
 
 def main() -> int:

@@ -86,19 +86,23 @@ class Presses:
 
     Only the main thread can handle signals. In other threads nothing is counted.
 
+    Args:
+        further: Signals to count besides those that stop a run.
+
     Attributes:
         count: How often this process was asked to stop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, further: Sequence[int] = ()) -> None:
         self.count = 0
+        self._numbers = (*stop_signals(), *further)
         self._passed_on = 0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Presses:
         """Set the handlers."""
         if threading.current_thread() is threading.main_thread():
-            for number in stop_signals():
+            for number in self._numbers:
                 self._previous[number] = signal.signal(number, self._on_signal)
         return self
 

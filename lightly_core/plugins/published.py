@@ -38,6 +38,10 @@ PUBLISHED: dict[Kind, dict[str, tuple[str, ...]]] = {
         "lightly-huggingface": ("huggingface",),
         "lightly-webdataset": ("webdataset",),
     },
+    "launcher": {
+        "lightly-ray": ("ray",),
+        "lightly-slurm": ("slurm",),
+    },
 }
 
 #: Data sources of these plugins by the scheme or the ending that they open.

@@ -1,0 +1,1 @@
+"""Ray as a launcher of lightly-core."""

@@ -1,0 +1,1 @@
+"""SLURM as a launcher of lightly-core."""

@@ -92,11 +92,9 @@ _FORMS: tuple[tuple[str, dict[str, object]], ...] = (
     ("nnclr", {"negatives": "all", "queue_size": 16}),
     ("densecl", {"symmetric": True, "grid_size": 3}),
     ("dino", {"centering": "sinkhorn"}),
-    ("dino", {"centering": "softmax"}),
     ("dino", {"batch_norm": True}),
     ("ibot", {"anchor_weight": 1.0}),
     ("dinov3", {"centering": "softmax"}),
-    ("distillationv1", {"queue_size": 20}),
     ("distillationv3", {"queue_size": 20}),
 )
 

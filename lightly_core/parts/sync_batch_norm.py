@@ -77,7 +77,9 @@ class _Normalise(torch.autograd.Function):
         mean, variance, count = _global_statistics(x)
         ctx.save_for_backward(x, weight, mean, variance, count)  # type: ignore[arg-type]
         ctx.eps = eps  # type: ignore[attr-defined]
-        output = F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+        # torch takes weights in the number format of the input or of the statistics, not of both.
+        factor, offset = (None if part is None else single(part) for part in (weight, bias))
+        output = F.batch_norm(x, mean, variance, factor, offset, training=False, eps=eps)
         ctx.mark_non_differentiable(mean, variance, count)
         return output, mean, variance, count
 
@@ -86,35 +88,36 @@ class _Normalise(torch.autograd.Function):
         ctx: FunctionCtx, gradient: Tensor, *_: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         x, weight, mean, variance, count = ctx.saved_tensors  # type: ignore[attr-defined]
-        dims, shape = _dims_and_shape(x)
-        rstd = (variance + ctx.eps).rsqrt()  # type: ignore[attr-defined]
-        scale = rstd if weight is None else rstd * single(weight)
-        dy = single(gradient)
-        normalised = (single(x) - mean.view(shape)) * rstd.view(shape)
-        sums = torch.stack([dy.sum(dims), (dy * normalised).sum(dims)])  # (2, C)
-        own = sums.clone()
+        x, dy = single(x), single(gradient)
+        eps = ctx.eps  # type: ignore[attr-defined]
+        rstd = (variance + eps).rsqrt()
+        # Kernels of torch, and a linear form in dy and x: far fewer passes than the formula above.
+        own = _sums_of_gradient(dy, x, mean, variance, eps)  # sums of dy and of dy * xhat, (2, C)
+        sums = own.clone()
         dist.all_reduce(sums)
         first, second = (sums / count).unbind()
-        dx = dy - first.view(shape) - normalised.mul_(second.view(shape))
-        dx = dx.mul_(scale.view(shape)).to(x.dtype)
+        scale = rstd if weight is None else rstd * single(weight)
+        slope = -scale * rstd * second
+        shape = [1, -1, *[1] * (x.dim() - 2)]
+        offset = (-scale * first - slope * mean).view(shape)
+        dx = torch.addcmul(offset, dy, scale.view(shape)).addcmul_(x, slope.view(shape))
         # Of this process alone, as of all other parameters: DistributedDataParallel averages them.
         _, has_weight, has_bias, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
-        return dx, own[1] if has_weight else None, own[0] if has_bias else None, None
+        dw, db = own[1] if has_weight else None, own[0] if has_bias else None
+        return dx.to(gradient.dtype), dw, db, None
 
 
 def _global_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance of all rows of all processes, (C,) each, and the number of rows."""
-    dims, _ = _dims_and_shape(x)
     x = single(x)
     channels = x.shape[1]
     count = x.new_full((1,), x.numel() // channels)
-    if x.numel() == 0:
-        own = x.new_zeros(2 * channels)
-    else:
-        variance, mean = torch.var_mean(x, dims, correction=0)
-        own = torch.cat([mean, variance])
+    own = [x.new_zeros(channels)] * 2
+    if x.numel():
+        # The mean and the biased variance. On CPUs it takes a tenth of the time of `var_mean`.
+        own = [*torch.batch_norm_update_stats(x, None, None, 0.0)]
     # Means and variances, not sums of squares, whose difference would lose digits.
-    parts = gather(torch.cat([own, count])[None])  # (processes, 2 * C + 1)
+    parts = gather(torch.cat([*own, count])[None])  # (processes, 2 * C + 1)
     means, variances, counts = parts.tensor_split([channels, 2 * channels], dim=1)
     total = counts.sum()
     mean = (counts * means).sum(0) / total
@@ -122,9 +125,14 @@ def _global_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean, variance, total
 
 
-def _dims_and_shape(x: Tensor) -> tuple[list[int], list[int]]:
-    """Return all dimensions of (B, C, ...) but C, and the shape (1, C, 1, ...)."""
-    return [dim for dim in range(x.dim()) if dim != 1], [1, -1, *[1] * (x.dim() - 2)]
+def _sums_of_gradient(dy: Tensor, x: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """Return the sums of dy and of dy * xhat over the rows of this process, (2, C)."""
+    if not x.numel():
+        return x.new_zeros(2, x.shape[1])
+    backward = torch.ops.aten.native_batch_norm_backward
+    wanted = [False, True, True]
+    _, dw, db = backward(dy, x, None, mean, variance, None, None, False, eps, wanted)
+    return torch.stack([db, dw])
 
 
 class _DropAndActivate:

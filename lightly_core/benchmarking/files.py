@@ -14,3 +14,6 @@ RESULT_FILE = "result.json"
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 #: Values and outcome of a row that is a trial of a sweep.
 TRIAL_FILE = "trial.json"
+#: Tables of a sweep: its trials, and the settings of the best.
+TRIALS_FILE = "trials.csv"
+BEST_FILE = "best.toml"

@@ -94,7 +94,8 @@ def launcher_of(
         say: Shows a line to the user.
     """
     folder = Path(os.path.abspath(suite.folder))
-    info = SuiteInfo(suite.name, folder, tuple(modules_of(rows)), say)
+    modules = modules_of([variant for row in rows for variant in row.variants])
+    info = SuiteInfo(suite.name, folder, tuple(modules), say)
     launcher = suite.launcher.build(info)
     try:
         yield launcher

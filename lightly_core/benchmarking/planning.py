@@ -88,9 +88,8 @@ def plan_rows(
 def _job(row: Row) -> dict[str, Any]:
     """Return the runs whose plans make that of a row, and the metric that they have to log."""
     sweep = row.sweep
-    probes: tuple[Row, ...] = (row,) if sweep is None else sweep.probes
     return {
-        "runs": [{**probe.run, "out": f"not-made/{row.name}"} for probe in probes],
+        "runs": [{**probe.run, "out": f"not-made/{row.name}"} for probe in row.variants],
         "metric": None if sweep is None else sweep.args.metric,
         "pruned": sweep is not None and sweep.args.pruner != "none",
     }

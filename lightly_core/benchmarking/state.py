@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightly_core.atomic import atomic_path
-from lightly_core.benchmarking.files import FAILURE_FILE, RESULT_FILE, ROW_FILE, ROW_RUN
+from lightly_core.benchmarking.files import (
+    BEST_FILE,
+    FAILURE_FILE,
+    RESULT_FILE,
+    ROW_FILE,
+    ROW_RUN,
+    TRIALS_FILE,
+)
 from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.options.fields import Plain, plain
 from lightly_core.errors import ConfigError
@@ -75,7 +82,8 @@ class RowFolder:
         for path in (self.settings, self.evaluation, self.result, self.failure):
             path.unlink(missing_ok=True)
         if not kept:
-            for path in (self.trained, self.sessions):
+            tables = (self.root / name for name in (TRIALS_FILE, BEST_FILE))
+            for path in (self.trained, self.sessions, *tables):
                 path.unlink(missing_ok=True)
             # Only runs of this row write there.
             for folder in (self.run, *self.root.glob("trial-*")):

@@ -79,6 +79,11 @@ class Row:
         """Name of the backbone."""
         return str(self.settings.run.model)
 
+    @property
+    def variants(self) -> tuple[Row, ...]:
+        """The row, or for a sweep the row with each value that was checked."""
+        return (self,) if self.sweep is None else self.sweep.probes
+
 
 @define(frozen=True, kw_only=True)
 class Suite:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightly_core.atomic import atomic_path
+from lightly_core.benchmarking.files import TRIALS_FILE
 from lightly_core.benchmarking.measured import Measured
 from lightly_core.benchmarking.results import RowResult
 from lightly_core.benchmarking.suite import Suite
 from lightly_core.benchmarking.sweeps.best import words
-from lightly_core.benchmarking.sweeps.table import TRIALS_FILE, counts, section
+from lightly_core.benchmarking.sweeps.table import counts, section
 
 _MISSING = "-"
 

@@ -34,7 +34,7 @@ class RowJob:
     """A row that is to be run. All paths are absolute.
 
     Attributes:
-        name: Name of the row.
+        name: Name of the row; a trial of a sweep has a slash in it.
         job: The file with its settings, the argument of ``python -m
             lightly_core.cli.benchmark_row``.
         log: File that the output of its process is added to.

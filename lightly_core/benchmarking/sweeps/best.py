@@ -22,8 +22,6 @@ from lightly_core.plugins.discovery import get_plugins
 if TYPE_CHECKING:
     from lightly_core.benchmarking.suite import Row
 
-BEST_FILE = "best.toml"
-
 #: Settings whose options are in `Settings` too, complete.
 _GROUPS = ("callbacks", "loggers", "method_args", "optim_args", "transform_args")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from attrs import define
 
+from lightly_core.benchmarking.files import BEST_FILE
 from lightly_core.benchmarking.planning import Plan
 from lightly_core.benchmarking.results import RowResult
 from lightly_core.benchmarking.running import Order, RunningRows, write_settings
 from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row
-from lightly_core.benchmarking.sweeps.best import BEST_FILE, words
+from lightly_core.benchmarking.sweeps.best import words
 from lightly_core.benchmarking.sweeps.search import Search
 from lightly_core.benchmarking.sweeps.space import shown
 from lightly_core.benchmarking.sweeps.sweep import Sweep

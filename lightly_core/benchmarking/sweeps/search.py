@@ -15,7 +15,8 @@ from lightly_core.benchmarking.sweeps.pruning import pruned_at
 from lightly_core.benchmarking.sweeps.space import Values
 from lightly_core.benchmarking.sweeps.sweep import Sweep
 from lightly_core.benchmarking.sweeps.trial import Trial, read_trials
-from lightly_core.errors import ConfigError
+from lightly_core.engine.lock import owner_of
+from lightly_core.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from lightly_core.benchmarking.results import RowResult
@@ -56,6 +57,9 @@ class Search:
         """Return the row of the next trial; None if none is to be started now.
 
         A trial that was interrupted comes before those that have not started.
+
+        Raises:
+            RunError: A process of an earlier call still runs the trial.
         """
         for number in range(self._sweep.num_trials):
             if len(self._running) >= self._sweep.args.trials_at_once:
@@ -105,6 +109,12 @@ class Search:
             self._note(Trial(number=number, values=self._sweep.propose(self.trials, number)))
         trial = self._trials[number]
         folder = RowFolder(self._folder / trial.name)
+        owner = owner_of(folder.root)
+        if owner is not None:
+            raise RunError(
+                f"'{folder.root}' is in use by {owner}, which this suite started before it was "
+                "killed; wait until it has ended, or end it, and repeat the command"
+            )
         state = "finished" if folder.result.is_file() else "interrupted"
         if self._close(number, state, None).state != "started":
             return None  # it had ended, and the suite was killed before it took note

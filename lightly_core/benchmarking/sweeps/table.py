@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightly_core.atomic import atomic_path
-from lightly_core.benchmarking.sweeps.best import BEST_FILE, write_best
+from lightly_core.benchmarking.files import BEST_FILE, TRIALS_FILE
+from lightly_core.benchmarking.sweeps.best import write_best
 from lightly_core.benchmarking.sweeps.space import shown
 from lightly_core.benchmarking.sweeps.sweep import Sweep
 from lightly_core.benchmarking.sweeps.trial import Trial
 
 if TYPE_CHECKING:
     from lightly_core.benchmarking.results import RowResult
-
-TRIALS_FILE = "trials.csv"
 
 
 def write_sweep(result: RowResult, folder: Path) -> None:

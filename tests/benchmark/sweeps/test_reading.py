@@ -1,5 +1,6 @@
 import pytest
 
+from lightly_core.benchmarking.forking import modules_of
 from lightly_core.benchmarking.planning import plan_rows
 from lightly_core.benchmarking.sweeps import reading
 from lightly_core.errors import ConfigError
@@ -112,6 +113,13 @@ def test_a_trial_is_the_row_with_other_values(sweep_in):
     assert (trial.settings.optimizer.lr, trial.settings.optimizer.weight_decay) == (0.2, 0.5)
     assert trial.settings.transform.color_jitter.strength == 0.5
     assert row.sweep.make("x", row.sweep.propose([], 2)).settings.transform.color_jitter is None
+
+
+def test_libraries_that_only_some_trials_use_are_not_imported_ahead(sweep_in):
+    row = sweep_in({"model": '["timm/test_resnet", "torchvision/resnet18"]'})
+    common = modules_of(row.variants)
+    assert "lightly_core.engine.run" in common
+    assert not any("timm" in name or "torchvision" in name for name in common)
 
 
 def plan_of(row):

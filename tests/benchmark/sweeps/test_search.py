@@ -4,7 +4,8 @@ import pytest
 
 from lightly_core.benchmarking.sweeps.search import Search
 from lightly_core.benchmarking.sweeps.trial import read_trials
-from lightly_core.errors import ConfigError
+from lightly_core.engine.lock import held
+from lightly_core.errors import ConfigError, RunError
 
 SPACE = {"x": {"low": 0.0, "high": 1.0}}
 
@@ -59,6 +60,14 @@ def test_a_trial_that_ended_unseen_is_not_run_again(sweep, run_trial, tmp_path):
     search = Search(SimpleNamespace(name="s", sweep=sweep), tmp_path)
     assert search.next().name == "s/trial-001"
     assert search.trials[0].state == "finished"
+
+
+def test_a_trial_that_still_runs_is_not_started_again(sweep, tmp_path):
+    Search(SimpleNamespace(name="s", sweep=sweep), tmp_path).next()
+    search = Search(SimpleNamespace(name="s", sweep=sweep), tmp_path)
+    with held(tmp_path / "trial-000"), pytest.raises(RunError, match=r"wait until it has ended"):
+        search.next()
+    assert search.next().name == "s/trial-000"
 
 
 def test_failures_are_noted_and_the_search_goes_on(sweep_of, run_trial, tmp_path):

@@ -252,7 +252,7 @@ def exported_model(built: BuiltRun, settings: Settings) -> ExportedModel:
     transform = settings.transform
     height, width = transform.size
     return ExportedModel(
-        module=unwrapped(built.method.exported_wrapper().get_model()),
+        module=unwrapped(built.module.network().get_model()),
         metadata=metadata(settings),
         num_channels=transform.channels,
         image_size=(height, width),

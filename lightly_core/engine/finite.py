@@ -14,6 +14,8 @@ from attrs import define
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightly_core.parts.sharding import local, sum_over_shards
+
 #: Larger than every mark: everything was finite so far.
 NEVER = 2**62
 
@@ -91,7 +93,8 @@ class FiniteWatch:
             self._snapshot = None
             return False
         gradients = [p.grad for p in parameters if p.grad is not None]
-        bad = self._record(_GRADIENT, torch.stack(_norms(gradients)).sum(), batch)
+        total = sum_over_shards(torch.stack(_norms(gradients)).sum(), gradients)
+        bad = self._record(_GRADIENT, total, batch)
         skip = self._snapshot is not None and bool(bad)
         if skip:
             _drop(parameters)
@@ -164,7 +167,7 @@ def cancel_step(optimizer: Optimizer, parameters: Iterable[nn.Parameter], block:
         return
     for parameter in parameters:
         assert parameter.grad is not None
-        parameter.grad.masked_fill_(block, 0.0)
+        local([parameter.grad])[0].masked_fill_(block, 0.0)
 
 
 def non_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
@@ -214,6 +217,7 @@ def _norms(tensors: list[Tensor]) -> list[Tensor]:
 
     On CPUs torch computes the norm ten times as fast as the largest magnitude.
     """
+    tensors = local(tensors)
     kinds = {tensor.dtype for tensor in tensors}
     norms: list[Tensor | None] = [None] * len(tensors)
     for kind in kinds:
@@ -232,7 +236,7 @@ def _may_be_infinite(tensor: Tensor) -> bool:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    tensor = tensor.detach()
+    tensor = local([tensor.detach()])[0]
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 

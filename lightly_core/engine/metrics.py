@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.distributed as dist
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
 
@@ -45,6 +47,25 @@ class MetricBuffer:
         """Restore sums and counts."""
         self._sums = {name: total for name, (total, _) in state.items()}
         self._counts = {name: count for name, (_, count) in state.items()}
+
+
+def mean_state(
+    state: dict[str, tuple[float, int]], strategy: Strategy, device: torch.device
+) -> dict[str, tuple[float, int]]:
+    """Return the mean of all processes' `MetricBuffer.state`, with which any number can go on.
+
+    Args:
+        state: That of this process.
+        strategy: Reduces over the processes, each of which must call this.
+        device: Device of this process.
+    """
+    if not (dist.is_available() and dist.is_initialized() and state):
+        return state
+    totals = [total for total, _ in state.values()]
+    values = torch.tensor(totals, dtype=torch.float64, device=device)
+    means = strategy.reduce(values, reduce_op="mean").tolist()
+    counts = [count for _, count in state.values()]
+    return dict(zip(state, zip(means, counts, strict=True), strict=True))
 
 
 def _plain(value: Tensor | float) -> float:

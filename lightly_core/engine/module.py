@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightly_core.config.auto.resolve import Resolved
-from lightly_core.contracts import Batch, Method, Transform
+from lightly_core.contracts import Batch, Method, ModelWrapper, Transform
 from lightly_core.contracts.data import InMemoryTransform
 from lightly_core.data.dataset import RawBatch, build_loader
 from lightly_core.data.memory import ImageMemory, keep_images, place_images
@@ -29,8 +29,13 @@ from lightly_core.data.timing import time_batches
 from lightly_core.engine.allocation import keep_freed_memory, return_freed_memory
 from lightly_core.engine.compiling import CompiledBackbones
 from lightly_core.engine.finite import FiniteWatch
-from lightly_core.engine.metrics import MetricBuffer
-from lightly_core.optim.build import build_optimizer, build_scheduler, set_weight_decay
+from lightly_core.engine.metrics import MetricBuffer, mean_state
+from lightly_core.optim.build import (
+    build_optimizer,
+    build_scheduler,
+    can_be_fused,
+    set_weight_decay,
+)
 from lightly_core.optim.groups import with_decay
 from lightly_core.parts.modes import modes_of, set_modes
 
@@ -76,6 +81,9 @@ class TrainingModule(lightning.LightningModule):
         self.finite: FiniteWatch | None = None
         #: The backbones with compiled forward passes; None: they are not compiled.
         self.compiled: CompiledBackbones | None = None
+        #: A copy of the exported wrapper whose weights are not sharded, on the first process; None:
+        #: weights are not sharded.
+        self.replica: ModelWrapper | None = None
         self._modes = modes_of(method)
         self.channels_last = resolved.run.accelerator != "mps"
         if self.channels_last:
@@ -210,7 +218,7 @@ class TrainingModule(lightning.LightningModule):
             self.resolved.optimizer,
             peak_lr=self.resolved.peak_lr,
             device=self.device,
-            fused=self._may_be_fused(),
+            fused=bool(self.fused(sharded=self.resolved.run.strategy == "fsdp2")),
         )
         scheduler = build_scheduler(
             optimizer,
@@ -223,15 +231,21 @@ class TrainingModule(lightning.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def _may_be_fused(self) -> bool:
-        """Return whether Lightning supports a fused optimizer here.
+    def fused(self, *, sharded: bool) -> bool | None:
+        """Return True if the optimizer is one kernel for the whole step; None: torch chooses.
 
         Lightning unscales gradients between backward and step, and clips them there under mixed
-        precision. It refuses both if the optimizer unscales the gradients itself.
+        precision. It refuses both if the optimizer unscales the gradients itself. Kernels for
+        shards do not take the tensor that cancels a step.
+
+        Args:
+            sharded: Whether the weights are sharded.
         """
         clipped = bool(self.resolved.gradient_clip_val)
         precision = str(self.resolved.run.precision)
-        return not precision.startswith("16") and not (clipped and precision.endswith("mixed"))
+        refused = precision.startswith("16") or (clipped and precision.endswith("mixed"))
+        possible = can_be_fused(self.method.parameters(), self.device, self.resolved.optimizer_name)
+        return True if possible and not (refused or sharded) else None
 
     def on_fit_start(self) -> None:
         """Set every module to the mode that it had when the method was built.
@@ -296,6 +310,10 @@ class TrainingModule(lightning.LightningModule):
 
     # ------------------------------------------------------------------ checkpoints
 
+    def network(self) -> ModelWrapper:
+        """Return the network to measure and export, with all its weights on the first process."""
+        return self.method.exported_wrapper() if self.replica is None else self.replica
+
     def exported_prefix(self) -> str:
         """Return where the exported network's tensors are in this module's state dict."""
         exported = self.method.exported_wrapper()
@@ -327,22 +345,10 @@ class TrainingModule(lightning.LightningModule):
             "config": json.dumps(self.resolved.as_dict()),
             "epoch": epoch,
             "batches": batches,
-            "buffer": self._mean_buffer(),
+            "buffer": mean_state(self.buffer.state(), self.trainer.strategy, self.device),
             "images": self.images,
             "time": time.time(),
         }
-
-    def _mean_buffer(self) -> dict[str, tuple[float, int]]:
-        """Return the collected metrics as the mean of all processes, for any number of them."""
-        state = self.buffer.state()
-        if self.resolved.world_size == 1 or not state:
-            return state
-        totals = torch.tensor(
-            [total for total, _ in state.values()], dtype=torch.float64, device=self.device
-        )
-        means = self.trainer.strategy.reduce(totals, reduce_op="mean").tolist()
-        counts = [count for _, count in state.values()]
-        return dict(zip(state, zip(means, counts, strict=True), strict=True))
 
 
 class FinishBatch(lightning.Callback):

@@ -36,6 +36,8 @@ from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
 from lightly_core.engine.fitting import fit
 from lightly_core.engine.folder import RunFolder, write_json
+from lightly_core.engine.fsdp2 import NAME as FSDP2
+from lightly_core.engine.fsdp2 import GatherNetwork, refuse_fsdp2
 from lightly_core.engine.images import open_images, open_val_images, refuse_resolved, resolve_run
 from lightly_core.engine.loggers.checking import require_loggers
 from lightly_core.engine.loggers.fanout import Fanout
@@ -148,6 +150,7 @@ class Run:
         if self.resume is not None:
             refuse_changes(self.resume, self.resolved, self.source)
         refuse_resolved(self.resolved.run)
+        refuse_fsdp2(self.resolved)
 
     def _find_resume_point(self, settings: Settings) -> ResumePoint | None:
         if not settings.run.resume_interrupted:
@@ -308,6 +311,7 @@ class Run:
             PeerCallback(self.peers),
             ListenCallback(self.stops),
             FinishBatch(),
+            *([GatherNetwork()] if self.resolved.run.strategy == FSDP2 else []),
             *self.profile.callbacks,
             self.finite,
             SkipsCallback(skips),
@@ -340,7 +344,7 @@ class Run:
         self.finite.refuse_export(built.module)
         return export_model(
             built.model,
-            built.method.exported_wrapper(),
+            built.module.network(),
             self.folder.exported_models,
             stem,
             build.metadata(self.resolved),

@@ -17,6 +17,7 @@ from lightly_core.config.options.settings import PythonObject
 from lightly_core.engine.checkpoint_io import AtomicCheckpointIO
 from lightly_core.engine.cluster import cluster_plugins
 from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.fsdp2 import NAME, FSDP2Strategy
 from lightly_core.engine.loggers.bridge import LoggerBridge, lightning_loggers
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.sync_norms import norm_settings
@@ -57,7 +58,7 @@ def build_trainer(
         "accelerator": plain(run.accelerator),
         "devices": run.devices,
         "num_nodes": run.num_nodes,
-        "strategy": plain(run.strategy),
+        "strategy": FSDP2Strategy() if run.strategy == NAME else plain(run.strategy),
         "precision": run.precision,
         "max_epochs": run.epochs,
         "accumulate_grad_batches": resolved.accumulation,

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightly_core.parts.sharding import local, norms
+
 # Weights that a core updates at once. With gradients, momenta and updates they take 4 MiB. With
 # fewer, the time for calls grows, and with more the numbers do not stay in the cache.
 _CACHED_VALUES = 1 << 18
@@ -118,8 +120,9 @@ class LARS(Optimizer):
             known = "momentum_buffer" in state
             if group["momentum"] > 0 and not known:
                 state["momentum_buffer"] = torch.empty_like(gradient)
-            momentum = state.get("momentum_buffer")
-            parts[known].append(_Part(parameter.detach(), gradient, momentum, rate))
+            momenta = local([state["momentum_buffer"]]) if group["momentum"] > 0 else [None]
+            weight, own_gradient = local([parameter.detach(), gradient])
+            parts[known].append(_Part(weight, own_gradient, momenta[0], rate))
         for known, ones in parts.items():
             for batch in _batches(ones):
                 _update(batch, group, first=not known)
@@ -197,8 +200,7 @@ def _rates(
     """Return one scalar for each parameter, on its device and in its dtype."""
     # Half precision would round the rates to two or three digits.
     dtype = torch.promote_types(parameters[0].dtype, torch.float32)
-    weight_norms = torch.stack(torch._foreach_norm(parameters, 2, dtype=dtype))
-    gradient_norms = torch.stack(torch._foreach_norm(gradients, 2, dtype=dtype))
+    weight_norms, gradient_norms = norms(parameters, dtype), norms(gradients, dtype)
     rates = group["trust_coefficient"] * weight_norms
     rates /= gradient_norms + group["weight_decay"] * weight_norms + group["eps"]
     if group["clip"]:

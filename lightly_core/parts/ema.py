@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightly_core.parts.modes import set_modes, training_modes
+from lightly_core.parts.sharding import local
 
 Buffers = Literal["copy", "ema", "keep"]
 Mode = Literal["eval", "train", "batch_norm"]
@@ -126,4 +127,4 @@ class EmaTeacher(nn.ModuleDict):
                 "teacher after all layers of the student exist"
             )
         if averages:
-            torch._foreach_lerp_(averages, targets, 1.0 - momentum)
+            torch._foreach_lerp_(local(averages), local(targets), 1.0 - momentum)

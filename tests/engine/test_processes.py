@@ -12,13 +12,17 @@ from unittest import mock
 
 import pytest
 import torch
-from run_states import stop_in_step
+from lightning.pytorch.callbacks import LambdaCallback
+from run_states import state_of, stop_in_step
 from short_run import run_settings
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 import lightly_core
 from lightly_core.cli.main import main
+from lightly_core.engine import fsdp2
 from lightly_core.errors import RunInterrupted
 from lightly_core.testing import TinyConv, shared_pair
+from lightly_core.testing.models import TinyTokens
 
 
 def start(arguments, variables=None):
@@ -90,6 +94,82 @@ def test_a_run_goes_on_with_another_number_of_processes(image_folder, tmp_path, 
     train(cut, image_folder, **again)
     assert json.loads((cut / "status.json").read_text())["step"] == 6
     assert_equal_runs(whole, cut, read_metrics)
+
+
+def train_masked(rank, out, data, changes):
+    """Train with a loss that takes each image by itself; return how often gradients were sent."""
+    sent = []
+
+    def count(trainer, *_):
+        if rank is not None:
+            trainer.strategy.model.register_comm_hook(None, counting)
+
+    def counting(state, bucket):
+        sent.append(bucket.index())
+        return allreduce_hook(None, bucket)
+
+    torch.manual_seed(0)
+    values = {
+        "model": TinyTokens(), "method": "simmim", "method_args": {},
+        "transform_args": {"image_size": 32}, "precision": "64-true",
+    }  # fmt: skip
+    settings = run_settings(out=out, data=data, **{**values, **changes})
+    settings["trainer_args"]["callbacks"] = [LambdaCallback(on_train_start=count)]
+    with mock.patch.dict(os.environ, {} if rank is None else {"LOCAL_RANK": str(rank)}):
+        lightly_core.pretrain(**settings)
+    return sent.count(0)
+
+
+@pytest.mark.processes
+def test_two_processes_with_two_batches_a_step_equal_one_with_one(
+    image_folder, tmp_path, read_metrics
+):
+    train_masked(None, tmp_path / "1", image_folder, {"batch_size": 12})
+    two = {"batch_size": 6, "gradient_accumulation_steps": 2, "devices": 2, "strategy": "ddp"}
+    sent = shared_pair().run(train_masked, tmp_path / "2", image_folder, two)
+    assert sent == (4, 4)  # once for each of the four steps, which have eight backward passes
+    assert_equal_runs(tmp_path / "1", tmp_path / "2", read_metrics)
+
+
+def train_sharded(rank, out, data, stop_after, changes):
+    """Train a vision transformer whose blocks are sharded one by one, or begin or finish that."""
+    settings = run_settings(
+        out=out, data=data, model="timm/test_vit", method="dino", callbacks={"signals": None},
+        method_args={"hidden_dim": 32, "output_dim": 16, "bottleneck_dim": 16},
+        transform_args={"image_size": 32, "local_view": {"view_size": 16, "num_views": 2}},
+        **changes,
+    )  # fmt: skip
+    if stop_after is not None:
+        settings["trainer_args"]["callbacks"] = [stop_in_step(stop_after)]
+    with (
+        mock.patch.dict(os.environ, {"LOCAL_RANK": str(rank)}),
+        mock.patch.object(fsdp2, "LEAST_NUMBERS", 100),
+        contextlib.suppress(RunInterrupted),
+    ):
+        lightly_core.pretrain(**settings)
+
+
+@pytest.mark.processes
+def test_sharded_weights_with_a_teacher_are_those_of_whole_ones_also_after_a_resume(
+    image_folder, tmp_path, read_metrics
+):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    ddp, sharded = ({"devices": 2, "strategy": name} for name in ("ddp", "fsdp2"))
+    shared_pair().run(train_sharded, whole, image_folder, None, ddp)
+    shared_pair().run(train_sharded, cut, image_folder, 2, sharded)
+    again = {"resume_interrupted": True}
+    shared_pair().run(train_sharded, cut, image_folder, 4, {**ddp, **again})
+    shared_pair().run(train_sharded, cut, image_folder, None, {**sharded, **again})
+    # Lightning refuses float64 with shards.
+    losses = [[line["train_loss"] for line in read_metrics(out)] for out in (whole, cut)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    one, other = state_of(whole), state_of(cut)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-5)
+        elif not isinstance(value, float):
+            assert value == other[name], name
 
 
 COMMAND = [

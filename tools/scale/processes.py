@@ -170,16 +170,6 @@ def _uneven(folder: Path) -> str:
     return end.text[end.text.index("config.batch_size") :].strip()
 
 
-def _accumulated(folder: Path, method: str) -> str:
-    """Compare two processes with two batches a step with one process and one batch a step."""
-    make_images(folder / "images")
-    changes = {"method": method, "method_args": {}, "transform_args": {"image_size": 32}}
-    done(run(folder, [alone(settings(folder, "whole", **changes, batch_size=16))]))
-    more = {**_DDP, "gradient_accumulation_steps": 2}
-    done(run(folder, [alone(settings(folder, **changes, **more, batch_size=8))]))
-    return _equal(folder / "whole", folder / "out")
-
-
 def _equal(one: Path, other: Path) -> str:
     largest = largest_difference(one, other)
     assert largest < _ROUNDING, f"the largest difference is {largest:.1e}"
@@ -237,7 +227,6 @@ CHECKS = (
         for first, then in ((1, 2), (2, 1), (2, 3), (3, 2))
     ),
     Check("resume with 3 processes, was 2, a batch that 3 cannot share", _uneven),
-    Check("accumulation of 2 batches in 2 processes, byol", partial(_accumulated, method="byol")),
     Check("SIGUSR1 in a job of SLURM", partial(_requeued, name="SIGUSR1", array=False)),
     Check("SIGTERM in a job array of SLURM", partial(_requeued, name="SIGTERM", array=True)),
     Check("Ctrl-C in a job of SLURM", _not_requeued),

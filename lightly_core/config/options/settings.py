@@ -149,7 +149,10 @@ class RunConfig:
     )
     strategy: str | PythonObject = field(
         default="auto",
-        metadata={"help": "Lightning's strategy for several devices, such as 'ddp'"},
+        metadata={
+            "help": "Lightning's strategy for several devices, such as 'ddp', or 'fsdp2' to shard "
+            "weights"
+        },
     )
     process_timeout: float = field(
         default=1800.0,

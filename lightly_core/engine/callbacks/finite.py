@@ -156,6 +156,8 @@ class FiniteCallback(lightning.Callback):
     def _save_step(self, trainer: lightning.Trainer, module: TrainingModule, bad: BadStep) -> str:
         if not trainer.is_global_zero:
             return ""
+        if module.replica is not None:
+            return "The step is not saved for a replay, since its weights are sharded"
         path = self._folder.non_finite / f"step={bad.step}.pt"
         try:
             write_replay(path, module, bad)

@@ -50,7 +50,7 @@ class KnnCallback(PeriodicMeasurement):
     def measure(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
         """Compute the features once, for both classifiers."""
         features = self._probe.features(
-            module.method.exported_wrapper(),
+            module.network(),
             module.device,
             num_workers=int(module.resolved.run.num_workers),
             channels_last=module.channels_last,

@@ -16,6 +16,7 @@ from lightly_core.engine.memory import peak_process_memory
 from lightly_core.engine.module import TrainingModule
 from lightly_core.engine.monitors import NOT_MONITORED
 from lightly_core.optim.build import scheduled_lr
+from lightly_core.parts.sharding import is_sharded, local, sum_over_shards
 
 
 class MetricsCallback(lightning.Callback):
@@ -87,8 +88,11 @@ class MetricsCallback(lightning.Callback):
             # After the step, Lightning has set the learning rate of the next one.
             self._lr = scheduled_lr(optimizer)
             gradients = [p.grad for p in module.parameters() if p.grad is not None]
-            norms = torch._foreach_norm(gradients)
-            self._grad_norm = torch.stack([norm.float() for norm in norms]).norm()
+            found = torch._foreach_norm(local(gradients))
+            total = torch.stack([norm.float() for norm in found]).norm()
+            if gradients and is_sharded(gradients[0]):
+                total = sum_over_shards(total.square(), gradients).sqrt()
+            self._grad_norm = total
 
     def on_train_batch_end(
         self,

@@ -84,7 +84,7 @@ class ReportCallback(lightning.Callback):
 def _network(module: TrainingModule) -> Network:
     run = module.resolved.run
     return Network(
-        module.method.exported_wrapper(),
+        module.network(),
         module.device,
         int(run.num_workers),
         AUTOCAST.get(str(run.precision)),

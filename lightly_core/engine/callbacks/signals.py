@@ -53,7 +53,7 @@ class SignalsCallback(PeriodicMeasurement):
         """Measure the features of the chosen images."""
         run = module.resolved.run
         signals = self._probe.run(
-            module.method.exported_wrapper(),
+            module.network(),
             module.device,
             num_workers=int(run.num_workers),
             precision=AUTOCAST.get(str(run.precision)),

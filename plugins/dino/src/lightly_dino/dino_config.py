@@ -12,6 +12,8 @@ from lightly_dino.base_config import PrototypeConfig
 class DINOConfig(PrototypeConfig):
     """Options of DINO; the defaults are the paper's for a million images, smaller sets get less."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Caron et al. 2021",
         arxiv="2104.14294",

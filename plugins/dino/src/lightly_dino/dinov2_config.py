@@ -23,6 +23,8 @@ from lightly_dino.ibot_config import IBOTConfig
 class DINOv2Config(IBOTConfig):
     """Options of DINOv2; the defaults are those of its short run on ImageNet."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Oquab et al. 2023",
         arxiv="2304.07193",

@@ -13,6 +13,8 @@ from lightly_dino.dinov2_config import DINOv2Config
 class DINOv31Config(DINOv2Config):
     """Options of DINOv2 with patch-kernel alignment."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Yeo et al. 2025",
         arxiv="2509.05606",

@@ -22,6 +22,8 @@ _GRAM_START = 0.4
 class DINOv3Config(DINOv2Config):
     """Options of DINOv3, at the size of its ImageNet run."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Siméoni et al. 2025",
         arxiv="2508.10104",

@@ -248,6 +248,8 @@ class DistillationV1Config(QueueConfig):
 class DistillationV2Config(DistillationConfig):
     """Options of distillationv2."""
 
+    shardable = True
+
     card = MethodCard(
         paper="LightlyTrain",
         url="https://docs.lightly.ai/train",

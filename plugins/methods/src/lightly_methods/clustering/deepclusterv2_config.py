@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class DeepClusterV2Config(ClusteringConfig):
     """Options of DeepCluster-v2. The defaults are the paper's."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",

@@ -12,6 +12,8 @@ from lightly_methods.contrastive.simclr_config import SimCLRConfig
 class DCLConfig(SimCLRConfig):
     """Options of DCL: those of SimCLR."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Yeh et al. 2022",
         arxiv="2110.06848",
@@ -22,6 +24,8 @@ class DCLConfig(SimCLRConfig):
 @define(frozen=True, kw_only=True)
 class DCLWConfig(SimCLRConfig):
     """Options of DCLW: those of SimCLR, and how unequal the weights are."""
+
+    shardable = True
 
     card = MethodCard(
         paper="Yeh et al. 2022",

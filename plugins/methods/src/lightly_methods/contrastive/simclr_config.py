@@ -24,6 +24,8 @@ from lightly_core.config.method import (
 class SimCLRConfig(MethodConfig):
     """Options of SimCLR. The defaults suit photographs and batches of a few hundred."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Chen et al. 2020",
         arxiv="2002.05709",

@@ -35,6 +35,8 @@ _SMALL_BATCH = 64
 class CAPIConfig(TeacherConfig):
     """Options of CAPI. The defaults are the paper's where they do not depend on its size."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Darcet et al. 2025",
         arxiv="2502.08769",

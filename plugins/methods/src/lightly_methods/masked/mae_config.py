@@ -13,6 +13,8 @@ from lightly_methods.masked.options import check_heads, crop_and_flip, mask_rati
 class MAEConfig(MethodConfig):
     """Options of MAE. The defaults are the paper's."""
 
+    shardable = True
+
     card = MethodCard(
         paper="He et al. 2021",
         arxiv="2111.06377",

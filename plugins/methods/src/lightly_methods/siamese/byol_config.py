@@ -26,6 +26,8 @@ from lightly_core.config.method import (
 class BYOLConfig(TeacherConfig):
     """Options of BYOL. The defaults are the paper's for ResNet-50 and 100 epochs."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Grill et al. 2020",
         arxiv="2006.07733",

@@ -102,10 +102,17 @@ def test_a_list_of_runs(tmp_path):
 
 def test_results_of_runs_evaluations_and_embeddings():
     result = lightly_core.RunResult(
-        Path(EVIL), knn_before=0.321, knn_after=0.643, collapse=EVIL, snippet=f"load('{EVIL}')"
+        Path(EVIL),
+        knn_before=0.321,
+        knn_after=0.643,
+        num_query=28,
+        collapse=EVIL,
+        snippet=f"load('{EVIL}')",
     )
     rows = dict(read(result))
-    assert rows["kNN top-1"] == "32.1 % before, 64.3 % after (+32.2 points)"
+    assert rows["kNN top-1"] == (
+        "32.1 % before, 64.3 % after (+32.2 points, standard error 12.3; 28 images classified)"
+    )
     assert list(rows) == ["kNN top-1", "warning", "folder"]
     assert "load(&#x27;&lt;script&gt;" in result._repr_html_()
     embedded = lightly_core.EmbedResult(Path("f.npz"), 1234, 0, 512)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightly_core.notebook import facts
+from lightly_core.reporting.verdict import accuracy_text
 
 if TYPE_CHECKING:
     from lightly_core.reporting.page import Report
@@ -24,6 +25,7 @@ class RunResult:
             empty if none is set.
         knn_before: kNN top-1 of the network before training, in [0, 1]; None without labels.
         knn_after: kNN top-1 of the network that is exported.
+        num_query: Images that each of the two classified.
         collapse: Description of the collapse of the exported network's features; None if there is
             none.
         num_skipped: Images that could not be read.
@@ -37,6 +39,7 @@ class RunResult:
     exported_best: tuple[Path, ...] = ()
     knn_before: float | None = None
     knn_after: float | None = None
+    num_query: int | None = None
     collapse: str | None = None
     num_skipped: int = 0
     stopped: str | None = None
@@ -57,11 +60,7 @@ class RunResult:
     def _knn_text(self) -> str:
         if self.knn_before is None or self.knn_after is None:
             return ""
-        gain = 100 * (self.knn_after - self.knn_before)
-        return (
-            f"{100 * self.knn_before:.1f} % before, {100 * self.knn_after:.1f} % after "
-            f"({gain:+.1f} points)"
-        )
+        return accuracy_text(self.knn_before, self.knn_after, self.num_query)
 
     def report(self) -> Report:
         """Write `report.html` again, also where the run wrote none; a notebook shows the result.

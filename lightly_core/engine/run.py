@@ -370,6 +370,7 @@ class Run:
             exported_best=best.paths if best is not None else (),
             knn_before=knn.before if knn is not None else None,
             knn_after=knn.after if knn is not None else None,
+            num_query=knn.num_query if knn is not None else None,
             collapse=collapse.text if collapse is not None else None,
             num_skipped=num_skipped,
             stopped=stopped,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightly_core.engine.callbacks.export import BestExportCallback
 from lightly_core.engine.result import RunResult
-from lightly_core.reporting.verdict import accuracy_text
+from lightly_core.reporting.verdict import Outcome, judge
 
 
 def summary_text(result: RunResult, best: BestExportCallback | None = None) -> str:
@@ -16,7 +16,8 @@ def summary_text(result: RunResult, best: BestExportCallback | None = None) -> s
     """
     lines = [] if result.stopped is None else [result.stopped]
     if result.knn_before is not None and result.knn_after is not None:
-        lines.append(accuracy_text(result.knn_before, result.knn_after))
+        measured = Outcome(result.knn_before, result.knn_after, result.num_query)
+        lines.append(judge(measured).text)
     if result.num_skipped:
         lines.append(
             f"{result.num_skipped} images could not be read, see "

@@ -89,10 +89,19 @@ def standard_error(before: float, after: float, num_query: int) -> float:
     return math.sqrt(variance)
 
 
-def accuracy_text(before: float, after: float) -> str:
-    """Return accuracies in [0, 1] before and after training, and their difference, as text."""
-    gain = 100 * (after - before)
-    return f"kNN top-1: {100 * before:.1f} % before, {100 * after:.1f} % after ({gain:+.1f} points)"
+def accuracy_text(before: float, after: float, num_query: int | None) -> str:
+    """Return accuracies in [0, 1] before and after training, and their difference, as text.
+
+    Args:
+        before: Fraction of correct answers, in [0, 1].
+        after: The same of the other network.
+        num_query: Images that each network classified; None: not known.
+    """
+    gain = f"{100 * (after - before):+.1f} points"
+    if num_query:
+        error = 100 * standard_error(before, after, num_query)
+        gain += f", standard error {error:.1f}; {num_query:,} images classified"
+    return f"{100 * before:.1f} % before, {100 * after:.1f} % after ({gain})"
 
 
 def judge(outcome: Outcome) -> Verdict:
@@ -100,13 +109,9 @@ def judge(outcome: Outcome) -> Verdict:
     before, after = outcome.before, outcome.after
     error = measured = None
     if before is not None and after is not None:
-        measured = f"{accuracy_text(before, after)}."
+        measured = f"kNN top-1: {accuracy_text(before, after, outcome.num_query)}."
         if outcome.num_query:
             error = standard_error(before, after, outcome.num_query)
-            measured = (
-                f"{measured[:-2]}, standard error {100 * error:.1f}; "
-                f"{outcome.num_query:,} images classified)."
-            )
     if outcome.collapse is not None:
         sentence = f"{outcome.collapse[0].upper()}{outcome.collapse[1:]}."
         text = sentence if measured is None else f"{measured} {sentence}"

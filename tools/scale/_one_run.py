@@ -1,7 +1,7 @@
 """One process of a run: ``python -m tools.scale._one_run JSON``, also below a launcher.
 
-The JSON has the arguments of `tools.faults.runs.settings_of`, and ``fault``: what one process does
-in a step.
+The JSON has the arguments of `tools.faults.runs.settings_of`, ``fault``: what one process does in a
+step, and ``seen``: whether to write which images each step had.
 """
 
 import json
@@ -24,10 +24,12 @@ def main() -> None:
     """Run, and end with the exit code of the command line."""
     torch.set_num_threads(1)
     given: dict[str, Any] = json.loads(sys.argv[1])
-    fault = given.pop("fault", None)
+    fault, folder = given.pop("fault", None), Path(given["out"]).parent
+    callbacks = [record_images(folder)] if given.pop("seen", False) else []
     if fault is not None:
-        trainer_args = given.setdefault("trainer_args", {})
-        trainer_args["callbacks"] = [cause(**fault, folder=Path(given["out"]).parent)]
+        callbacks.append(cause(**fault, folder=folder))
+    if callbacks:
+        given.setdefault("trainer_args", {})["callbacks"] = callbacks
     given.setdefault("model", _model())
     out, images = Path(given.pop("out")), Path(given.pop("images"))
     try:
@@ -60,6 +62,17 @@ def cause(kind: str, rank: int, step: int, folder: Path) -> Callback:
         os.kill(os.getpid(), names.get(kind) or getattr(signal, kind))
 
     return LambdaCallback(on_train_batch_start=act)
+
+
+def record_images(folder: Path) -> Callback:
+    """Return a callback that adds a line for each step to ``seen-RANK.jsonl``."""
+
+    def record(trainer: Any, module: object, outputs: object, batch: Any, index: int) -> None:  # noqa: ANN401
+        row = {"step": trainer.global_step, "images": batch.indices.tolist()}
+        with (folder / f"seen-{trainer.global_rank}.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    return LambdaCallback(on_train_batch_end=record)
 
 
 def wait_for_ever() -> None:

@@ -187,7 +187,7 @@ def test_requirements_name_the_core_and_every_plugin():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     plugins = [f"-e plugins/{plugin.name}" for plugin in PLUGINS]
     assert lines == [
-        "-e .[benchmark,dicom,fsspec,heif,huggingface,onnx,optuna,parquet,tiff]",
+        "-e .[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,optuna,parquet,tiff]",
         *plugins,
     ]
 

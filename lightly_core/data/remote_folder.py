@@ -61,7 +61,7 @@ class RemoteFolder(EncodedSource, FolderSource):
         *,
         class_folders: bool,
     ) -> None:
-        FolderSource.__init__(self, listing, request, class_folders=class_folders)
+        super().__init__(listing, request, class_folders=class_folders)
         self.url = url
         self._versions = versions
         limit = int(options.cache_size * 2**30)

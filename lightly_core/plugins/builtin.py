@@ -75,7 +75,7 @@ _FORMATS = (
         name="onnx",
         target="lightly_core.exporting.formats.onnx:Onnx",
         summary="A graph for ONNX Runtime and other runtimes.",
-        requires=("onnx>=1.17", "onnxscript>=0.7", "onnxruntime>=1.20"),
+        requires=("onnx>=1.17", "onnxscript>=0.7.2", "onnxruntime>=1.20"),
         suffixes=(".onnx",),
         parts=_GRAPH_PARTS,
     ),

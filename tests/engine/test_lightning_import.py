@@ -71,8 +71,8 @@ def test_torchmetrics_is_complete_when_it_is_used():
     run(START + IN_COPIES.format(uses=[PLOT, *(use + COMPLETE for use in USES)]))
 
 
-def test_nothing_heavy_is_imported_and_the_first_use_completes_it():
-    run(f"{START}\n{USES[0]}\nassert torchmetrics.Accuracy(task='binary').update")
+def test_nothing_heavy_is_imported():
+    run(START)
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ IMAGES = (
     Part("index of tar shards, at the first opening", "images", (5_000, 10_000, 40_000), _shards),
     Part("order of an epoch", "images", IN_MEMORY, _order),
     Part("order of an epoch of shards", "images", IN_MEMORY, _windows),
-    Part(f"features of {DIM} numbers to Parquet", "images", (5_000, 20_000, 80_000), _features),
+    Part(f"features of {DIM} numbers to Parquet", "images", (20_000, 40_000, 80_000), _features),
     Part(
         f"kNN: {QUERIES:,} queries among features of {DIM} numbers",
         "images",

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,11 @@ def test_a_folder_with_files_is_kept(tmp_path):
     with pytest.raises(ConfigError, match="not empty"):
         new_plugin("x", "method", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_session_of_nox_tries_every_kind():
+    noxfile = (Path(__file__).parents[2] / "noxfile.py").read_text()
+    assert f"kinds = {tuple(KINDS)!r}".replace("'", '"') in noxfile
 
 
 def test_the_command_lists_the_files(tmp_path, monkeypatch, capsys):

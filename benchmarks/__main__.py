@@ -27,13 +27,15 @@ def main() -> None:
         "--write", action="store_true", help="write the measured rows to docs/performance.md"
     )
     options = parser.parse_args()
+    # Programs of the earlier commit run in its folder.
+    before = None if options.before is None else options.before.resolve()
     rows = check_names(all_rows(), options.only)
     with tempfile.TemporaryDirectory() as temporary:
         photos = options.photos or Path(temporary)
         write_photos(photos)
-        if options.before is not None:
-            write_files(BEFORE, options.before)
-        places = Places(photos, options.peer_python, options.before)
+        if before is not None:
+            write_files(BEFORE, before)
+        places = Places(photos, options.peer_python, before)
         measurements = Measurements(places, options.repeats)
         commit, results = _commit(), []
         for row in rows:

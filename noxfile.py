@@ -21,6 +21,13 @@ TEST_TOOLS = (
     *("moto[server]>=5.0.8", "s3fs>=2024.2"),  # a bucket on this machine
     "hatchling>=1.26.1",  # builds the example plugin without a network; 1.26.0 is yanked
 )
+#: It opens reports and the documentation site in Chromium.
+BROWSER = "selenium>=4.20"
+#: They build the documentation site.
+SITE_TOOLS = (
+    *("sphinx>=8.1", "myst-parser>=4.0", "furo>=2024.8.6"),
+    *("sphinx-design>=0.6.1", "sphinx-copybutton>=0.5.2"),
+)
 #: They run the notebook of the examples.
 NOTEBOOK_TOOLS = ("nbclient>=0.10", "ipykernel>=6.29")
 ENVIRONMENT = {
@@ -199,19 +206,34 @@ def hostile(session: nox.Session) -> None:
     session.run("python", "-m", "tools.hostile", *session.posargs, env=ENVIRONMENT)
 
 
+def has_chromium(session: nox.Session) -> bool:
+    """Install Chromium and its driver by apt-get if needed; return whether they are there."""
+    if not shutil.which("chromedriver") and shutil.which("apt-get"):
+        for words in (("update",), ("install", "-y", "-qq", "chromium", "chromium-driver")):
+            codes = range(256)  # it may fail without the rights
+            session.run("apt-get", *words, external=True, silent=True, success_codes=codes)
+    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+
+
 @nox.session(default=False)
 def report(session: nox.Session) -> None:
     """Open reports in headless Chromium: charts, hover, zoom, keys, contrast, 400 px, requests."""
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        if not shutil.which("apt-get"):
-            session.skip("chromium and chromedriver are not installed, and there is no apt-get")
-        for words in (("update",), ("install", "-y", "-qq", "chromium", "chromium-driver")):
-            codes = range(256)  # without the rights the session is skipped
-            session.run("apt-get", *words, external=True, silent=True, success_codes=codes)
-        if not shutil.which("chromedriver"):
-            session.skip("chromium-driver cannot be installed by apt-get")
-    install(session, "selenium>=4.20")
+    if not has_chromium(session):
+        session.skip("chromium and chromedriver are not there, and apt-get cannot install them")
+    install(session, BROWSER)
     session.run("python", "-m", "tools.report", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session(default=False)
+def site(session: nox.Session) -> None:
+    """Build the documentation site; check links, search and looks (``-- --no-browser``: not)."""
+    arguments = list(session.posargs)
+    if "--no-browser" not in arguments and not has_chromium(session):
+        session.warn("without chromium and chromedriver, the pages are not opened")
+        arguments.append("--no-browser")
+    install(session, BROWSER, *SITE_TOOLS)
+    folder = str(session.cache_dir / "site")
+    session.run("python", "-m", "tools.site", "--out", folder, *arguments, env=ENVIRONMENT)
 
 
 @nox.session

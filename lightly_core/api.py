@@ -64,7 +64,7 @@ def pretrain(**settings: Unpack[RunSettings]) -> RunResult:
     Every argument is a setting of `docs/settings.md`. `out`, `data` and `model` are required.
     Call it below ``if __name__ == "__main__":``, since loader workers may import the script again.
     A call in a child process of multiprocessing is refused unless ``LIGHTLY_ALLOW_CHILD=1`` is in
-    the environment (see docs/running.md).
+    the environment (see docs/several-devices.md).
 
     Returns:
         Folder, metrics and exported files of the run.

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import lightly_core
-from tools.report.browser import Page, chromium
+from tools.browser import Page, chromium
 from tools.report.checks import check_all
 from tools.report.runs import make_runs
 
@@ -46,9 +46,12 @@ def main() -> int:
 def check(reports: dict[str, Path], shots: Path | None) -> list[str]:
     """Open every view and return the problems."""
     problems = []
+    script = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
     with chromium() as driver:
         for name, width, dark, picture in _VIEWS:
-            page = Page(driver, reports[name], width, dark)
+            path = reports[name]
+            shown = f"{path.parent.name}/{path.name}"
+            page = Page(driver, path.as_uri(), shown, width, dark, script)
             problems += check_all(page)
             if shots is not None:
                 shots.mkdir(parents=True, exist_ok=True)

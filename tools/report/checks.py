@@ -10,7 +10,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tools.report.browser import Page
+from tools.browser import Page
 
 #: Least contrast of text, of WCAG 2.2, criterion 1.4.3.
 _LEAST_CONTRAST = 4.5

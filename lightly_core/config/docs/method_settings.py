@@ -27,24 +27,38 @@ uses its values for `adamw`, without the decay. `lightly run method=NAME --help`
 
 def method_settings_page() -> str:
     """Return `docs/method-settings.md`."""
-    catalog = get_plugins().catalog
-    records = sorted(catalog.records("method"), key=lambda record: record.name)
-    other_names: dict[str, list[str]] = {}
-    for record in records:
-        if record.alias_of is not None:
-            other_names.setdefault(record.alias_of, []).append(record.name)
+    others = other_names()
     sections = [
-        _section(record, other_names.get(record.name, []))
-        for record in records
+        method_section(record, others.get(record.name, []))
+        for record in sorted(get_plugins().catalog.records("method"), key=_name)
         if record.alias_of is None
     ]
     return "\n".join([_HEAD, *sections])
 
 
-def _section(record: MethodRecord, other_names: Sequence[str]) -> str:
+def other_names() -> Mapping[str, list[str]]:
+    """Return the other names of each method that has some."""
+    names: dict[str, list[str]] = {}
+    for record in sorted(get_plugins().catalog.records("method"), key=_name):
+        if record.alias_of is not None:
+            names.setdefault(record.alias_of, []).append(record.name)
+    return names
+
+
+def _name(record: MethodRecord) -> str:
+    return record.name
+
+
+def method_section(record: MethodRecord, others: Sequence[str]) -> str:
+    """Return the section of a method in `docs/method-settings.md`.
+
+    Args:
+        record: The method.
+        others: Its other names.
+    """
     config = load_config(record)
     assert issubclass(config, MethodConfig)
-    parts = [f"## `{record.name}`", record.summary, "\n".join(_facts(config, other_names))]
+    parts = [f"## `{record.name}`", record.summary, "\n".join(_facts(config, others))]
     if settings_fields(config):
         parts.append(class_table(config, "method_args"))
     differing = {name: _optimizer_values(config, name) for name in OPTIMIZERS}

@@ -45,7 +45,7 @@ _DEVICES = {
     "cuda": "(256 images of 128 pixels, local views of 64, one NVIDIA H100, bf16-mixed)",
 }
 
-_COLUMNS = ("method", "paper", "views", "needs", "teacher", "keeps", "step", "memory", "when")
+COLUMNS = ("method", "paper", "views", "needs", "teacher", "keeps", "step", "memory", "when")
 
 
 @define(frozen=True)
@@ -87,14 +87,14 @@ def methods_page(costs_file: Path) -> str:
         lines = [
             f"## {distribution}",
             "",
-            f"| {' | '.join(_COLUMNS)} |",
-            f"|{'---|' * len(_COLUMNS)}",
+            f"| {' | '.join(COLUMNS)} |",
+            f"|{'---|' * len(COLUMNS)}",
         ]
         for record in records:
             config = load_config(record)
             assert issubclass(config, MethodConfig)
             if config.card is not None:
-                cells = _cells(record.name, config, config.card, costs)
+                cells = method_cells(record.name, config, config.card, costs)
                 lines.append(f"| {' | '.join(cells)} |")
         if len(lines) > 4:
             sections.append("\n".join(lines) + "\n")
@@ -109,12 +109,13 @@ def _by_distribution() -> Mapping[str, list[MethodRecord]]:
     return groups
 
 
-def _cells(
+def method_cells(
     name: str,
     config: type[MethodConfig],
     card: MethodCard,
     costs: Costs,
 ) -> tuple[str, ...]:
+    """Return the row of a method in the table of all methods, a cell for each of `COLUMNS`."""
     address = card.url or f"https://arxiv.org/abs/{card.arxiv}"
     step, memory = _relative(name, costs)
     return (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lightly_core.engine.profile.costs import Made, StepCosts
 from lightly_core.engine.profile.profiler import Part
 
-#: Sides up to which images may be kept in memory, see docs/running.md.
+#: Sides up to which images may be kept in memory, see docs/images-in-memory.md.
 _MEMORY_SIDE = 128
 _MAX_WORKERS = 16
 

@@ -21,31 +21,42 @@ _OPTIONS = (
     "--hide-scrollbars",
 )
 _PATIENCE = 10.0
-_LOOK = Path(__file__).with_name("look.js")
+#: Functions for every page: ``page.contrast``.
+_PAGE = Path(__file__).with_name("page.js")
 
 
 class Page:
-    """A report that is open in the browser.
+    """A page that is open in the browser.
 
     Args:
         driver: The browser.
-        path: The file.
+        address: Address of the page.
+        name: Name of the page in problems.
         width: Width of the window in pixels.
         dark: Whether the system prefers dark.
+        script: JavaScript to run when the page is complete.
     """
 
-    def __init__(self, driver: Any, path: Path, width: int, dark: bool) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        driver: Any,  # noqa: ANN401
+        address: str,
+        name: str,
+        width: int,
+        dark: bool,
+        script: str = "",
+    ) -> None:
         self.driver = driver
-        self.name = f"{path.parent.name}/{path.name} at {width} px{', dark' if dark else ''}"
+        self.name = f"{name} at {width} px{', dark' if dark else ''}"
         self._width = width
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         self._resize(900)
         for kind in ("browser", "performance"):
             driver.get_log(kind)  # forget the page before
-        driver.get(path.as_uri())
+        driver.get(address)
         self.wait(lambda: self.run("return document.readyState") == "complete")
-        self.run(_LOOK.read_text(encoding="utf-8"))
+        self.run(_PAGE.read_text(encoding="utf-8") + script)
 
     def _resize(self, height: int) -> None:
         size = {"width": self._width, "height": height, "deviceScaleFactor": 1}
@@ -58,7 +69,7 @@ class Page:
         return self.driver.execute_script(script, *arguments)
 
     def look(self, name: str, *arguments: object) -> Any:  # noqa: ANN401
-        """Call a function of `look.js`; return what it returns."""
+        """Call a function of `look`, an object of the script; return what it returns."""
         return self.run(f"return look.{name}(...arguments)", *arguments)
 
     def wait(self, condition: Callable[[], object]) -> bool:

@@ -279,7 +279,9 @@ class TrainingModule(lightning.LightningModule):
         scheduled = self.method.scheduled_values(self.global_step)
         schedules = {f"schedule/{name}": value for name, value in scheduled.items()}
         self.buffer.add({"train_loss": result.loss, **result.metrics, **schedules})
-        return result.loss
+        # Lightning divides by `accumulation`, also where a step has fewer batches.
+        share = self.resolved.accumulation / self.resolved.batches_of_step(batch_index)
+        return result.loss if share == 1 else result.loss * share
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Let the method change its gradients, and set the weight decay of this step."""

@@ -182,6 +182,25 @@ def test_gradient_accumulation_takes_fewer_and_larger_steps(pretrain, short_run,
     assert [line["step"] for line in read_metrics(result.folder)] == [1, 2]
 
 
+@pytest.mark.parametrize("accumulation", [2, 5])
+def test_a_step_averages_the_batches_that_an_epoch_has_left(pretrain, short_run, accumulation):
+    def gradients(**changes):
+        found = []
+
+        def keep(trainer, module, optimizer):
+            found.append(torch.cat([p.grad.flatten() for p in module.parameters()]))
+
+        callbacks = {"callbacks": [LambdaCallback(on_before_optimizer_step=keep)]}
+        still = {"optim": "sgd", "optim_args": {"lr": 1e-30}, "precision": "64-true", "epochs": 1}
+        pretrain(**short_run(trainer_args=callbacks, **still, **changes))
+        return found
+
+    each = gradients()
+    steps = gradients(gradient_accumulation_steps=accumulation, overwrite=True)
+    parts = torch.stack(each).split(accumulation)
+    torch.testing.assert_close(steps, [part.mean(dim=0) for part in parts])
+
+
 def test_embed_dim_adds_a_layer_and_leaves_the_exported_model_as_it_is(
     pretrain, short_run, finished
 ):

@@ -43,7 +43,7 @@ class Resolved(Settings):
         world_size: Number of processes on all nodes.
         local_devices: Number of processes on one node.
         per_device_batch_size: Images in one forward of one process.
-        accumulation: Batches per optimizer step.
+        accumulation: Batches per optimizer step, at most those of an epoch.
         effective_batch_size: Images per optimizer step.
         batches_per_epoch: Batches of one process in an epoch; the last, incomplete one is dropped.
         steps_per_epoch: Optimizer steps of an epoch; an incomplete accumulation at its end counts.
@@ -71,6 +71,15 @@ class Resolved(Settings):
     gradient_clip_val: float | None
     log_every_n_steps: int
     memory: MemoryChoice
+
+    def batches_of_step(self, batch_index: int) -> int:
+        """Return the number of batches in the step of a batch: the last one of an epoch has fewer.
+
+        Args:
+            batch_index: Number of the batch in its epoch, from 0.
+        """
+        first = batch_index // self.accumulation * self.accumulation
+        return min(self.accumulation, self.batches_per_epoch - first)
 
     def as_dict(self) -> dict[str, Any]:
         """Return nested plain data: the settings with complete groups, and "derived".
@@ -136,7 +145,7 @@ def resolve(
     batch_size = _batch_size(run, world_size, dataset_size, warnings)
     batches = _batches_per_epoch(run, dataset_size // batch_size)
     accumulation = _accumulation(run, batches, warnings)
-    effective_batch_size = batch_size * min(accumulation, batches)
+    effective_batch_size = batch_size * accumulation
     steps_per_epoch = math.ceil(batches / accumulation)
     epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
     warnings += _shortened_warmup(settings, steps_per_epoch, total_steps)
@@ -265,7 +274,7 @@ def _accumulation(run: RunConfig, batches: int, warnings: list[str]) -> int:
             f"gradient_accumulation_steps={accumulation}, but an epoch has only {batches} "
             f"batches: every epoch makes one step of {batches} batches"
         )
-    return accumulation
+    return min(accumulation, batches)
 
 
 def _log_interval(run: RunConfig, steps_per_epoch: int) -> int:

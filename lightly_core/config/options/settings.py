@@ -207,7 +207,7 @@ class RunConfig:
     gradient_accumulation_steps: int = field(
         default=1,
         validator=ge(1),
-        metadata={"help": "batches per optimizer step"},
+        metadata={"help": "batches per optimizer step, whose gradients are averaged"},
     )
     max_skipped: float = field(
         default=0.1,

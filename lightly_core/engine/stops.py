@@ -34,10 +34,12 @@ class Stops:
 
     Attributes:
         requested: Whether a signal came while the run trained.
+        by_ctrl_c: Whether Ctrl-C was among the signals, of this process or of another one.
     """
 
     def __init__(self, requeue: Callable[[], None] | None = None) -> None:
         self.requested = False
+        self.by_ctrl_c = False
         self._requeue = requeue
         self._training = False
         self._raised = False
@@ -66,7 +68,7 @@ class Stops:
         """Restore the handlers; after a stop or an error, end the processes of other devices."""
         if isinstance(error, RunInterrupted):
             _end_processes(self._ending, self._children())
-            if self._requeue is not None and not self._num_interrupts:
+            if self._requeue is not None and not self.by_ctrl_c:
                 self._requeue()
         elif error is not None:
             _end_processes([*self._ending, *self._children()], [])
@@ -112,6 +114,7 @@ class Stops:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._num_interrupts += number == signal.SIGINT
+        self.by_ctrl_c |= number == signal.SIGINT
         if not self._training:
             if self._raised and number != signal.SIGINT:
                 return  # is stopping already

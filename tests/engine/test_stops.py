@@ -178,14 +178,16 @@ def test_a_worker_that_is_busy_when_the_program_ends_does_not_keep_it():
         time.sleep(0.05)
 
 
-def ask(rank, one_got_a_signal):
-    return StopFlagSum(one_got_a_signal and rank == 1, torch.device("cpu")).is_positive()
+def ask(rank, requested, by_ctrl_c):
+    mine = rank == 1
+    flags = StopFlagSum(mine and requested, torch.device("cpu"), by_ctrl_c=mine and by_ctrl_c)
+    return flags.is_positive(), flags.has_ctrl_c()
 
 
 @pytest.mark.processes
-def test_all_processes_get_the_same_answer_to_whether_one_got_a_signal_to_stop():
-    assert shared_pair().run(ask, True) == (True, True)
-    assert shared_pair().run(ask, False) == (False, False)
+def test_all_processes_know_whether_one_got_a_signal_to_stop_and_whether_it_was_ctrl_c():
+    for given in ((False, False), (True, False), (True, True)):
+        assert shared_pair().run(ask, *given) == (given, given)
 
 
 @pytest.mark.parametrize(("name", "requeued"), [("SIGUSR1", 1), ("SIGTERM", 1), ("SIGINT", 0)])

@@ -65,7 +65,7 @@ class InterruptCallback(lightning.Callback):
         """Let signals wait for the end of the step, and start the sum of stop flags."""
         self._stops.begin_training()
         if trainer.world_size > 1 and _may_stop(trainer, batch_index):
-            self._sum = StopFlagSum(self._stops.requested, trainer.strategy.root_device)
+            self._sum = self._flags(trainer)
 
     def on_train_batch_end(
         self,
@@ -79,7 +79,7 @@ class InterruptCallback(lightning.Callback):
         if not _may_stop(trainer, batch_index):
             return
         flags, self._sum = self._sum, None
-        if self._stops.requested if flags is None else flags.is_positive():
+        if self._is_requested(flags):
             self._stop(trainer)
 
     def on_train_epoch_end(
@@ -88,16 +88,24 @@ class InterruptCallback(lightning.Callback):
         """Stop if a signal came during the last batch. A finished epoch is simpler to resume."""
         if trainer.current_epoch + 1 >= (trainer.max_epochs or 0):
             return
-        requested = self._stops.requested
-        if trainer.world_size > 1:
-            requested = StopFlagSum(requested, trainer.strategy.root_device).is_positive()
-        if requested:
+        if self._is_requested(self._flags(trainer) if trainer.world_size > 1 else None):
             self._stop(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Stop at once from now on, since the last checkpoint is written."""
         saved = "go on with resume_interrupted=true" if self._checkpoints else "nothing was saved"
         self._stops.end_training(f"stopped after training, before the end of the run; {saved}")
+
+    def _flags(self, trainer: lightning.Trainer) -> StopFlagSum:
+        stops, device = self._stops, trainer.strategy.root_device
+        return StopFlagSum(stops.requested, device, by_ctrl_c=stops.by_ctrl_c)
+
+    def _is_requested(self, flags: StopFlagSum | None) -> bool:
+        """Return whether a process got a signal, and note whether it was Ctrl-C."""
+        if flags is None:
+            return self._stops.requested
+        self._stops.by_ctrl_c |= flags.has_ctrl_c()
+        return flags.is_positive()
 
     def _stop(self, trainer: lightning.Trainer) -> None:
         if self._checkpoints is None:
@@ -113,6 +121,10 @@ def _may_stop(trainer: lightning.Trainer, batch_index: int) -> bool:
     return has_stepped(trainer, batch_index) and not is_last_batch(trainer, batch_index)
 
 
+#: What Ctrl-C adds to the sum; more than there are processes, and exact in float32.
+_CTRL_C = 2.0**20
+
+
 class StopFlagSum:
     """Sum the stop flags of all processes without waiting for the device.
 
@@ -122,11 +134,12 @@ class StopFlagSum:
     Args:
         requested: Whether this process got a signal to stop.
         device: Device of this process.
+        by_ctrl_c: Whether it was Ctrl-C.
     """
 
-    def __init__(self, requested: bool, device: torch.device) -> None:
+    def __init__(self, requested: bool, device: torch.device, *, by_ctrl_c: bool = False) -> None:
         # Not copied from a tensor on the host, which would wait for the device.
-        self._flag = torch.full((), float(requested), device=device)
+        self._flag = torch.full((), float(requested) + _CTRL_C * by_ctrl_c, device=device)
         self._copied: torch.cuda.Event | None = None
         self._work: Any = dist.all_reduce(self._flag, async_op=True)
         if device.type == "cuda":
@@ -139,11 +152,18 @@ class StopFlagSum:
 
     def is_positive(self) -> bool:
         """Return whether any process got a signal to stop, the same on all processes."""
+        return self._value() > 0
+
+    def has_ctrl_c(self) -> bool:
+        """Return whether any process got Ctrl-C, the same on all processes."""
+        return self._value() >= _CTRL_C
+
+    def _value(self) -> float:
         if self._copied is None:
             self._work.wait()
-            return bool(self._flag.item() > 0)
+            return float(self._flag.item())
         self._copied.synchronize()
-        return bool(self._host.item() > 0)
+        return float(self._host.item())
 
 
 @cache

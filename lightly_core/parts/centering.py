@@ -114,5 +114,5 @@ class Center(nn.Module):
                 f"the saved centre has {len(center)} numbers, expected {len(self._center)}"
             )
         self._pending = None
-        # Copied, since the other centre may still be in use.
-        self._center = center.to(self._center, copy=True)
+        # Copied, since the other centre may still be in use, and in its own precision.
+        self._center = center.to(self._center.device, copy=True)

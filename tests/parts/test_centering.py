@@ -82,17 +82,18 @@ def test_the_targets_are_single_precision_without_gradient():
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(6))
 
 
-def test_a_saved_centre_goes_on_exactly():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_saved_centre_goes_on_exactly(dtype):
     center = Center(5)
-    center.update(logits())
+    center.update(logits().to(dtype))
     file = io.BytesIO()
     torch.save(center.state_dict(), file)
     file.seek(0)
     fresh = Center(5)
-    fresh.update(logits(9))
+    fresh.update(logits(9).to(dtype))
     fresh.load_state_dict(torch.load(file, weights_only=True), strict=True)
     for one in (center, fresh):
-        one.update(logits(1))
+        one.update(logits(1).to(dtype))
     assert torch.equal(fresh.center, center.center)
     assert fresh.center.any()
 

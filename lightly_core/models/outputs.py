@@ -51,8 +51,7 @@ class OutputShapes:
 
     def at_sizes(self, path: str, key: str) -> list[Shape]:
         """Return the shapes of one entry, only that of the first size if the second lacks it."""
-        found = [known[path][key] for known in self.shapes if key in known.get(path, {})]
-        return found if len(found) == len(self.shapes) else found[:1]
+        return [known[path][key] for known in self.shapes if key in known.get(path, {})]
 
 
 def output_shapes(

@@ -30,7 +30,7 @@ def backbone_modes(wrapper: ModelWrapper) -> dict[str, bool]:
     mode as a whole.
     """
     whole, model = cast(nn.Module, wrapper), _model_of(wrapper)
-    if model is None or model is whole:
+    if model is None:
         return training_modes(whole)
     was_evaluating, modes = in_evaluation(model), training_modes(model)
     inside = {id(part): modes[path] for path, part in model.named_modules()}

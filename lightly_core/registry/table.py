@@ -127,7 +127,7 @@ def shortened(text: str, width: int) -> str:
 
 def _cut(text: str, width: int) -> str:
     while text_width(text) > width:
-        text = text[: max(width, len(text) - 1)] if len(text) > width else text[:-1]
+        text = text[:-1]
     return text
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from lightly_core.cli.main import main
 from lightly_core.config.reading.load import load_settings
 from lightly_core.engine.dry_run import NOT_BUILT, reasons_to_build
+from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import get_plugins
 
 MODEL = "model=torchvision/resnet18"
@@ -153,3 +154,14 @@ def test_both_kinds_of_dry_run_refuse_what_a_run_refuses(
     for text in expected:
         assert text in error
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("build", [[], ["--build"]], ids=["light", "built"])
+def test_both_kinds_of_dry_run_ask_the_loggers(folder, capsys, monkeypatch, build):
+    def refuse(cls, config):
+        raise ConfigError("there is no room for curves")
+
+    logger = "lightly_core.engine.loggers.tensorboard.TensorBoardLogger"
+    monkeypatch.setattr(f"{logger}.check", classmethod(refuse))
+    assert main(["run", "--dry-run", *build, *words(MODEL)]) == 2
+    assert "config.loggers.tensorboard: there is no room" in capsys.readouterr().err

@@ -120,6 +120,23 @@ def test_the_step_is_named_and_can_be_taken_again(
     assert not (tmp_path / "unused").exists()
 
 
+def test_every_batch_of_a_run_can_be_created_again(pretrain, short_run):
+    seen, again = {}, {}
+
+    def keep(trainer, module, batch, index):
+        seen[trainer.current_epoch, index] = batch
+
+    def create(trainer, module):
+        again.update({place: module.make_batch(*place, rank=0) for place in seen})
+
+    callback = LambdaCallback(on_train_batch_start=keep, on_train_end=create)
+    pretrain(**short_run(trainer_args={"callbacks": [callback]}))
+    assert list(seen) == [(epoch, index) for epoch in (0, 1) for index in (0, 1, 2)]
+    for place, batch in seen.items():
+        assert torch.equal(again[place].indices, batch.indices)
+        assert all(map(torch.equal, again[place].views, batch.views))
+
+
 POISONS = {
     "parameter": lambda module: module.method.model.body[0].weight.data[0, 0, 0].fill_(torch.nan),
     "buffer": lambda module: module.method.model.body[1].running_var.fill_(torch.inf),

@@ -267,3 +267,12 @@ def test_the_rate_that_is_logged_is_the_one_without_a_factor(factors):
         assert scheduled_lr(optimizer) == pytest.approx(0.4 * scheduler.lr_lambdas[1](step))
         optimizer.step()
         scheduler.step()
+
+
+def test_the_rate_that_is_logged_is_exact_where_a_group_has_no_factor():
+    assert 0.1 * 0.7 / 0.7 != 0.1
+    groups = [
+        ParameterGroup("g", list(nn.Linear(1, 1).parameters()), lr_scale=factor)
+        for factor in (0.7, 1.0, 2.1)
+    ]
+    assert scheduled_lr(build(groups, peak_lr=0.1)) == 0.1

@@ -178,6 +178,17 @@ def test_batch_norms_of_a_head_see_all_views_at_once(build, make_batch):
     assert rows == [20]
 
 
+@pytest.mark.parametrize(
+    ("options", "factor"), [({"layer_decay": 0.5}, 0.125), ({"patch_embed_lr_factor": 0.2}, 0.2)]
+)
+def test_either_factor_alone_lowers_the_rate_of_the_patch_embedding(build, options, factor):
+    method = build(DINO, DINOConfig, TinyTokens(), **options)
+    weight = method.model.get_model().patch_embedding.weight
+    rates = {id(p): group.lr_scale for group in method.parameter_groups() for p in group.parameters}
+    assert rates[id(weight)] == pytest.approx(factor)
+    assert {rates[id(p)] for p in method.heads.parameters()} == {1}
+
+
 def test_layer_decay_needs_blocks(build):
     method = build(DINO, DINOConfig, TinyConv(), layer_decay=0.5)
     method.model = torch.nn.Linear(2, 2)

@@ -14,6 +14,7 @@ from lightly_core.plugins.discovery import get_plugins
 
 torchvision = LazyModule("torchvision")
 tv_library = LazyModule("lightly_torchvision.library")
+tv_stem = LazyModule("lightly_torchvision.stem")
 tv_wrapper = LazyModule("lightly_torchvision.wrapper")
 
 
@@ -148,6 +149,16 @@ def test_the_small_stem_keeps_the_resolution(create, name):
 def test_the_small_stem_is_refused_where_it_does_not_fit(create, name):
     with pytest.raises(ConfigError, match=r"small_stem is for models .*\n  omit small_stem"):
         create(name, small_stem=True)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_first_convolution_that_is_not_square_keeps_its_form(pretrained):
+    convolution = nn.Conv2d(3, 4, (3, 5), stride=(2, 1), padding=(1, 2), dilation=(1, 3))
+    model = nn.Sequential(convolution)
+    expected = model(torch.zeros(1, 3, 16, 24)).shape
+    tv_stem.use_input_channels(model, 2, pretrained=pretrained)
+    assert model[0].weight.shape == (4, 2, 3, 5)
+    assert model(torch.zeros(1, 2, 16, 24)).shape == expected
 
 
 # ------------------------------------------------------------------------------ fixed sizes

@@ -16,6 +16,8 @@ from lightly_core.places import place_problem
 #: files whose name starts with an underscore.
 MANIFEST = "_manifest.json"
 
+#: Formats whose names are escaped for spreadsheets.
+CSV_FORMATS = ("csv", "lightly_csv")
 _FORMATS = {".csv": "csv", ".pt": "torch", ".npz": "npz", ".parquet": "parquet"}
 
 
@@ -25,7 +27,7 @@ def output_path(config: EmbedConfig) -> Path:
 
 
 def output_format(config: EmbedConfig) -> str:
-    """Return ``csv``, ``torch``, ``npz`` or ``parquet``; "" if the ending is not known."""
+    """Return the format, never "auto"; "" if the ending is not known."""
     if config.format != "auto":
         return config.format
     if config.shard_size is not None:
@@ -38,13 +40,18 @@ def embed_problems(config: EmbedConfig) -> list[str]:
     one_file = config.shard_size is None
     problems = _out_problems(config) if one_file else _folder_problems(config)
     problems += [*_process_problems(config), *misplaced_files(config, "config")]
+    if config.model is None and config.checkpoint is None:
+        problems.append(
+            "config.model: required; give a run folder, a file or a model's name, for example "
+            "model=out/my_run"
+        )
     file_format = output_format(config)
     if not file_format:
         problems.append(
             f"config.out: unknown ending of '{config.out}'; expected "
             f"{', '.join(_FORMATS)}, or format={' or format='.join(_FORMATS.values())}"
         )
-    if file_format == "csv" and config.features == "patch":
+    if file_format in CSV_FORMATS and config.features == "patch":
         problems.append(
             "config.features: got patch with a CSV file, which would have many thousand columns; "
             "write to a .npz, .pt or .parquet file"

@@ -16,7 +16,7 @@ from lightly_core.data.base import ImageSource
 from lightly_core.data.dataset import RawBatch
 from lightly_core.data.names import as_text, written
 from lightly_core.data.skipped import SkipLog
-from lightly_core.embedding.checks import output_format
+from lightly_core.embedding.checks import CSV_FORMATS, output_format
 from lightly_core.embedding.writers import FeatureWriter
 from lightly_core.errors import ConfigError, RunError
 from lightly_core.evaluation.backbone import Backbone
@@ -48,7 +48,7 @@ class Rows:
         self._backbone = backbone
         self._source = source
         # CSV files may be opened by a spreadsheet, which evaluates formulas.
-        self._form = written if output_format(config) == "csv" else as_text
+        self._form = written if output_format(config) in CSV_FORMATS else as_text
         self.shape = feature_shape(backbone, config.features)
         self.skips = SkipLog(None, len(source), config.max_skipped)
         self.num_images = 0

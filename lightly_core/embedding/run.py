@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
+
+from attrs import evolve
 
 from lightly_core.atomic import atomic_path
 from lightly_core.config.options.embed import EmbedConfig
@@ -23,6 +26,8 @@ from lightly_core.evaluation.features import frozen
 from lightly_core.plugins.discovery import Plugins
 from lightly_core.progress import progress
 
+log = logging.getLogger(__name__)
+
 
 def embed_images(config: EmbedConfig, plugins: Plugins) -> EmbedResult:
     """Compute the features of all images and write them.
@@ -40,10 +45,19 @@ def embed_images(config: EmbedConfig, plugins: Plugins) -> EmbedResult:
     launch = None if config.shard_size is None else find_launch()
     is_first = launch is None or launch.rank == 0
     with RunLogs(is_first, plugins.catalog.packages()), like_ctrl_c():
+        config = _with_network(config)
         if config.shard_size is None:
             backbone = open_backbone(config, plugins.catalog, with_embedding=True)
             return _Embedding(config, backbone, backbone.open_source(config.data)).write()
         return _embed_together(config, plugins, launch)
+
+
+def _with_network(config: EmbedConfig) -> EmbedConfig:
+    """Return the settings with `model`, for which `checkpoint` alone stands too."""
+    if config.model is not None:
+        return config
+    log.info("No model is given, so the network is that of checkpoint=%s.", config.checkpoint)
+    return evolve(config, model=config.checkpoint, checkpoint=None)
 
 
 def _embed_together(config: EmbedConfig, plugins: Plugins, launch: Launch | None) -> EmbedResult:

@@ -70,7 +70,7 @@ def open_writer(file_format: str, path: Path, shape: tuple[int, ...]) -> Iterato
     """Yield a writer that is finished if there was no error, and always closed.
 
     Args:
-        file_format: ``csv``, ``torch``, ``npz`` or ``parquet``.
+        file_format: A format of `EmbedConfig.format` other than "auto".
         path: The file to write.
         shape: Shape of one image's features.
     """
@@ -96,13 +96,15 @@ class CsvWriter(FeatureWriter):
         shape: (D,).
     """
 
+    _names, _last, _last_value = "filename", "", ""
+
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         (dim,) = shape
         self._file = open(path, "w", encoding="utf-8", newline="")  # noqa: SIM115
-        self._format = ",%.9g" * dim + "\n"
-        self._file.write("filename")
+        self._format = ",%.9g" * dim + f"{self._last_value}\n"
+        self._file.write(self._names)
         self._file.writelines(f",embedding_{column}" for column in range(dim))
-        self._file.write("\n")
+        self._file.write(f"{self._last}\n")
 
     def add(self, names: Sequence[str], features: npt.NDArray[np.float32]) -> None:
         """Write one line per image."""
@@ -116,6 +118,17 @@ class CsvWriter(FeatureWriter):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class LightlyCsvWriter(CsvWriter):
+    """Columns ``filenames,embedding_0,...,labels``, as LightlyTrain writes; labels are 0.
+
+    Args:
+        path: The file.
+        shape: (D,).
+    """
+
+    _names, _last, _last_value = "filenames", ",labels", ",0"
 
 
 class ParquetWriter(FeatureWriter):
@@ -262,6 +275,7 @@ def _quoted(name: str) -> str:
 
 _WRITERS: dict[str, type[FeatureWriter]] = {
     "csv": CsvWriter,
+    "lightly_csv": LightlyCsvWriter,
     "parquet": ParquetWriter,
     "torch": TorchWriter,
     "npz": NpzWriter,

@@ -62,11 +62,13 @@ class RunFolder:
 
     Attributes:
         created: The folder and its parents that `opened` created, the innermost first.
+        was_empty: Whether `opened` found the folder without any file.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
         self.created: tuple[Path, ...] = ()
+        self.was_empty = False
         self.checkpoints = self.root / "checkpoints"
         self.exported_models = self.root / "exported_models"
         self.non_finite = self.root / "non_finite"
@@ -115,13 +117,23 @@ class RunFolder:
                 f"config.resume_interrupted: nothing to resume, '{self.last_checkpoint}' does not "
                 f"exist; {remedy}"
             ]
-        if self.root.exists() and not overwrite:
-            return [
-                f"config.out: '{self.root}' exists already; choose another folder, or set "
-                "overwrite=true to clear what an earlier run wrote there, or "
-                "resume_interrupted=true to go on with it"
-            ]
-        return []
+        return [] if overwrite else self._not_empty()
+
+    def _not_empty(self) -> list[str]:
+        """Return the problem of a folder that holds anything but a lock."""
+        try:
+            names = os.listdir(self.root)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            return [f"config.out: '{self.root}' cannot be read: {error.strerror}"]
+        if not set(names) - {LOCK_FILE}:
+            return []
+        return [
+            f"config.out: '{self.root}' exists already and is not empty; choose another folder, or "
+            "set overwrite=true to clear what an earlier run wrote there, or "
+            "resume_interrupted=true to go on with it"
+        ]
 
     def _blocking_path(self, *, cleared: bool) -> Path | None:
         """Return a folder or device that has the path of a file that a run writes.
@@ -176,6 +188,10 @@ class RunFolder:
                     f"config.resume_interrupted: another run has written '{self.last_checkpoint}' "
                     "while this one started; start again to go on from there"
                 )
+            if not (overwrite or resume):
+                if problems := self._not_empty():  # another run has come and gone since
+                    raise ConfigError("\n".join(problems))
+                self.was_empty = True
             if overwrite:
                 self._clear()
             if resume:

@@ -16,6 +16,8 @@ from lightly_core.data.names import harmless
 from lightly_core.progress import close_bars, hidden
 
 _LOGGERS = ("py.warnings", "lightning.pytorch", "lightning.fabric")
+#: In each of Lightning's tips.
+_TIP = "Tip:"
 
 
 class RunLogs:
@@ -36,6 +38,7 @@ class RunLogs:
         self._console.setLevel(logging.INFO if first_process else logging.ERROR)
         self._console.addFilter(self._for_the_user)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
+        self._memory.addFilter(_is_no_tip)
         self._file: _LogFile | None = None
         self._bars = nullcontext() if first_process else hidden()
         self._before: list[tuple[logging.Logger, int, bool, list[logging.Handler]]] = []
@@ -62,6 +65,7 @@ class RunLogs:
             return
         self._file = _LogFile(path, encoding="utf-8")
         self._file.setFormatter(_FileFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self._file.addFilter(_is_no_tip)
         self._memory.setTarget(self._file)
         self._memory.flush()
         for target, *_ in self._before:
@@ -94,6 +98,12 @@ class RunLogs:
         if record.name.partition(".")[0] in self._ours:
             return True
         return record.levelno >= logging.WARNING and record.name != "py.warnings"
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    """Return whether a record is none of Lightning's tips about its own products."""
+    own = record.name.startswith("lightning")
+    return not (own and _TIP in str(record.msg) and record.levelno < logging.WARNING)
 
 
 @contextlib.contextmanager

@@ -34,8 +34,9 @@ _TRAINED = '"train_loss"'
 def removed_if_untrained(folder: RunFolder) -> Iterator[None]:
     """Remove a run folder that this run created, if it fails before training.
 
-    The folder is kept if it existed before, if another run uses it, or if it holds a metric of
-    training, a checkpoint, a model or any other file that the start of a run does not write.
+    An empty folder that existed before is emptied. A folder is kept as it is if it had files, if
+    another run uses it, or if it holds a metric of training, a checkpoint, a model or any other
+    file that the start of a run does not write.
 
     Args:
         folder: Folder of the run. `RunFolder.created` lists the folders that the run created.
@@ -43,7 +44,7 @@ def removed_if_untrained(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if folder.created:
+        if folder.created or folder.was_empty:
             # A file that cannot be removed, or is in use, must not hide the error.
             with suppress(OSError, LightlyError):
                 with held(folder.root):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from lightly_core.contracts import ModelWrapper
 from lightly_core.errors import ConfigError
 from lightly_core.exporting.reading import CHECKPOINT_KEY
+from lightly_core.exporting.shells import load_inert
 from lightly_core.models.embedding import EmbeddingWrapper
 
 _LAST = "exported_last.safetensors"
@@ -158,10 +159,26 @@ def _checkpoint_facts(path: Path) -> Mapping[str, str]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         metadata = content[CHECKPOINT_KEY]["metadata"]
+    except (LookupError, TypeError) as error:
+        raise ConfigError(
+            f"config.model: '{path}' is no checkpoint of a run; give model=LIBRARY/NAME and this "
+            "file as checkpoint"
+        ) from error
     except Exception as error:  # a damaged or foreign file can raise any error
+        _refuse_pickles(path)
         reason = str(error).partition("\n")[0]
         raise ConfigError(
             f"config.model: '{path}' cannot be read: {type(error).__name__}: {reason}\n  expected "
             "a checkpoint of a run"
         ) from error
     return {str(key): str(value) for key, value in metadata.items()}
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Raise the error of a file with pickled objects, which names them and the remedy."""
+    try:
+        load_inert(path)
+    except ConfigError as error:
+        raise ConfigError(f"config.model: {error}") from error
+    except Exception:  # it is damaged, as the caller says
+        return

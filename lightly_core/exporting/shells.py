@@ -199,10 +199,18 @@ def _names_in_pickle(stream: BinaryIO) -> set[str]:
 def _refusal(file: Path, names: set[str]) -> ConfigError:
     shown = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
     named = f" ({shown})" if names else ""
+    remedy = (
+        "where you trust the file, load it yourself and save its tensors: "
+        "torch.save(model.state_dict(), new_file)"
+    )
+    if any(name.startswith("lightly_train.") for name in names):
+        remedy = (
+            "it is a checkpoint of LightlyTrain: give exported_models/exported_last.pt of its run "
+            "as checkpoint, and model=LIBRARY/NAME"
+        )
     return ConfigError(
         f"{file} holds pickled Python objects, not only tensors{named}; loading it could run "
-        "any code, so it is refused\n  where you trust the file, load it yourself and save "
-        "its tensors: torch.save(model.state_dict(), new_file)"
+        f"any code, so it is refused\n  {remedy}"
     )
 
 

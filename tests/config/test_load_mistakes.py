@@ -181,7 +181,7 @@ def test_promise_15_strategy_as_text(load):
     ("pair", "start"),
     [
         ("embed_dim=0", "config.embed_dim: must be >= 1"),
-        ("precision=bf16", "config.precision: expected 'auto', '32-true', 'bf16-mixed'"),
+        ("precision=fp8", "config.precision: expected 'auto', '32-true', 'bf16-mixed'"),
         ("transform_args.image_size=0", "config.transform_args.image_size: must be >= 1 pixel"),
         ("transform_args.image_size=[8,-8]", "config.transform_args.image_size: must be >= 1"),
         ("transform_args.num_channels=0", "config.transform_args.num_channels: must be >= 1"),

@@ -64,3 +64,11 @@ def test_a_failed_writer_releases_its_files(file_format, tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         fail()
     assert set(os.listdir(tmp_path)) <= {path.name}
+
+
+def test_the_csv_file_of_lightlytrain_has_its_columns(tmp_path):
+    path = tmp_path / "x.csv"
+    with writers.open_writer("lightly_csv", path, (2,)) as writer:
+        writer.add(["a.png", "b,c.png"], np.asarray([[1, 2], [0.5, -1]], np.float32))
+    lines = ["filenames,embedding_0,embedding_1,labels", "a.png,1,2,0", '"b,c.png",0.5,-1,0']
+    assert path.read_text().splitlines() == lines

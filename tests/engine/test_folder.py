@@ -4,14 +4,30 @@ import pytest
 
 from lightly_core.atomic import atomic_path
 from lightly_core.engine.folder import RUN_FILES, RunFolder, write_json
+from lightly_core.engine.start import removed_if_untrained
 from lightly_core.errors import ConfigError
 
 
-def test_promise_07_an_existing_folder_is_refused_even_when_empty(tmp_path):
+def test_promise_07_a_folder_with_files_is_refused(tmp_path):
     (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
     opened = RunFolder(tmp_path / "out").opened(overwrite=False, resume=False)
-    with pytest.raises(ConfigError, match=r"exists already.*overwrite=true"), opened:
+    with pytest.raises(ConfigError, match=r"is not empty.*overwrite=true"), opened:
         pass
+
+
+def test_an_empty_folder_is_used_and_emptied_after_a_failed_start(tmp_path):
+    (tmp_path / "out").mkdir()
+    folder = RunFolder(tmp_path / "out")
+
+    def fail():
+        with removed_if_untrained(folder), folder.opened(overwrite=False, resume=False):
+            folder.config.write_text("{}")
+            raise ConfigError("wrong")
+
+    with pytest.raises(ConfigError, match="wrong"):
+        fail()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_promise_08_overwrite_clears_what_a_run_wrote_and_nothing_else(tmp_path):

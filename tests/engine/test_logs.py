@@ -85,3 +85,14 @@ def test_loggers_are_left_as_they_were():
     with pytest.raises(KeyError), RunLogs(True, ("acme",)):
         raise KeyError
     assert [(log.level, log.propagate, log.handlers[:]) for log in loggers] == before
+
+
+def test_tips_of_lightning_about_its_products_are_not_in_the_file(tmp_path, capsys):
+    with RunLogs(True) as logs:
+        logging.getLogger("lightning.pytorch").info("💡 Tip: upload it, it is seamless")
+        logs.open_file(tmp_path / "train.log")
+        logging.getLogger("lightning.pytorch").info("💡 Tip: upload it again")
+        logging.getLogger("lightning.pytorch").info("GPU available: False")
+    written = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert "upload" not in written + capsys.readouterr().out
+    assert "GPU available" in written

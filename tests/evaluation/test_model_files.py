@@ -1,5 +1,8 @@
 """Files that a setting refers to, and their metadata."""
 
+import sys
+import types
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -70,3 +73,25 @@ def test_the_users_own_module_has_no_name(write):
     found = find_model_file(str(write("a.safetensors", {**FACTS, "model": "Net"})))
     with pytest.raises(ConfigError, match="Python object"):
         found.model_name()
+
+
+def test_a_checkpoint_of_lightlytrain_is_refused_with_what_to_give(tmp_path, monkeypatch):
+    # Its checkpoints hold objects of its own classes beside the tensors.
+    module = types.ModuleType("lightly_train._models")
+    wrapper = type("Wrapper", (), {"__module__": module.__name__})
+    module.Wrapper = wrapper
+    monkeypatch.setitem(sys.modules, "lightly_train", types.ModuleType("lightly_train"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {"a": torch.zeros(2)}, "lightly_train": {"model": wrapper()}}, path)
+    with pytest.raises(
+        ConfigError, match=r"checkpoint of LightlyTrain.*exported_last\.pt"
+    ) as error:
+        find_model_file(str(path))
+    assert "\x1b" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_program_is_named(tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "last.ckpt")
+    with pytest.raises(ConfigError, match="no checkpoint of a run; give model=LIBRARY/NAME"):
+        find_model_file(str(tmp_path / "last.ckpt"))

@@ -16,7 +16,7 @@ from lightly_core.config.options.checks import (
     value_range,
     workers,
 )
-from lightly_core.config.options.settings import PythonObject
+from lightly_core.config.options.settings import PRECISION_SYNONYMS, PythonObject
 
 
 @define(frozen=True, kw_only=True)
@@ -84,5 +84,8 @@ class BackboneConfig(NetworkConfig):
     )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = field(
         default="32-true",
-        metadata={"help": "number format of the network; features are float32 in any case"},
+        metadata={
+            "help": "number format of the network; features are float32 in any case",
+            "synonyms": PRECISION_SYNONYMS,
+        },
     )

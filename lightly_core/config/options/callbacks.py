@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import and_, ge, gt, le, optional
 
 from lightly_core.config.options.checks import auto_or, epochs_between, finite
+from lightly_core.config.options.foreign import ForeignKey
 
 
 @define(frozen=True, kw_only=True)
 class ModelCheckpointArgs:
     """When `checkpoints/` is written. The last state is always kept as `last.ckpt`."""
+
+    FOREIGN_KEYS: ClassVar[Mapping[str, ForeignKey]] = {
+        "dirpath": ForeignKey(
+            "checkpoints are in the folder `checkpoints` of `out`; set out", neutral=(None,)
+        ),
+        "filename": ForeignKey(
+            "checkpoints are named last.ckpt and epoch=E-step=S.ckpt; copy one to rename it",
+            neutral=(None,),
+        ),
+        "verbose": ForeignKey("train.log names every checkpoint; remove it", neutral=(False,)),
+        "save_last": ForeignKey(
+            "last.ckpt is always written, since a stopped run continues from it; save_top_k sets "
+            "how many others are kept",
+            neutral=(True, None),
+        ),
+        "auto_insert_metric_name": ForeignKey(
+            "checkpoints are named epoch=E-step=S.ckpt; remove it", neutral=(True,)
+        ),
+        "enable_version_counter": ForeignKey(
+            "files of an earlier run are never mixed with those of a new one; remove it",
+            neutral=(False,),
+        ),
+        "train_time_interval": ForeignKey(
+            "set every_n_train_steps for checkpoints within an epoch, and min_seconds_between for "
+            "the least time between those at the end of epochs",
+            neutral=(None,),
+        ),
+        "save_on_train_epoch_end": ForeignKey(
+            "checkpoints by epoch are written at its end; every_n_train_steps writes others",
+            neutral=(True, None),
+        ),
+    }
 
     every_n_epochs: int = field(
         default=1, validator=ge(1), metadata={"help": "epochs between checkpoints"}
@@ -77,6 +111,24 @@ class ModelExportArgs:
 class EarlyStoppingArgs:
     """When to stop before the last epoch."""
 
+    FOREIGN_KEYS: ClassVar[Mapping[str, ForeignKey]] = {
+        "verbose": ForeignKey("the log says why a run stopped; remove it", neutral=(False, True)),
+        "strict": ForeignKey(
+            "a metric that the run does not have is refused before it starts; remove it",
+            neutral=(True,),
+        ),
+        "check_on_train_epoch_end": ForeignKey(
+            "the metric is compared at the end of each epoch; remove it", neutral=(True, None)
+        ),
+        **dict.fromkeys(
+            ("stopping_threshold", "divergence_threshold"),
+            ForeignKey(
+                "pass Lightning's EarlyStopping in trainer_args.callbacks, from Python",
+                neutral=(None,),
+            ),
+        ),
+    }
+
     monitor: str = field(default="train_loss", metadata={"help": "metric to watch"})
     mode: Literal["auto", "min", "max"] = field(
         default="auto",
@@ -116,10 +168,27 @@ class NonFiniteArgs:
 class LearningRateMonitorArgs:
     """Log `lr`."""
 
+    FOREIGN_KEYS: ClassVar[Mapping[str, ForeignKey]] = {
+        "logging_interval": ForeignKey(
+            "it is logged with the other metrics, every trainer_args.log_every_n_steps",
+            neutral=(None, "step"),
+        ),
+        **dict.fromkeys(
+            ("log_momentum", "log_weight_decay"),
+            ForeignKey("only the learning rate is logged; remove it", neutral=(False,)),
+        ),
+    }
+
 
 @define(frozen=True, kw_only=True)
 class DeviceStatsMonitorArgs:
     """Log memory of the process and of the device."""
+
+    FOREIGN_KEYS: ClassVar[Mapping[str, ForeignKey]] = {
+        "cpu_stats": ForeignKey(
+            "memory of the process is always logged; remove it", neutral=(None, True)
+        )
+    }
 
 
 @define(frozen=True, kw_only=True)

@@ -16,16 +16,24 @@ from lightly_core.config.options.settings import PythonObject
 class EmbedConfig(BackboneConfig):
     """All settings of `lightly embed` and `lightly_core.embed`."""
 
+    model: str | PythonObject | None = field(  # type: ignore[assignment]
+        default=None,
+        metadata={
+            "help": "run folder, exported file (.safetensors, .pt), .ckpt, 'library/name', or "
+            "(Python) a module or wrapper; None: `checkpoint`"
+        },
+    )
     out: str = field(
         validator=not_empty, metadata={"help": "file to write; with `shard_size` a folder"}
     )
     data: str | list[str] | PythonObject = field(
         validator=not_empty, metadata={"help": "images, as for `lightly run`"}
     )
-    format: Literal["auto", "csv", "torch", "npz", "parquet"] = field(
+    format: Literal["auto", "csv", "lightly_csv", "torch", "npz", "parquet"] = field(
         default="auto",
         metadata={
-            "help": "file format; auto: from the ending .csv, .pt, .npz or .parquet of `out`"
+            "help": "file format; auto: from the ending .csv, .pt, .npz or .parquet of `out`; "
+            "lightly_csv: with the columns filenames and labels (0) of LightlyTrain"
         },
     )
     shard_size: int | None = field(

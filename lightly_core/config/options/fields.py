@@ -36,6 +36,19 @@ def aliases(field: Attribute[Any]) -> tuple[str, ...]:
     return tuple(field.metadata.get("aliases", ()))
 
 
+def canonical(field: Attribute[Any], value: object) -> object:
+    """Return the value that another spelling of it means.
+
+    The metadata of a field may have ``synonyms``, a mapping from other spellings to values, and
+    ``any_case``: texts are taken without regard to case.
+    """
+    if isinstance(value, str) and field.metadata.get("any_case"):
+        value = value.lower()
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return field.metadata.get("synonyms", {}).get(value, value)
+    return value
+
+
 def default_of(field: Attribute[Any]) -> object:
     """Return a field's default, or `NO_DEFAULT` where it must be given."""
     default: Any = field.default

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import and_, ge, gt, le, optional
 
 from lightly_core.config.options.checks import devices, finite, not_empty, one_of, workers
+from lightly_core.config.options.foreign import ForeignKey
 from lightly_core.config.options.optim import OPTIMIZERS
 
 Precision = Literal[
@@ -19,6 +21,11 @@ Precision = Literal[
     "16-true",
     "64-true",
 ]
+#: Short forms of Lightning, by the value that each means.
+PRECISION_SYNONYMS: dict[str | int, str] = {
+    **{"bf16": "bf16-mixed", "16": "16-mixed", "32": "32-true", "64": "64-true"},
+    **{16: "16-mixed", 32: "32-true", 64: "64-true"},
+}
 
 
 @define(frozen=True)
@@ -162,7 +169,13 @@ class RunConfig:
             "error; raise it if a measurement on the first process takes longer"
         },
     )
-    precision: Precision = field(default="auto", metadata={"help": "number format of training"})
+    precision: Precision = field(
+        default="auto",
+        metadata={
+            "help": "number format of training; also bf16, 16, 32 and 64, as in Lightning",
+            "synonyms": PRECISION_SYNONYMS,
+        },
+    )
     float32_matmul_precision: Literal["auto", "highest", "high", "medium"] = field(
         default="auto", metadata={"help": "precision of float32 matrix products"}
     )
@@ -183,7 +196,10 @@ class RunConfig:
     optim: str = field(
         default="auto",
         validator=one_of("auto", *OPTIMIZERS),
-        metadata={"help": f"optimizer: auto (the method's), {', '.join(OPTIMIZERS)}"},
+        metadata={
+            "help": f"optimizer: auto (the method's), {', '.join(OPTIMIZERS)}",
+            "any_case": True,
+        },
     )
     optim_args: dict[str, Any] | None = field(
         default=None, metadata={"help": "options of optimizer and schedule"}
@@ -244,10 +260,36 @@ class RunConfig:
 class JsonlArgs:
     """`metrics.jsonl`, one JSON object per line. It is always on."""
 
+    FOREIGN_KEYS: ClassVar[Mapping[str, ForeignKey]] = {
+        "flush_logs_every_n_steps": ForeignKey(
+            "each record is written when it is logged; remove it. "
+            "trainer_args.log_every_n_steps sets how often metrics are logged"
+        )
+    }
+
 
 @define(frozen=True, kw_only=True)
 class TensorBoardArgs:
     """TensorBoard event files."""
+
+    FOREIGN_KEYS: ClassVar[Mapping[str, ForeignKey]] = {
+        **dict.fromkeys(
+            ("name", "version"),
+            ForeignKey(
+                "event files are in `out` itself; loggers.tensorboard.sub_dir=NAME puts them into "
+                "a folder of it",
+                neutral=(None, ""),
+            ),
+        ),
+        "log_graph": ForeignKey(
+            "no graph of the network is logged; `lightly export out=model.onnx` writes one for "
+            "viewers",
+            neutral=(False,),
+        ),
+        "default_hp_metric": ForeignKey(
+            "no placeholder metric is logged; remove it", neutral=(False,)
+        ),
+    }
 
     sub_dir: str | None = field(
         default=None, metadata={"help": "folder below `out`; None: `out` itself"}

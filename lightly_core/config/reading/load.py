@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import attrs
 from attrs import define, evolve
 
 from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.fields import (
     aliases,
     any_of,
+    canonical,
     default_of,
     settings_fields,
     value_name,
@@ -254,7 +256,8 @@ def _method(
 def _optimizer_class(
     layers: Layers, config_cls: type[MethodConfig] | None
 ) -> type[OptimizerArgs] | None:
-    name = layers.merged(RunConfig).get("optim", "auto")
+    field = attrs.fields_dict(RunConfig)["optim"]
+    name = canonical(field, layers.merged(RunConfig).get("optim", "auto"))
     if name == "auto" and config_cls is not None:
         name = config_cls.optimizer
     return OPTIMIZERS.get(name) if isinstance(name, str) else None

@@ -21,6 +21,7 @@ from lightly_core.config.options.fields import (
     UNION_ORIGINS,
     Annotation,
     aliases,
+    canonical,
     default_of,
     group_class,
     plain,
@@ -30,6 +31,7 @@ from lightly_core.config.options.fields import (
     value_name,
     words_of,
 )
+from lightly_core.config.options.foreign import foreign_keys
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.errors import ConfigError, did_you_mean
 
@@ -289,7 +291,7 @@ def _build(converter: Converter, cls: type, given: Mapping[str, Any], base: obje
             both = " and ".join(f"'{name}'" for name in names)
             wrong.append(("", f"{both} are names of the same setting, give only one of them"))
         elif names:
-            value = given[names[0]]
+            value = canonical(field, given[names[0]])
             if group_class(field.type) is not None:
                 value = _Layer(value, None if under is NO_DEFAULT else under)
             try:
@@ -315,9 +317,14 @@ def _argument(cls: type, name: str) -> str:
 
 def _unknown_keys(cls: type, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     known = [name for field in settings_fields(cls) for name in (field.name, *aliases(field))]
+    foreign = foreign_keys(cls)
     wrong = []
     for key in given:
         if key in known:
+            continue
+        if key in foreign:
+            if not foreign[key].accepts(given[key]):
+                wrong.append(("", f"unknown key '{key}': {foreign[key].reason}"))
             continue
         meant = did_you_mean(str(key), known)
         hint = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import and_, gt
 
 from lightly_core.config.options.checks import finite, not_empty
+from lightly_core.config.options.foreign import ForeignKey
 from lightly_core.config.options.remote import RemoteLoggerArgs
 
 _ID = re.compile(r"[\w-]+")
@@ -17,6 +19,15 @@ _ID = re.compile(r"[\w-]+")
 @define(frozen=True, kw_only=True)
 class WandbArgs(RemoteLoggerArgs):
     """Metrics, settings, images and files at Weights & Biases."""
+
+    FOREIGN_KEYS: ClassVar[Mapping[str, ForeignKey]] = {
+        "version": ForeignKey(
+            "the identifier of a run is `id`; set loggers.wandb.id", neutral=(None,)
+        ),
+        "anonymous": ForeignKey(
+            "runs need an account, or mode=offline; remove it", neutral=(None, False)
+        ),
+    }
 
     project: str | None = field(
         default=None,

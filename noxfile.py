@@ -238,11 +238,12 @@ def site(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Wheels and source archives of all distributions, into `dist/`."""
-    session.install("build[uv]")
+    """Wheels and source archives of all distributions, into `dist/`, as PyPI accepts them."""
+    session.install("build[uv]", "twine>=6.1", "readme-renderer[md]>=44")
     shutil.rmtree("dist", ignore_errors=True)  # archives of an earlier version stay otherwise
     for folder in (".", *(f"plugins/{name}" for name in PLUGINS)):
         session.run("python", "-m", "build", "--installer", "uv", "--outdir", "dist", folder)
+    session.run("twine", "check", "--strict", *sorted(map(str, Path("dist").iterdir())))
 
 
 @nox.session(requires=["build"], reuse_venv=False)
@@ -251,7 +252,7 @@ def wheels(session: nox.Session) -> None:
     tools = Path("tools").resolve()
     extras = {
         "lightly_core": (
-            "[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,opencv,optuna,parquet,tiff]"
+            "[all,benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,opencv,optuna,parquet,tiff,video]"
         ),
         "lightly_mlflow": "[model,system]",
         "lightly_ray": "[ray]",

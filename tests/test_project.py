@@ -6,6 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ EXAMPLE = ROOT / "examples/custom_model_plugin/pyproject.toml"
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 RELEASE = runpy.run_path(str(ROOT / "tools/check_release.py"))
+SET_VERSION = runpy.run_path(str(ROOT / "tools/set_version.py"))
 
 
 def nox_sessions():
@@ -208,3 +210,90 @@ def test_commits_and_continuous_integration_use_the_same_ruff():
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     (bound,) = set(re.findall(r'"(ruff[^"]+)"', noxfile) + re.findall(r'"(ruff[^"]+)"', hooks))
     assert bound.startswith("ruff>=")
+
+
+# ---------------------------------------------------------------------------- all plugins at once
+
+
+def test_the_extra_all_has_every_plugin_in_the_series_of_this_version():
+    extra = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]["all"]
+    found = {requirement.name: requirement for requirement in map(Requirement, extra)}
+    assert list(found) == RELEASE["distribution_names"]()[1:]
+    for requirement in found.values():
+        assert requirement.specifier.contains(__version__), requirement
+
+
+def wheel(folder, name, version, *requirements):
+    lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requirements)]
+    stem = f"{name.replace('-', '_')}-{version}"
+    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{stem}.dist-info/METADATA", "\n".join(lines) + "\n")
+
+
+def test_wheels_that_do_not_fit_each_other_are_named(release):
+    folder = release / "dist"
+    wheel(folder, "lightly-core", "1.2.3", "torch>=2", "lightly-acme<1.3,>=1.2; extra == 'all'")
+    wheel(folder, "lightly-acme", "1.2.3", "lightly-core<1.3,>=1.2")
+    assert list(RELEASE["metadata_problems"](folder, release)) == []
+    wheel(folder, "lightly-core", "1.2.3", "torch>=2")
+    wheel(folder, "lightly-acme", "1.2.3", "lightly-core<1.2,>=1.1")
+    old, lacking = RELEASE["metadata_problems"](folder, release)
+    assert "requires lightly-core<1.2,>=1.1, which 1.2.3 does not meet" in old
+    assert lacking == "lightly-core[all] lacks lightly-acme"
+
+
+def test_a_new_version_changes_every_file_that_names_it(tmp_path):
+    projects = [str(project.relative_to(ROOT)) for project in PROJECTS]
+    names = ["lightly_core/version.py", "CHANGELOG.md", *projects]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for path, text in SET_VERSION["changed_files"]("7.8.9", "2030-01-02", tmp_path):
+        path.write_text(text, encoding="utf-8")
+    assert '__version__ = "7.8.9"' in (tmp_path / "lightly_core/version.py").read_text()
+    changelog = (tmp_path / "CHANGELOG.md").read_text()
+    assert changelog.index("## Unreleased\n") < changelog.index("## 7.8.9 - 2030-01-02\n")
+    for name in names[2:]:
+        content = read_toml(tmp_path / name)["project"]
+        extras = content.get("optional-dependencies", {})
+        lines = [*content["dependencies"], *(line for lines in extras.values() for line in lines)]
+        for requirement in map(Requirement, lines):
+            if requirement.name in RELEASE["distribution_names"]():
+                assert str(requirement.specifier) == "<7.9,>=7.8", name
+
+
+@pytest.mark.parametrize("version", ["v1.2.3", "1.2", "1.2.3rc1", ""])
+def test_a_version_of_another_form_is_refused(version):
+    with pytest.raises(ValueError, match=r"such as 0\.2\.0"):
+        list(SET_VERSION["changed_files"](version, None))
+
+
+# ---------------------------------------------------------------------------- the container file
+
+
+CONTAINER = (ROOT / "Containerfile").read_text(encoding="utf-8")
+
+
+def test_the_container_file_copies_what_exists_and_what_is_not_ignored():
+    copied = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.*)$", CONTAINER, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    let_through = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert sorted(copied) == sorted(let_through)
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_container_runs_as_a_user_without_rights():
+    final = CONTAINER.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER lightly$", final, re.MULTILINE)
+    assert final.index("USER lightly") < final.index("ENTRYPOINT")
+    assert "useradd" in final
+
+
+def test_the_container_file_names_extras_that_exist():
+    extras = re.search(r'"\.\[([a-z,]+)\]"', CONTAINER)[1].split(",")
+    known = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
+    assert set(extras) <= set(known)
+    assert "ARG TORCH_BACKEND=cpu" in CONTAINER

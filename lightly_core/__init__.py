@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.errors import RunError as RunError
     from lightly_core.errors import RunInterrupted as RunInterrupted
     from lightly_core.errors import UnknownModelError as UnknownModelError
+    from lightly_core.extracting.command import extract_frames as extract_frames
+    from lightly_core.extracting.result import ExtractResult as ExtractResult
     from lightly_core.models.custom import wrap as wrap
     from lightly_core.models.wrapping import get_wrapped_model as get_wrapped_model
     from lightly_core.plugins.catalog import Catalog as Catalog
@@ -72,6 +74,7 @@ _HOMES = {
     "EvaluationResult": "lightly_core.api",
     "ExportFormat": "lightly_core.contracts",
     "ExportResult": "lightly_core.api",
+    "ExtractResult": "lightly_core.extracting.result",
     "Launcher": "lightly_core.contracts",
     "LightlyError": "lightly_core.errors",
     "Method": "lightly_core.contracts",
@@ -88,6 +91,7 @@ _HOMES = {
     "embed": "lightly_core.api",
     "evaluate": "lightly_core.api",
     "export": "lightly_core.api",
+    "extract_frames": "lightly_core.extracting.command",
     "get_wrapped_model": "lightly_core.models.wrapping",
     "hookimpl": "lightly_core.plugins.hookspecs",
     "list_formats": "lightly_core.api",

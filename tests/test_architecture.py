@@ -21,6 +21,7 @@ MAX_FUNCTION_LINES = 50  # without the docstring, which is long where shapes and
 MAX_FILE_BYTES = 1_000_000
 
 HEAVY = {
+    "av",
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "ultralytics"),
     *("mlflow", "wandb", "numpy", "PIL", "cv2", "sklearn", "safetensors", "tensorboard"),
     *("webdataset", "datasets", "fsspec", "ray", "submitit"),
@@ -187,7 +188,7 @@ def test_requirements_name_the_core_and_every_plugin():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     plugins = [f"-e plugins/{plugin.name}" for plugin in PLUGINS]
     assert lines == [
-        "-e .[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,optuna,parquet,tiff]",
+        "-e .[benchmark,dicom,faiss,fsspec,heif,huggingface,onnx,optuna,parquet,tiff,video]",
         *plugins,
     ]
 

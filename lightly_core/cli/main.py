@@ -27,6 +27,7 @@ COMMANDS = {
     "run": "pretrain a backbone on your images",
     "embed": "write the features of images to a file",
     "evaluate": "measure a network on labelled images",
+    "extract-frames": "write frames of videos as images",
     "report": "write a page about one run, or several side by side",
     "export": "write a network in the format of another tool",
     "benchmark": "run a suite of methods and compare them in one table",
@@ -46,6 +47,8 @@ ALIASES = {
     "list_methods": ("methods", False),
     "list_models": ("models", False),
     "list_plugins": ("plugins", False),
+    "extract_frames": ("extract-frames", False),
+    "extract_video_frames": ("extract-frames", False),
 }
 
 
@@ -93,7 +96,7 @@ def _run_command(arguments: list[str]) -> int:
         raise ConfigError(_unknown_command(name))
     if deprecated:
         _say(f"warning: `lightly {rest[0]}` is deprecated, use `lightly {name}`")
-    module = importlib.import_module(f"lightly_core.cli.{name}")
+    module = importlib.import_module(f"lightly_core.cli.{name.replace('-', '_')}")
     code: int = EXIT_FAILED
     try:
         code = module.main(rest[1:], options)

@@ -50,6 +50,8 @@ def _package_problem(scheme: str) -> str | None:
 def _shard_problem(place: str) -> str | None:
     ending = suffix(place)
     record = get_plugins().catalog.source_of(ending) if ending else None
+    if record is not None and record.name == "video":
+        return f"'{shown(place)}' is a video, and videos are read from this machine; copy it here"
     if record is not None:
         return f"'{shown(place)}' is a file of samples; write '{record.schemes[0]}:{shown(place)}'"
     if install := what_opens(ending):

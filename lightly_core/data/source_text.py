@@ -27,6 +27,8 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)  # one letter is a 
 _HOLDS_A_QUERY = re.compile(r"(\w+:)?(https?://|pipe:)", re.IGNORECASE)
 _OPTIONS = {sign: re.compile(rf"[{sign}]([A-Za-z_]\w*=[^{sign}]*)$") for sign in "?#"}
 _SHOWN = 5
+#: What else can be done with the files of a source, by its name.
+_OTHERWISE = {"video": ", and `lightly extract-frames` writes their frames as images"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def files_of_source(folder: str, endings: Iterable[str]) -> str:
     for ending in endings:
         record = get_plugins().catalog.source_of(ending)
         if record is not None:
-            return f"; '{record.schemes[0]}:{shown(folder)}' opens its {ending} files"
+            opens = f"'{record.schemes[0]}:{shown(folder)}' opens its {ending} files"
+            return f"; {opens}{_OTHERWISE.get(record.name, '')}"
         if install := what_opens(ending):
             return f"; {ending} files are samples{install}"
     return ""

@@ -89,6 +89,14 @@ _FORMATS = (
 )
 
 
+#: Endings of video files. Those of streams without times, and those that other files have, are not
+#: among them.
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+    *(".ogv", ".webm", ".wmv"),
+)
+
+
 _SOURCES = (
     SourceRecord(
         name="fsspec",
@@ -102,6 +110,17 @@ _SOURCES = (
             *("ftp", "sftp", "hdfs"),
         ),
         prefix=False,
+    ),
+    SourceRecord(
+        name="video",
+        target="lightly_core.data.videos.library:VideoLibrary",
+        config="lightly_core.config.options.videos:VideoDataArgs",
+        check="lightly_core.data.videos.places:problems",
+        summary="Frames of videos: files, and folders with the prefix video:.",
+        requires=("av>=14.2",),
+        licence="BSD-3-Clause; its wheels have FFmpeg under LGPL-3.0",
+        schemes=("video",),
+        suffixes=VIDEO_SUFFIXES,
     ),
 )
 

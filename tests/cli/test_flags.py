@@ -11,6 +11,7 @@ FLAGS = {
     "run": {"--build", "--config", "--dry-run", "--profile"},
     "embed": {"--config"},
     "evaluate": {"--config"},
+    "extract-frames": {"--config"},
     "report": set(),
     "export": {"--config"},
     "benchmark": {"--dry-run"},
@@ -30,7 +31,9 @@ def test_the_commands_are_those_listed_here():
     subcommands = {f"plugin {name}" for name in plugin.COMMANDS}
     assert {*main.COMMANDS, *subcommands} == set(FLAGS)
     lists = {f"list_{name}": (name, False) for name in ("methods", "models", "plugins")}
-    assert {"pretrain": ("run", False), "train": ("run", True), **lists} == main.ALIASES
+    frames = dict.fromkeys(("extract_frames", "extract_video_frames"), ("extract-frames", False))
+    names = {"pretrain": ("run", False), "train": ("run", True), **lists, **frames}
+    assert names == main.ALIASES
 
 
 @pytest.mark.parametrize("command", FLAGS)
@@ -43,7 +46,7 @@ def test_the_flags_are_those_listed_here(command, monkeypatch, run):
         return made[-1]
 
     words = command.split()
-    own = importlib.import_module(f"lightly_core.cli.{words[0]}")
+    own = importlib.import_module(f"lightly_core.cli.{words[0].replace('-', '_')}")
     for module in (own, plugin_new, settings_words):
         if hasattr(module, "command_parser"):
             monkeypatch.setattr(module, "command_parser", remember)

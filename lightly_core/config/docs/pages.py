@@ -22,11 +22,13 @@ from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.export import ExportConfig
+from lightly_core.config.options.extract import ExtractConfig
 from lightly_core.config.options.fields import group_class, settings_fields
 from lightly_core.config.options.optim import OPTIMIZERS
 from lightly_core.config.options.remote_data import RemoteDataArgs
 from lightly_core.config.options.settings import JsonlArgs, RunConfig, TensorBoardArgs
 from lightly_core.config.options.transform import MultiCropTransformArgs
+from lightly_core.config.options.videos import VideoDataArgs
 
 _ROOT = Path(__file__).parents[3]
 
@@ -45,6 +47,7 @@ _WIDER = {
     "value_range": "Sequence[float] | None",
     "labels": "str | Path | None",
     "val_labels": "str | Path | None",
+    "videos": "str | Path | Sequence[str | Path]",
 }
 
 #: Settings that are wider only if the option class accepts a Python object.
@@ -80,6 +83,7 @@ _TYPED = {
     "EmbedSettings": (EmbedConfig, "`lightly_core.embed`"),
     "EvaluateSettings": (EvaluateConfig, "`lightly_core.evaluate`"),
     "ExportSettings": (ExportConfig, "`lightly_core.export`"),
+    "ExtractSettings": (ExtractConfig, "`lightly_core.extract_frames`"),
 }
 
 _PAGE_HEAD = """# Settings
@@ -153,54 +157,70 @@ def _python_type(cls: type, name: str) -> str:
 # --------------------------------------------------------------------------- files
 
 
+#: Title, text, option class and prefix of each section of the page.
+_SECTIONS: tuple[tuple[str, str, type, str], ...] = (
+    ("All settings", "", RunConfig, ""),
+    (
+        "`transform_args`",
+        "These are the defaults of a method that sets none of its own. "
+        "[method-settings.md](method-settings.md) lists the differences of each method. "
+        "`global_view_1` and `local_view` exist for methods that use multi-crop.",
+        MultiCropTransformArgs,
+        "transform_args",
+    ),
+    *(
+        (
+            f"`optim_args` of `{name}`",
+            "A method may have other defaults, see [method-settings.md](method-settings.md).",
+            cls,
+            "optim_args",
+        )
+        for name, cls in OPTIMIZERS.items()
+    ),
+    ("`callbacks`", "", CallbacksArgs, "callbacks"),
+    ("`loggers`: `jsonl`", "It is always on and has no settings.", JsonlArgs, ""),
+    ("`loggers`: `tensorboard`", "On by default.", TensorBoardArgs, "loggers.tensorboard"),
+    (
+        "`data`: options of images behind URLs",
+        "Written after the URL, such as `s3://bucket/images?cache_size=50`. "
+        "[data-sources.md](data-sources.md) explains them.",
+        RemoteDataArgs,
+        "",
+    ),
+    (
+        "`data`: options of videos",
+        "Written after the text, such as `video:folder?fps=2`. [videos.md](videos.md) explains "
+        "them.",
+        VideoDataArgs,
+        "",
+    ),
+    ("Settings of `lightly embed`", "Arguments of `lightly_core.embed`.", EmbedConfig, ""),
+    (
+        "Settings of `lightly evaluate`",
+        "Arguments of `lightly_core.evaluate`. Each protocol is a group that is switched on "
+        "with `true` and off with `false`.",
+        EvaluateConfig,
+        "",
+    ),
+    (
+        "Settings of `lightly export`",
+        "Arguments of `lightly_core.export`. [exporting.md](exporting.md) explains them.",
+        ExportConfig,
+        "",
+    ),
+    (
+        "Settings of `lightly extract-frames`",
+        "Arguments of `lightly_core.extract_frames`. [videos.md](videos.md) explains them.",
+        ExtractConfig,
+        "",
+    ),
+)
+
+
 def settings_page() -> str:
     """Return `docs/settings.md`."""
-    parts: list[tuple[str, str, type, str]] = [
-        ("All settings", "", RunConfig, ""),
-        (
-            "`transform_args`",
-            "These are the defaults of a method that sets none of its own. "
-            "[method-settings.md](method-settings.md) lists the differences of each method. "
-            "`global_view_1` and `local_view` exist for methods that use multi-crop.",
-            MultiCropTransformArgs,
-            "transform_args",
-        ),
-        *(
-            (
-                f"`optim_args` of `{name}`",
-                "A method may have other defaults, see [method-settings.md](method-settings.md).",
-                cls,
-                "optim_args",
-            )
-            for name, cls in OPTIMIZERS.items()
-        ),
-        ("`callbacks`", "", CallbacksArgs, "callbacks"),
-        ("`loggers`: `jsonl`", "It is always on and has no settings.", JsonlArgs, ""),
-        ("`loggers`: `tensorboard`", "On by default.", TensorBoardArgs, "loggers.tensorboard"),
-        (
-            "`data`: options of images behind URLs",
-            "Written after the URL, such as `s3://bucket/images?cache_size=50`. "
-            "[data-sources.md](data-sources.md) explains them.",
-            RemoteDataArgs,
-            "",
-        ),
-        ("Settings of `lightly embed`", "Arguments of `lightly_core.embed`.", EmbedConfig, ""),
-        (
-            "Settings of `lightly evaluate`",
-            "Arguments of `lightly_core.evaluate`. Each protocol is a group that is switched on "
-            "with `true` and off with `false`.",
-            EvaluateConfig,
-            "",
-        ),
-        (
-            "Settings of `lightly export`",
-            "Arguments of `lightly_core.export`. [exporting.md](exporting.md) explains them.",
-            ExportConfig,
-            "",
-        ),
-    ]
     sections = []
-    for title, text, cls, prefix in parts:
+    for title, text, cls, prefix in _SECTIONS:
         table = class_table(cls, prefix) if settings_fields(cls) else ""
         sections.append("\n\n".join(part for part in (f"## {title}", text, table) if part))
     return _PAGE_HEAD + "\n\n".join(sections) + "\n"

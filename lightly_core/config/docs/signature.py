@@ -66,7 +66,6 @@ class RunSettings(TypedDict, total=False):
 class EmbedSettings(TypedDict, total=False):
     """The settings of `lightly_core.embed`, by name."""
 
-    model: Required[str | Path | nn.Module]
     checkpoint: str | Path | None
     model_args: Mapping[str, Any] | None
     image_size: int | tuple[int, int] | None
@@ -79,9 +78,10 @@ class EmbedSettings(TypedDict, total=False):
     num_workers: int | Literal["auto"]
     accelerator: str
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    model: str | Path | nn.Module | None
     out: Required[str | Path]
     data: Required[str | Path | Sequence[str | Path] | Dataset[Any]]
-    format: Literal["auto", "csv", "torch", "npz", "parquet"]
+    format: Literal["auto", "csv", "lightly_csv", "torch", "npz", "parquet"]
     shard_size: int | None
     devices: int | str | Sequence[int]
     features: Literal["pooled", "class_token", "patch"]
@@ -134,4 +134,21 @@ class ExportSettings(TypedDict, total=False):
     best: bool
     part: Literal["auto", "model", "wrapped_model", "embedding_model"]
     format: str
+    overwrite: bool
+
+
+class ExtractSettings(TypedDict, total=False):
+    """The settings of `lightly_core.extract_frames`, by name."""
+
+    fps: float | None
+    every_n_frames: int | None
+    key_frames: bool
+    max_frames: int | None
+    videos: Required[str | Path | Sequence[str | Path]]
+    out: Required[str | Path]
+    size: int | None
+    format: Literal["jpg", "png"]
+    quality: int
+    min_difference: int
+    num_workers: int | Literal["auto"]
     overwrite: bool

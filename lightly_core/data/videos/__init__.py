@@ -1,0 +1,1 @@
+"""Frames of videos: which files are videos, which frames are used, how they are decoded."""

@@ -1,0 +1,1 @@
+"""Frames of videos, written as images to a folder."""

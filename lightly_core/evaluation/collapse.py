@@ -9,8 +9,8 @@ There are two kinds of collapse, which different signals detect:
 
 A threshold on one number does not suffice, since features of untrained networks are also close
 together (standard deviation near 0.1, RankMe below 5). So a signal must be small in absolute terms
-*and* compared with the largest value of the run. docs/is-it-learning.md lists the runs from which the
-limits were taken.
+*and* compared with the largest value of the run. docs/is-it-learning.md lists the runs from which
+the limits were taken.
 """
 
 from __future__ import annotations

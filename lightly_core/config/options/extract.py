@@ -64,5 +64,5 @@ class ExtractConfig(FrameArgs):
     )
     overwrite: bool = field(
         default=False,
-        metadata={"help": "remove the frames that `out` has of other settings, and write them again"},
+        metadata={"help": "remove the frames that `out` has of other settings, and write new ones"},
     )

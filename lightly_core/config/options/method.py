@@ -87,8 +87,8 @@ class MethodConfig:
     #: Whether the loss does not constrain how much the pooled features of images differ, as in
     #: masked prediction. A collapse is then reported only at a much smaller dispersion.
     spread_is_free: ClassVar[bool] = False
-    #: Whether the method has been compared with sharded weights, see docs/several-devices.md. It is not
-    #: inherited, as a derived method may use weights in other ways.
+    #: Whether the method has been compared with sharded weights, see docs/several-devices.md. It is
+    #: not inherited, as a derived method may use weights in other ways.
     shardable: ClassVar[bool] = False
     #: Norm to which gradients are clipped if ``trainer_args`` sets none; None: no clipping.
     gradient_clip_val: ClassVar[float | None] = None

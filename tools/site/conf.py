@@ -48,11 +48,17 @@ html_theme_options = {
         "color-brand-primary": "#0a6169",
         "color-brand-content": "#0a6169",
         "color-brand-visited": "#5a4a8a",
+        "color-sidebar-link-text--top-level": "var(--color-foreground-primary)",
+        "color-api-name": "var(--color-brand-content)",
+        "color-api-pre-name": "var(--color-foreground-secondary)",
     },
     "dark_css_variables": {
         "color-brand-primary": "#5fd0c5",
         "color-brand-content": "#5fd0c5",
         "color-brand-visited": "#b8a6ea",
+        "color-sidebar-link-text--top-level": "var(--color-foreground-primary)",
+        "color-api-name": "var(--color-brand-content)",
+        "color-api-pre-name": "var(--color-foreground-secondary)",
     },
 }
 # Where the sources are, if the site is built for a public repository such as owner/name.

@@ -12,8 +12,8 @@ from attrs import define
 from tools.site.markdown import Table, change_links, slug, tables
 
 _PARITY = "docs/parity.md"
-#: Tables of the comparison of training steps, and of numbers of processes.
-_PARITY_TABLES = ("Methods", "1, 2 and 3 processes")
+#: Tables of the comparison of training steps, and of numbers of processes, with clearer titles.
+_PARITY_TABLES = {"Methods": "Losses and training steps", "1, 2 and 3 processes": ""}
 #: Pages with results, in the order in which they are shown.
 _RESULTS = (
     "docs/benchmarks.md",
@@ -41,7 +41,8 @@ class Found:
     def link(self) -> str:
         """Heading and caption of the table, as a link for a page in `docs/methods`."""
         address = posixpath.relpath(self.page, "docs/methods")
-        title = ", ".join(filter(None, (_plain(self.table.heading), self.table.caption)))
+        heading = _PARITY_TABLES.get(self.table.heading) or _plain(self.table.heading)
+        title = ", ".join(filter(None, (heading, self.table.caption)))
         return f"[{title}]({address}#{slug(self.table.heading)})"
 
 

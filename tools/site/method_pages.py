@@ -20,7 +20,7 @@ _ANY, _TOKENS = "torchvision/resnet18", "timm/vit_small_patch16_224"
 #: Columns of the table of all methods that a page shows, and what they are called there.
 _GLANCE = {
     "paper": "paper",
-    "when": "use it for",
+    "when": "when",
     "needs": "the backbone needs",
     "views": "views of an image",
     "teacher": "teacher",
@@ -85,7 +85,7 @@ def _explained(record: MethodRecord) -> Iterator[str]:
     for name, text in explained.formulas.items():
         yield f"**`{name.rpartition('.')[2]}`.** {text}"
     yield "## Differences from the paper"
-    yield explained.differences or "The class lists none."
+    yield explained.differences or "The docstring of the class lists none."
     yield (
         "[Parity](../parity.md#methods) lists what differs by choice, for all methods. The page of "
         f"[{record.distribution}](../../plugins/{_plugin(record)}/README.md) has more about this "

@@ -1,5 +1,6 @@
 """The code on pages: Python compiles, TOML is valid, commands and their settings exist."""
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def all_commands():
 
 @pytest.mark.parametrize("code", list(all_blocks("python")))
 def test_python_compiles(code):
-    compile(code, "page", "exec")
+    compile(textwrap.dedent(code), "page", "exec")
 
 
 @pytest.mark.parametrize("code", list(all_blocks("toml")))

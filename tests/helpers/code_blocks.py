@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import textwrap
 from typing import NamedTuple
 
 
@@ -26,7 +25,8 @@ def blocks_of(text):
     pattern = re.compile(r"^([ ]*)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
     for match in pattern.finditer(text):
         paragraph = text[: match.start()].rstrip().rpartition("\n\n")[2]
-        found.append(Block(match[2], textwrap.dedent(match[3]), " ".join(paragraph.split())))
+        code = re.sub(rf"^{match[1]}", "", match[3], flags=re.MULTILINE)
+        found.append(Block(match[2], code, " ".join(paragraph.split())))
     return found
 
 

@@ -55,6 +55,7 @@ from lightly_core.config.options.recipes import (
     transformer_adamw,
 )
 from lightly_core.config.options.requires import Requires, at_least, exactly
+from lightly_core.config.options.short_runs import SmallRecipe, short_adamw
 from lightly_core.config.options.teacher import TeacherConfig, exported
 from lightly_core.config.options.transform import MultiCropTransformArgs, TransformArgs, ViewSpec
 from lightly_core.config.options.view_presets import (
@@ -86,6 +87,7 @@ __all__ = [
     "Requires",
     "RunFacts",
     "SGDArgs",
+    "SmallRecipe",
     "SolarizeArgs",
     "TeacherConfig",
     "TransformArgs",
@@ -116,6 +118,7 @@ __all__ = [
     "predictor_hidden_dim",
     "probability",
     "queue_size",
+    "short_adamw",
     "simclr_views",
     "sinkhorn_iterations",
     "swav_views",

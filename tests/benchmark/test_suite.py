@@ -187,5 +187,5 @@ def test_the_shipped_suites_are_right(file, catalog):
 
 def test_suites_are_shipped():
     expected = {"smoke", "cifar10", "cifar10-small", "cifar10-tuned", "imagenette", "imagenet1k"}
-    expected |= {"imagenet100", "imagenet100-tuned", "digits", "sweep"}
+    expected |= {"imagenet100", "imagenet100-tuned", "digits", "first-hour", "sweep"}
     assert {file.stem for file in SHIPPED} == expected

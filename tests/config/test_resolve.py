@@ -53,6 +53,7 @@ def test_numbers_of_a_plain_run(resolved):
             "required": False,
             "reason": "no image was read to decide",
         },
+        "recipe": {"name": "paper", "reason": "toy has no other values for these settings"},
     }
     assert result.warnings == ()
 

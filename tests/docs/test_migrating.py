@@ -103,6 +103,7 @@ def test_the_tables_have_what_the_documentation_of_lightlytrain_has():
     given = [settings(code(row[0])) for row in RUN_ROWS]
     keys = {key for one in given for key in one}
     ours = {"val_data", "in_memory", "requeue", "process_timeout", "compile", "max_skipped"}
+    ours |= {"recipe"}
     expected = {field.name for field in settings_fields(RunConfig)} - ours - {"profile"}
     assert keys == expected
 

@@ -56,8 +56,8 @@ def test_the_recorded_configuration_has_no_auto_left(pretrain, short_run):
     config = json.loads(text)
     assert config.pop("strategy") == "auto"  # one process needs none
     assert '"auto"' not in json.dumps(config)
-    assert config["optim"] == "sgd"
-    assert config["method_args"]["temperature"] == 0.1
+    assert (config["recipe"], config["optim"]) == ("small", "adamw")
+    assert config["method_args"]["temperature"] == 0.2
     assert config["transform_args"]["image_size"] == 16
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attrs import asdict
 
+from tools import marked_tables
 from tools.slopes import page
 from tools.slopes.measure import ROOT, Slope, measured
 from tools.slopes.parts import IMAGES, PARTS
@@ -40,7 +41,7 @@ def main() -> None:
     }
     print(*tables.values(), sep="\n")
     if arguments.write:
-        page.write(ROOT / "docs" / "scale.md", tables)
+        marked_tables.write(ROOT / "docs" / "scale.md", tables)
 
 
 if __name__ == "__main__":

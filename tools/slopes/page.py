@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tools.slopes.measure import Slope
 
 #: Numbers of images and of weights that the tables compute costs for.
 IMAGES = {"10 M": 10**7, "100 M": 10**8, "1 B": 10**9}
 WEIGHTS = {"100 M": 10**8, "1 B": 10**9, "7 B": 7 * 10**9}
-_BEGIN, _END = "<!-- begin: {} -->\n", "<!-- end: {} -->\n"
 #: Names of the values, as they are in a cell.
 _VALUES = {"seconds": "", "memory": " memory", "disk": " disk"}
 _SECONDS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
@@ -54,25 +52,3 @@ def _costs(slope: Slope, number: int) -> str:
             units = _SECONDS if name == "seconds" else _BYTES
             found.append(amount(value * number, units) + word)
     return ", ".join(found) or "nothing measurable"
-
-
-def replaced(text: str, name: str, content: str) -> str:
-    """Replace what is between the marks of a name on a page.
-
-    Raises:
-        ValueError: A mark is missing.
-    """
-    begin, end = _BEGIN.format(name), _END.format(name)
-    before, found, rest = text.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not (found and found_end):
-        raise ValueError(f"the page has no '{begin.strip()}' and '{end.strip()}'")
-    return f"{before}{begin}{content}{end}{after}"
-
-
-def write(path: Path, tables: dict[str, str]) -> None:
-    """Replace the tables of a page."""
-    text = path.read_text(encoding="utf-8")
-    for name, content in tables.items():
-        text = replaced(text, name, content)
-    path.write_text(text, encoding="utf-8")

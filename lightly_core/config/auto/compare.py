@@ -17,6 +17,7 @@ _FREE = frozenset(
         "overwrite",
         "process_timeout",
         "profile",
+        "recipe",  # what it sets is compared
         "requeue",
         "resume",
         "resume_interrupted",

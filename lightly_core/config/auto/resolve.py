@@ -14,12 +14,13 @@ from lightly_core.config.auto.compare import diff as diff  # compares what `as_d
 from lightly_core.config.auto.hardware import has_native_bf16, resolve_hardware
 from lightly_core.config.auto.machine import Machine
 from lightly_core.config.auto.memory import MemoryChoice, unseen
+from lightly_core.config.auto.recipe import RecipeChoice, with_recipe
 from lightly_core.config.auto.secrets import without_secrets
 from lightly_core.config.auto.watching import Work, resolve_callbacks
 from lightly_core.config.options.fields import plain
 from lightly_core.config.options.method import MethodConfig, RunFacts, unresolved
 from lightly_core.config.options.optim import OptimizerArgs
-from lightly_core.config.options.settings import RunConfig
+from lightly_core.config.options.settings import PythonObject, RunConfig
 from lightly_core.config.reading.foreign_args import idle_trainer_args
 from lightly_core.config.reading.load import DEFAULT_LOGGERS, Settings
 from lightly_core.errors import ConfigError, DataError, PluginError
@@ -53,6 +54,7 @@ class Resolved(Settings):
         gradient_clip_val: Norm to which Lightning clips gradients; None: no clipping.
         log_every_n_steps: Optimizer steps between two entries of the metrics.
         memory: Whether images are kept in memory, with the reason.
+        recipe: Whether the values are the paper's or those for short runs, with the reason.
     """
 
     warnings: tuple[str, ...]
@@ -71,6 +73,7 @@ class Resolved(Settings):
     gradient_clip_val: float | None
     log_every_n_steps: int
     memory: MemoryChoice
+    recipe: RecipeChoice
 
     def batches_of_step(self, batch_index: int) -> int:
         """Return the number of batches in the step of a batch: the last one of an epoch has fewer.
@@ -140,6 +143,7 @@ def resolve(
     """
     warnings = [*idle_trainer_args(settings.run)]
     memory = memory or unseen(settings.run.in_memory)
+    settings, recipe = with_recipe(settings, images_seen(settings, dataset_size))
     run = resolve_hardware(settings, machine, memory, warnings)
     world_size = (local := _local_devices(run)) * run.num_nodes
     batch_size = _batch_size(run, world_size, dataset_size, warnings)
@@ -151,12 +155,10 @@ def resolve(
     warnings += _shortened_warmup(settings, steps_per_epoch, total_steps)
     native = has_native_bf16(run.accelerator, machine)
     facts = RunFacts(dataset_size, effective_batch_size, total_steps, steps_per_epoch, native)
+    run = evolve(run, batch_size=batch_size, epochs=epochs, strategy=_strategy(run, world_size))
     run = evolve(
         run,
-        batch_size=batch_size,
-        epochs=epochs,
         num_workers=_num_workers(run, machine, local),
-        strategy="ddp" if run.strategy == "auto" and world_size > 1 else run.strategy,
         seed=draw_seed() if run.seed is None else run.seed,
     )
     filled = _settings(settings, run, facts, world_size, val_size)
@@ -178,6 +180,7 @@ def resolve(
         gradient_clip_val=_clip_value(run, type(settings.method)),
         log_every_n_steps=_log_interval(run, steps_per_epoch),
         memory=memory,
+        recipe=recipe,
     )
 
 
@@ -205,6 +208,10 @@ def _views(settings: Settings) -> float:
     """Return the views per image, each counted by its pixels relative to a global view."""
     height, width = settings.transform.size
     return sum(math.prod(spec.size) for spec in settings.transform.view_specs()) / (height * width)
+
+
+def _strategy(run: RunConfig, world_size: int) -> str | PythonObject:
+    return "ddp" if run.strategy == "auto" and world_size > 1 else run.strategy
 
 
 def _local_devices(run: RunConfig) -> int:
@@ -258,6 +265,16 @@ def _length(
         epochs = run.epochs
     total_steps = epochs * steps_per_epoch
     return epochs, total_steps if limit == -1 else min(total_steps, limit)
+
+
+def images_seen(settings: Settings, dataset_size: int) -> int:
+    """Return how many images a run sees, counted as often as they are seen, at most."""
+    batch = max(1, min(settings.run.batch_size, dataset_size))
+    steps_per_epoch = max(1, dataset_size // batch)
+    epochs, _ = _length(settings.run, type(settings.method), steps_per_epoch)
+    limit = (settings.run.trainer_args or {}).get("max_steps", -1)
+    accumulated = batch * settings.run.gradient_accumulation_steps
+    return epochs * dataset_size if limit == -1 else min(epochs * dataset_size, limit * accumulated)
 
 
 def _clip_value(run: RunConfig, config_cls: type[MethodConfig]) -> float | None:

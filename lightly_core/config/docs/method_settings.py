@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lightly_core.config.docs.tables import class_table, rows
 from lightly_core.config.options.fields import settings_fields
-from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.method import MethodConfig, small_recipe
 from lightly_core.config.options.optim import OPTIMIZERS, AdamArgs, AdamWArgs
+from lightly_core.config.options.short_runs import SMALL_SIDE, SmallRecipe
 from lightly_core.config.options.transform import MultiCropTransformArgs
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
@@ -22,6 +23,7 @@ edit this page.
 all runs. A section lists the options of a method (`method_args`), then the values of `optim_args`
 and of `transform_args` that differ from the defaults in settings.md. With `optim=adam`, a method
 uses its values for `adamw`, without the decay. `lightly run method=NAME --help` lists all values.
+`recipe=small` lists what differs in short runs, see [first-hour.md](first-hour.md).
 """
 
 
@@ -69,6 +71,11 @@ def method_section(record: MethodRecord, others: Sequence[str]) -> str:
     if views:
         lines = [f"| `{name}` | `{value}` |" for name, value in views.items()]
         parts.append("\n".join(["| `transform_args` | Default |", "|---|---|", *lines]))
+    small = small_recipe(config)
+    if small is not None:
+        groups = _short_runs(config, small)
+        lines = [f"| {name} | {_listed(given)} |" for name, given in groups if given]
+        parts.append("\n".join(["| `recipe=small` | Values |", "|---|---|", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -104,15 +111,34 @@ def _transform_values(config: type[MethodConfig]) -> Mapping[str, str]:
     return _differences(config.default_transform(), MultiCropTransformArgs)
 
 
-def _differences(options: object, reference: type) -> Mapping[str, str]:
-    """Return the values of an instance that differ from the defaults of a class, by name."""
-    defaults = {row.name: row.default for row in rows(reference, "")}
-    values = {row.name: row.default for row in rows(options, "")}
+def _short_runs(
+    config: type[MethodConfig], small: SmallRecipe
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield groups and what `recipe=small` sets in them, without what the paper sets too."""
+    yield "`method_args`", _changed(config(), config(**small.method_args))
+    for name, values in small.optimizers.items():
+        yield f"`optim_args` of `{name}`", _differences(values, OPTIMIZERS[name])
+    paper = config.default_transform()
+    large, tiny = (small.views(paper, side) for side in (SMALL_SIDE + 1, SMALL_SIDE))
+    yield "`transform_args`", _changed(paper, large)
+    views = f"`transform_args`, views of at most {SMALL_SIDE} pixels"
+    yield views, _changed(large, tiny)
+
+
+def _changed(old: object, new: object) -> Mapping[str, str]:
+    """Return the values of an instance that differ from those of another one, or of a class."""
+    before = {row.name: row.default for row in rows(old, "")}
+    values = {row.name: row.default for row in rows(new, "")}
     return {
         name: value
         for name, value in values.items()
-        if defaults.get(name) != value and not _switched_off(name, values)
+        if before.get(name) != value and not _switched_off(name, values)
     }
+
+
+def _differences(options: object, reference: type) -> Mapping[str, str]:
+    """Return the values of an instance that differ from the defaults of a class, by name."""
+    return _changed(reference, options)
 
 
 def _switched_off(name: str, values: Mapping[str, str]) -> bool:

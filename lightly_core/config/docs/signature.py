@@ -30,6 +30,7 @@ class RunSettings(TypedDict, total=False):
     val_data: str | Path | Sequence[str | Path] | Dataset[Any] | None
     method: str
     method_args: Mapping[str, Any] | None
+    recipe: Literal["auto", "paper", "small"]
     embed_dim: int | None
     epochs: int | Literal["auto"]
     batch_size: int

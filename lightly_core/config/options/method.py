@@ -10,6 +10,7 @@ from attrs import define
 from lightly_core.config.options.fields import plain
 from lightly_core.config.options.optim import OPTIMIZERS, AdamArgs, AdamWArgs, OptimizerArgs
 from lightly_core.config.options.requires import Requires
+from lightly_core.config.options.short_runs import SmallRecipe
 from lightly_core.config.options.transform import TransformArgs
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ class MethodConfig:
     optimizers: ClassVar[Mapping[str, OptimizerArgs]] = {}
     #: Optimizer that ``optim="auto"`` selects.
     optimizer: ClassVar[str] = "adamw"
+    #: What differs in short runs; None: the paper's values are used there too. It is not
+    #: inherited, as its values were measured with this method.
+    small: ClassVar[SmallRecipe | None] = None
     #: Number of optimizer steps that ``epochs="auto"`` aims at.
     target_steps: ClassVar[int] = 100_000
     #: Whether the loss does not constrain how much the pooled features of images differ, as in
@@ -150,3 +154,9 @@ class MethodConfig:
 def unresolved(config: MethodConfig) -> list[str]:
     """Return the names of the options that are still "auto"."""
     return [name for name, value in plain(config).items() if value == "auto"]
+
+
+def small_recipe(config_cls: type[MethodConfig]) -> SmallRecipe | None:
+    """Return the values that a method itself sets in short runs."""
+    own: SmallRecipe | None = vars(config_cls).get("small")
+    return own

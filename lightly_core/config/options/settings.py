@@ -11,6 +11,7 @@ from attrs.validators import and_, ge, gt, le, optional
 from lightly_core.config.options.checks import devices, finite, not_empty, one_of, workers
 from lightly_core.config.options.foreign import ForeignKey
 from lightly_core.config.options.optim import OPTIMIZERS
+from lightly_core.config.options.short_runs import SHORT_RUN_IMAGES
 
 Precision = Literal[
     "auto",
@@ -92,6 +93,14 @@ class RunConfig:
     method: str = field(default="distillation", metadata={"help": "pretraining method"})
     method_args: dict[str, Any] | None = field(
         default=None, metadata={"help": "options of the method"}
+    )
+    recipe: Literal["auto", "paper", "small"] = field(
+        default="auto",
+        metadata={
+            "help": "defaults of method, optimizer and augmentation: paper, the published ones; "
+            "small, those for short runs on few images; auto: small for runs that see fewer than "
+            f"{SHORT_RUN_IMAGES:,} images, where the method has them"
+        },
     )
     embed_dim: int | None = field(
         default=None,

@@ -5,40 +5,41 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-import attrs
 from attrs import define, evolve
 
 from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.fields import (
     aliases,
     any_of,
-    canonical,
     default_of,
     settings_fields,
     value_name,
 )
 from lightly_core.config.options.method import MethodConfig
 from lightly_core.config.options.optim import OPTIMIZERS, OptimizerArgs
-from lightly_core.config.options.requires import Requires
 from lightly_core.config.options.settings import RunConfig
-from lightly_core.config.options.transform import DEFAULT_TRANSFORM, TransformArgs
+from lightly_core.config.options.transform import TransformArgs
 from lightly_core.config.reading.foreign_args import COMBINATIONS
+from lightly_core.config.reading.groups import (
+    MethodGroups,
+    optimizer_name,
+    read_group,
+    read_method_groups,
+)
 from lightly_core.config.reading.merging import Layers
 from lightly_core.config.reading.owned_keys import owned_keys
 from lightly_core.config.reading.problems import Problems
+from lightly_core.config.reading.recipes import Defaults, chosen_defaults
 from lightly_core.config.reading.references import misplaced_files, model_names
 from lightly_core.config.reading.requeue import after_requeue, requeue_problems
 from lightly_core.config.reading.structure import structure
-from lightly_core.config.reading.transform_choice import choose_transform
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_config
 from lightly_core.plugins.published import distribution_of
 from lightly_core.plugins.records import LoggerRecord, MethodRecord, ModelsRecord, TransformRecord
-
-T = TypeVar("T")
 
 #: Loggers that are on by default.
 DEFAULT_LOGGERS = ("jsonl", "tensorboard")
@@ -61,6 +62,7 @@ class Settings:
         logger_records: Records of these loggers, by name.
         model_record: Record of the model's library; None: a Python object.
         model_name: Name of the model in its library; None: a Python object.
+        short: What `resolve` uses instead in a short run; None: the same as in a long one.
     """
 
     run: RunConfig
@@ -75,6 +77,7 @@ class Settings:
     transform_record: TransformRecord | None = None
     model_record: ModelsRecord | None = None
     model_name: str | None = None
+    short: MethodGroups | None = None
 
 
 def load_settings(
@@ -106,37 +109,35 @@ def load_settings(
     layers = Layers(config_file, pairs, arguments)
     problems = Problems()
     method_record, config_cls = _method(catalog, layers, problems)
-    optimizer_cls = _optimizer_class(layers, config_cls)
-    run = _run_config(layers, config_cls, optimizer_cls, checks, problems)
-    method, optimizer = _groups(layers, config_cls, optimizer_cls, problems)
-    _references(catalog, run, method, check_files, problems)
-    transform_record, transform = _transform(catalog, layers, method_record, config_cls, problems)
-    callbacks = _group(layers, "callbacks", CallbacksArgs, None, problems)
+    defaults, short = _defaults(layers, method_record, config_cls, problems)
+    run = _run_config(layers, defaults, checks, problems)
+    groups = read_method_groups(catalog, layers, method_record, defaults, problems)
+    _references(catalog, run, groups, check_files, problems)
+    callbacks = read_group(layers, "callbacks", CallbacksArgs, None, problems)
     logger_records, loggers = _loggers(catalog, layers, problems)
     model_record, model_name = _model(catalog, layers, problems)
     problems.raise_all(layers)
     # Without a problem, all of these exist.
     assert run is not None
     assert method_record is not None
-    assert method is not None
-    assert transform is not None
-    assert optimizer is not None
+    assert groups is not None
     assert callbacks is not None
     if method_record.alias_of is not None:
         run = evolve(run, method=method_record.alias_of)
     return Settings(
         run=run,
         method_record=method_record,
-        method=method,
-        transform=transform,
-        transform_record=transform_record,
-        optimizer_name=type(method).optimizer if run.optim == "auto" else run.optim,
-        optimizer=optimizer,
+        method=groups.method,
+        transform=groups.transform,
+        transform_record=groups.transform_record,
+        optimizer_name=groups.optimizer_name,
+        optimizer=groups.optimizer,
         callbacks=callbacks,
         loggers=loggers,
         logger_records=logger_records,
         model_record=model_record,
         model_name=model_name,
+        short=None if short is None else _short(catalog, layers, method_record, short),
     )
 
 
@@ -145,13 +146,12 @@ def load_settings(
 
 def _run_config(
     layers: Layers,
-    config_cls: type[MethodConfig] | None,
-    optimizer_cls: type[OptimizerArgs] | None,
+    defaults: Defaults,
     checks: Sequence[Callable[[RunConfig], Sequence[str]]],
     problems: Problems,
 ) -> RunConfig | None:
     given = layers.merged(RunConfig)
-    for key, places in _misplaced(given, config_cls, optimizer_cls).items():
+    for key, places in _misplaced(given, layers, defaults).items():
         del given[key]
         problems.add(f"config: unknown key '{key}', did you mean {places}?")
     run = problems.attempt(lambda: structure(given, RunConfig, path="config"))
@@ -213,15 +213,14 @@ def _contradictions(run: RunConfig) -> Iterator[str]:
         )
 
 
-def _misplaced(
-    given: Mapping[str, Any], config_cls: type | None, optimizer_cls: type | None
-) -> dict[str, str]:
+def _misplaced(given: Mapping[str, Any], layers: Layers, defaults: Defaults) -> dict[str, str]:
     """Return the full names of keys that belong to a group, by key."""
     known = {field.name for field in settings_fields(RunConfig)}
+    optimizer = optimizer_name(layers, defaults)
     groups = {
-        "method_args": config_cls,
-        "optim_args": optimizer_cls,
-        "transform_args": type(_transform_base(config_cls)),
+        "method_args": defaults.config_cls,
+        "optim_args": None if optimizer is None else OPTIMIZERS[optimizer],
+        "transform_args": type(defaults.views(layers)),
         "callbacks": CallbacksArgs,
     }
     found = {}
@@ -253,88 +252,43 @@ def _method(
     return record, problems.attempt(lambda: load_config(record), at="config.method")
 
 
-def _optimizer_class(
-    layers: Layers, config_cls: type[MethodConfig] | None
-) -> type[OptimizerArgs] | None:
-    field = attrs.fields_dict(RunConfig)["optim"]
-    name = canonical(field, layers.merged(RunConfig).get("optim", "auto"))
-    if name == "auto" and config_cls is not None:
-        name = config_cls.optimizer
-    return OPTIMIZERS.get(name) if isinstance(name, str) else None
-
-
-def _transform_base(config_cls: type[MethodConfig] | None) -> TransformArgs:
-    return (config_cls or MethodConfig).default_transform()
-
-
-def _groups(
+def _defaults(
     layers: Layers,
+    record: MethodRecord | None,
     config_cls: type[MethodConfig] | None,
-    optimizer_cls: type[OptimizerArgs] | None,
     problems: Problems,
-) -> tuple[MethodConfig | None, OptimizerArgs | None]:
-    """Check the groups whose defaults depend on the method."""
-    optimizer = None
-    if optimizer_cls is not None:
-        names = {cls: name for name, cls in OPTIMIZERS.items()}
-        base = (config_cls or MethodConfig).default_optimizer(names[optimizer_cls])
-        optimizer = _group(layers, "optim_args", type(base), base, problems)
-    if config_cls is None:
-        return None, optimizer  # the known keys depend on the method
-    return _group(layers, "method_args", config_cls, None, problems), optimizer
+) -> tuple[Defaults, Defaults | None]:
+    """Return what the method sets, and what it sets in short runs."""
+    unknown = Defaults(config_cls or MethodConfig)
+    if record is None or config_cls is None:
+        return unknown, None
+    found = problems.attempt(lambda: chosen_defaults(layers, config_cls, record.name))
+    return found or (unknown, None)
+
+
+def _short(
+    catalog: Catalog, layers: Layers, record: MethodRecord, short: Defaults
+) -> MethodGroups | None:
+    """Return the groups of short runs; None: some of the user's settings do not fit them."""
+    problems = Problems()
+    groups = read_method_groups(catalog, layers, record, short, problems)
+    return None if problems else groups
 
 
 def _references(
     catalog: Catalog,
     run: RunConfig | None,
-    method: MethodConfig | None,
+    groups: MethodGroups | None,
     check_files: bool,
     problems: Problems,
 ) -> None:
     """Check that the files and models that settings refer to exist."""
+    method = None if groups is None else groups.method
     for settings, path in ((run, "config"), (method, "config.method_args")):
         problems.add(*(misplaced_files(settings, path) if check_files else ()))
         for name, model in model_names(settings):
             find = functools.partial(catalog.model, model)
             problems.attempt(find, at=f"{path}.{name}")
-
-
-def _transform(
-    catalog: Catalog,
-    layers: Layers,
-    method: MethodRecord | None,
-    config_cls: type[MethodConfig] | None,
-    problems: Problems,
-) -> tuple[TransformRecord | None, TransformArgs | None]:
-    if method is None or config_cls is None:
-        return None, None
-    name = layers.merged_group("transform_args", None).get("name", DEFAULT_TRANSFORM)
-    views = _transform_base(config_cls)
-    found = problems.attempt(
-        lambda: choose_transform(catalog, str(name), views), at="config.transform_args.name"
-    )
-    record, base = found or (None, views)
-    transform = _group(layers, "transform_args", type(base), base, problems)
-    if transform is not None:
-        requires, num_global = config_cls.requires, transform.num_views
-        num_local = len(transform.view_specs()) - num_global
-        problems.add(*requires.view_problems(method.name, num_global, num_local))
-        problems.add(*_unknown_crops(requires, transform))
-    return record, transform
-
-
-def _group(layers: Layers, name: str, cls: type[T], base: T | None, problems: Problems) -> T | None:
-    given = layers.merged_group(name, cls)
-    return problems.attempt(lambda: structure(given, cls, path=f"config.{name}", base=base))
-
-
-def _unknown_crops(requires: Requires, transform: TransformArgs) -> Iterator[str]:
-    rotated = any(spec.random_rotation is not None for spec in transform.view_specs())
-    if requires.crops and rotated:
-        yield (
-            "config.transform_args.random_rotation: the method needs the position of each view, "
-            "which rotated images do not have; set it to None"
-        )
 
 
 def _logger_record(catalog: Catalog, name: str) -> LoggerRecord:

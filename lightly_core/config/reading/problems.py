@@ -18,6 +18,10 @@ class Problems:
         self._lines: list[str] = []
         self._errors: list[ConfigError | PluginError] = []
 
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._lines)
+
     def add(self, *lines: str) -> None:
         """Add problems, one line each."""
         self._lines += lines

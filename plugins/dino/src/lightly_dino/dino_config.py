@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define
 
-from lightly_core.config.method import MethodCard
+from lightly_core.config.method import MethodCard, SmallRecipe, short_adamw
 from lightly_dino.base_config import PrototypeConfig
 
 
@@ -22,3 +22,7 @@ class DINOConfig(PrototypeConfig):
         use="frozen features without labels; a safe choice on transformers",
     )
     metrics = ("train_loss/dino", "train_loss/anchor", "teacher/entropy", "teacher/kl")
+    small = SmallRecipe(
+        optimizers={"adamw": short_adamw(1e-3)},
+        method_args={"hidden_dim": 512, "bottleneck_dim": 64},
+    )

@@ -8,6 +8,7 @@ from lightly_core.config.method import (
     MethodCard,
     MethodConfig,
     Requires,
+    SmallRecipe,
     exactly,
     hidden_dim,
     linear_lars,
@@ -42,6 +43,7 @@ class SimCLRConfig(MethodConfig):
     }
     # 320 epochs of the paper's ImageNet run (batch 4096); its accuracy rises little after that.
     target_steps = 100_000
+    small = SmallRecipe(method_args={"temperature": 0.2, "hidden_dim": 512})
 
     temperature: float = temperature(0.1)
     hidden_dim: int = hidden_dim(2048)

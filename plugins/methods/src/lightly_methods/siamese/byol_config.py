@@ -11,6 +11,7 @@ from lightly_core.config.method import (
     MethodCard,
     Requires,
     SGDArgs,
+    SmallRecipe,
     TeacherConfig,
     at_least,
     byol_views,
@@ -49,6 +50,9 @@ class BYOLConfig(TeacherConfig):
     }
     target_steps = 31_250  # 100 epochs of ImageNet at the paper's batch of 4096
     paper_momentum = 0.99  # the paper's for 100 and 300 epochs; 0.996 for 1000
+    small = SmallRecipe(
+        method_args={"hidden_dim": 512, "output_dim": 128, "predictor_hidden_dim": 512}
+    )
 
     hidden_dim: int = hidden_dim(4096)
     output_dim: int = output_dim(256)

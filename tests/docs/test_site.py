@@ -80,9 +80,11 @@ def test_the_chart_of_the_architecture_has_every_package_once():
 
 
 def test_a_docstring_becomes_markdown():
-    text = "Sum of both::\n\n    a = b\n      + c\n\nSee https://example.org/a. It is `x`."
+    text = "Sum (https://example.org/a)::\n\n    a = b\n      + c\n\n"
+    text += "See https://example.org/b. It is `x`."
     assert markdown(text) == (
-        "Sum of both:\n\n```text\na = b\n  + c\n```\n\nSee <https://example.org/a>. It is `x`."
+        "Sum (<https://example.org/a>):\n\n```text\na = b\n  + c\n```\n\n"
+        "See <https://example.org/b>. It is `x`."
     )
 
 

@@ -15,7 +15,7 @@ from attrs import define
 #: Sections of docstrings, which describe code and not the method.
 _CODE_SECTION = re.compile(r"\n(?:Args|Attributes|Returns|Raises|Yields):\n")
 _DIFFERENCES = re.compile(r"(?:^|\n\n)(?=Differs? from|Differences)")
-_ADDRESS = re.compile(r"(?<![<(])https?://[^\s)>]*[^\s)>.,]")
+_ADDRESS = re.compile(r"(?<!<)https?://[^\s)>]*[^\s)>.,:]")
 _OWN = ("lightly_",)
 #: Base classes of all methods say nothing about a single one.
 _GENERAL = ("Method", "TeacherMethod", "SelfDistillation", "Distillation")
@@ -60,16 +60,20 @@ def markdown(docstring: str) -> str:
             _close(lines)
             block = False
         if not block and line.endswith("::"):
-            kept = "" if line == "::" else line[:-1]
+            kept = "" if line == "::" else _linked(line[:-1])
             lines += [kept, "", "```text"]
             block = True
         elif block:
             lines.append(line[4:] if line.startswith("    ") else line)
         else:
-            lines.append(_ADDRESS.sub(r"<\g<0>>", line))
+            lines.append(_linked(line))
     if block:
         _close(lines)
     return "\n".join(lines).strip()
+
+
+def _linked(line: str) -> str:
+    return _ADDRESS.sub(r"<\g<0>>", line)
 
 
 def _close(lines: list[str]) -> None:

@@ -143,7 +143,8 @@ def _settings(record: MethodRecord) -> Iterator[str]:
     section = method_section(record, other_names().get(record.name, []))
     _, _, body = section.split("\n\n", 2)  # without heading and summary
     yield "## Options and defaults"
-    yield body.rstrip()
+    yield "Options are given as `method_args.NAME=VALUE`, in Python as `method_args={...}`."
+    yield body.rstrip().replace("| `method_args.", "| `")
     yield (
         f"`lightly run method={record.name} --help` lists all values. "
         "[Settings](../settings.md) has those of all runs."

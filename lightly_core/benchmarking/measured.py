@@ -27,6 +27,7 @@ class Scores:
         linear_top5: Linear classifier, right class among the first five.
         finetune_top1: Fine-tuned network.
         finetune_top5: Fine-tuned network, right class among the first five.
+        images: Images that were classified, by the name of the accuracy, where it is known.
     """
 
     knn_top1: float | None = None
@@ -36,6 +37,7 @@ class Scores:
     linear_top5: float | None = None
     finetune_top1: float | None = None
     finetune_top5: float | None = None
+    images: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,14 @@ def _scores(curve: Curve, evaluation: Sequence[Mapping[str, Any]], knn_k: int | 
     knn = _result(evaluation, "knn", knn_k)
     linear = _result(evaluation, "linear")
     finetune = _result(evaluation, "finetune")
+    counts = {
+        name: result["data"]["num_val"]
+        for protocol, result in (("knn", knn), ("linear", linear), ("finetune", finetune))
+        for name in (f"{protocol}_top1", f"{protocol}_top5")
+        if "num_val" in result.get("data", {})
+    }
     return Scores(
+        images=counts,
         knn_top1=knn["top1"] if knn else last,
         knn_max=max(by_epoch.values(), default=None),
         knn_untrained=untrained,

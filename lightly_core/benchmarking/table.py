@@ -9,11 +9,12 @@ from pathlib import Path
 
 from lightly_core.atomic import atomic_path
 from lightly_core.benchmarking.files import TRIALS_FILE
-from lightly_core.benchmarking.measured import Measured
+from lightly_core.benchmarking.measured import Measured, Scores
 from lightly_core.benchmarking.results import RowResult
 from lightly_core.benchmarking.suite import Suite
 from lightly_core.benchmarking.sweeps.best import words
 from lightly_core.benchmarking.sweeps.table import counts, section
+from lightly_core.evaluation.uncertainty import known_error, points, standard_error, too_few_images
 
 _MISSING = "-"
 
@@ -50,7 +51,15 @@ def _number(
 
 
 def _score(title: str, name: str) -> Column:
-    return _number(title, lambda measured: getattr(measured.scores, name), 100)
+    """Return the column of an accuracy: with its standard error in Markdown, bare in CSV."""
+    bare = _number(title, lambda measured: getattr(measured.scores, name), 100)
+
+    def text(result: RowResult) -> str:
+        scores = result.measured.scores if result.measured is not None else Scores()
+        value: float | None = getattr(scores, name)
+        return "" if value is None else points(value, known_error(value, scores.images.get(name)))
+
+    return Column(title, text, bare.raw)
 
 
 def _published(title: str, name: str) -> Column:
@@ -164,8 +173,23 @@ def _notes(result: RowResult) -> list[str]:
     return [*notes, *(result.measured.notes if result.measured is not None else ())]
 
 
+def _errors(results: Sequence[RowResult]) -> list[str]:
+    """Return what ± means, and whether the images are too few, for the least exact accuracy."""
+    known = [
+        (value, count)
+        for result in results
+        if result.measured is not None
+        for name, count in result.measured.scores.images.items()
+        if (value := getattr(result.measured.scores, name)) is not None
+    ]
+    if not known:
+        return []
+    few = too_few_images(*max(known, key=lambda pair: standard_error(*pair)))
+    return ["± is the standard error, which does not contain the differences between seeds.", few]
+
+
 def _legend(results: Sequence[RowResult], titles: set[str]) -> str:
-    lines = ["Accuracies in percent."]
+    lines = ["Accuracies in percent.", *_errors(results)]
     neighbours = {result.row.knn_k for result in results} - {None}
     if "kNN Top 1" in titles:
         found = " or ".join(map(str, sorted(filter(None, neighbours))))
@@ -185,4 +209,4 @@ def _legend(results: Sequence[RowResult], titles: set[str]) -> str:
     devices = sorted({result.device for result in results if result.device is not None})
     if devices:
         lines.append(f"Device: {', '.join(devices)}.")
-    return " ".join(lines)
+    return " ".join(filter(None, lines))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightly_core.evaluation.uncertainty import difference_text
 from lightly_core.notebook import facts
-from lightly_core.reporting.verdict import accuracy_text
 
 if TYPE_CHECKING:
     from lightly_core.reporting.page import Report
@@ -60,7 +60,7 @@ class RunResult:
     def _knn_text(self) -> str:
         if self.knn_before is None or self.knn_after is None:
             return ""
-        return accuracy_text(self.knn_before, self.knn_after, self.num_query)
+        return difference_text(self.knn_before, self.knn_after, self.num_query)
 
     def report(self) -> Report:
         """Write `report.html` again, also where the run wrote none; a notebook shows the result.

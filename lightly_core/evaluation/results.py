@@ -12,6 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from lightly_core.atomic import atomic_path
+from lightly_core.evaluation.uncertainty import (
+    known_error,
+    percent,
+    standard_error,
+    too_few_images,
+)
 from lightly_core.notebook import paragraph, table
 
 _HEADER = ("protocol", "top-1", "top-5", "further", "seconds")
@@ -87,8 +93,13 @@ def print_results(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _row(result: Mapping[str, Any]) -> list[str]:
-    values = [_percent(result.get(name)) for name in ("top1", "top5")]
+    values = [_accuracy(result, name) for name in ("top1", "top5")]
     return [_title(result), *values, _further(result), f"{result['seconds']:.1f}"]
+
+
+def _accuracy(result: Mapping[str, Any], name: str) -> str:
+    value = result.get(name)
+    return percent(value, known_error(value, result["data"]["num_val"]), digits=2)
 
 
 def _data_text(data: Mapping[str, Any]) -> str:
@@ -99,7 +110,17 @@ def _data_text(data: Mapping[str, Any]) -> str:
 
 
 def _notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [f"note: {_title(result)}: {note}" for result in results for note in result["notes"]]
+    notes = [f"note: {_title(result)}: {note}" for result in results for note in result["notes"]]
+    return [*_few(results), *notes]
+
+
+def _few(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return that there are too few images, for the accuracy whose error is the largest."""
+    pairs = [(result["top1"], result["data"]["num_val"]) for result in results if "top1" in result]
+    if not pairs:
+        return []
+    text = too_few_images(*max(pairs, key=lambda pair: standard_error(*pair)))
+    return [f"note: {text}"] if text else []
 
 
 def _title(result: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -74,18 +73,6 @@ class RunEntry:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; the keys are the attributes."""
         return {**asdict(self), "path": str(self.path)}
-
-
-def standard_error(accuracy: float | None, num_images: int | None) -> float | None:
-    """Return the standard error of an accuracy, sqrt(p (1 - p) / n); None if it is not known.
-
-    Args:
-        accuracy: Fraction p of images that were classified correctly, in [0, 1].
-        num_images: Number n of images that were classified.
-    """
-    if accuracy is None or not num_images:
-        return None
-    return math.sqrt(max(accuracy * (1 - accuracy), 0.0) / num_images)
 
 
 def data_text(data: object) -> str | None:

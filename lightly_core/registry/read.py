@@ -13,7 +13,8 @@ from attrs import define, evolve
 
 from lightly_core.engine.lock import LOCK_FILE, owner_of
 from lightly_core.engine.status import STATUS_FILE, Status
-from lightly_core.registry.entry import RunEntry, data_text, standard_error
+from lightly_core.evaluation.uncertainty import known_error
+from lightly_core.registry.entry import RunEntry, data_text
 from lightly_core.registry.metrics import Metrics, read_metrics
 
 #: Folders in which a run writes files, besides its own.
@@ -131,9 +132,9 @@ def _entry(entry: RunEntry, found: Found) -> RunEntry:
         step=step,
         total_steps=_whole(derived.get("total_steps")),
         knn_before=before,
-        knn_before_error=standard_error(before, images),
+        knn_before_error=known_error(before, images),
         knn_after=after,
-        knn_after_error=standard_error(after, images),
+        knn_after_error=known_error(after, images),
         started=status.started if status is not None else _changed(entry.path / "config.json"),
         ended=status.ended if status is not None else None,
     )

@@ -10,6 +10,7 @@ from unicodedata import combining, east_asian_width
 from attrs import define
 
 from lightly_core.data.names import shown
+from lightly_core.evaluation.uncertainty import percent
 from lightly_core.registry.entry import RunEntry
 
 #: Narrowest column of names in a terminal.
@@ -137,13 +138,6 @@ def epochs_text(run: RunEntry) -> str:
         return ""
     done = "?" if run.epochs_done is None else f"{run.epochs_done:.1f}".removesuffix(".0")
     return f"{done}/{'?' if run.epochs is None else run.epochs}"
-
-
-def percent(value: float | None, error: float | None) -> str:
-    """Return an accuracy in percent, with its standard error if that is known."""
-    if value is None:
-        return ""
-    return f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}") + " %"
 
 
 def age_text(started: str | None, now: datetime) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightly_core.data.names import shown
+from lightly_core.evaluation.uncertainty import known_error, percent
 from lightly_core.reporting.reading import RunData
 from lightly_core.reporting.verdict import Kind, Verdict
 
@@ -90,10 +91,10 @@ def _numbers(run: RunData, verdict: Verdict) -> list[tuple[str, str]]:
         if verdict.error is not None:
             gain += f" ± {100 * verdict.error:.1f}"
     return [
-        ("kNN before", _percent(record.knn_before)),
-        ("kNN after", _percent(record.knn_after)),
+        ("kNN before", _accuracy(run, record.knn_before)),
+        ("kNN after", _accuracy(run, record.knn_after)),
         ("Points gained", gain),
-        ("Linear", _percent(run.last("linear/top1"))),
+        ("Linear", _accuracy(run, run.last("linear/top1"))),
         ("RankMe", _number(run.last("rank/rankme"))),
         ("Dispersion", _number(run.last("embedding/std"), 3)),
         ("Images", "" if record.num_images is None else f"{record.num_images:,}"),
@@ -112,8 +113,9 @@ def _setting(run: RunData, name: str) -> str:
     return shown(str(run.config.get(name, "")))
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f} %"
+def _accuracy(run: RunData, value: float | None) -> str:
+    """Return an accuracy with its error. kNN and linear classify the same images."""
+    return percent(value, known_error(value, run.record.num_query))
 
 
 def _number(value: float | None, digits: int = 1) -> str:

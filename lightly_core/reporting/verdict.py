@@ -7,21 +7,20 @@ The rule, in this order:
 3. The accuracy differs by more than two standard errors of the difference: `LEARNED` or `WORSE`.
 4. Else: `UNCLEAR`.
 
-The standard error is that of Agresti and Caffo 2000, https://doi.org/10.1080/00031305.2000.10474560:
-one correct and one wrong answer are added to each sample, so it is never 0. It treats the two
-accuracies as independent. They are of the same images, so it is rather too large than too small.
+`lightly_core.evaluation.uncertainty` describes the standard error.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 
-#: Standard errors by which two accuracies must differ.
-STANDARD_ERRORS = 2.0
-#: Difference that enough images would show. If it is within the error, there are too few images.
-LEAST_CHANGE = 0.02
+from lightly_core.evaluation.uncertainty import (
+    LEAST_CHANGE,
+    STANDARD_ERRORS,
+    difference_text,
+    error_of_difference,
+)
 
 
 class Kind(Enum):
@@ -71,47 +70,14 @@ class Verdict:
     error: float | None = None
 
 
-def standard_error(before: float, after: float, num_query: int) -> float:
-    """Return the standard error of the difference of two accuracies.
-
-    Args:
-        before: Fraction of correct answers, in [0, 1].
-        after: The same of the other network.
-        num_query: Images that each network classified, at least 1.
-
-    Returns:
-        A number in (0, 0.5).
-    """
-    variance = 0.0
-    for accuracy in (before, after):
-        smoothed = (accuracy * num_query + 1) / (num_query + 2)
-        variance += smoothed * (1 - smoothed) / (num_query + 2)
-    return math.sqrt(variance)
-
-
-def accuracy_text(before: float, after: float, num_query: int | None) -> str:
-    """Return accuracies in [0, 1] before and after training, and their difference, as text.
-
-    Args:
-        before: Fraction of correct answers, in [0, 1].
-        after: The same of the other network.
-        num_query: Images that each network classified; None: not known.
-    """
-    gain = f"{100 * (after - before):+.1f} points"
-    if num_query:
-        error = 100 * standard_error(before, after, num_query)
-        gain += f", standard error {error:.1f}; {num_query:,} images classified"
-    return f"{100 * before:.1f} % before, {100 * after:.1f} % after ({gain})"
-
-
 def judge(outcome: Outcome) -> Verdict:
     """Return the result of a run, by the rule at the top of this module."""
     before, after = outcome.before, outcome.after
     error = measured = None
     if before is not None and after is not None:
-        measured = f"kNN top-1: {accuracy_text(before, after, outcome.num_query)}."
+        measured = f"kNN top-1: {difference_text(before, after, outcome.num_query)}."
         if outcome.num_query:
-            error = standard_error(before, after, outcome.num_query)
+            error = error_of_difference(before, after, outcome.num_query)
     if outcome.collapse is not None:
         sentence = f"{outcome.collapse[0].upper()}{outcome.collapse[1:]}."
         text = sentence if measured is None else f"{measured} {sentence}"

@@ -51,6 +51,19 @@ def test_markdown_has_the_published_columns_first_and_leaves_out_empty_ones(fini
     assert "k = 20" in page
 
 
+def test_accuracies_have_their_standard_error_in_markdown_only(load, made, evaluation, tmp_path):
+    suite = load("only=simclr-b64")
+    # 49 of 98 images: with one correct and one wrong answer added, sqrt(0.5 * 0.5 / 100).
+    results = [{**result, "data": {"num_val": 98}} for result in evaluation(knn=0.5)]
+    made(suite, "simclr-b64", evaluation=results)
+    page = markdown(suite, row_results(suite), "")
+    assert cells(page)[0]["kNN Top 1"] == "50.0 ± 5.0"
+    assert "± is the standard error" in page
+    assert "98 classified images are too few to tell differences below 14.1 points" in page
+    write_csv(row_results(suite), tmp_path / "results.csv")
+    assert ",50.00," in (tmp_path / "results.csv").read_text()
+
+
 def test_csv_has_all_columns_with_bare_numbers(finished, tmp_path):
     write_csv(row_results(finished), tmp_path / "results.csv")
     with (tmp_path / "results.csv").open(newline="") as file:

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 
@@ -386,8 +387,12 @@ def test_the_command_shows_a_table(with_toys, tmp_path, capsys):
     assert main(["evaluate", *words, "knn.k=[5, 2000]", "linear=false", "retrieval=true"]) == 0
     shown = capsys.readouterr().out
     found = json.loads(out.read_text())["results"]
-    for text in ("knn k=5", f"{100 * found[0]['top1']:.2f} %", "mAP", "359 images classified"):
+    top1 = found[0]["top1"]
+    rate = (359 * top1 + 1) / 361
+    accuracy = f"{100 * top1:.2f} ± {100 * math.sqrt(rate * (1 - rate) / 361):.2f} %"
+    for text in ("knn k=5", accuracy, "mAP", "359 images classified"):
         assert text in shown
+    assert "359 classified images are too few to tell differences below" in shown
     assert "note: knn k=2000: k reduced from 2000 to the number of images, 1438" in shown
     assert f"written to {out}" in shown.replace("\n", "")
     assert found[0]["model"]["model"] == "toy/net"

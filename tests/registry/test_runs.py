@@ -1,6 +1,7 @@
 """Runs are found and described by their files alone, whatever is in them."""
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -110,11 +111,13 @@ def test_how_a_run_ended_is_kept(tmp_path, error, state, reason):
 
 def test_accuracies_have_their_standard_error(tmp_path):
     write(
-        tmp_path / "a", status={"knn_before": 0.2, "knn_after": 0.5, "knn_images": 400, "step": 5}
+        tmp_path / "a", status={"knn_before": 0.0, "knn_after": 0.5, "knn_images": 98, "step": 5}
     )
     run = only(tmp_path)
-    assert (run.knn_before_error, run.knn_after_error) == (pytest.approx(0.02), 0.025)
-    assert run.gain == pytest.approx(0.3)
+    # With one correct and one wrong answer added: 1 of 100 and 50 of 100.
+    errors = (pytest.approx(math.sqrt(0.01 * 0.99 / 100)), pytest.approx(0.05))
+    assert (run.knn_before_error, run.knn_after_error) == errors
+    assert run.gain == 0.5
 
 
 def test_an_accuracy_before_training_is_not_one_after(tmp_path):

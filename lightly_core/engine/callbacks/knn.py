@@ -13,6 +13,7 @@ from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.module import TrainingModule
 from lightly_core.evaluation.knn import KnnResult
 from lightly_core.evaluation.probe import LabelledProbe, linear_score
+from lightly_core.evaluation.uncertainty import percent, standard_error, too_few_images
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +64,9 @@ class KnnCallback(PeriodicMeasurement):
             score = linear_score(features, self._linear.penalty)
             if score is not None:
                 metrics |= {"linear/top1": score.top1, "linear/top5": score.top5}
-                logger.info(
-                    "Linear top-1 at step %d: %.1f %%", trainer.global_step, 100 * score.top1
-                )
+                error = standard_error(score.top1, result.num_query)
+                accuracy = percent(score.top1, error)
+                logger.info("Linear top-1 at step %d: %s", trainer.global_step, accuracy)
         return metrics
 
     def on_measured(self, values: dict[str, float]) -> None:
@@ -76,17 +77,20 @@ class KnnCallback(PeriodicMeasurement):
 
     def _log(self, result: KnnResult, step: int) -> None:
         logger.info(
-            "kNN top-1 %s: %.1f %% (%d images by %d others, k=%d)",
+            "kNN top-1 %s: %s (%d images by %d others, k=%d)",
             "before training" if self.before is None else f"at step {step}",
-            100 * result.top1,
+            percent(result.top1, standard_error(result.top1, result.num_query)),
             result.num_query,
             result.num_train,
             result.k,
         )
-        for note in result.notes:
+        notes = result.notes
+        if self.before is None and (few := too_few_images(result.top1, result.num_query)):
+            notes = (*notes, few)
+        for note in notes:
             if note not in self._logged_notes:
                 logger.info("kNN: %s", note)
-        self._logged_notes = result.notes
+        self._logged_notes = notes
 
     def state_dict(self) -> dict[str, Any]:
         """Return the accuracy before training and the newest."""

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from lightly_core.version import __version__ as __version__
 
 if TYPE_CHECKING:  # "as" makes a name public for type checkers
+    from lightly_core.api import DoctorReport as DoctorReport
     from lightly_core.api import EmbedResult as EmbedResult
     from lightly_core.api import EvaluationResult as EvaluationResult
     from lightly_core.api import ExportResult as ExportResult
     from lightly_core.api import RowResult as RowResult
     from lightly_core.api import RunResult as RunResult
     from lightly_core.api import benchmark as benchmark
+    from lightly_core.api import doctor as doctor
     from lightly_core.api import embed as embed
     from lightly_core.api import evaluate as evaluate
     from lightly_core.api import export as export
@@ -70,6 +72,7 @@ _HOMES = {
     "Catalog": "lightly_core.plugins.catalog",
     "ConfigError": "lightly_core.errors",
     "DataError": "lightly_core.errors",
+    "DoctorReport": "lightly_core.api",
     "EmbedResult": "lightly_core.api",
     "EvaluationResult": "lightly_core.api",
     "ExportFormat": "lightly_core.contracts",
@@ -88,6 +91,7 @@ _HOMES = {
     "RunResult": "lightly_core.api",
     "UnknownModelError": "lightly_core.errors",
     "benchmark": "lightly_core.api",
+    "doctor": "lightly_core.api",
     "embed": "lightly_core.api",
     "evaluate": "lightly_core.api",
     "export": "lightly_core.api",

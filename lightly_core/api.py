@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightly_core.config.docs.pages import signature_of
+from lightly_core.config.options.doctor import DoctorConfig
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.export import ExportConfig
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from lightly_core.benchmarking.results import RowResult
     from lightly_core.config.docs.signature import (
+        DoctorSettings,
         EmbedSettings,
         EvaluateSettings,
         ExportSettings,
@@ -30,19 +33,23 @@ if TYPE_CHECKING:
     )
     from lightly_core.config.options.runs import RunState, SortKey
     from lightly_core.converting.result import ExportResult
+    from lightly_core.diagnosing.report import DoctorReport
     from lightly_core.embedding.result import EmbedResult
+    from lightly_core.engine.dry_run import Form
     from lightly_core.engine.result import RunResult
     from lightly_core.evaluation.results import EvaluationResult
     from lightly_core.registry.entry import RunEntry
     from lightly_core.reporting.page import Report
 
 __all__ = [
+    "DoctorReport",
     "EmbedResult",
     "EvaluationResult",
     "ExportResult",
     "RowResult",
     "RunResult",
     "benchmark",
+    "doctor",
     "embed",
     "evaluate",
     "export",
@@ -99,22 +106,26 @@ def train(**settings: Unpack[RunSettings]) -> RunResult:
 
 
 def pretrain_from_command_line(
-    config_file: str | None, pairs: Sequence[str], *, dry_run: bool = False, build: bool = False
+    config_file: str | None,
+    pairs: Sequence[str],
+    *,
+    dry_run: Form | None = None,
+    build: bool = False,
 ) -> None:
     """Run `lightly run`, or with `dry_run` its checks. It raises the errors of `pretrain`.
 
     Args:
         config_file: TOML file with settings.
         pairs: Settings as ``key=value``.
-        dry_run: Whether the settings are checked and printed only.
+        dry_run: Only check the settings, and print what the run will do in this form; None: run.
         build: Whether a dry run builds the networks in any case.
     """
     from lightly_core.engine import entry
 
     refuse_in_child("pretrain")
     settings, plugins = entry.load(config_file=config_file, pairs=pairs)
-    if dry_run:
-        entry.rehearse(settings, plugins, build=build)
+    if dry_run is not None:
+        entry.rehearse(settings, plugins, build=build, form=dry_run)
     else:
         entry.execute(settings, plugins)
 
@@ -196,6 +207,26 @@ def _evaluate(
 
     with RunLogs(True, plugins.catalog.packages()), explained(), like_ctrl_c():
         return evaluate_network(config, plugins.catalog)
+
+
+def doctor(**settings: Unpack[DoctorSettings]) -> DoctorReport:
+    """Check the installation and the machine, and measure how fast images are read.
+
+    Every argument is a setting of `docs/settings.md`, and none is required. docs/doctor.md explains
+    the report. Nothing is written.
+
+    Returns:
+        The report. `print` shows it as text, and a notebook as tables.
+
+    Raises:
+        ConfigError: Settings are wrong, or the network cannot be built.
+        PluginError: A required plugin cannot be used.
+        DataError: There are no images.
+    """
+    refuse_in_child("doctor")
+    from lightly_core.diagnosing.command import doctor_with
+
+    return doctor_with(arguments=settings)
 
 
 def export(**settings: Unpack[ExportSettings]) -> ExportResult:
@@ -341,33 +372,28 @@ def list_runs(
     )
 
 
+#: Modules of the result classes, which are imported when they are first used.
+_RESULTS = {
+    "DoctorReport": "lightly_core.diagnosing.report",
+    "EmbedResult": "lightly_core.embedding.result",
+    "EvaluationResult": "lightly_core.evaluation.results",
+    "ExportResult": "lightly_core.converting.result",
+    "RowResult": "lightly_core.benchmarking.results",
+    "RunResult": "lightly_core.engine.result",
+}
+
+
 def __getattr__(name: str) -> object:
-    """Import the result classes when they are first used."""
-    if name == "EmbedResult":
-        from lightly_core.embedding.result import EmbedResult
-
-        return EmbedResult
-    if name == "EvaluationResult":
-        from lightly_core.evaluation.results import EvaluationResult
-
-        return EvaluationResult
-    if name == "ExportResult":
-        from lightly_core.converting.result import ExportResult
-
-        return ExportResult
-    if name == "RowResult":
-        from lightly_core.benchmarking.results import RowResult
-
-        return RowResult
-    if name == "RunResult":
-        from lightly_core.engine.result import RunResult
-
-        return RunResult
-    raise AttributeError(f"module 'lightly_core.api' has no attribute '{name}'")
+    """Import a result class when it is first used."""
+    home = _RESULTS.get(name)
+    if home is None:
+        raise AttributeError(f"module 'lightly_core.api' has no attribute '{name}'")
+    return getattr(importlib.import_module(home), name)
 
 
 for _function in (pretrain, train):
     _function.__signature__ = signature_of(RunConfig)  # type: ignore[attr-defined]
+doctor.__signature__ = signature_of(DoctorConfig)  # type: ignore[attr-defined]
 embed.__signature__ = signature_of(EmbedConfig)  # type: ignore[attr-defined]
 export.__signature__ = signature_of(ExportConfig)  # type: ignore[attr-defined]
 evaluate.__signature__ = signature_of(EvaluateConfig)  # type: ignore[attr-defined]

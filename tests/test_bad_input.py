@@ -104,7 +104,7 @@ def test_a_data_set_smaller_than_the_batch_works(lightly):
 
 @pytest.mark.parametrize(("seed", "drawn"), [("none", True), ("5", False)])
 def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(lightly, tmp_path, seed, drawn):
-    code, output, _ = lightly(f"seed={seed}", flags=["--dry-run"])
+    code, output, _ = lightly(f"seed={seed}", flags=["--dry-run", "--json"])
     assert code == 0
     resolved = json.loads(output)
     assert resolved["derived"]["total_steps"] == 2

@@ -142,7 +142,7 @@ def test_a_dry_run_of_what_is_right_downloads_nothing(lightly, folder, monkeypat
         raise AssertionError("a dry run opens no connection")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
-    code, output, error = lightly("--dry-run", *typed)
+    code, output, error = lightly("--dry-run", "--json", *typed)
     assert (code, error) == (0, ""), output
     assert output.startswith("{")
     assert {path.name for path in folder.iterdir()} == {"images", "other.pt"}

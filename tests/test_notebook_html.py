@@ -124,7 +124,8 @@ def test_results_of_runs_evaluations_and_embeddings():
     evaluated = lightly_core.EvaluationResult(({**knn, "notes": [EVIL], "data": data},))
     header, row = read(evaluated)
     assert dict(zip(header, row, strict=True)) == {
-        "protocol": "knn k=20", "top-1": "50.00 ± 10.66 %", "top-5": "100.00 ± 4.45 %", "seconds": "0.2"
+        "protocol": "knn k=20", "top-1": "50.00 ± 10.66 %", "top-5": "100.00 ± 4.44 %",
+        "seconds": "0.2"
     }  # fmt: skip
     assert "20 images classified (&lt;script&gt;" in evaluated._repr_html_()
     assert lightly_core.EvaluationResult(())._repr_html_()

@@ -119,8 +119,12 @@ def _scores(curve: Curve, evaluation: Sequence[Mapping[str, Any]], knn_k: int | 
     finetune = _result(evaluation, "finetune")
     counts = {
         name: result["data"]["num_val"]
-        for protocol, result in (("knn", knn), ("linear", linear), ("finetune", finetune))
-        for name in (f"{protocol}_top1", f"{protocol}_top5")
+        for result, names in (
+            (knn, ("knn_top1",)),
+            (linear, ("linear_top1", "linear_top5")),
+            (finetune, ("finetune_top1", "finetune_top5")),
+        )
+        for name in names
         if "num_val" in result.get("data", {})
     }
     return Scores(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lightly_core.cli.parser import Parser, near, option_names, use_plugins
 from lightly_core.cli.settings_words import check_words, settings_parser
 from lightly_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightly_core.engine.dry_run import Form
 
 _EPILOG = """\
 A value is read as TOML (10, 1e-3, true, [0, 1]) if it is valid, else as text without quotes.
@@ -37,13 +41,30 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     if not words and parsed.config is None:
         raise ConfigError(_NOTHING_GIVEN)
     check_words(words, option_names(parser), RunConfig)
-    if parsed.build and not parsed.dry_run:
-        raise ConfigError("--build is for --dry-run, a run always builds its networks")
+    form = _form(parsed)
     from lightly_core.api import pretrain_from_command_line
 
     words = [*words, *(["profile=true"] if parsed.profile else [])]
-    pretrain_from_command_line(parsed.config, words, dry_run=parsed.dry_run, build=parsed.build)
+    pretrain_from_command_line(parsed.config, words, dry_run=form, build=parsed.build)
     return 0
+
+
+def _form(parsed: Namespace) -> Form | None:
+    """Return what a dry run prints; None: it is a run.
+
+    Raises:
+        ConfigError: Flags contradict each other.
+    """
+    if not parsed.dry_run:
+        for flag, given in (("json", parsed.json), ("toml", parsed.toml)):
+            if given:
+                raise ConfigError(f"--{flag} is for --dry-run, add it or remove --{flag}")
+        if parsed.build:
+            raise ConfigError("--build is for --dry-run, a run always builds its networks")
+        return None
+    if parsed.json and parsed.toml:
+        raise ConfigError("--json and --toml are two forms of the same settings, give one of them")
+    return "json" if parsed.json else "toml" if parsed.toml else "table"
 
 
 def _parser() -> Parser:
@@ -52,12 +73,20 @@ def _parser() -> Parser:
         description="Pretrain a backbone on your images. "
         "The settings out, data and model are required.",
         epilog=_EPILOG,
-        flags="[--dry-run [--build]] [--profile]",
+        flags="[--dry-run [--json | --toml] [--build]] [--profile]",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the settings, print their resolved values, and stop",
+        help="check the settings, print what the run will do as a table, and stop",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="with --dry-run: print all resolved settings as JSON"
+    )
+    parser.add_argument(
+        "--toml",
+        action="store_true",
+        help="with --dry-run: print all resolved settings as a file for --config",
     )
     parser.add_argument(
         "--build",

@@ -111,7 +111,7 @@ def build_run(resolved: Resolved, source: ImageSource, catalog: Catalog) -> Buil
         raise PluginError(
             f"method '{run.method}' is a {type(method).__name__}, expected a torch.nn.Module"
         )
-    transform = _build_transform(resolved)
+    transform = build_transform(resolved)
     module = TrainingModule(method, transform, source, resolved, metadata(resolved))
     # Both may raise. They are called again after the trainer has started its processes.
     method.parameter_groups()
@@ -176,7 +176,12 @@ def _view_facts(resolved: Resolved, source: ImageSource) -> dict[str, object]:
     }
 
 
-def _build_transform(settings: Settings) -> Transform:
+def build_transform(settings: Settings) -> Transform:
+    """Build the transform of a run.
+
+    Raises:
+        PluginError: The code of its plugin cannot be imported.
+    """
     if settings.transform_record is None:
         return TwoStageTransform(settings.transform, crops=settings.method.requires.crops)
     transform_class = load_target(settings.transform_record)
@@ -269,7 +274,7 @@ def check_first_image(resolved: Resolved, source: ImageSource) -> None:
     run = resolved.run
     loader = build_loader(
         source,
-        _build_transform(resolved),
+        build_transform(resolved),
         seed=0,
         per_device_batch_size=resolved.per_device_batch_size,
         rank=0,

@@ -1,16 +1,20 @@
-"""Dry run: check the settings of a run and print them. Networks are built only where that matters.
+"""Dry run: check the settings of a run and print what it will do. Networks are built where needed.
 
 No torch here, so that a dry run of a known model answers at once.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 from lightly_core.config.auto.resolve import Resolved, draw_seed
+from lightly_core.config.auto.settings_file import settings_file
 from lightly_core.config.reading.launch import find_launch, is_first_process
 from lightly_core.config.reading.load import Settings
 from lightly_core.data.base import ImageSource
@@ -21,16 +25,23 @@ from lightly_core.engine.images import open_images, open_val_images, refuse_reso
 from lightly_core.engine.lightning_import import import_lightning
 from lightly_core.engine.loggers.checking import require_loggers
 from lightly_core.engine.logs import RunLogs, only_warnings
+from lightly_core.engine.machine import inspect_machine
 from lightly_core.engine.measured import check_images
 from lightly_core.engine.mistakes import Mistakes
+from lightly_core.engine.plan.plan import Plan
+from lightly_core.engine.plan.table import plan_text
 from lightly_core.errors import ConfigError
 from lightly_core.failures import explained
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import Plugins
 from lightly_core.plugins.loading import check_requirements
 from lightly_core.plugins.model_names import takes_any_size
+from lightly_core.streams import is_terminal
 
 logger = logging.getLogger(__name__)
+
+#: What a dry run prints: a table for people, all resolved settings, or a file for `--config`.
+Form: TypeAlias = Literal["table", "json", "toml"]
 
 NOT_BUILT = (
     "note: the networks were not built, as the model and the options are of known kinds; "
@@ -60,13 +71,14 @@ _KNOWN_VALUES = {
 _LEAST_SIDE = 32
 
 
-def dry_run(settings: Settings, plugins: Plugins, *, build: bool) -> None:
-    """Make the checks of a run, and print the resolved settings. Nothing is written.
+def dry_run(settings: Settings, plugins: Plugins, *, build: bool, form: Form = "table") -> None:
+    """Make the checks of a run, and print what it will do. Nothing is written.
 
     Args:
         settings: Checked settings.
         plugins: Catalog and hooks.
         build: Whether the networks are built in any case, on the meta device.
+        form: What is printed.
 
     Raises:
         LightlyError: A run with these settings would be refused.
@@ -75,14 +87,29 @@ def dry_run(settings: Settings, plugins: Plugins, *, build: bool) -> None:
     if reasons:
         logger.debug("The networks are built because of %s", ", ".join(reasons))
         import_lightning()
-        from lightly_core.engine.run import execute
+        from lightly_core.engine.run import rehearse_run
 
-        execute(settings, plugins, dry_run=True)
+        _print(rehearse_run(settings, plugins), form)
         return
     folder = RunFolder(settings.run.out)
-    with RunLogs(is_first_process(), plugins.catalog.packages()), explained(folder.root):
-        print(json.dumps(_check(settings, plugins.catalog).as_dict(), indent=2))
+    packages = plugins.catalog.packages()
+    with RunLogs(is_first_process(), packages, to_stderr=True), explained(folder.root):
+        plan = Plan(settings=settings, resolved=_check(settings, plugins.catalog))
+    _print(plan, form)
     print(NOT_BUILT, file=sys.stderr)
+
+
+def _print(plan: Plan, form: Form) -> None:
+    if form == "json":
+        print(json.dumps(plan.resolved.as_dict(), indent=2))
+    elif form == "toml":
+        text = settings_file(plan.resolved)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # the encoding of every TOML file
+        print(text, end="")
+    else:
+        width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+        print(plan_text(plan, inspect_machine(), width))
 
 
 def reasons_to_build(settings: Settings, catalog: Catalog) -> Iterator[str]:

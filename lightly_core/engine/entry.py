@@ -14,6 +14,7 @@ from lightly_core.engine.lightning_import import import_lightning
 from lightly_core.plugins.discovery import Plugins, get_plugins
 
 if TYPE_CHECKING:
+    from lightly_core.engine.dry_run import Form
     from lightly_core.engine.result import RunResult
 
 
@@ -54,16 +55,14 @@ def execute(settings: Settings, plugins: Plugins) -> RunResult:
     import_lightning()
     from lightly_core.engine import run
 
-    result = run.execute(settings, plugins)
-    assert result is not None  # only a dry run has no result
-    return result
+    return run.execute(settings, plugins)
 
 
-def rehearse(settings: Settings, plugins: Plugins, *, build: bool) -> None:
+def rehearse(settings: Settings, plugins: Plugins, *, build: bool, form: Form) -> None:
     """Make the checks of a run, see `lightly_core.engine.dry_run.dry_run`."""
     from lightly_core.engine.dry_run import dry_run
 
-    dry_run(settings, plugins, build=build)
+    dry_run(settings, plugins, build=build, form=form)
 
 
 def _out_problems(run: RunConfig) -> list[str]:

@@ -28,12 +28,15 @@ class RunLogs:
     Args:
         first_process: Whether this is the first process. Others log errors only, to the console.
         plugins: Top-level packages of the plugins, which are logged like the core.
+        to_stderr: Whether messages go to stderr, as stdout is for the result of the command.
     """
 
-    def __init__(self, first_process: bool, plugins: Iterable[str] = ()) -> None:
+    def __init__(
+        self, first_process: bool, plugins: Iterable[str] = (), *, to_stderr: bool = False
+    ) -> None:
         self._first_process = first_process
         self._ours = {"lightly_core", *plugins}
-        self._console = _Console()
+        self._console = _Console(to_stderr)
         self._console.setFormatter(_ConsoleFormatter("%(message)s"))
         self._console.setLevel(logging.INFO if first_process else logging.ERROR)
         self._console.addFilter(self._for_the_user)
@@ -108,7 +111,7 @@ def _is_no_tip(record: logging.LogRecord) -> bool:
 
 @contextlib.contextmanager
 def only_warnings() -> Iterator[None]:
-    """Log nothing below warnings: the output of a dry run is the resolved settings."""
+    """Log nothing below warnings, as in a dry run."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.INFO))
     try:
@@ -121,15 +124,19 @@ class _Console(logging.StreamHandler):  # type: ignore[type-arg] # not at run ti
     """Print to the current stdout, which prints above a bar while one is shown.
 
     If the reader closes the stream, as `head` does, it stops printing. The run continues.
+
+    Args:
+        to_stderr: Whether it prints to stderr.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, to_stderr: bool) -> None:
         logging.Handler.__init__(self)
+        self._to_stderr = to_stderr
 
     @property
     def stream(self) -> TextIO:
-        """The current stdout, or stderr if it is missing."""
-        return sys.stdout or sys.stderr
+        """The current stdout, or stderr if that is chosen or stdout is missing."""
+        return sys.stderr if self._to_stderr else sys.stdout or sys.stderr
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Stop printing."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from lightly_core.errors import ConfigError
+
+T = TypeVar("T")
 
 
 class Mistakes:
@@ -13,12 +16,13 @@ class Mistakes:
     def __init__(self) -> None:
         self._errors: list[ConfigError] = []
 
-    def attempt(self, check: Callable[[], object]) -> None:
-        """Run a check and keep its ConfigError. Other exceptions pass."""
+    def attempt(self, check: Callable[[], T]) -> T | None:
+        """Return the result of a check; None if its ConfigError was kept. Other errors pass."""
         try:
-            check()
+            return check()
         except ConfigError as error:
             self._errors.append(error)
+            return None
 
     def raise_all(self) -> None:
         """Raise what was kept.

@@ -12,6 +12,7 @@ from lightly_core.engine.loggers.checking import require_loggers
 from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import only_warnings
 from lightly_core.engine.mistakes import Mistakes
+from lightly_core.engine.plan.size import RunSize, size_of_run
 from lightly_core.engine.trainer import build_trainer, early_stopping
 from lightly_core.engine.watching import choose_images
 from lightly_core.errors import LightlyError
@@ -27,7 +28,7 @@ def rehearse(
     val_source: ImageSource | None,
     folder: RunFolder,
     catalog: Catalog,
-) -> None:
+) -> RunSize | None:
     """Build the parts of a run to find mistakes in the settings.
 
     Networks are built on the meta device without downloads, and one image is read. Mistakes that
@@ -40,6 +41,9 @@ def rehearse(
         folder: Paths of the run folder, which is not created.
         catalog: What the plugins provide.
 
+    Returns:
+        Parameters and memory; None: they are not known without values.
+
     Raises:
         ConfigError: Something is wrong; the message names all problems.
         DataError: The images cannot be used.
@@ -51,15 +55,17 @@ def rehearse(
         mistakes.attempt(lambda: build_trainer(resolved, folder, Fanout({}), stopping))
         mistakes.attempt(lambda: choose_images(resolved, source, val_source))
         mistakes.attempt(lambda: build.check_first_image(resolved, source))
-        mistakes.attempt(lambda: _build_networks(resolved, source, catalog))
+        size = mistakes.attempt(lambda: _build_networks(resolved, source, catalog))
         mistakes.attempt(lambda: require_loggers(resolved))
     mistakes.raise_all()
+    return size
 
 
-def _build_networks(resolved: Resolved, source: ImageSource, catalog: Catalog) -> None:
+def _build_networks(resolved: Resolved, source: ImageSource, catalog: Catalog) -> RunSize | None:
     try:
         with without_numbers():
-            build.build_run(resolved, source, catalog)
+            built = build.build_run(resolved, source, catalog)
+            return size_of_run(built.wrapper, built.method, resolved)
     except LightlyError as error:
         if not is_for_want_of_numbers(error):
             raise
@@ -67,3 +73,4 @@ def _build_networks(resolved: Resolved, source: ImageSource, catalog: Catalog) -
     except Exception:
         # Anything may need values: the run repeats it with them before anything is written.
         logger.debug("The rehearsal of the networks ends here.", exc_info=True)
+    return None

@@ -31,6 +31,7 @@ from lightly_core.engine.callbacks.export import BestExportCallback, ExportCallb
 from lightly_core.engine.callbacks.finite import FiniteCallback
 from lightly_core.engine.callbacks.interrupt import InterruptCallback, ListenCallback
 from lightly_core.engine.callbacks.metrics import MetricsCallback
+from lightly_core.engine.callbacks.pace import PaceCallback
 from lightly_core.engine.callbacks.peers import PeerCallback
 from lightly_core.engine.callbacks.progress import ProgressCallback
 from lightly_core.engine.callbacks.skips import SkipsCallback
@@ -44,6 +45,9 @@ from lightly_core.engine.loggers.fanout import Fanout
 from lightly_core.engine.logs import RunLogs
 from lightly_core.engine.module import FinishBatch
 from lightly_core.engine.peer_watch import PeerWatch
+from lightly_core.engine.plan.plan import Plan
+from lightly_core.engine.plan.size import RunSize, size_of_run
+from lightly_core.engine.plan.start import start_text
 from lightly_core.engine.process_state import process_state_restored
 from lightly_core.engine.profile.run import RunProfile
 from lightly_core.engine.rehearsal import rehearse
@@ -77,28 +81,39 @@ logger = logging.getLogger(__name__)
 _SEED_VARIABLE = "LIGHTLY_DRAWN_SEED"
 
 
-def execute(settings: Settings, plugins: Plugins, *, dry_run: bool = False) -> RunResult | None:
-    """Run, or with `dry_run` print the resolved configuration only.
+def execute(settings: Settings, plugins: Plugins) -> RunResult:
+    """Run.
 
     Raises:
         LightlyError: See `lightly_core.pretrain`.
         RunInterrupted: A signal stopped the run.
     """
+    with _prepared(settings, plugins) as run:
+        return run.execute()
+
+
+def rehearse_run(settings: Settings, plugins: Plugins) -> Plan:
+    """Make the checks of a run, with its networks. Nothing is written.
+
+    Raises:
+        LightlyError: A run with these settings would be refused.
+    """
+    with _prepared(settings, plugins, dry=True) as run:
+        return Plan(settings=settings, resolved=run.resolved, size=run.rehearse())
+
+
+@contextmanager
+def _prepared(settings: Settings, plugins: Plugins, *, dry: bool = False) -> Iterator[Run]:
     folder = RunFolder(settings.run.out)
     with (
         removed_if_untrained(folder),
-        RunLogs(is_first_process(), plugins.catalog.packages()) as logs,
+        RunLogs(is_first_process(), plugins.catalog.packages(), to_stderr=dry) as logs,
         explained(folder.root, kept=folder.last_checkpoint),
         process_state_restored(),
         _seed_variable_removed(),
         Stops(requeueing(settings.run)) as stops,
     ):
-        run = Run(settings, plugins, logs, stops, folder)
-        if dry_run:
-            run.rehearse()
-            print(json.dumps(run.resolved.as_dict(), indent=2))
-            return None
-        return run.execute()
+        yield Run(settings, plugins, logs, stops, folder)
 
 
 class Training(NamedTuple):
@@ -165,10 +180,10 @@ class Run:
         os.environ[_SEED_VARIABLE] = seed
         return int(seed)
 
-    def rehearse(self) -> None:
-        """Make the checks of `execute`. Writes nothing."""
+    def rehearse(self) -> RunSize | None:
+        """Make the checks of `execute`, and return the size of the networks. Writes nothing."""
         catalog = self.plugins.catalog
-        rehearse(self.resolved, self.source, self.val_source, self.folder, catalog)
+        return rehearse(self.resolved, self.source, self.val_source, self.folder, catalog)
 
     # ------------------------------------------------------------------ the run
 
@@ -202,7 +217,7 @@ class Run:
                 restore_last(self.folder, self.resume)
             built.module.images = contents(self.source)
         self.logs.open_file(self.folder.log)
-        self._write_records()
+        self._write_records(built)
         first = is_first_process()
         step = self.resume.step if self.resume is not None else None
         if first:
@@ -230,7 +245,7 @@ class Run:
             loggers.finish(status)  # raises no exception of a logger
             self.plugins.run_end(evolve(info, status=status))
 
-    def _write_records(self) -> None:
+    def _write_records(self, built: build.BuiltRun) -> None:
         if not is_first_process():
             return
         resolved = self.resolved.as_dict()
@@ -243,24 +258,9 @@ class Run:
         versions = (sys.version.split()[0], torch.__version__, version("lightning"))
         logger.debug("Python %s, torch %s, lightning %s", *versions)
         logger.debug("Resolved configuration:\n%s", json.dumps(resolved, indent=2))
-        self._announce()
-
-    def _announce(self) -> None:
-        run, resolved = self.resolved.run, self.resolved
-        logger.info(
-            "%s %s with %s on %d images: %d epochs, %d steps of %d images, %s, %s",
-            "Resuming" if self.resume else "Pretraining",
-            run.model,
-            resolved.method_record.name,
-            len(self.source),
-            run.epochs,
-            resolved.total_steps,
-            resolved.effective_batch_size,
-            run.accelerator,
-            run.precision,
-        )
-        if resolved.seed_drawn:
-            logger.info("The seed is random; seed=%s repeats this run", run.seed)
+        size = size_of_run(built.wrapper, built.method, self.resolved)
+        resumed = self.resume is not None
+        logger.info("%s", start_text(self.resolved, size, resumed=resumed))
         logger.info("Writing to %s", self.folder.root)
 
     def _set_up(self, built: build.BuiltRun, loggers: Fanout, watchers: Watchers) -> Training:
@@ -320,6 +320,7 @@ class Run:
             *watchers.callbacks(),
             *report_callbacks(self.resolved, self.source, self.val_source, self.folder),
             MetricsCallback(loggers, args, interval, self.finite),
+            PaceCallback(auto_epochs=self._settings.run.epochs == "auto"),
         ]
         if best is not None:
             callbacks.append(best)

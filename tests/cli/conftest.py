@@ -26,7 +26,7 @@ def training(monkeypatch):
     calls = types.SimpleNamespace(arguments=[], error=None)
 
     def pretrain_from_command_line(config_file, pairs, *, dry_run, build):
-        calls.arguments.append((config_file, list(pairs), "build" if build else dry_run))
+        calls.arguments.append((config_file, list(pairs), "build" if build else dry_run or False))
         if calls.error is not None:
             raise calls.error
 

@@ -8,7 +8,8 @@ EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version", "-V
 
 #: All flags there are. A new one is a promise to every user: think twice, then add it here.
 FLAGS = {
-    "run": {"--build", "--config", "--dry-run", "--profile"},
+    "doctor": {"--config"},
+    "run": {"--build", "--config", "--dry-run", "--json", "--profile", "--toml"},
     "embed": {"--config"},
     "evaluate": {"--config"},
     "extract-frames": {"--config"},

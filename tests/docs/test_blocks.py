@@ -7,6 +7,7 @@ import pytest
 from code_blocks import blocks_of, commands_of
 
 from lightly_core.cli.main import ALIASES, COMMANDS, main
+from lightly_core.config.options.doctor import DoctorConfig
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.export import ExportConfig
@@ -22,7 +23,12 @@ PAGES = [
     *sorted(ROOT.glob("plugins/*/README.md")),
 ]
 #: Option classes of commands that take settings.
-OPTIONS = {"embed": EmbedConfig, "evaluate": EvaluateConfig, "export": ExportConfig}
+OPTIONS = {
+    "doctor": DoctorConfig,
+    "embed": EmbedConfig,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
+}
 #: Plugins of the tutorials, which are not installed. tests/docs/test_tutorials.py installs them.
 OF_TUTORIALS = ("alignment", "tiny/", "microscopy", "sqlite")
 

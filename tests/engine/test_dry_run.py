@@ -63,7 +63,7 @@ def test_a_known_model_needs_no_torch_and_resolves_as_in_a_run(folder, capsys, m
                 image.save(folder / "images" / name / f"{index}.png")
         for file in folder.glob("images/*/*.jpg"):
             file.unlink()
-    command = ["run", "--dry-run", *words(MODEL, "accelerator=cpu", *more)]
+    command = ["run", "--dry-run", "--json", *words(MODEL, "accelerator=cpu", *more)]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, f"{NOT_BUILT}\n\n")
     assert main([*command, "--build"]) == 0

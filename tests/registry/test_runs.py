@@ -110,9 +110,7 @@ def test_how_a_run_ended_is_kept(tmp_path, error, state, reason):
 
 
 def test_accuracies_have_their_standard_error(tmp_path):
-    write(
-        tmp_path / "a", status={"knn_before": 0.0, "knn_after": 0.5, "knn_images": 98, "step": 5}
-    )
+    write(tmp_path / "a", status={"knn_before": 0.0, "knn_after": 0.5, "knn_images": 98, "step": 5})
     run = only(tmp_path)
     # With one correct and one wrong answer added: 1 of 100 and 50 of 100.
     errors = (pytest.approx(math.sqrt(0.01 * 0.99 / 100)), pytest.approx(0.05))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attrs import evolve
 
@@ -34,9 +35,8 @@ def resolve_hardware(
     kind = accelerator if isinstance(accelerator, str) else "other"
     precision = run.precision
     if precision == "auto":
-        tiny = kind == "cpu" and _has_tiny_views(settings)
-        bf16 = has_native_bf16(accelerator, machine) and not tiny
-        precision = "bf16-mixed" if bf16 else "32-true"
+        tiny = has_tiny_views(settings)
+        precision = auto_precision(accelerator, machine, tiny_views=tiny)
     if (precision, kind) in (("16-mixed", "cpu"), ("64-true", "mps")):
         raise ConfigError(
             f"config.precision: '{precision}' does not work on accelerator '{kind}'; use 'auto'"
@@ -60,10 +60,25 @@ def resolve_hardware(
     )
 
 
-def _has_tiny_views(settings: Settings) -> bool:
+def has_tiny_views(settings: Settings) -> bool:
+    """Return whether a view has less than 32 pixels a side."""
     # torch 2.15 on CPUs: the weight gradient of a bf16 convolution of 3x3 and stride 2 is wrong if
     # the feature map has one position, as before a ResNet's last stage for views of 16 pixels.
     return min(min(spec.size) for spec in settings.transform.view_specs()) < 32
+
+
+def auto_precision(
+    accelerator: str | PythonObject, machine: Machine, *, tiny_views: bool = False
+) -> Literal["bf16-mixed", "32-true"]:
+    """Return the precision that "auto" takes.
+
+    Args:
+        accelerator: Without "auto".
+        machine: Facts about the machine.
+        tiny_views: Whether a view has less than 32 pixels a side.
+    """
+    tiny = tiny_views and accelerator == "cpu"
+    return "bf16-mixed" if has_native_bf16(accelerator, machine) and not tiny else "32-true"
 
 
 def has_native_bf16(accelerator: str | PythonObject, machine: Machine) -> bool:

@@ -19,6 +19,7 @@ from lightly_core.config.docs.method_settings import method_settings_page
 from lightly_core.config.docs.method_table import methods_page
 from lightly_core.config.docs.tables import class_table
 from lightly_core.config.options.callbacks import CallbacksArgs
+from lightly_core.config.options.doctor import DoctorConfig
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.export import ExportConfig
@@ -84,6 +85,7 @@ _TYPED = {
     "EvaluateSettings": (EvaluateConfig, "`lightly_core.evaluate`"),
     "ExportSettings": (ExportConfig, "`lightly_core.export`"),
     "ExtractSettings": (ExtractConfig, "`lightly_core.extract_frames`"),
+    "DoctorSettings": (DoctorConfig, "`lightly_core.doctor`"),
 }
 
 _PAGE_HEAD = """# Settings
@@ -212,6 +214,12 @@ _SECTIONS: tuple[tuple[str, str, type, str], ...] = (
         "Settings of `lightly extract-frames`",
         "Arguments of `lightly_core.extract_frames`. [videos.md](videos.md) explains them.",
         ExtractConfig,
+        "",
+    ),
+    (
+        "Settings of `lightly doctor`",
+        "Arguments of `lightly_core.doctor`. [doctor.md](doctor.md) explains them.",
+        DoctorConfig,
         "",
     ),
 )

@@ -153,3 +153,19 @@ class ExtractSettings(TypedDict, total=False):
     min_difference: int
     num_workers: int | Literal["auto"]
     overwrite: bool
+
+
+class DoctorSettings(TypedDict, total=False):
+    """The settings of `lightly_core.doctor`, by name."""
+
+    data: str | Path | Sequence[str | Path] | Dataset[Any] | None
+    model: str | Path | nn.Module | None
+    method: str | None
+    method_args: Mapping[str, Any] | None
+    model_args: Mapping[str, Any] | None
+    transform_args: Mapping[str, Any] | None
+    batch_size: int
+    accelerator: str
+    precision: Precision
+    num_images: int
+    seconds: float

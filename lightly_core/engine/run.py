@@ -252,8 +252,6 @@ class Run:
         if self.resume is None:
             write_json(self.folder.config, resolved)
         write_json(self.folder.plugins, [status.as_dict() for status in self.plugins.statuses])
-        recipe = self.resolved.recipe
-        logger.info("Defaults of the method: recipe=%s, as %s", recipe.name, recipe.reason)
         logger.debug("Command: %s", without_secrets(" ".join(sys.argv)))
         versions = (sys.version.split()[0], torch.__version__, version("lightning"))
         logger.debug("Python %s, torch %s, lightning %s", *versions)

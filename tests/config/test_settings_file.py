@@ -33,6 +33,7 @@ def comparable(result):
     data = result.as_dict()
     assert data["derived"].pop("seed_drawn") in (True, False)
     data["derived"]["memory"] = data["derived"]["memory"]["use"]
+    data["derived"]["recipe"] = data["derived"]["recipe"]["name"]
     return data
 
 

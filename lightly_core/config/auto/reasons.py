@@ -44,6 +44,10 @@ def _num_workers(resolved: Resolved, machine: Machine) -> str:
     return f"{cpus}{shared if resolved.local_devices > 1 else ''}, one is kept for the training"
 
 
+def _recipe(resolved: Resolved, machine: Machine) -> str:
+    return resolved.recipe.reason
+
+
 def _in_memory(resolved: Resolved, machine: Machine) -> str:
     return resolved.memory.reason
 
@@ -83,6 +87,7 @@ def _optim(resolved: Resolved, machine: Machine) -> str:
 
 
 _REASONS: dict[str, Callable[[Resolved, Machine], str]] = {
+    "recipe": _recipe,
     "epochs": _epochs,
     "num_workers": _num_workers,
     "in_memory": _in_memory,

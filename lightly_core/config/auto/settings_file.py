@@ -37,8 +37,8 @@ _LEFT_OUT = object()
 def settings_file(resolved: Resolved) -> str:
     """Return the TOML text of all settings of a run.
 
-    `lightly run --config` resolves it to the same settings on the same machine. Two facts may
-    differ: the reason for `in_memory`, and whether the seed was random.
+    `lightly run --config` resolves it to the same settings on the same machine. What may differ:
+    the reasons for `in_memory` and `recipe`, and whether the seed was random.
 
     Args:
         resolved: Settings without "auto".

@@ -30,6 +30,7 @@ def start_text(resolved: Resolved, size: RunSize, *, resumed: bool) -> str:
             f"{resolved.effective_batch_size:,} images",
         ),
         *size_rows(size, resolved),
+        ("recipe", f"{resolved.recipe.name}, as {resolved.recipe.reason}"),
         ("device", f"{devices}, {run.precision}, {workers}"),
     ]
     lines = [f"{verb} {shown(str(run.model))} with {resolved.method_record.name}"]

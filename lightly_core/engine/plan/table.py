@@ -28,6 +28,7 @@ _ROWS = frozenset(
     {
         *("out", "data", "val_data", "model", "method", "epochs", "batch_size", "num_workers"),
         *("in_memory", "devices", "accelerator", "strategy", "precision", "optim"),
+        "recipe",
     }
 )
 _NO_SIZE = "not counted, as the networks were not built; --build builds them"
@@ -120,6 +121,7 @@ def _network_rows(plan: Plan) -> Iterator[Row]:
         yield Row("parameters", _NO_SIZE)
     else:
         yield from (Row(name, text) for name, text in size_rows(plan.size, resolved))
+    yield Row("recipe", resolved.recipe.name)
     yield Row("optim", resolved.optimizer_name)
     warmup = f"after {resolved.warmup_steps:,} steps of warm-up" if resolved.warmup_steps else ""
     yield Row("learning rate", f"{resolved.peak_lr:.4g} {warmup}".rstrip())

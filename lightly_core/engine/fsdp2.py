@@ -229,7 +229,7 @@ def refuse_fsdp2(resolved: Resolved) -> None:
     if not vars(type(resolved.method)).get("shardable", False):
         problems.append(
             f"method '{resolved.method_record.name}' has not been compared with sharded weights; "
-            "use ddp, or a method that docs/several-devices.md lists"
+            "use ddp, or compare it and set shardable=True in its class of options"
         )
     if resolved.world_size == 1:
         problems.append("it shards weights among several devices, but got devices=1; use ddp")

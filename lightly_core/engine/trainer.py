@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.plugins import DoublePrecision
 
 from lightly_core.config.auto.resolve import Resolved
 from lightly_core.config.options.callbacks import EarlyStoppingArgs
@@ -51,15 +52,13 @@ def build_trainer(
     extra.pop("logger", None)
     # The user's come first: callbacks expect the logger they were written for in `trainer.logger`.
     own_loggers = [*lightning_loggers(run.trainer_args), LoggerBridge(loggers)]
-    given = _as_list(extra.pop("plugins", None))
-    norms, sync_batchnorm = norm_settings(resolved, extra.pop("sync_batchnorm", None), given)
-    plugins = [AtomicCheckpointIO(folder), *cluster_plugins(given, folder.root), *norms, *given]
+    plugins, sync_batchnorm, precision = _plugins(resolved, folder, extra)
     arguments: dict[str, Any] = {
         "accelerator": plain(run.accelerator),
         "devices": run.devices,
         "num_nodes": run.num_nodes,
         "strategy": FSDP2Strategy() if run.strategy == NAME else plain(run.strategy),
-        "precision": run.precision,
+        "precision": precision,
         "max_epochs": run.epochs,
         "accumulate_grad_batches": resolved.accumulation,
         "gradient_clip_val": resolved.gradient_clip_val,
@@ -130,6 +129,27 @@ def early_stopping(args: EarlyStoppingArgs | None) -> list[lightning.Callback]:
 def plain(value: object) -> Any:  # noqa: ANN401 - any argument of Lightning
     """Return the value of a PythonObject; anything else is returned unchanged."""
     return value.value if isinstance(value, PythonObject) else value
+
+
+def _plugins(
+    resolved: Resolved, folder: RunFolder, extra: dict[str, Any]
+) -> tuple[list[Any], bool, str | None]:
+    """Return all plugins, and Lightning's arguments ``sync_batchnorm`` and ``precision``.
+
+    Args:
+        resolved: Settings without "auto".
+        folder: The run folder.
+        extra: Arguments of the user. Those that are used here are removed.
+    """
+    given = _as_list(extra.pop("plugins", None))
+    norms, sync_batchnorm = norm_settings(resolved, extra.pop("sync_batchnorm", None), given)
+    own: list[Any] = [AtomicCheckpointIO(folder), *cluster_plugins(given, folder.root), *norms]
+    precision: str | None = str(resolved.run.precision)
+    if resolved.run.strategy == NAME and precision == "64-true":
+        # Refused with shards by its name, but not as a plugin.
+        precision = None
+        own.append(DoublePrecision())
+    return [*own, *given], sync_batchnorm, precision
 
 
 def _as_list(value: object) -> list[Any]:

@@ -71,4 +71,5 @@ def norms(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     found = torch.stack(torch._foreach_norm(local(tensors), 2, dtype=dtype))  # (N,)
     if not is_sharded(tensors[0]):
         return found
-    return sum_over_shards(found.square(), tensors).sqrt()
+    # In float64, as the squares of norms below 1e-19 lose digits in float32.
+    return sum_over_shards(found.double().square(), tensors).sqrt().to(dtype)

@@ -14,6 +14,8 @@ from lightly_dino.base_config import MaskArgs, PrototypeConfig, multi_crop, num_
 class IBOTConfig(PrototypeConfig):
     """Options of iBOT: those of DINO, and the masks."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Zhou et al. 2021",
         arxiv="2111.07832",

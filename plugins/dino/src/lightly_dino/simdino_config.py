@@ -15,6 +15,8 @@ from lightly_dino.base_config import SelfDistillationConfig, multi_crop
 class SimDINOConfig(SelfDistillationConfig):
     """Options of SimDINO. It has no prototypes, temperatures or centre."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Wu et al. 2025",
         arxiv="2502.10385",

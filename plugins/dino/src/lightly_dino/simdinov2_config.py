@@ -16,6 +16,8 @@ from lightly_dino.simdino_config import SimDINOConfig
 class SimDINOv2Config(SimDINOConfig):
     """Options of SimDINOv2: those of SimDINO, and the masks."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Wu et al. 2025",
         arxiv="2502.10385",

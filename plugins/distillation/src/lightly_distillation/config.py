@@ -228,6 +228,8 @@ class QueueConfig(DistillationConfig):
 class DistillationV1Config(QueueConfig):
     """Options of distillationv1."""
 
+    shardable = True
+
     card = MethodCard(
         paper="LightlyTrain",
         url="https://docs.lightly.ai/train",
@@ -285,6 +287,8 @@ class DistillationV3Config(QueueConfig):
     """Options of distillationv3."""
 
     metrics = ("train_loss/global", "train_loss/local", "teacher/cosine")
+    shardable = True
+
     card = MethodCard(
         paper="LightlyTrain",
         url="https://docs.lightly.ai/train",

@@ -39,6 +39,8 @@ _BANK_SIZE = 10_000
 class SMoGConfig(TeacherConfig):
     """Options of SMoG. The defaults are the paper's for two views."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Pang et al. 2022",
         arxiv="2207.06167",

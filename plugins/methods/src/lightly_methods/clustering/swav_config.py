@@ -25,6 +25,8 @@ _QUEUE_SIZE = 3840
 class SwAVConfig(ClusteringConfig):
     """Options of SwAV. The defaults are the paper's."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Caron et al. 2020",
         arxiv="2006.09882",
@@ -101,6 +103,8 @@ class SwAVConfig(ClusteringConfig):
 @define(frozen=True, kw_only=True)
 class SwAVQueueConfig(SwAVConfig):
     """Options of SwAV with the queue that the paper uses for batches of 256."""
+
+    shardable = True
 
     card = MethodCard(
         paper="Caron et al. 2020",

@@ -19,6 +19,8 @@ class DenseCLConfig(MoCoV2Config):
         "train_loss/image",
         "train_loss/dense",
     )
+    shardable = True
+
     card = MethodCard(
         paper="Wang et al. 2021",
         arxiv="2011.09157",

@@ -40,6 +40,8 @@ _PAPER_GROUPS, _GROUP_IMAGES = 8, 16
 class MoCoV2Config(TeacherConfig):
     """Options of MoCo v2. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Chen et al. 2020",
         arxiv="2003.04297",

@@ -33,6 +33,8 @@ class MoCoV3Config(TeacherConfig):
     at least 0.08 of the image (``transform_args.random_resize.min_scale=0.08``).
     """
 
+    shardable = True
+
     card = MethodCard(
         paper="Chen et al. 2021",
         arxiv="2104.02057",

@@ -35,6 +35,8 @@ _PAPER_QUEUE = 98_304
 class NNCLRConfig(MethodConfig):
     """Options of NNCLR. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Dwibedi et al. 2021",
         arxiv="2104.14548",

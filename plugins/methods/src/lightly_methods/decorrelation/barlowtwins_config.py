@@ -24,6 +24,8 @@ from lightly_core.config.method import (
 class BarlowTwinsConfig(MethodConfig):
     """Options of Barlow Twins. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Zbontar et al. 2021",
         arxiv="2103.03230",

@@ -29,6 +29,8 @@ from lightly_core.config.method import (
 class EMPSSLConfig(MethodConfig):
     """Options of EMP-SSL. The defaults are the paper's but for the size of crops."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Tong et al. 2023",
         arxiv="2304.03977",

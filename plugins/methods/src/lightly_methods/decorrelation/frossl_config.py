@@ -24,6 +24,8 @@ from lightly_core.config.method import (
 class FroSSLConfig(MethodConfig):
     """Options of FroSSL. The defaults are the authors' for ImageNet-100."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Skean et al. 2024",
         arxiv="2310.02903",

@@ -28,6 +28,8 @@ Whitening = Literal["images", "channels"]
 class INTLConfig(MethodConfig):
     """Options of INTL. The defaults are the authors' for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Weng et al. 2024",
         arxiv="2305.16789",

@@ -56,6 +56,8 @@ def equal_views(*, num_global: int) -> MultiCropTransformArgs:
 class LeJEPAConfig(MethodConfig):
     """Options of LeJEPA. The defaults are meant for ImageNet and vision transformers."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Balestriero and LeCun 2025",
         arxiv="2511.08544",

@@ -26,6 +26,8 @@ from lightly_core.config.method import (
 class MMCRConfig(TeacherConfig):
     """Options of MMCR. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Yerxa et al. 2023",
         arxiv="2303.03307",

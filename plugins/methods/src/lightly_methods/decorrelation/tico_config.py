@@ -27,6 +27,8 @@ from lightly_core.config.method import (
 class TiCoConfig(TeacherConfig):
     """Options of TiCo. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Zhu et al. 2022",
         arxiv="2206.10698",

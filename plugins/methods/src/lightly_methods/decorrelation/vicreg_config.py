@@ -25,6 +25,8 @@ from lightly_core.config.method import (
 class VICRegConfig(MethodConfig):
     """Options of VICReg. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Bardes et al. 2022",
         arxiv="2105.04906",

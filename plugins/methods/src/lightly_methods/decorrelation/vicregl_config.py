@@ -15,6 +15,8 @@ from lightly_methods.decorrelation.vicreg_config import VICRegConfig
 class VICRegLConfig(VICRegConfig):
     """Options of VICRegL. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Bardes et al. 2022",
         arxiv="2210.01571",

@@ -25,6 +25,8 @@ from lightly_methods.decorrelation.lejepa_config import equal_views
 class VISRegConfig(MethodConfig):
     """Options of VISReg. The defaults are the paper's for ImageNet."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Wu et al. 2026",
         arxiv="2606.02572",

@@ -23,6 +23,8 @@ from lightly_core.config.method import (
 class WMSEConfig(MethodConfig):
     """Options of W-MSE. The defaults are the paper's, made so that 128 images are enough."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Ermolov et al. 2021",
         arxiv="2007.06346",

@@ -13,6 +13,8 @@ from lightly_methods.masked.options import check_heads, crop_and_flip
 class IJEPAConfig(TeacherConfig):
     """Options of I-JEPA. The defaults are the paper's for ViT-B."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Assran et al. 2023",
         arxiv="2301.08243",

@@ -30,6 +30,8 @@ from lightly_core.config.method import (
 class MSNConfig(TeacherConfig):
     """Options of MSN. The defaults are the paper's for ViT-S."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Assran et al. 2022",
         arxiv="2204.07141",

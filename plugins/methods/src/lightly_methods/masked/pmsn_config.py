@@ -12,6 +12,8 @@ from lightly_methods.masked.msn_config import MSNConfig
 class PMSNConfig(MSNConfig):
     """Options of MSN, and the prior."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Assran et al. 2022",
         arxiv="2210.07277",

@@ -13,6 +13,8 @@ from lightly_methods.masked.options import crop_and_flip, mask_ratio
 class SimMIMConfig(MethodConfig):
     """Options of SimMIM. The defaults are the paper's for ViT-B."""
 
+    shardable = True
+
     card = MethodCard(paper="Xie et al. 2021", arxiv="2111.09886", use="fine-tuning")
     requires = Requires(global_views=exactly(1), whole_patches=True)
     metrics = ()

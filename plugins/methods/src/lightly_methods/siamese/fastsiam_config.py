@@ -12,6 +12,8 @@ from lightly_methods.siamese.simsiam_config import SimSiamConfig
 class FastSiamConfig(SimSiamConfig):
     """Options of SimSiam, for four views."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Pototzky et al. 2022",
         url="https://doi.org/10.1007/978-3-031-16788-1_4",

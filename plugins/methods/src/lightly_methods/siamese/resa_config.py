@@ -47,6 +47,8 @@ def _weak_and_strong_view() -> TransformArgs:
 class ReSAConfig(TeacherConfig):
     """Options of ReSA. The defaults are the paper's for ResNet-50 and batches of 256."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Weng et al. 2025",
         arxiv="2501.18452",

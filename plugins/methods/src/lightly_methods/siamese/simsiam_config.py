@@ -25,6 +25,8 @@ from lightly_core.config.method import (
 class SimSiamConfig(MethodConfig):
     """Options of SimSiam. The defaults are the paper's for ResNet-50."""
 
+    shardable = True
+
     card = MethodCard(
         paper="Chen and He 2021",
         arxiv="2011.10566",

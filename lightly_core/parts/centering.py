@@ -95,8 +95,9 @@ class Center(nn.Module):
         if work is not None:
             work.wait()
         mean = total[:-1] / total[-1].clamp(min=1)  # (K,)
-        weight = (1 - self.momentum) * (total[-1] > 0)
-        self._center = torch.lerp(self._center.to(mean), mean, weight.to(mean))
+        # Not in the default dtype, which a run in float64 or bfloat16 changes for its steps only.
+        weight = (1 - self.momentum) * (total[-1] > 0).to(mean)
+        self._center = torch.lerp(self._center.to(mean), mean, weight)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """Return the centre for the state dict."""

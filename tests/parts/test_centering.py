@@ -98,6 +98,20 @@ def test_a_saved_centre_goes_on_exactly(dtype):
     assert fresh.center.any()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_centre_is_the_same_read_in_a_step_and_between_steps(dtype):
+    centres = []
+    for default in (torch.float32, dtype):
+        center = Center(5)
+        center.update(logits().to(dtype))
+        torch.set_default_dtype(default)
+        try:
+            centres.append(center.center)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(*centres)
+
+
 def test_a_centre_of_another_width_is_not_loaded():
     with pytest.raises(ValueError, match="4 numbers, expected 5"):
         Center(5).load_state_dict(Center(4).state_dict())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from tools.site.layers import without_mermaid
-from tools.site.markdown import change_links
+from tools.site.markdown import change_links, headings
 from tools.site.method_pages import method_pages
 from tools.site.navigation import Section, sections
 from tools.site.reference import reference_pages
@@ -27,6 +28,14 @@ _METHODS = "docs/methods.md"
 #: Section of the navigation that has the pages about the code.
 _REFERENCE = "Reference"
 _FRONT = Path(__file__).with_name("front.md")
+#: What pages say to those who would edit them.
+_GENERATED = re.compile(
+    r"^Generated (?:by|from) (?:.+\n)*?.*Do not\s+edit this page\.\n", re.MULTILINE
+)
+#: A link whose text is the name of a file.
+_NAMED_LIKE_A_FILE = re.compile(r"\[[\w/-]+\.md\](?=\((?P<path>[\w./-]+\.md)[#)])")
+#: The first cell of a row of the table of methods.
+_METHOD_CELL = re.compile(r"^\| `([\w.-]+)` \|", re.MULTILINE)
 #: Folder of files that are not pages, such as examples.
 _FILES = "files"
 
@@ -81,12 +90,28 @@ class Stage:
 
     def _copy(self, path: str, methods: Iterable[str]) -> None:
         text = without_mermaid((self._root / path).read_text(encoding="utf-8"))
+        text = self._with_titles(_GENERATED.sub("", text), path)
+        if path == _METHODS:
+            text = _METHOD_CELL.sub(r"| [`\1`](method-settings.md#\1) |", text)
         text = self._relinked(text, path)
         if path == _METHODS:
             text += _toctree([f"{name} </methods/{name}>" for name in methods], "")
         if path not in self._listed:
             text = f"---\norphan: true\n---\n\n{text}"
         self._save(page_name(path), text)
+
+    def _with_titles(self, text: str, page: str) -> str:
+        """Return a page whose links have titles of pages in the place of names of files."""
+
+        def titled(match: re.Match[str]) -> str:
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(page), match["path"]))
+            target = self._root / path
+            if not target.is_file():
+                return match[0]
+            title = next((text for _, text in headings(target.read_text(encoding="utf-8"))), path)
+            return f"[{title}]"
+
+        return _NAMED_LIKE_A_FILE.sub(titled, text)
 
     def _save(self, name: str, text: str) -> None:
         file = self._target / f"{name}.md"

@@ -17,6 +17,7 @@ _PARITY_TABLES = {"Methods": "Losses and training steps", "1, 2 and 3 processes"
 #: Pages with results, in the order in which they are shown.
 _RESULTS = (
     "docs/benchmarks.md",
+    "docs/first-hour.md",
     "docs/shipped-suites.md",
     "plugins/dino/README.md",
     "plugins/methods/README.md",
@@ -66,7 +67,8 @@ def _rows(method: str, page: str, root: Path) -> Iterator[Found]:
     text = (root / page).read_text(encoding="utf-8")
     text = change_links(text, lambda target: _from_methods(target, page))
     for table in tables(text):
-        rows = tuple(row for row in table.rows if _is_about(row, method))
+        column = table.head.index("method") if "method" in table.head else 0
+        rows = tuple(row for row in table.rows if _is_about(row[column], method))
         if rows:
             rows = tuple(row for row in table.rows if row in rows or _is_baseline(row))
             yield Found(page, Table(table.heading, table.caption, table.head, rows))
@@ -81,10 +83,9 @@ def _from_methods(target: str, page: str) -> str:
     return f"{posixpath.relpath(path, 'docs/methods')}{hash_}{anchor}"
 
 
-def _is_about(row: Sequence[str], method: str) -> bool:
-    """Return whether the first cell of a row is a method, perhaps with options."""
-    first = row[0] if row else ""
-    return first == method or re.match(rf"`{re.escape(method)}`(?:,|$)", first) is not None
+def _is_about(cell: str, method: str) -> bool:
+    """Return whether a cell names a method, perhaps with options."""
+    return cell == method or re.match(rf"`{re.escape(method)}`(?:,|$)", cell) is not None
 
 
 def _is_baseline(row: Sequence[str]) -> bool:

@@ -25,6 +25,7 @@ _MODULES = {
 #: Sections of this page are pages of the site.
 _METHOD_SETTINGS = "docs/method-settings.md"
 _METHODS = "docs/methods.md"
+_SETTINGS_SENTENCE = "[method-settings.md](method-settings.md) lists the options of each method."
 #: Section of the navigation that has the pages about the code.
 _REFERENCE = "Reference"
 _FRONT = Path(__file__).with_name("front.md")
@@ -90,9 +91,10 @@ class Stage:
 
     def _copy(self, path: str, methods: Iterable[str]) -> None:
         text = without_mermaid((self._root / path).read_text(encoding="utf-8"))
-        text = self._with_titles(_GENERATED.sub("", text), path)
         if path == _METHODS:
+            text = text.replace(_SETTINGS_SENTENCE, "The page of a method lists its options.")
             text = _METHOD_CELL.sub(r"| [`\1`](method-settings.md#\1) |", text)
+        text = self._with_titles(_GENERATED.sub("", text), path)
         text = self._relinked(text, path)
         if path == _METHODS:
             text += _toctree([f"{name} </methods/{name}>" for name in methods], "")

@@ -188,25 +188,25 @@ def _evaluate(
     arguments: Mapping[str, object] | None = None,
 ) -> EvaluationResult:
     refuse_in_child("evaluate")
-    from lightly_core.config.reading.command import load_options
+    from lightly_core.config.reading.command import loaded_options
     from lightly_core.evaluation.request import evaluate_problems
     from lightly_core.plugins.discovery import get_plugins
 
     plugins = get_plugins()
-    config = load_options(
+    with loaded_options(
         EvaluateConfig,
         config_file=config_file,
         pairs=pairs,
         arguments=arguments,
         checks=(evaluate_problems,),
-    )
-    from lightly_core.engine.logs import RunLogs
-    from lightly_core.engine.stops import like_ctrl_c
-    from lightly_core.evaluation.run import evaluate_network
-    from lightly_core.failures import explained
+    ) as config:
+        from lightly_core.engine.logs import RunLogs
+        from lightly_core.engine.stops import like_ctrl_c
+        from lightly_core.evaluation.run import evaluate_network
+        from lightly_core.failures import explained
 
-    with RunLogs(True, plugins.catalog.packages()), explained(), like_ctrl_c():
-        return evaluate_network(config, plugins.catalog)
+        with RunLogs(True, plugins.catalog.packages()), explained(), like_ctrl_c():
+            return evaluate_network(config, plugins.catalog)
 
 
 def doctor(**settings: Unpack[DoctorSettings]) -> DoctorReport:

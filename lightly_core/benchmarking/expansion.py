@@ -12,6 +12,7 @@ from lightly_core.config.options.fields import settings_fields
 from lightly_core.config.options.settings import RunConfig
 from lightly_core.config.options.suite import RowConfig, SuiteConfig
 from lightly_core.config.reading.merging import merge
+from lightly_core.config.reading.toml_lines import KeyPath
 from lightly_core.plugins.catalog import Catalog
 
 _ROW_KEYS = frozenset(field.name for field in settings_fields(RowConfig))
@@ -28,12 +29,16 @@ class Draft:
         method: Its method.
         about: Settings of `RowConfig`.
         run: Settings of its run.
+        groups: Groups of the suite that these are from, the strongest first.
+        swept: Names of settings that are from the values of a sweep instead.
     """
 
     name: str
     method: str
     about: dict[str, Any]
     run: dict[str, Any]
+    groups: tuple[KeyPath, ...] = ()
+    swept: tuple[str, ...] = ()
 
 
 def expand(config: SuiteConfig, catalog: Catalog) -> tuple[list[Draft], list[str]]:
@@ -48,7 +53,9 @@ def expand(config: SuiteConfig, catalog: Catalog) -> tuple[list[Draft], list[str
         if not isinstance(method, str):
             problems.append(f'suite.rows: row {number} has no method, expected method = "NAME"')
             continue
-        drafts += [_draft(config, method, entry) for entry in _entries(row)]
+        own = ("rows", number - 1)
+        for place, entry in enumerate(_entries(row)):
+            drafts.append(_draft(config, method, entry, ((*own, "sizes", place), own)))
     counts = Counter(draft.name.lower() for draft in drafts)
     for name in (name for name, count in counts.items() if count > 1):
         problems.append(f"suite.rows: {counts[name]} rows are called '{name}'; give each a name")
@@ -96,17 +103,23 @@ def _entries(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield entry
 
 
-def _draft(config: SuiteConfig, method: str, row: Mapping[str, Any]) -> Draft:
+def _draft(
+    config: SuiteConfig, method: str, row: Mapping[str, Any], groups: Sequence[KeyPath]
+) -> Draft:
     run = dict(config.run)
+    weaker: list[KeyPath] = [("run",)]
     if method in config.token_methods:
         run = merge(run, config.token_run, RunConfig)
+        weaker.append(("token_run",))
     for key, settings in config.overrides.items():
         if method in _methods(key):
             run = merge(run, settings, RunConfig)
+            weaker.append(("overrides", key))
     own = {key: value for key, value in row.items() if key not in _ROW_KEYS}
     return Draft(
         name=str(row.get("name", method)),
         method=method,
         about={key: value for key, value in row.items() if key in _ROW_KEYS},
         run=merge(run, own, RunConfig),
+        groups=(*groups, *reversed(weaker)),
     )

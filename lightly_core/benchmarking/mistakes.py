@@ -37,12 +37,23 @@ class Mistakes:
             found.append(f"{where}: {text}")
         return found
 
-    def collect(self, row: str, make: Callable[[], T]) -> T | None:
-        """Return the result of `make`. Where it fails, keep the mistakes and return None."""
+    def collect(
+        self,
+        row: str,
+        make: Callable[[], T],
+        located: Callable[[Sequence[str]], Sequence[str]] = tuple,
+    ) -> T | None:
+        """Return the result of `make`. Where it fails, keep the mistakes and return None.
+
+        Args:
+            row: Name of the row.
+            make: The function.
+            located: Names in each mistake where the setting was given.
+        """
         try:
             return make()
         except ConfigError as error:
-            self.add(row, error.problems)
+            self.add(row, located(error.problems))
         except PluginError as error:
             self.add(row, [str(error)])
         return None

@@ -19,9 +19,9 @@ from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.fields import plain
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.config.options.suite import Published, RowConfig, SuiteConfig
-from lightly_core.config.reading.keyvalue import parse_pairs, read_toml
+from lightly_core.config.reading.keyvalue import parse_pairs
 from lightly_core.config.reading.load import Settings, load_settings
-from lightly_core.config.reading.merging import from_python, merge
+from lightly_core.config.reading.merging import Layers, from_python, merge
 from lightly_core.config.reading.structure import structure
 from lightly_core.data.check import check_data, data_problems
 from lightly_core.errors import ConfigError, did_you_mean
@@ -143,7 +143,9 @@ def load_suite(
         ConfigError: All that is wrong, one entry of `problems` for each mistake.
     """
     above = merge(parse_pairs(pairs), from_python(arguments or {}), SuiteConfig)
-    config = structure(merge(read_toml(suite), above, SuiteConfig), SuiteConfig, path="suite")
+    layers = Layers(str(suite), pairs, arguments)
+    with layers.named_in_errors():
+        config = structure(layers.merged(SuiteConfig), SuiteConfig, path="suite")
     drafts, problems = expand(config, catalog)
     launcher = choose_launcher(config, catalog, problems)
     if check_paths:
@@ -162,13 +164,13 @@ def load_suite(
         # A row that is not to be run is in the table if its settings are right.
         found = mistakes if draft.name in chosen else ignored
         earlier = [other.name for other in drafts[:number]]
-        check = partial(_check, config, above, catalog, check_paths, earlier)
+        check = partial(_check, config, above, catalog, check_paths, earlier, layers)
         row = check_sweep(draft, above_run, check, found)
         if row is not None:
             rows.append(row)
     problems += mistakes.lines(len(chosen))
     if problems or launcher is None:
-        raise ConfigError.of(problems)
+        raise ConfigError.of(layers.located(problems))
     return Suite(
         name=config.name,
         folder=Path(config.folder).expanduser(),
@@ -190,6 +192,7 @@ def _check(
     catalog: Catalog,
     check_paths: bool,
     earlier: Sequence[str],
+    layers: Layers,
     draft: Draft,
     mistakes: Mistakes,
 ) -> Row | None:
@@ -217,6 +220,7 @@ def _check(
             checks=(check_data,) if look else (),
             check_files=check_paths and not waits,
         ),
+        partial(_located, layers, draft),
     )
     mistakes.add(draft.name, list(_objects(given)))
     if settings is None:
@@ -232,6 +236,15 @@ def _check(
         settings=settings,
         needs=needs,
     )
+
+
+def _located(layers: Layers, draft: Draft, problems: Sequence[str]) -> list[str]:
+    """Name in each mistake where the suite has the setting, unless it is that of a sweep."""
+    swept = tuple(f"config.{name}" for name in draft.swept)
+    return [
+        problem if problem.startswith(swept) else layers.located([problem], draft.groups)[0]
+        for problem in problems
+    ]
 
 
 def _image_problems(config: SuiteConfig) -> list[str]:

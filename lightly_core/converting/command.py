@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightly_core.config.options.export import ExportConfig
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 from lightly_core.converting.checks import export_checks
 from lightly_core.plugins.discovery import get_plugins
 
@@ -28,15 +28,15 @@ def export_with(
         arguments: Python arguments; only those that the caller gave.
     """
     plugins = get_plugins()
-    config = load_options(
+    with loaded_options(
         ExportConfig,
         config_file=config_file,
         pairs=pairs,
         arguments=arguments,
         checks=(export_checks(plugins.catalog),),
-    )
-    from lightly_core.converting.run import export_network
-    from lightly_core.failures import explained
+    ) as config:
+        from lightly_core.converting.run import export_network
+        from lightly_core.failures import explained
 
-    with explained():
-        return export_network(config, plugins)
+        with explained():
+            return export_network(config, plugins)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightly_core.config.options.embed import EmbedConfig
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 from lightly_core.embedding.checks import embed_problems
 from lightly_core.plugins.discovery import get_plugins
 
@@ -28,15 +28,15 @@ def embed_with(
         arguments: Python arguments; only those that the caller gave.
     """
     plugins = get_plugins()
-    config = load_options(
+    with loaded_options(
         EmbedConfig,
         config_file=config_file,
         pairs=pairs,
         arguments=arguments,
         checks=(embed_problems,),
-    )
-    from lightly_core.embedding.run import embed_images
-    from lightly_core.failures import explained
+    ) as config:
+        from lightly_core.embedding.run import embed_images
+        from lightly_core.failures import explained
 
-    with explained():
-        return embed_images(config, plugins)
+        with explained():
+            return embed_images(config, plugins)

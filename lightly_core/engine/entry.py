@@ -55,14 +55,16 @@ def execute(settings: Settings, plugins: Plugins) -> RunResult:
     import_lightning()
     from lightly_core.engine import run
 
-    return run.execute(settings, plugins)
+    with settings.layers.named_in_errors():
+        return run.execute(settings, plugins)
 
 
 def rehearse(settings: Settings, plugins: Plugins, *, build: bool, form: Form) -> None:
     """Make the checks of a run, see `lightly_core.engine.dry_run.dry_run`."""
     from lightly_core.engine.dry_run import dry_run
 
-    dry_run(settings, plugins, build=build, form=form)
+    with settings.layers.named_in_errors():
+        dry_run(settings, plugins, build=build, form=form)
 
 
 def _out_problems(run: RunConfig) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lightly_core.config.options.runs import RunsConfig
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 from lightly_core.errors import ConfigError
 from lightly_core.notebook import Table
 from lightly_core.progress import progress
@@ -48,10 +48,10 @@ def listed_runs(
     Raises:
         ConfigError: The folder cannot be read, or settings are wrong.
     """
-    config = load_options(RunsConfig, pairs=pairs, arguments=arguments)
-    root = Path(folder).expanduser()
-    if problem := _problem(root):
-        raise ConfigError(problem)
+    with loaded_options(RunsConfig, pairs=pairs, arguments=arguments) as config:
+        root = Path(folder).expanduser()
+        if problem := _problem(root):
+            raise ConfigError(problem)
     with progress("Searching for runs", unit="folders") as task:
         found = list(find_runs(root.absolute(), task.advance))
     runs = [

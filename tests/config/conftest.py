@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import pytest
 from attrs import define, evolve, field
 from attrs.validators import gt
+from setting_places import without_places
 
 from lightly_core.config.auto.machine import Machine
 from lightly_core.config.auto.resolve import resolve
@@ -105,13 +106,24 @@ def load(catalog):
 
 
 @pytest.fixture
-def problems(load):
-    """Return what `load` complains about."""
+def placed_problems(load):
+    """Return what `load` complains about, with the places of the settings."""
 
     def problems(*pairs, **arguments):
         with pytest.raises(ConfigError) as caught:
             load(*pairs, **arguments)
         return caught.value.problems
+
+    return problems
+
+
+@pytest.fixture
+def problems(placed_problems):
+    """Return what `load` complains about, without the places: all settings are given as words."""
+
+    def problems(*pairs, **arguments):
+        lines = placed_problems(*pairs, **arguments)
+        return tuple(without_places(line) for line in lines)
 
     return problems
 

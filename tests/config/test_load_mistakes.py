@@ -3,13 +3,11 @@
 import pytest
 
 from lightly_core.config.options.checks import read_devices
-from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.optim import LARSArgs, SGDArgs
 from lightly_core.config.options.requires import Requires, exactly
 from lightly_core.config.options.settings import (
     JsonlArgs,
 )
-from lightly_core.config.reading.command import load_options
 from lightly_core.config.reading.load import load_settings
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 
@@ -222,81 +220,6 @@ def test_promise_14_optim_names(problems, load):
     (line,) = problems("optim=adamww")
     assert line.startswith("config.optim: ")
     assert line.endswith("got 'adamww', did you mean 'adamw'?")
-
-
-# ------------------------------------------------------------------- values of a file
-
-
-@pytest.fixture
-def file(tmp_path):
-    """Write a settings file; return its name."""
-
-    def write(text):
-        (tmp_path / "run.toml").write_text(text, encoding="utf-8")
-        return str(tmp_path / "run.toml")
-
-    return write
-
-
-def test_a_wrong_value_of_a_file_is_told_with_the_file(problems, file):
-    name = file(
-        "batch_size = 0\nepoch = 3\nseed = -1\n"
-        "[optim_args]\nlr = -1.0\nbetas = [0.9, 'x']\n"
-        "[method_args]\ntemprature = 0.1\n"
-    )
-    lines = problems("num_workers=-2", "optim_args.eps=-1", config_file=name)
-    told = {line.partition(":")[0]: line for line in lines}
-    assert told[f"config.batch_size (from {name})"].endswith(": must be >= 1, got 0")
-    assert "unknown key 'epoch'" in told[f"config (from {name})"]
-    assert f"config.seed (from {name})" in told
-    assert f"config.optim_args.lr (from {name})" in told
-    assert "unknown key 'temprature'" in told[f"config.method_args (from {name})"]
-    assert f"config.optim_args.betas[1] (from {name})" in told
-    # What was typed beside it is known to the user.
-    assert {"config.num_workers", "config.optim_args.eps"} < told.keys()
-
-
-def test_a_value_that_overrules_the_file_is_not_called_the_files(problems, file):
-    name = file("batch_size = 8\n[optim_args]\nlr = 0.1\n")
-    lines = problems("batch_size=0", config_file=name, optim_args={"lr": -1.0})
-    assert [line.partition(":")[0] for line in lines] == [
-        "config.batch_size",
-        "config.optim_args.lr",
-    ]
-
-
-def test_a_group_of_a_file_is_told_with_the_file(problems, file):
-    name = file("optim_args = 3\n")
-    (line,) = problems(config_file=name)
-    assert line.startswith(f"config.optim_args (from {name}): expected dict")
-
-
-def test_a_contradiction_names_the_file_of_the_setting_that_it_is_told_at(problems, file):
-    name = file('checkpoint = "a.ckpt"\n')
-    (line,) = problems("resume_interrupted=true", config_file=name)
-    assert line.startswith(f"config.checkpoint (from {name}): a resumed run continues")
-
-
-def test_what_is_missing_is_from_no_file(catalog, file):
-    name = file('method = "toy"\n')
-    with pytest.raises(ConfigError) as caught:
-        load_settings(catalog=catalog, config_file=name)
-    assert caught.value.problems[0] == "config.out: required, but missing"
-
-
-def test_a_single_mistake_in_a_file_keeps_the_class_of_its_error(catalog, file):
-    name = file('model = "toy/c"\nmethod = "toy"\nout = "out"\ndata = "images"\n')
-    with pytest.raises(UnknownModelError) as caught:
-        load_settings(catalog=catalog, config_file=name)
-    assert str(caught.value).startswith(f"config.model (from {name}): ")
-    assert caught.value.__cause__ is not None
-
-
-def test_other_commands_name_the_file_too(file):
-    name = file("batch_size = 0\n")
-    with pytest.raises(ConfigError) as caught:
-        load_options(EmbedConfig, config_file=name, pairs=["out=a.csv", "data=b", "model=toy/a"])
-    assert caught.value.problems == (f"config.batch_size (from {name}): must be >= 1, got 0",)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "1.5", "true", "'all'"])

@@ -14,7 +14,7 @@ from lightly_core.config.options.evaluate import (
     LinearProtocol,
     RetrievalProtocol,
 )
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,9 +27,10 @@ BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 def load(block, tmp_path):
     (tmp_path / "evaluate.toml").write_text(block)
-    return load_options(
+    with loaded_options(
         EvaluateConfig, config_file=str(tmp_path / "evaluate.toml"), pairs=["model=toy/net"]
-    )
+    ) as config:
+        return config
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from lightly_core.config.options.fields import Plain, plain, settings_fields
 from lightly_core.config.options.settings import RunConfig
 from lightly_core.config.reading.keyvalue import parse_value
 from lightly_core.config.reading.load import Settings, load_settings
+from lightly_core.config.reading.toml_writing import flat_settings, toml_settings, toml_value
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.plugins.discovery import get_plugins
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 #: Settings whose options are in `Settings` too, complete.
 _GROUPS = ("callbacks", "loggers", "method_args", "optim_args", "transform_args")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def words(values: Values) -> str:
@@ -35,8 +33,8 @@ def words(values: Values) -> str:
 def word(value: Plain) -> str:
     """Return a value as the right side of a ``key=value`` pair, see `parse_value`."""
     if isinstance(value, str):
-        return value if parse_value(value) == value else _toml(value)
-    return "none" if value is None else _toml(value)
+        return value if parse_value(value) == value else toml_value(value)
+    return "none" if value is None else toml_value(value)
 
 
 def write_best(row: Row, note: str, path: Path) -> None:
@@ -48,7 +46,7 @@ def write_best(row: Row, note: str, path: Path) -> None:
         path: The file.
     """
     settings: dict[str, Any] = plain(without_secrets(row.run))
-    for name in [name for name, value in _flat(settings, ()) if value is None]:
+    for name in [name for name, value in flat_settings(settings) if value is None]:
         _replace_none(settings, name, row.settings)
     with atomic_path(path) as temporary:
         temporary.write_text(toml_of(settings, note), encoding="utf-8")
@@ -56,7 +54,7 @@ def write_best(row: Row, note: str, path: Path) -> None:
 
 def toml_of(settings: Mapping[str, Any], note: str) -> str:
     """Return settings as TOML, a line for each."""
-    return "\n".join([f"# {note}", *_lines(settings)]) + "\n"
+    return "\n".join([f"# {note}", *toml_settings(settings)]) + "\n"
 
 
 def _replace_none(settings: dict[str, Any], name: Sequence[str], same: Settings) -> None:
@@ -87,37 +85,3 @@ def _meaning(settings: Settings) -> list[object]:
     }
     groups = (settings.method, settings.transform, settings.optimizer, settings.callbacks)
     return [run, *groups, settings.loggers]
-
-
-def _lines(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each setting. Dots in a key are for nested groups."""
-    for name, value in _flat(settings, ()):
-        yield f"{'.'.join(_key(part) for part in name)} = {_toml(value)}"
-
-
-def _flat(
-    settings: Mapping[str, Any], above: Sequence[str]
-) -> Iterator[tuple[Sequence[str], Plain]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, (*above, key))
-        else:
-            yield (*above, key), value
-
-
-def _key(text: str) -> str:
-    return text if _BARE_KEY.fullmatch(text) else json.dumps(text)
-
-
-def _toml(value: Plain) -> str:
-    """Return a value in TOML, which has no null."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, Mapping):
-        members = (f"{_key(key)} = {_toml(member)}" for key, member in value.items())
-        return f"{{ {', '.join(members)} }}"
-    return f"[{', '.join(_toml(member) for member in value)}]"

@@ -138,7 +138,8 @@ def _may_be_whole(parameter: Range) -> bool:
 
 
 def _with(draft: Draft, values: Values) -> Draft:
-    return evolve(draft, run=merge(draft.run, nested(values), RunConfig))
+    run = merge(draft.run, nested(values), RunConfig)
+    return evolve(draft, run=run, swept=tuple(values))
 
 
 def _sampler(args: SweepArgs, space: Space) -> Sampler:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from lightly_core.config.reading.merging import Layers
@@ -12,18 +13,20 @@ from lightly_core.errors import ConfigError
 T = TypeVar("T")
 
 
-def load_options(
+@contextmanager
+def loaded_options(
     cls: type[T],
     *,
     config_file: str | None = None,
     pairs: Sequence[str] = (),
     arguments: Mapping[str, object] | None = None,
     checks: Sequence[Callable[[T], Sequence[str]]] = (),
-) -> T:
-    """Read the settings of a command.
+) -> Iterator[T]:
+    """Read the settings of a command, for a ``with`` statement around all that uses them.
 
     The file overrides the defaults, ``key=value`` pairs override the file, and Python arguments
-    override pairs.
+    override pairs. A ConfigError that is raised inside the ``with`` block names where the wrong
+    setting was given, as those of this function do.
 
     Args:
         cls: Option class of the command.
@@ -36,11 +39,9 @@ def load_options(
         ConfigError: The settings are wrong. `problems` has one entry for each mistake.
     """
     layers = Layers(config_file, pairs, arguments)
-    try:
+    with layers.named_in_errors():
         options = structure(layers.merged(cls), cls, path="config")
-    except ConfigError as error:
-        raise ConfigError.of(layers.located(error.problems)) from None
-    problems = [problem for check in checks for problem in check(options)]
-    if problems:
-        raise ConfigError.of(layers.located(problems))
-    return options
+        problems = [problem for check in checks for problem in check(options)]
+        if problems:
+            raise ConfigError.of(problems)
+        yield options

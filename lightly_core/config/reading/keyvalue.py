@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightly_core.config.options.fields import Plain
+from lightly_core.config.reading.foreign_files import foreign_file
+from lightly_core.config.reading.toml_parser import tomllib
 from lightly_core.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _WORDS = {
     "none": None,
@@ -108,11 +104,20 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: The file is missing, unreadable or not valid TOML. The message names the line.
+            That for a file in YAML or JSON has its settings in TOML.
     """
-    file = Path(path)
+    return parse_toml(settings_text(path), path)
+
+
+def settings_text(path: str | Path) -> str:
+    """Return the text of a settings file.
+
+    Raises:
+        ConfigError: The file is missing or unreadable.
+    """
     try:
         # Some editors on Windows write a byte-order mark, which TOML does not allow.
-        text = file.read_text(encoding="utf-8-sig")
+        return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"the config file '{path}' does not exist") from None
     except UnicodeDecodeError as error:
@@ -122,7 +127,22 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:  # also a NUL in the name
         raise ConfigError(f"the config file '{path}' cannot be read: {error}") from None
+
+
+def parse_toml(text: str, path: str | Path) -> dict[str, Any]:
+    """Return the settings in the text of a file.
+
+    Args:
+        text: The text.
+        path: The file, for messages.
+
+    Raises:
+        ConfigError: The text is not valid TOML.
+    """
     try:
         return dict(tomllib.loads(text))
     except (ValueError, RecursionError) as error:
+        foreign = foreign_file(text, path)
+        if foreign is not None:
+            raise ConfigError(foreign) from None
         raise ConfigError(f"the config file '{path}' is not valid TOML: {error}") from None

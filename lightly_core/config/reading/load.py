@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.fields import (
@@ -63,6 +63,7 @@ class Settings:
         model_record: Record of the model's library; None: a Python object.
         model_name: Name of the model in its library; None: a Python object.
         short: What `resolve` uses instead in a short run; None: the same as in a long one.
+        layers: The settings as they were given, to name in later errors where that was.
     """
 
     run: RunConfig
@@ -78,6 +79,7 @@ class Settings:
     model_record: ModelsRecord | None = None
     model_name: str | None = None
     short: MethodGroups | None = None
+    layers: Layers = field(factory=Layers, repr=False, eq=False)
 
 
 def load_settings(
@@ -138,6 +140,7 @@ def load_settings(
         model_record=model_record,
         model_name=model_name,
         short=None if short is None else _short(catalog, layers, method_record, short),
+        layers=layers,
     )
 
 

@@ -7,6 +7,7 @@ import numbers
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
@@ -14,7 +15,14 @@ import attrs
 
 from lightly_core.config.options.fields import aliases, group_class, settings_fields
 from lightly_core.config.options.settings import PythonObject
-from lightly_core.config.reading.keyvalue import parse_pairs, read_toml
+from lightly_core.config.reading.origins import (
+    ArgumentsOrigin,
+    FileOrigin,
+    Origin,
+    WordsOrigin,
+    sets,
+)
+from lightly_core.config.reading.toml_lines import KeyPath
 from lightly_core.errors import ConfigError
 
 #: Arguments that are passed to a library unchanged. All others are converted to plain data.
@@ -24,7 +32,11 @@ _OBJECTS = ("accelerator", "data", "model", "strategy", "val_data")
 #: Most levels of nested dictionaries and lists. No settings need more.
 _DEEPEST = 20
 #: Start of a problem: the setting's full name, and the key in it that is unknown.
-_SETTING = re.compile(r"config(?P<name>(?:\.\w+)*)[^\s:]*(?=: (?:unknown key '(?P<key>\w+)')?)")
+_SETTING = re.compile(
+    r"(?:config|suite)(?P<name>(?:\.[\w-]+|\[\d+\])*)[^\s:]*"
+    r"(?=: (?:unknown key '(?P<key>[^']+)')?)"
+)
+_PART = re.compile(r"\.([\w-]+)|\[(\d+)\]")
 
 
 class Layers:
@@ -45,51 +57,68 @@ class Layers:
         pairs: Sequence[str] = (),
         arguments: Mapping[str, object] | None = None,
     ) -> None:
-        self._config_file = config_file
-        self._layers: tuple[Mapping[str, Any], ...] = (
-            read_toml(config_file) if config_file is not None else {},
-            parse_pairs(pairs),
-            from_python(arguments or {}),
+        alone = config_file is None and not pairs
+        none = ArgumentsOrigin({}, alone=True)
+        self._origins: tuple[Origin, ...] = (
+            FileOrigin(config_file) if config_file is not None else none,
+            WordsOrigin(pairs),
+            ArgumentsOrigin(from_python(arguments or {}), alone=alone),
         )
 
     def merged(self, cls: type) -> dict[str, Any]:
         """Return all settings as nested dictionaries."""
         result: dict[str, Any] = {}
-        for layer in self._layers:
-            result = merge(result, layer, cls)
+        for origin in self._origins:
+            result = merge(result, origin.settings, cls)
         return result
 
     def merged_group(self, name: str, cls: type | None) -> dict[str, Any]:
         """Return the given settings of one group. Empty if they are not a dictionary."""
         result: dict[str, Any] = {}
-        for layer in self._layers:
-            group = layer.get(name, {})
+        for origin in self._origins:
+            group = origin.settings.get(name, {})
             # None means the defaults, so it discards the values of earlier layers.
             result = merge(result, group, cls) if isinstance(group, Mapping) else {}
         return result
 
-    def located(self, problems: Iterable[str]) -> list[str]:
-        """Name the file in each problem whose value is from the file.
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Name in a ConfigError that is raised inside where the wrong settings were given."""
+        try:
+            yield
+        except ConfigError as error:
+            problems = self.located(error.problems)
+            if problems == list(error.problems):
+                raise
+            raise type(error).of(problems) from error
 
-        Users see the values on the command line and in Python, but not those in a file.
+    def located(self, problems: Iterable[str], below: Sequence[KeyPath] = ((),)) -> list[str]:
+        """Name in each problem where the setting was given.
 
         Args:
             problems: Each begins with the setting's name, such as ``config.epochs: ...``.
+            below: Groups of these settings that may hold it, the strongest first, such as the rows
+                of a suite. By default it is no member of a group.
 
         Returns:
-            The problems, such as ``config.epochs (from run.toml): ...``.
+            The problems, such as ``config.epochs (from run.toml, line 3): ...`` or
+            ``config.epochs (from 'epochs=x'): ...``. A problem with a place stays as it is.
         """
-        return [self._located(problem) for problem in problems]
+        return [self._located(problem, below) for problem in problems]
 
-    def _located(self, problem: str) -> str:
+    def _located(self, problem: str, below: Sequence[KeyPath]) -> str:
         found = _SETTING.match(problem)
         if found is None:
             return problem
-        keys = [key for key in (*found["name"].split("."), found["key"]) if key]
-        strongest = [number for number, layer in enumerate(self._layers) if _sets(layer, keys)]
-        if strongest[-1:] != [0]:
-            return problem
-        return f"{found[0]} (from {self._config_file}){problem[found.end() :]}"
+        parts = _PART.findall(found["name"])
+        keys: KeyPath = tuple(name or int(number) for name, number in parts)
+        if found["key"]:
+            keys = (*keys, found["key"])
+        for origin, group in itertools.product(reversed(self._origins), below):
+            if keys and sets(origin.settings, (*group, *keys)):
+                place = origin.place((*group, *keys))
+                return f"{found[0]} (from {place}){problem[found.end() :]}" if place else problem
+        return problem
 
 
 def merge(
@@ -116,18 +145,6 @@ def merge(
             value = merge(old, value, inner)
         result[key] = value
     return result
-
-
-def _sets(settings: Mapping[str, Any], keys: Sequence[str]) -> bool:
-    """Return whether settings have a value under these keys, or in place of one of their groups."""
-    value: Any = settings
-    for key in keys:
-        if not isinstance(value, Mapping):
-            return True
-        if key not in value:
-            return False
-        value = value[key]
-    return bool(keys)
 
 
 def from_python(arguments: Mapping[str, object]) -> dict[str, object]:

@@ -37,7 +37,7 @@ class Problems:
             return None
 
     def raise_all(self, layers: Layers) -> None:
-        """Raise all problems, each with the file that its value is from. No problem: no error."""
+        """Raise all problems, each with the place of its setting. No problem: no error."""
         lines = layers.located(self._lines)
         if len(self._errors) == 1 == len(lines):
             error = self._errors[0]  # keeps its class, for those who catch it

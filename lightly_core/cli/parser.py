@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from lightly_core.errors import ConfigError, did_you_mean
+from lightly_core.terminal import fit, fold, prose_width
+
+#: Widest column of the options in a help text.
+_OPTIONS = 24
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Formats help texts so that they fit the terminal, and cuts no word.
+
+    Args:
+        prog: Name of the program.
+    """
+
+    def __init__(self, prog: str) -> None:
+        width = prose_width()
+        super().__init__(prog, max_help_position=min(_OPTIONS, width // 3), width=width)
+
+    def _format_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None,
+    ) -> str:
+        if usage is None:
+            return super()._format_usage(usage, actions, groups, prefix)
+        return "\n".join([*fold(f"usage: {usage}", self._width, rest="    "), "", ""])
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(f"{indent}{line}" for line in fit(text, width - len(indent)))
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return fold(text, width)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that keeps line breaks, accepts no abbreviations and raises ConfigError.
+    """An argument parser that keeps examples, accepts no abbreviations and raises ConfigError.
 
     The arguments are those of `argparse.ArgumentParser`.
     """
@@ -33,7 +66,7 @@ class Parser(argparse.ArgumentParser):
             parents=list(parents),
             add_help=add_help,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
 
     def error(self, message: str) -> NoReturn:
@@ -100,6 +133,11 @@ def parse_command(parser: Parser, arguments: Sequence[str]) -> argparse.Namespac
         guess = near(rest[0], option_names(parser))
         raise ConfigError(f"unknown {what} '{rest[0]}'{guess}\n  see `{parser.prog} --help`")
     return options
+
+
+def print_help(parser: Parser, *sections: str) -> None:
+    """Print the help of a command, and further sections with an empty line above each."""
+    print("\n\n".join([parser.format_help().rstrip(), *(text.rstrip() for text in sections)]))
 
 
 def option_names(parser: argparse.ArgumentParser) -> list[str]:

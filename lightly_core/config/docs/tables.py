@@ -17,6 +17,7 @@ from lightly_core.config.options.fields import (
     type_name,
 )
 from lightly_core.config.options.settings import RunConfig
+from lightly_core.terminal import fold, prose_width
 
 _REQUIRED = "required"
 
@@ -37,17 +38,19 @@ def settings_help() -> str:
 
 
 def class_help(cls_or_instance: object, prefix: str = "") -> str:
-    """Return the help of an option class with its nested groups, for the terminal.
+    """Return the help of an option class with its nested groups, as wide as the terminal.
 
     Args:
         cls_or_instance: Option class, or an instance whose values are shown as the defaults.
         prefix: Prefix of each name, for example ``method_args``.
     """
+    width = prose_width()
     lines = []
     for row in rows(cls_or_instance, prefix):
         default = row.default if row.default == _REQUIRED else f"default {row.default}"
-        lines.append(f"  {row.name} ({row.type}{f', {default}' if row.default else ''})")
-        lines.append(f"      {row.help}")
+        head = f"{row.name} ({row.type}{f', {default}' if row.default else ''})"
+        lines += fold(head, width, first="  ", rest="      ")
+        lines += fold(row.help, width, first="      ", rest="      ")
     return "\n".join(lines)
 
 

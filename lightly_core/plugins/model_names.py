@@ -30,16 +30,29 @@ def model_names(record: ModelsRecord) -> tuple[str, ...]:
         return ()
     if isinstance(record.names, tuple):
         return record.names
-    package, _, file = record.names.partition(":")
+    lines = (line.strip() for line in read_text(record, "names", record.names).splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def read_text(record: ModelsRecord, what: str, place: str) -> str:
+    """Return the text of a file that a library ships.
+
+    Args:
+        record: The library's record.
+        what: Attribute of the record, for messages.
+        place: The file, as ``package:file.txt``.
+
+    Raises:
+        PluginError: The file cannot be read.
+    """
+    package, _, file = place.partition(":")
     try:
-        text = importlib.resources.files(package).joinpath(file).read_text(encoding="utf-8")
+        return importlib.resources.files(package).joinpath(file).read_text(encoding="utf-8")
     except (ImportError, OSError, UnicodeDecodeError) as error:
         raise PluginError(
-            f"names of {record.label} of {record.owner} cannot be read from {record.names}"
+            f"{what} of {record.label} of {record.owner} cannot be read from {place}"
             f"\n  {type(error).__name__}: {error}"
         ) from error
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def takes_any_size(record: ModelsRecord, name: str) -> bool:

@@ -122,6 +122,10 @@ class ModelsRecord(Record):
             suggest them.
         any_size: Models that take images of every size from 32 pixels a side, with three channels,
             as patterns of `fnmatch`. `lightly run --dry-run` does not build them.
+        facts: ``package:file.csv``, a file with sizes and families for `lightly models`, see
+            `lightly_core.plugins.model_facts`. None: they are not known.
+        weights: Pairs of a pattern of `fnmatch` and the weights that such models start from, for
+            `lightly models NAME`. The first pattern that fits counts.
     """
 
     kind: ClassVar[Kind] = "models"
@@ -131,6 +135,8 @@ class ModelsRecord(Record):
     complete: bool = True
     capabilities: Mapping[str, Sequence[str]] = field(factory=dict, hash=False)
     any_size: tuple[str, ...] = ()
+    facts: str | None = None
+    weights: tuple[tuple[str, str], ...] = ()
 
 
 @frozen(kw_only=True)
@@ -289,6 +295,8 @@ def check_record(record: Record, root: str) -> None:
     if isinstance(record, ModelsRecord):
         if isinstance(record.names, str):
             _check_string("names", record.names, _FILE_STRING, record, root)
+        if record.facts is not None:
+            _check_string("facts", record.facts, _FILE_STRING, record, root)
         for module in record.wraps:
             if not _MODULE_ROOT.fullmatch(module):
                 raise PluginError(

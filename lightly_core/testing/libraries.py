@@ -20,6 +20,7 @@ from lightly_core.models.wrapping import BuiltModel
 from lightly_core.parts.state import portable_state_dict
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_target
+from lightly_core.plugins.model_facts import facts_of, read_facts
 from lightly_core.plugins.model_names import model_names
 from lightly_core.plugins.records import ModelsRecord
 from lightly_core.testing.capabilities import (
@@ -97,7 +98,7 @@ class _LibraryCase:
         return BuiltModel(wrapper, self.library, name, self.example.name, arguments, channels)
 
     def checks(self) -> list[Check]:
-        """Return N3, E1, E2, W1 to W13 and those of capabilities."""
+        """Return N3, N5, E1, E2, W1 to W13 and those of capabilities."""
         subject, capabilities = str(self.example), self.example.capabilities
         checks = _listed(_EXAMPLE_CHECKS, self, subject)
         checks += case_checks(self.wrapper, subject=subject)
@@ -120,10 +121,10 @@ def model_library_checks(
             an image size that the model accepts.
 
     Returns:
-        N1, N2 and N4 for the library. For each example N3, E1, E2 and those of `wrapper_checks`,
-        with `Check.subject` set to the example. W12 tries 1 and 4 channels. If an example declares
-        its capabilities, they are checked by A0 and separate checks. Otherwise a single check, A,
-        detects and checks them all.
+        N1, N2 and N4 for the library. For each example N3, N5, E1, E2 and those of
+        `wrapper_checks`, with `Check.subject` set to the example. W12 tries 1 and 4 channels. If an
+        example declares its capabilities, they are checked by A0 and separate checks. Otherwise a
+        single check, A, detects and checks them all.
 
     Raises:
         UnknownModelError: No installed plugin provides the library.
@@ -224,6 +225,19 @@ def _unknown_argument(case: _LibraryCase) -> None:
     raise AssertionError(f"model_args {arguments} were accepted, expected ConfigError")
 
 
+def _facts(case: _LibraryCase) -> None:
+    known = facts_of(case.example.name, read_facts(case.record))
+    if known is None or known.parameters is None or case.example.model_args:
+        return  # there is nothing to compare, or the arguments change the network
+    wrapper = case.create()
+    parameters = sum(parameter.numel() for parameter in wrapper.get_model().parameters())
+    require(
+        (parameters, wrapper.feature_dim()) == (known.parameters, known.feature_dim),
+        f"{case.record.facts} has {known.parameters} parameters and feature dimension "
+        f"{known.feature_dim}, but the model has {parameters} and {wrapper.feature_dim()}",
+    )
+
+
 # -------------------------------------------------------------------------------- files
 
 
@@ -314,6 +328,7 @@ _LIBRARY_CHECKS: dict[str, tuple[str, Callable[[_LibraryCase], None]]] = {
 
 _EXAMPLE_CHECKS: dict[str, tuple[str, Callable[[_LibraryCase], None]]] = {
     "N3": ("unknown_model_args_are_refused", _unknown_argument),
+    "N5": ("facts_for_lists_are_those_of_the_model", _facts),
     "E1": ("saved_file_and_snippet_give_the_model_back", _snippet),
     "E2": ("exported_files_load_completely", _weights_files),
 }

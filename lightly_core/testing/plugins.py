@@ -30,6 +30,7 @@ from lightly_core.plugins.catalog import Catalog, named
 from lightly_core.plugins.discovery import discover
 from lightly_core.plugins.finding import FoundPlugin, find_plugins
 from lightly_core.plugins.loading import load_config, load_target
+from lightly_core.plugins.model_facts import read_facts
 from lightly_core.plugins.model_names import model_names
 from lightly_core.plugins.records import (
     KINDS,
@@ -176,6 +177,7 @@ def _texts(name: str) -> None:
             names = model_names(record)
             require(names, f"{record.label} lists no model")
             require(len(set(names)) == len(names), f"{record.label} lists a model twice")
+            read_facts(record)  # raises an error for a file that is not valid
 
 
 def _options(name: str) -> None:

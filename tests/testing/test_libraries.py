@@ -12,6 +12,7 @@ from toy_library import MODELS, Toys
 from lightly_core.contracts import capabilities
 from lightly_core.errors import ConfigError, PluginError, UnknownModelError
 from lightly_core.plugins.catalog import Catalog
+from lightly_core.plugins.model_facts import ModelFacts
 from lightly_core.plugins.records import ModelsRecord
 from lightly_core.testing import ModelExample, TinyConv, TinyTokens, libraries, model_library_checks
 
@@ -19,7 +20,7 @@ CAPABILITIES = (
     *(capabilities.TokenModel, capabilities.MultiScaleFeatures),
     *(capabilities.ActivationCheckpointing, capabilities.InputNormalization),
 )
-LIBRARY_CODES = ["N1", "N2", "N4", "N3", "E1", "E2"]
+LIBRARY_CODES = ["N1", "N2", "N4", "N3", "N5", "E1", "E2"]
 EXAMPLE_CODES = [*LIBRARY_CODES[3:], *(f"W{number}" for number in range(1, 14))]
 
 
@@ -52,6 +53,20 @@ def run(code, examples=None):
 def test_a_sound_library_holds_the_contract(install, code):
     install()
     run(code)
+
+
+@pytest.mark.parametrize(("change", "fits"), [({}, True), ({"parameters": 1}, False)])
+def test_the_facts_of_a_library_are_compared_with_its_models(install, monkeypatch, change, fits):
+    install()
+    parameters = sum(p.numel() for p in MODELS["conv"](3).get_model().parameters())
+    known = {"parameters": parameters, "feature_dim": MODELS["conv"](3).feature_dim(), **change}
+    facts = ModelFacts(family="f", network="n", capabilities=(), **known)
+    monkeypatch.setattr(libraries, "read_facts", lambda record: {"conv": facts})
+    if fits:
+        run("N5")
+    else:
+        with pytest.raises(AssertionError, match=r"has 1 parameters .* but the model has"):
+            run("N5")
 
 
 def codes_by_subject(checks):

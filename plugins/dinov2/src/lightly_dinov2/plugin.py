@@ -18,6 +18,8 @@ def lightly_register(catalog: Catalog) -> None:
             names=tuple(MODELS),
             requires=("timm>=1.0.26",),
             capabilities={"tokens": _SMALLEST, "activation_checkpointing": _SMALLEST},
+            facts="lightly_dinov2:facts.csv",
+            weights=(("*-notpretrained", "random"), ("*", "Meta's file, which is downloaded")),
             summary="Meta's DINOv2 vision transformers, from published weights or from scratch.",
         )
     )

@@ -19,6 +19,12 @@ def lightly_register(catalog: Catalog) -> None:
                 "tokens": ("vits16-notpretrained", "vitt16"),
                 "activation_checkpointing": ("vits16-notpretrained", "convnext-tiny-notpretrained"),
             },
+            facts="lightly_dinov3:facts.csv",
+            weights=(
+                ("*-notpretrained", "random"),
+                ("vitt*", "random"),
+                ("*", "Meta's file, which you get from Meta, as model_args.weights=FILE"),
+            ),
             summary="Meta's DINOv3 models, from their published weights or from scratch.",
             licence=LICENCE,
         )

@@ -30,6 +30,14 @@ def lightly_register(catalog: Catalog) -> None:
                 *("mobilenetv3_*", "regnetx_*", "regnety_*", "resnet[0-9]*", "resnext*"),
                 *("seresnet*", "wide_resnet*"),
             ),
+            facts="lightly_timm:facts.csv",
+            weights=(
+                (
+                    "*",
+                    "random; model_args.pretrained=true loads those of timm's hub, "
+                    "model_args.weights=FILE those of a file",
+                ),
+            ),
             summary="Every model of timm, PyTorch Image Models.",
         )
     )

@@ -19,6 +19,14 @@ def lightly_register(catalog: Catalog) -> None:
                 *("convnext_*", "densenet*", "efficientnet_*", "mnasnet*", "mobilenet_*"),
                 *("regnet_*", "resnet*", "resnext*", "shufflenet_*", "vgg*", "wide_resnet*"),
             ),
+            facts="lightly_torchvision:facts.csv",
+            weights=(
+                (
+                    "*",
+                    "random; model_args.weights=DEFAULT loads those that torchvision publishes, "
+                    "model_args.weights=FILE those of a file",
+                ),
+            ),
             summary="Every classification model of torchvision.",
         )
     )

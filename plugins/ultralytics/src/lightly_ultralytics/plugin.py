@@ -17,6 +17,11 @@ def lightly_register(catalog: Catalog) -> None:
             requires=("ultralytics>=8.4",),
             complete=False,
             capabilities={"multi_scale": ("yolo11n.yaml", "yolov8n.yaml", "rtdetr-l.yaml")},
+            facts="lightly_ultralytics:facts.csv",
+            weights=(
+                ("*.yaml", "random"),
+                ("*", "the file, which Ultralytics downloads if it is missing"),
+            ),
             summary="YOLO and RT-DETR models of Ultralytics, by name or from a .pt or .yaml file.",
             licence="AGPL-3.0",
         )

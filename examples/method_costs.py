@@ -2,9 +2,9 @@
 
 Every installed method runs a few steps with its default heads and views on synthetic images.
 Methods that need patch tokens use a small vision transformer, the others a ResNet-18. Rows are
-written to docs/method-costs.csv, from which `python -m lightly_core.config.docs` generates
-docs/methods.md. If methods are named on the command line, only these are measured, and the other
-rows of the file are kept.
+written to method-costs.csv in lightly_core/config/docs, from which
+`python -m lightly_core.config.docs` generates docs/methods.md. If methods are named on the command
+line, only these are measured, and the other rows of the file are kept.
 
 With `--device cpu`: one core, 32 images of 96 pixels, single precision. CPU time is measured, so
 other work on the machine has little effect. Each method runs in its own process, since the peak
@@ -29,14 +29,13 @@ import torch
 from benchmark_timing import seconds_per_step
 from loading_speed import write_images
 
-from lightly_core.config.docs.method_table import REFERENCE, read_costs
+from lightly_core.config.docs.method_table import COSTS, REFERENCE, read_costs
 from lightly_core.config.options.method import MethodConfig
 from lightly_core.config.options.transform import MultiCropTransformArgs
 from lightly_core.errors import LightlyError
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
 
-_FILE = Path(__file__).parents[1] / "docs" / "method-costs.csv"
 _COLUMNS = ("method", "backbone", "device", "seconds", "mib")
 _RESNET = "torchvision/resnet18"
 _VIT = "timm/vit_tiny_patch16_224"
@@ -72,7 +71,7 @@ def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("methods", nargs="*", help="methods to measure; default: all installed")
     parser.add_argument("--device", choices=tuple(_SCALES), default="cpu")
-    parser.add_argument("--file", type=Path, default=_FILE)
+    parser.add_argument("--file", type=Path, default=COSTS)
     parser.add_argument("--one", choices=("resnet", "vit"), help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if options.one:

@@ -7,10 +7,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightly_core.cli.parser import command_parser, parse_command, use_plugins
+from lightly_core.cli.parser import Parser, command_parser, parse_command, use_plugins
 from lightly_core.cli.table import print_json, print_table
 from lightly_core.errors import ConfigError
 from lightly_core.streams import is_terminal
+from lightly_core.terminal import fold, prose_width
 
 if TYPE_CHECKING:
     from lightly_core.plugins.catalog import Catalog
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """List the methods, or describe one. Return the exit code."""
-    parser = command_parser(
-        "methods",
-        usage="[NAME] [--json]",
-        description="List the pretraining methods of all plugins, or describe one of them.",
-    )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a method to describe")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parsed = parse_command(parser, arguments)
+    parsed = parse_command(make_parser(), arguments)
     if parsed is None:
         return 0
     use_plugins(options)
@@ -36,7 +30,10 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     if parsed.name is not None:
         if parsed.json:
             raise ConfigError("--json lists all methods; remove the name or --json")
-        print(_description(catalog.get("method", parsed.name)))
+        record = catalog.get("method", parsed.name)
+        from lightly_core.cli.method_description import print_method
+
+        print_method(catalog, record)
         return 0
     records = catalog.records("method")
     if parsed.json:
@@ -52,8 +49,20 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         [(catalog.usable_name(record), record.owner, record.summary) for record in records],
     )
     if is_terminal(sys.stdout):
-        print("\n`lightly methods NAME` describes a method")
+        print("", *fold("`lightly methods NAME` describes a method", prose_width()), sep="\n")
     return 0
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    parser = command_parser(
+        "methods",
+        usage="[NAME] [--json]",
+        description="List the pretraining methods of all plugins, or describe one of them.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a method to describe")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
 
 
 def _entry(record: MethodRecord, catalog: Catalog) -> dict[str, object]:
@@ -70,20 +79,3 @@ def _entry(record: MethodRecord, catalog: Catalog) -> dict[str, object]:
         "missing": list(missing_requirements(record)),
         "licence": record.licence,
     }
-
-
-def _description(record: MethodRecord) -> str:
-    """Return the description of a method: its use, its paper and its requirements."""
-    from lightly_core.config.method import MethodConfig
-    from lightly_core.plugins.loading import load_config
-
-    config = load_config(record)
-    lines = [f"{record.name} ({record.owner}): {record.summary}"]
-    if issubclass(config, MethodConfig):
-        card = config.card
-        if card is not None:
-            address = card.url or f"https://arxiv.org/abs/{card.arxiv}"
-            lines += [f"  paper: {card.paper}, {address}", f"  use: {card.use}"]
-        lines += ["  requires:", *(f"    {text}" for text in config().requirements().sentences())]
-    lines.append(f"  options: lightly run method={record.name} --help")
-    return "\n".join(lines)

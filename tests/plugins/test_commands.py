@@ -156,7 +156,7 @@ def test_a_method_is_described_with_what_it_requires(run):
     code, out, _ = run("methods", "mae")
     assert code == 0
     assert "https://arxiv.org/abs/2111.06377" in out
-    assert "    Capability of the backbone: tokens.\n" in out
+    assert "Capability of the backbone: tokens.\n" in out
     assert "lightly run method=mae --help" in out
     code, _, err = run("methods", "mea")
     assert code == 2

@@ -1,7 +1,7 @@
 """Generates `docs/methods.md`: a table of all installed methods, from their option classes.
 
 The costs of a step are measured by `examples/method_costs.py`, which writes
-`docs/method-costs.csv`.
+`method-costs.csv` in this folder.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
 from lightly_core.plugins.records import MethodRecord
 
+#: The measured costs.
+COSTS = Path(__file__).with_name("method-costs.csv")
 #: Method that the costs of the others are relative to.
 REFERENCE = "simclr"
 
@@ -117,12 +119,12 @@ def method_cells(
 ) -> tuple[str, ...]:
     """Return the row of a method in the table of all methods, a cell for each of `COLUMNS`."""
     address = card.url or f"https://arxiv.org/abs/{card.arxiv}"
-    step, memory = _relative(name, costs)
+    step, memory = relative_costs(name, costs)
     return (
         f"`{name}`",
         f"[{card.paper}]({address})",
-        _views(config),
-        card.needs or _capability(config),
+        views_text(config),
+        card.needs or capability_text(config),
         "" if card.teacher == "none" else card.teacher,
         card.memory,
         step,
@@ -131,21 +133,23 @@ def method_cells(
     )
 
 
-def _capability(config: type[MethodConfig]) -> str:
+def capability_text(config: type[MethodConfig]) -> str:
+    """Return the capability that a method needs, such as ``patch tokens``. Empty: none."""
     requires = config.requires
     if requires.whole_patches or requires.capability == "tokens":
         return "patch tokens"
     return (requires.capability or "").replace("_", " ")
 
 
-def _views(config: type[MethodConfig]) -> str:
+def views_text(config: type[MethodConfig]) -> str:
+    """Return the default number of global views of an image, and of local ones if there are any."""
     transform = config.default_transform()
     num_local = len(transform.view_specs()) - transform.num_views
     return f"{transform.num_views} + {num_local}" if num_local else str(transform.num_views)
 
 
-def _relative(name: str, costs: Costs) -> tuple[str, str]:
-    """Return time and memory relative to the reference, on a CPU / on a GPU."""
+def relative_costs(name: str, costs: Costs) -> tuple[str, str]:
+    """Return time and memory of a step relative to the reference, on a CPU / on a GPU."""
     times, sizes = zip(*(_relative_on(device, name, costs) for device in _DEVICES), strict=True)
     return _both(times), _both(sizes)
 

@@ -16,7 +16,7 @@ import attrs
 from attrs import NOTHING
 
 from lightly_core.config.docs.method_settings import method_settings_page
-from lightly_core.config.docs.method_table import methods_page
+from lightly_core.config.docs.method_table import COSTS, methods_page
 from lightly_core.config.docs.tables import class_table
 from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.doctor import DoctorConfig
@@ -97,7 +97,7 @@ All settings are given in Python as arguments of `lightly_core.pretrain`, on the
 pairs override the file, and the file overrides the defaults. Dots in a name are for nested
 dictionaries: `transform_args.random_flip.vertical_prob=0.5`. A group is switched off with `None`
 in Python, `none` or `false` on the command line, and `false` in TOML. [running.md](running.md)
-explains "auto".
+explains "auto", and [command-line.md](command-line.md) files of settings and completion.
 
 """
 
@@ -238,13 +238,13 @@ def generated_files(root: Path) -> Mapping[Path, str]:
     """Return the text of each generated file of a source checkout.
 
     Args:
-        root: Folder of the checkout. Measured costs are read from its `docs/method-costs.csv`.
+        root: Folder of the checkout, with measured costs in its `config/docs/method-costs.csv`.
     """
-    docs = root / "docs"
+    docs, package = root / "docs", root / "lightly_core" / "config" / "docs"
     return {
-        root / "lightly_core" / "config" / "docs" / "signature.py": typed_dict_source(),
+        package / "signature.py": typed_dict_source(),
         docs / "settings.md": settings_page(),
-        docs / "methods.md": methods_page(docs / "method-costs.csv"),
+        docs / "methods.md": methods_page(package / COSTS.name),
         docs / "method-settings.md": method_settings_page(),
     }
 

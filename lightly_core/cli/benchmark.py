@@ -11,6 +11,7 @@ from lightly_core.cli.parser import Parser, command_parser, option_names, use_pl
 from lightly_core.cli.settings_words import check_words
 from lightly_core.cli.table import print_table
 from lightly_core.errors import ConfigError
+from lightly_core.terminal import fold, prose_width
 
 if TYPE_CHECKING:
     from lightly_core.benchmarking.planning import Plan
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     Returns:
         The exit code: 1 if a chosen row failed, else 0.
     """
-    parser = _parser()
+    parser = make_parser()
     wants_help = [word for word in arguments if word in ("-h", "--help")]
     parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
     use_plugins(options)
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     return 1 if any(result.chosen and result.state == "failed" for result in results) else 0
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """Return the parser of the command."""
     parser = command_parser(
         "benchmark",
         usage="SUITE.toml [--dry-run] KEY=VALUE ...",
@@ -86,9 +88,8 @@ def _print_help(parser: Parser, words: Sequence[str]) -> None:
 
     print(parser.format_help().rstrip())
     print(f"\nsettings of a suite:\n{class_help(SuiteConfig).rstrip()}")
-    print(
-        f"\nkeys of a row, in addition to those of `lightly run`:\n{class_help(RowConfig).rstrip()}"
-    )
+    title = fold("keys of a row, in addition to those of `lightly run`:", prose_width())
+    print("", *title, class_help(RowConfig).rstrip(), sep="\n")
     _print_launcher_help(words)
 
 

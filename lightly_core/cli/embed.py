@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
+from lightly_core.cli.parser import Parser
 from lightly_core.cli.settings_words import run_settings_command, settings_parser
 
 _EPILOG = """\
@@ -18,14 +19,20 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     """Embed, or print the help. Return the exit code."""
     from lightly_core.config.options.embed import EmbedConfig
 
-    parser = settings_parser(
+    return run_settings_command(
+        make_parser(), arguments, options, config_cls=EmbedConfig, start=_start
+    )
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    return settings_parser(
         "embed",
         description="Write the features of images to a .csv, .pt, .npz or .parquet file, or with "
         "shard_size to a folder of Parquet files. "
         "The settings model, data and out are required.",
         epilog=_EPILOG,
     )
-    return run_settings_command(parser, arguments, options, config_cls=EmbedConfig, start=_start)
 
 
 def _start(config_file: str | None, pairs: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
+from lightly_core.cli.parser import Parser
 from lightly_core.cli.settings_words import run_settings_command, settings_parser
 
 _EPILOG = """\
@@ -20,16 +21,20 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     from lightly_core.api import evaluate_from_command_line
     from lightly_core.config.options.evaluate import EvaluateConfig
 
-    parser = settings_parser(
-        "evaluate",
-        description="Measure a finished network on labelled images. "
-        "The settings model and data are required.",
-        epilog=_EPILOG,
-    )
     return run_settings_command(
-        parser,
+        make_parser(),
         arguments,
         options,
         config_cls=EvaluateConfig,
         start=evaluate_from_command_line,
+    )
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    return settings_parser(
+        "evaluate",
+        description="Measure a finished network on labelled images. "
+        "The settings model and data are required.",
+        epilog=_EPILOG,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
+from lightly_core.cli.parser import Parser
 from lightly_core.cli.settings_words import run_settings_command, settings_parser
 
 _EPILOG = """\
@@ -20,13 +21,19 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     """Export, or print the help. Return the exit code."""
     from lightly_core.config.options.export import ExportConfig
 
-    parser = settings_parser(
+    return run_settings_command(
+        make_parser(), arguments, options, config_cls=ExportConfig, start=_start
+    )
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    return settings_parser(
         "export",
         description="Write a network in the format of another tool, and compare the file with "
         "the network. The settings model and out are required.",
         epilog=_EPILOG,
     )
-    return run_settings_command(parser, arguments, options, config_cls=ExportConfig, start=_start)
 
 
 def _start(config_file: str | None, pairs: Sequence[str]) -> None:

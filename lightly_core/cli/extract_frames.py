@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 from collections.abc import Sequence
 
+from lightly_core.cli.parser import Parser
 from lightly_core.cli.settings_words import run_settings_command, settings_parser
 
 _EPILOG = """\
@@ -21,14 +22,6 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     from lightly_core.config.options.extract import ExtractConfig
     from lightly_core.config.options.fields import aliases, settings_fields
 
-    parser = settings_parser(
-        "extract-frames",
-        description="Write frames of videos as images, a folder for each video. VIDEO is a folder, "
-        "a file, a glob or a text\nfile of paths, and the same as the setting videos. The settings "
-        "videos and out are required.",
-        epilog=_EPILOG,
-        flags="[VIDEO ...]",
-    )
     known = {
         name for field in settings_fields(ExtractConfig) for name in (field.name, *aliases(field))
     }
@@ -44,7 +37,21 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         given = {"videos": places} if places else None
         extract_with(config_file=config_file, pairs=pairs, arguments=given)
 
-    return run_settings_command(parser, words, options, config_cls=ExtractConfig, start=start)
+    return run_settings_command(
+        make_parser(), words, options, config_cls=ExtractConfig, start=start
+    )
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    return settings_parser(
+        "extract-frames",
+        description="Write frames of videos as images, a folder for each video. VIDEO is a folder, "
+        "a file, a glob or a text\nfile of paths, and the same as the setting videos. The settings "
+        "videos and out are required.",
+        epilog=_EPILOG,
+        flags="[VIDEO ...]",
+    )
 
 
 def _is_place(word: str, known: set[str]) -> bool:

@@ -7,9 +7,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightly_core.cli.parser import command_parser, parse_command, use_plugins
+from lightly_core.cli.parser import Parser, command_parser, parse_command, use_plugins
 from lightly_core.cli.table import print_json, print_table
 from lightly_core.streams import is_terminal
+from lightly_core.terminal import fold, prose_width
 
 if TYPE_CHECKING:
     from lightly_core.plugins.catalog import Catalog
@@ -18,13 +19,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """List the formats. Return the exit code."""
-    parser = command_parser(
-        "formats",
-        usage="[--json]",
-        description="List the formats of `lightly export`, of the core and of all plugins.",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parsed = parse_command(parser, arguments)
+    parsed = parse_command(make_parser(), arguments)
     if parsed is None:
         return 0
     use_plugins(options)
@@ -48,8 +43,20 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         ],
     )
     if is_terminal(sys.stdout):
-        print("\n`lightly export --help` describes the settings")
+        text = "`lightly export --help` describes the settings"
+        print("", *fold(text, prose_width()), sep="\n")
     return 0
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    parser = command_parser(
+        "formats",
+        usage="[--json]",
+        description="List the formats of `lightly export`, of the core and of all plugins.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
 
 
 def _install(record: FormatRecord) -> str:

@@ -17,6 +17,7 @@ from lightly_core.errors import (
     RunInterrupted,
 )
 from lightly_core.streams import open_missing_streams
+from lightly_core.terminal import definitions, fold, prose_width
 
 EXIT_FAILED = 1
 EXIT_MISTAKE = 2
@@ -39,6 +40,7 @@ COMMANDS = {
     "doctor": "check the installation and the machine, and measure how images are read",
     "plugins": "list installed plugins and their states",
     "plugin": "write a plugin of your own, and check it",
+    "completion": "complete commands, settings and names with Tab in bash, zsh and fish",
 }
 
 #: Other names of commands: the command, and whether the name is deprecated.
@@ -83,6 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
+    if arguments[:2] == ["completion", "next"]:  # the words after it are not for this command
+        from lightly_core.cli.completion import print_candidates
+
+        return print_candidates(arguments[2:])
     options, rest = _parse_globals(arguments)
     if options.version:
         from lightly_core.version import __version__
@@ -129,17 +135,26 @@ def _parse_globals(arguments: list[str]) -> tuple[Namespace, list[str]]:
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
     parser = Parser(
         prog="lightly",
         usage="lightly COMMAND ...",
         description="Self-supervised pretraining and distillation of vision backbones "
         "on your own images.",
-        epilog=f"commands:\n{commands}\n\n`lightly COMMAND --help` describes a command.",
         parents=[global_options()],
     )
-    return parser.format_help().rstrip()
+    width = prose_width()
+    lines = [
+        parser.format_help().rstrip(),
+        "",
+        "commands:",
+        *definitions(list(COMMANDS.items()), width),
+        "",
+        *fold("`lightly COMMAND --help` describes a command.", width),
+        *fold(
+            "`lightly completion install` completes commands, settings and names with Tab.", width
+        ),
+    ]
+    return "\n".join(lines)
 
 
 def _unknown_command(name: str) -> str:

@@ -12,8 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lightly_core.cli.parser import command_parser, near, parse_command, use_plugins
+from lightly_core.cli.parser import (
+    Parser,
+    command_parser,
+    near,
+    parse_command,
+    print_help,
+    use_plugins,
+)
 from lightly_core.errors import ConfigError, LightlyError, UnknownModelError, did_you_mean
+from lightly_core.terminal import definitions, fold, prose_width
 
 if TYPE_CHECKING:
     from lightly_core.contracts import SuiteInfo
@@ -58,16 +66,11 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         from lightly_core.cli import plugin_new
 
         return plugin_new.main(arguments[1:])
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
-    parser = command_parser(
-        "plugin",
-        usage="COMMAND ...",
-        description="Commands for authors of plugins.",
-        epilog=f"commands:\n{commands}\n\n`lightly plugin COMMAND --help` describes a command.",
-    )
     if "-h" in arguments or "--help" in arguments:
-        print(parser.format_help().rstrip())
+        print_help(make_parser())
+        width = prose_width()
+        print("\ncommands:", *definitions(list(COMMANDS.items()), width), sep="\n")
+        print("", *fold("`lightly plugin COMMAND --help` describes a command.", width), sep="\n")
         return 0
     if not arguments:
         raise ConfigError(f"expected a command: {', '.join(COMMANDS)}\n  see `lightly plugin -h`")
@@ -77,7 +80,15 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     )
 
 
-def _check(arguments: Sequence[str], options: Namespace) -> int:
+def make_parser() -> Parser:
+    """Return the parser of the command without a sub-command."""
+    return command_parser(
+        "plugin", usage="COMMAND ...", description="Commands for authors of plugins."
+    )
+
+
+def make_check_parser() -> Parser:
+    """Return the parser of `lightly plugin check`."""
     parser = command_parser(
         "plugin check",
         usage="NAME [--model MODEL]...",
@@ -92,7 +103,11 @@ def _check(arguments: Sequence[str], options: Namespace) -> int:
         metavar="MODEL",
         help="model to check instead of the plugin's examples; may be repeated",
     )
-    parsed = parse_command(parser, arguments)
+    return parser
+
+
+def _check(arguments: Sequence[str], options: Namespace) -> int:
+    parsed = parse_command(make_check_parser(), arguments)
     if parsed is None:
         return 0
     use_plugins(options)

@@ -7,9 +7,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightly_core.cli.parser import command_parser, near, parse_command, use_plugins
+from lightly_core.cli.parser import Parser, command_parser, near, parse_command, use_plugins
 from lightly_core.cli.table import print_json, print_table
 from lightly_core.errors import ConfigError
+from lightly_core.terminal import fold, terminal_width
 
 if TYPE_CHECKING:
     from lightly_core.plugins.discovery import Plugins
@@ -18,24 +19,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """List the plugins. Return the exit code."""
-    parser = command_parser(
-        "plugins",
-        usage="[NAME] [-v] [--json]",
-        description="List the installed plugins: loaded, blocked, incompatible or failed.",
-        epilog="If the environment variable LIGHTLY_PLUGINS is set, only the plugins in it are "
-        "imported\n(names separated by commas). LIGHTLY_STRICT_PLUGINS=1 is --strict-plugins.",
-    )
-    parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="a plugin to describe: its name or distribution"
-    )
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="show targets, licences, missing requirements, import times and tracebacks",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parsed = parse_command(parser, arguments)
+    parsed = parse_command(make_parser(), arguments)
     if parsed is None:
         return 0
     use_plugins(options)
@@ -57,6 +41,28 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
                     print()
                 _print_details(plugins, status)
     return 0
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    parser = command_parser(
+        "plugins",
+        usage="[NAME] [-v] [--json]",
+        description="List the installed plugins: loaded, blocked, incompatible or failed.",
+        epilog="If the environment variable LIGHTLY_PLUGINS is set, only the plugins in it are "
+        "imported\n(names separated by commas). LIGHTLY_STRICT_PLUGINS=1 is --strict-plugins.",
+    )
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="a plugin to describe: its name or distribution"
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show targets, licences, missing requirements, import times and tracebacks",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
 
 
 def _chosen(statuses: Sequence[PluginStatus], name: str | None) -> list[PluginStatus]:
@@ -87,11 +93,11 @@ def _print_overview(plugins: Plugins) -> None:
 
 
 def _print_details(plugins: Plugins, status: PluginStatus) -> None:
-    print(f"{status.name} ({status.owner}): {status.state}")
+    _say(f"{status.name} ({status.owner}): {status.state}", "")
     if status.import_ms:
-        print(f"  imported in {status.import_ms} ms")
+        _say(f"imported in {status.import_ms} ms", "  ")
     for line in (status.error or "").splitlines():
-        print(f"  {line.strip()}")
+        _say(line.strip(), "  ")
     for line in (status.traceback or "").splitlines():
         print(f"    {line}")
     for record in plugins.catalog.provided_by(status.name, status.distribution):
@@ -101,13 +107,22 @@ def _print_details(plugins: Plugins, status: PluginStatus) -> None:
 def _print_record(record: Record, ambiguous: bool) -> None:
     from lightly_core.plugins.loading import missing_requirements
 
-    print(f"  {record.label}: {record.summary}")
-    print(f"    target: {record.target}")
+    _say(f"{record.label}: {record.summary}", "  ")
+    _say(f"target: {record.target}", "    ")
     if ambiguous:
-        print(f"    provided by another plugin too; use {record.qualified_name}")
+        _say(f"provided by another plugin too; use {record.qualified_name}", "    ")
     if record.licence:
-        print(f"    licence: {record.licence}")
+        _say(f"licence: {record.licence}", "    ")
     lacking = missing_requirements(record)
     if lacking:
         install = " ".join(f"'{requirement}'" for requirement in lacking)
-        print(f"    missing: {', '.join(lacking)}; pip install {install}")
+        _say(f"missing: {', '.join(lacking)}; pip install {install}", "    ")
+
+
+def _say(text: str, indent: str) -> None:
+    """Print a text that fits the terminal."""
+    width = terminal_width()
+    lines = (
+        [indent + text] if width is None else fold(text, width, first=indent, rest=f"{indent}  ")
+    )
+    print("\n".join(lines))

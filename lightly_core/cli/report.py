@@ -21,13 +21,7 @@ settings:
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """Write the report, and print its path. Return the exit code."""
-    parser = command_parser(
-        "report",
-        usage="RUN [RUN ...] [out=FILE]",
-        description="Write a page about a run, or about several runs side by side. RUN is the "
-        "folder that\nwas `out` of a run. The page is one file and makes no request to a network.",
-        epilog=_EPILOG,
-    )
+    parser = make_parser()
     if "-h" in arguments or "--help" in arguments:
         print(parser.format_help().rstrip())
         return 0
@@ -36,6 +30,17 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
 
     print(f"written to {report(*folders, out=out).path}")
     return 0
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    return command_parser(
+        "report",
+        usage="RUN [RUN ...] [out=FILE]",
+        description="Write a page about a run, or about several runs side by side. RUN is the "
+        "folder that\nwas `out` of a run. The page is one file and makes no request to a network.",
+        epilog=_EPILOG,
+    )
 
 
 def _words(arguments: Sequence[str], parser: Parser) -> tuple[list[str], str | None]:

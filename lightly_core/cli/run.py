@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lightly_core.cli.parser import Parser, near, option_names, use_plugins
 from lightly_core.cli.settings_words import check_words, settings_parser
 from lightly_core.errors import ConfigError
+from lightly_core.terminal import fold, prose_width
 
 if TYPE_CHECKING:
     from lightly_core.engine.dry_run import Form
@@ -18,7 +19,9 @@ A value is read as TOML (10, 1e-3, true, [0, 1]) if it is valid, else as text wi
 Dots are for nested settings: optim_args.lr=0.1. The command line overrides the file.
 
   lightly run out=out data=images model=torchvision/resnet18 method=simclr epochs=100
-  lightly run method=simclr --help      shows that method's options too
+  lightly run method=simclr --help
+
+The second command shows the options of that method too.
 """
 
 _NOTHING_GIVEN = """\
@@ -29,7 +32,7 @@ no settings; out, data and model are required. For example:
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """Run, or print the help. Return the exit code."""
-    parser = _parser()
+    parser = make_parser()
     wants_help = [word for word in arguments if word in ("-h", "--help")]
     parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
     use_plugins(options)
@@ -67,7 +70,8 @@ def _form(parsed: Namespace) -> Form | None:
     return "json" if parsed.json else "toml" if parsed.toml else "table"
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """Return the parser of the command."""
     parser = settings_parser(
         "run",
         description="Pretrain a backbone on your images. "
@@ -135,7 +139,7 @@ def _method_help(name: str, optimizer: str) -> str:
         )
     return "\n\n".join(
         [
-            f"method={name} ({record.owner}): {record.summary}",
+            "\n".join(fold(f"method={name} ({record.owner}): {record.summary}", prose_width())),
             class_help(config, "method_args").rstrip(),
             class_help(config.default_transform(), "transform_args").rstrip(),
             f"optim={optimizer}",

@@ -28,7 +28,7 @@ error. AGE is the time since the run was started. docs/runs.md describes the key
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """List the runs, or print the help. Return the exit code."""
-    parser = _parser()
+    parser = make_parser()
     wants_help = [word for word in arguments if word in ("-h", "--help")]
     parsed, words = parser.parse_known_args([w for w in arguments if w not in wants_help])
     from lightly_core.config.options.runs import RunsConfig
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     return 0
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """Return the parser of the command."""
     parser = command_parser(
         "runs",
         usage="[DIR] [sort=COLUMN] [--reverse] [state=STATE] [method=NAME] [--json]",

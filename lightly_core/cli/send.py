@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightly_core.cli.parser import command_parser, near, option_names, use_plugins
+from lightly_core.cli.parser import Parser, command_parser, near, option_names, use_plugins
 from lightly_core.errors import ConfigError
 
 _EPILOG = """\
@@ -24,12 +24,7 @@ Exit code: 0 if everything is sent, 1 if something is not.
 
 def main(arguments: Sequence[str], options: Namespace) -> int:
     """Send. Return the exit code."""
-    parser = command_parser(
-        "send",
-        usage="OUT ... [loggers.NAME.KEY=VALUE ...]",
-        description="Send what runs could not send to the servers of their loggers.",
-        epilog=_EPILOG,
-    )
+    parser = make_parser()
     if "-h" in arguments or "--help" in arguments:
         print(parser.format_help().rstrip())
         return 0
@@ -40,6 +35,16 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
     changes = _logger_options(pairs)
     use_plugins(options)
     return _send(folders, changes)
+
+
+def make_parser() -> Parser:
+    """Return the parser of the command."""
+    return command_parser(
+        "send",
+        usage="OUT ... [loggers.NAME.KEY=VALUE ...]",
+        description="Send what runs could not send to the servers of their loggers.",
+        epilog=_EPILOG,
+    )
 
 
 def _refuse(words: Sequence[str], folders: Sequence[Path], flags: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
@@ -124,6 +125,14 @@ def _option_problem(word: str, value: str, flags: Sequence[str], config_cls: typ
 
 
 def _bare_word_problem(word: str) -> str:
+    from lightly_core.config.reading.foreign_files import FORMATS
+
     if word.endswith(".toml"):
         return f"expected key=value, got '{word}': write --config {word}"
+    kind = FORMATS.get(os.path.splitext(word)[1].lower())
+    if kind is not None:
+        return (
+            f"expected key=value, got '{word}': it is {kind}, and settings are read from TOML; "
+            f"`--config {word}` shows them in TOML"
+        )
     return f"expected key=value, got '{word}'"

@@ -57,7 +57,7 @@ def test_dry_run_shows_the_rows_and_writes_nothing(run, suite, planned, tmp_path
         (["SUITE", "other.toml"], "expected key=value, got 'other.toml'"),
         (["SUITE", "--only", "simclr"], "settings have no dashes, write only=simclr"),
         (["SUITE", "--dry-rum"], "did you mean '--dry-run'?"),
-        (["SUITE", "run.epochs=-1"], "row 'simclr': config.epochs: must be >= 0"),
+        (["SUITE", "run.epochs=-1"], "row 'simclr': config.epochs (from 'run.epochs=-1'): must"),
         (["SUITE", "onyl=a"], "unknown key 'onyl', did you mean 'only'?"),
     ],
 )

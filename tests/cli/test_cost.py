@@ -21,7 +21,14 @@ HELPS = [
     "plugin --help",
     "plugin check --help",
 ]
-COMMANDS = ["--help", *LISTS, *HELPS, "run method=simclr --help"]
+DESCRIPTIONS = ["methods simclr", "models torchvision/resnet18"]
+#: What a press of the Tab key calls.
+TABS = [
+    "completion next fish run method=simclr method_args.",
+    "completion next fish run model=timm/resnet1",
+    "completion next zsh benchmark suite.toml run.callbacks.",
+]
+COMMANDS = ["--help", *LISTS, *HELPS, "run method=simclr --help", *DESCRIPTIONS, *TABS]
 
 #: All that is imported beside the standard library and this project.
 LIBRARIES = {"attr", "attrs", "pluggy"}
@@ -92,7 +99,7 @@ def test_only_small_libraries_are_imported(reports):
 
 
 def test_the_help_of_all_commands_imports_no_plugins(reports):
-    modules = {"cli", "cli.main", "cli.parser", "errors", "streams", "version"}
+    modules = {"cli", "cli.main", "cli.parser", "errors", "streams", "terminal", "version"}
     assert parts(reports["--help"], "lightly_core") == modules
 
 
@@ -100,7 +107,7 @@ def test_lists_import_no_settings_and_only_the_light_modules_of_plugins(reports)
     for command in LISTS:
         rooms = {name.partition(".")[0] for name in parts(reports[command], "lightly_core")}
         assert rooms <= {
-            *("cli", "errors", "listing", "notebook", "plugins", "streams", "version")
+            *("cli", "errors", "listing", "notebook", "plugins", "streams", "terminal", "version")
         }, command
         assert {"plugin"} <= modules_of_plugins(reports[command]) <= LIGHT, command
 
@@ -153,4 +160,5 @@ def test_lists_read_the_metadata_of_plugins_and_of_what_these_require(reports):
         metadata = {folder.partition("-")[0] for folder, name in read if name == "METADATA"}
         assert metadata <= allowed, command
         names = {name for _, name in read}
-        assert names <= {"entry_points.txt", "METADATA", "PKG-INFO", "models.txt"}, command
+        lists = {"models.txt", "facts.csv"}
+        assert names <= {"entry_points.txt", "METADATA", "PKG-INFO", *lists}, command

@@ -19,10 +19,11 @@ FLAGS = {
     "runs": {"--json", "--reverse"},
     "send": set(),
     "methods": {"--json"},
-    "models": {"--json", "--live"},
+    "models": {"--all", "--family", "--json", "--live"},
     "formats": {"--json"},
     "plugins": {"--json", "-v", "--verbose"},
     "plugin": set(),
+    "completion": set(),
     "plugin check": {"--model"},
     "plugin new": {"--kind", "--out"},
 }

@@ -25,6 +25,7 @@ def test_without_a_command_the_help_is_printed(run, arguments):
     assert out.startswith("usage: lightly COMMAND ...")
     for command in ("run", "methods", "models", "plugins", "plugin"):
         assert f"\n  {command} " in out
+    assert "`lightly completion install`" in out
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("-V",), ("run", "--version")])

@@ -171,7 +171,7 @@ def test_all_checks_that_apply_are_run_and_counted_without_pytest(run, plugin, m
     codes = [line[6:].partition("-")[0] for line in lines[:-2]]
     assert [code for code in codes if code[0] != "A"] == [  # A: what only some models can do
         *(f"P{number}" for number in range(1, 7)),
-        *("N1", "N2", "N4", "N3", "E1", "E2"),
+        *("N1", "N2", "N4", "N3", "N5", "E1", "E2"),
         *(f"W{number}" for number in range(1, 14)),
         *(f"M{number}" for number in range(1, 12)),
         *("T1", "T2", "T3", "T4", "T5"),

@@ -131,19 +131,30 @@ def not_empty(instance: object, attribute: Attribute[Any], value: object) -> Non
         raise ValueError(f"'{attribute.name}' must not be empty")
 
 
-def one_of(*words: str) -> Callable[[object, Attribute[Any], object], None]:
-    """Return a validator that accepts these words. Values that are not strings are accepted."""
+class OneOf:
+    """A validator that accepts these words, and everything that is no string.
 
-    def check(instance: object, attribute: Attribute[Any], value: object) -> None:
-        if not isinstance(value, str) or value in words:
+    Args:
+        words: The words.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, instance: object, attribute: Attribute[Any], value: object) -> None:
+        """Refuse other words."""
+        if not isinstance(value, str) or value in self.words:
             return
-        hint = did_you_mean(value, words)
+        hint = did_you_mean(value, self.words)
         raise ValueError(
-            f"'{attribute.name}' must be one of {', '.join(words)}, got '{value}'"
+            f"'{attribute.name}' must be one of {', '.join(self.words)}, got '{value}'"
             f"{f', {hint}' if hint else ''}"
         )
 
-    return check
+
+def one_of(*words: str) -> OneOf:
+    """Return a validator that accepts these words. Values that are not strings are accepted."""
+    return OneOf(*words)
 
 
 def epochs_between(instance: object, attribute: Attribute[Any], value: object) -> None:

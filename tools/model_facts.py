@@ -16,6 +16,7 @@ import importlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import cast
 
@@ -83,15 +84,20 @@ def family_of(library: str, network: str) -> str:
 
 
 def build(record: ModelsRecord, name: str) -> ModelWrapper:
-    """Build a network without values."""
+    """Build a network without values, or with values if its constructor computes with them."""
     library = cast(type[ModelLibrary], load_target(record))()
-    arguments = _ARGUMENTS.get(record.name, {})
-    try:
-        with torch.device("meta"):
-            return library.create(name, num_input_channels=3, model_args=arguments)
-    except Exception:  # some constructors compute with tensors
-        with without_numbers():
-            return library.create(name, num_input_channels=3, model_args=arguments)
+
+    def create(**arguments: object) -> ModelWrapper:
+        return library.create(name, num_input_channels=3, model_args=arguments)
+
+    for arguments in (_ARGUMENTS.get(record.name, {}), {}):
+        places: tuple[AbstractContextManager[object], ...] = (
+            *(torch.device("meta"), without_numbers(), nullcontext()),
+        )
+        for empty in places:
+            with suppress(Exception), empty:
+                return create(**arguments)
+    return create()  # raises the error
 
 
 def row(record: ModelsRecord, name: str) -> list[object]:

@@ -34,19 +34,22 @@ def families(catalog: Catalog, listed: Listed) -> list[ModelFamily]:
 
 def print_families(catalog: Catalog, listed: Listed) -> None:
     """Print a table of all families, and how to list more."""
+    found = families(catalog, listed)
     print_table(
         ("FAMILY", "MODELS", "PARAMETERS", "CAPABILITIES"),
         [
             (
                 family.name,
                 str(len(family.models)),
-                _sizes(family.facts.values()),
+                _sizes(list(family.facts.values())),
                 ", ".join(_capabilities(list(family.facts.values()))),
             )
-            for family in families(catalog, listed)
+            for family in found
         ],
     )
     width = prose_width()
+    if any(facts.parameters is None for family in found for facts in family.facts.values()):
+        print("", *fold("* Not all models of the family are measured.", width), sep="\n")
     hints = [
         ("lightly models --family NAME", "lists the models of a family"),
         ("lightly models PATTERN", "lists models by their names"),
@@ -113,12 +116,14 @@ def _capabilities(known: Sequence[ModelFacts]) -> Iterable[str]:
             yield text if having == len(known) else f"{text} ({having} of {len(known)})"
 
 
-def _sizes(known: Iterable[ModelFacts]) -> str:
+def _sizes(known: Sequence[ModelFacts]) -> str:
+    """Return the smallest and the largest number of parameters, with a star if some are missing."""
     counts = sorted(facts.parameters for facts in known if facts.parameters is not None)
     if not counts:
         return ""
     least, most = _count(counts[0]), _count(counts[-1])
-    return least if least == most else f"{least} to {most}"
+    text = least if least == most else f"{least} to {most}"
+    return text if len(counts) == len(known) else f"{text} *"
 
 
 def _count(number: int) -> str:

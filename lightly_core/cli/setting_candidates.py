@@ -10,9 +10,7 @@ from typing import Any
 from attrs import Attribute, frozen
 
 from lightly_core.cli.candidates import SETTINGS, Candidate, catalog, methods, models, paths
-from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.checks import OneOf
-from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.fields import (
     aliases,
     default_of,
@@ -24,7 +22,6 @@ from lightly_core.config.options.fields import (
 from lightly_core.config.options.method import MethodConfig
 from lightly_core.config.options.optim import OPTIMIZERS
 from lightly_core.config.options.settings import RunConfig
-from lightly_core.config.options.suite import SuiteConfig
 from lightly_core.config.options.transform import DEFAULT_TRANSFORM, TransformArgs
 from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.config.reading.toml_writing import flat_settings
@@ -130,7 +127,7 @@ def _only_loggers(groups: Sequence[str]) -> list[_Option]:
 
 
 def _option(field: Attribute[Any], cls: type) -> _Option:
-    is_group = group_class(field.type) is not None or (cls, field.name) in _DEPENDENT
+    is_group = group_class(field.type) is not None or (cls.__name__, field.name) in _DEPENDENT
     text = str(field.metadata.get("help", ""))
     return _Option(field.name, text, is_group, aliases(field), cls, field)
 
@@ -152,8 +149,8 @@ def _loggers(groups: Sequence[str]) -> list[_Option]:
 
 def _member(cls: type, name: str, given: _Given) -> type | None:
     """Return the option class of a group."""
-    if (cls, name) in _DEPENDENT:
-        return _DEPENDENT[cls, name](given)
+    if (cls.__name__, name) in _DEPENDENT:
+        return _DEPENDENT[cls.__name__, name](given)
     for field in settings_fields(cls):
         if name in (field.name, *aliases(field)):
             return group_class(field.type)
@@ -179,19 +176,34 @@ def _transform(given: _Given) -> type:
 
 
 def _launcher(given: _Given) -> type:
+    from lightly_core.config.options.suite import SuiteConfig
+
     return load_config(catalog().get("launcher", given.value(SuiteConfig, "launcher")))
 
 
-#: Groups whose option class is not in the annotation of the field.
-_DEPENDENT: dict[tuple[type, str], Callable[[_Given], type]] = {
-    (RunConfig, "callbacks"): lambda given: CallbacksArgs,
-    (RunConfig, "loggers"): lambda given: RunConfig,  # see `_loggers`
-    (RunConfig, "method_args"): _method,
-    (RunConfig, "optim_args"): _optimizer,
-    (RunConfig, "transform_args"): _transform,
-    (SuiteConfig, "evaluate"): lambda given: EvaluateConfig,
-    (SuiteConfig, "launcher_args"): _launcher,
-    (SuiteConfig, "run"): lambda given: RunConfig,
+def _callbacks(given: _Given) -> type:
+    from lightly_core.config.options.callbacks import CallbacksArgs
+
+    return CallbacksArgs
+
+
+def _evaluation(given: _Given) -> type:
+    from lightly_core.config.options.evaluate import EvaluateConfig
+
+    return EvaluateConfig
+
+
+#: Groups whose option class is not in the annotation of the field, by the name of the class that
+#: has the field. Classes of other commands are not imported.
+_DEPENDENT: dict[tuple[str, str], Callable[[_Given], type]] = {
+    ("RunConfig", "callbacks"): _callbacks,
+    ("RunConfig", "loggers"): lambda given: RunConfig,  # see `_loggers`
+    ("RunConfig", "method_args"): _method,
+    ("RunConfig", "optim_args"): _optimizer,
+    ("RunConfig", "transform_args"): _transform,
+    ("SuiteConfig", "evaluate"): _evaluation,
+    ("SuiteConfig", "launcher_args"): _launcher,
+    ("SuiteConfig", "run"): lambda given: RunConfig,
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from lightly_core.terminal import fold, terminal_width
 
 #: Narrowest last column. In a narrower terminal it is below the other columns.
-_LAST = 30
+_LAST = 20
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -47,7 +47,7 @@ def table_lines(
             yield from (line.rstrip() for line in lines)
         else:
             yield from fold("  ".join(filter(None, row[:-1])), width, rest="  ")
-            yield from fold(row[-1], width, first="    ", rest="    ")
+            yield from fold(row[-1], width, first="    ", rest="    ") if row[-1] else ()
 
 
 def print_json(data: object) -> None:

@@ -23,8 +23,8 @@ ANY_SIZE = "any_size"
 #: Texts for users by the names of capabilities.
 CAPABILITIES = {
     "tokens": "patch tokens",
-    "multi_scale": "feature maps of several strides",
-    ANY_SIZE: "images of any size",
+    "multi_scale": "maps of several strides",
+    ANY_SIZE: "any size",
     "activation_checkpointing": "activation checkpointing",
 }
 #: Family of models without facts.

@@ -11,7 +11,7 @@ from lightly_core.config.options.doctor import DoctorConfig
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.export import ExportConfig
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 from lightly_core.config.reading.keyvalue import read_toml
 from lightly_core.config.reading.load import load_settings
 from lightly_core.plugins.discovery import get_plugins
@@ -85,7 +85,8 @@ def test_a_command_and_its_settings_exist(words, capsys):
 def check_settings(command, pairs, words):
     """Raise if there is no such setting, or a value is refused."""
     if command in OPTIONS:
-        load_options(OPTIONS[command], pairs=pairs)
+        with loaded_options(OPTIONS[command], pairs=pairs):
+            pass
     elif command == "run" and "--config" in words:
         file = ROOT / words[words.index("--config") + 1]
         load_settings(catalog=get_plugins().catalog, config_file=str(file), pairs=pairs)

@@ -358,7 +358,8 @@ def test_a_listed_name_that_the_library_does_not_know_is_found(install):
 
 
 def test_every_check_is_shown_to_find_a_fault():
-    assert {code for code, _, _ in FAULTS} == set(LIBRARY_CODES)
+    # That of N5 is in the file of facts, see above.
+    assert {code for code, _, _ in FAULTS} | {"N5"} == set(LIBRARY_CODES)
 
 
 class Object(Toys):

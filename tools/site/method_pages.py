@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lightly_core.config.docs.method_settings import method_section, other_names
-from lightly_core.config.docs.method_table import COLUMNS, Costs, method_cells, read_costs
+from lightly_core.config.docs.method_table import COLUMNS, COSTS, Costs, method_cells, read_costs
 from lightly_core.config.options.method import MethodConfig
 from lightly_core.plugins.discovery import get_plugins
 from lightly_core.plugins.loading import load_config
@@ -32,7 +32,7 @@ _DEVICES = ("one CPU core", "one GPU")
 
 def method_pages(root: Path) -> Mapping[str, str]:
     """Return the page of each method by name. Links are relative to `docs/methods`."""
-    costs = read_costs(root / "docs/method-costs.csv")
+    costs = read_costs(COSTS)
     records = get_plugins().catalog.records("method")
     named = [record for record in records if record.alias_of is None]
     return {record.name: _page(record, costs, root) for record in sorted(named, key=_name)}

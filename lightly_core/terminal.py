@@ -60,7 +60,7 @@ def fold(
 def fit(text: str, width: int) -> list[str]:
     """Return the lines of a text that has paragraphs and indented examples.
 
-    Lines of a paragraph are joined and broken anew. An indented line that is too long is broken,
+    Lines of a paragraph are joined and broken again. An indented line that is too long is broken,
     with a backslash if it is a command.
 
     Args:

@@ -15,8 +15,9 @@ from lightly_core.config.docs.method_table import (
 )
 from lightly_core.config.docs.tables import rows
 from lightly_core.config.options.fields import default_of, settings_fields
-from lightly_core.config.options.method import MethodConfig
+from lightly_core.config.options.method import MethodConfig, small_recipe
 from lightly_core.config.options.settings import RunConfig
+from lightly_core.config.options.short_runs import SHORT_RUN_IMAGES
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_config
 from lightly_core.plugins.records import MethodRecord
@@ -98,6 +99,13 @@ def _defaults(config: type[MethodConfig]) -> Iterator[tuple[str, str]]:
     size = next(default_of(f) for f in settings_fields(RunConfig) if f.name == "batch_size")
     yield "batch size", f"{size}, as for all methods"
     yield "epochs", f"for {config.target_steps:,} steps"
+    small = small_recipe(config)
+    if small is not None:
+        yield (
+            "short runs",
+            f"other values where fewer than {SHORT_RUN_IMAGES:,} images are seen, among them "
+            f"optim={small.optimizer}; recipe=paper keeps those above",
+        )
 
 
 def _cost(record: MethodRecord) -> Iterator[tuple[str, str]]:

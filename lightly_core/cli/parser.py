@@ -13,7 +13,7 @@ from lightly_core.terminal import fit, fold, prose_width
 _OPTIONS = 24
 
 
-class HelpFormatter(argparse.HelpFormatter):
+class TerminalHelp(argparse.HelpFormatter):
     """Formats help texts so that they fit the terminal, and cuts no word.
 
     Args:
@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
             parents=list(parents),
             add_help=add_help,
             allow_abbrev=False,
-            formatter_class=HelpFormatter,
+            formatter_class=TerminalHelp,
         )
 
     def error(self, message: str) -> NoReturn:

@@ -24,6 +24,10 @@ Dots are for nested settings: optim_args.lr=0.1. The command line overrides the 
 The second command shows the options of that method too.
 """
 
+_SHORT_RUNS = """\
+The defaults below are those of recipe=paper. Short runs take others, see recipe above and
+`lightly run ... --dry-run`."""
+
 _NOTHING_GIVEN = """\
 no settings; out, data and model are required. For example:
   lightly run out=out/first data=path/to/images model=torchvision/resnet18 method=simclr epochs=50
@@ -118,7 +122,7 @@ def _print_help(parser: Parser, words: Sequence[str]) -> None:
 def _method_help(name: str, optimizer: str) -> str:
     """Return the help of a method's options and of its defaults for optimizer and views."""
     from lightly_core.config.docs.tables import class_help
-    from lightly_core.config.options.method import MethodConfig
+    from lightly_core.config.options.method import MethodConfig, small_recipe
     from lightly_core.config.options.optim import OPTIMIZERS
     from lightly_core.errors import PluginError
     from lightly_core.plugins.discovery import get_plugins
@@ -140,6 +144,7 @@ def _method_help(name: str, optimizer: str) -> str:
     return "\n\n".join(
         [
             "\n".join(fold(f"method={name} ({record.owner}): {record.summary}", prose_width())),
+            *([_SHORT_RUNS] if small_recipe(config) else []),
             class_help(config, "method_args").rstrip(),
             class_help(config.default_transform(), "transform_args").rstrip(),
             f"optim={optimizer}",

@@ -24,7 +24,7 @@ from lightly_core.config.options.optim import OPTIMIZERS
 from lightly_core.config.options.settings import RunConfig
 from lightly_core.config.options.transform import DEFAULT_TRANSFORM, TransformArgs
 from lightly_core.config.reading.keyvalue import read_toml
-from lightly_core.config.reading.toml_writing import flat_settings
+from lightly_core.config.reading.toml_text import flat_settings
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.loading import load_config
 from lightly_core.plugins.records import ConfiguredRecord, Kind

@@ -19,7 +19,7 @@ from lightly_core.errors import ConfigError
         (["launcher=locl"], "unknown launcher 'locl'.*did you mean 'local'"),
         (["launcher=slurmm"], "unknown launcher 'slurmm'"),
         (["launcher_args.rows_at_once=0"], "suite.launcher_args.rows_at_once"),
-        (["launcher_args.gpus=1"], "suite.launcher_args: unknown key 'gpus'"),
+        (["launcher_args.gpus=1"], "suite.launcher_args .*: unknown key 'gpus'"),
     ],
 )
 def test_a_wrong_launcher_is_refused_with_the_mistakes_of_the_rows(load, pairs, expected):

@@ -14,7 +14,7 @@ from lightly_core.config.options.fields import Plain, plain, settings_fields
 from lightly_core.config.options.settings import RunConfig
 from lightly_core.config.reading.keyvalue import parse_value
 from lightly_core.config.reading.load import Settings, load_settings
-from lightly_core.config.reading.toml_writing import flat_settings, toml_settings, toml_value
+from lightly_core.config.reading.toml_text import flat_settings, toml_settings, toml_value
 from lightly_core.errors import ConfigError, PluginError
 from lightly_core.plugins.discovery import get_plugins
 

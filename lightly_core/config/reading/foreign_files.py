@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightly_core.config.options.fields import Plain
-from lightly_core.config.reading.toml_writing import flat_settings, toml_settings
+from lightly_core.config.reading.toml_text import flat_settings, toml_settings
 
 #: Endings of files by the name of their format.
 FORMATS = {".yaml": "YAML", ".yml": "YAML", ".json": "JSON"}

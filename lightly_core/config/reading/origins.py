@@ -19,7 +19,7 @@ class Origin(Protocol):
     settings: Mapping[str, Any]
 
     def place(self, keys: KeyPath) -> str:
-        """Return where a setting was given, for messages. Empty: it cannot be told.
+        """Return where a setting was given, for messages. Empty: it is not known.
 
         Args:
             keys: The setting's full name.

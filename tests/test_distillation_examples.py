@@ -386,7 +386,7 @@ def test_methods_get_equal_time_and_their_commands_do_the_same_run(
         assert int(rows[name]["steps"]) == 6 * int(rows[name]["epochs"])
         pairs = shlex.split(rows[name]["run"])[2:]
         capsys.readouterr()
-        assert main(["run", "--dry-run", *pairs]) == 0
+        assert main(["run", "--dry-run", "--json", *pairs]) == 0
         planned = json.loads(capsys.readouterr().out)
         resolved = json.loads((tmp_path / "out" / name / "config.json").read_text())
         del resolved["trainer_args"], planned["trainer_args"]  # the clock

@@ -73,7 +73,7 @@ def test_an_offline_run_holds_all_that_the_run_recorded(tmp_path, monkeypatch):
         elif record.WhichOneof("record_type") == "run":
             assert record.run.project == "p"
     assert config["batch_size"] == 512
-    assert config["method_args.temperature"] == 0.1
+    assert config["method_args.temperature"] == 0.2  # in short runs
     summary = [items(r.summary.update) for r in found if r.HasField("summary")]
     assert {"status": "finished"} in summary
     (end,) = [r.exit.exit_code for r in found if r.HasField("exit")]

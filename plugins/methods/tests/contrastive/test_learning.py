@@ -34,6 +34,7 @@ def test_neighbours_have_the_same_label_more_often(tmp_path, method):
         data="builtin:digits",
         model=TinyConv(feature_dim=64),
         method=method,
+        recipe="paper",  # with which the gains were measured
         method_args={**HEAD, **OPTIONS.get(method, {})},
         transform_args={
             "image_size": SIDE,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import lightly_core
 from lightly_core.benchmarking.results import RowResult
-from tools.first_hour import page, results
+from tools.first_hour import page, records
 from tools.first_hour.cases import CASES, Case
-from tools.first_hour.results import ROOT, Result
+from tools.first_hour.results import FILE, LABELS_FILE, ROOT, Result, Tuned
 
 SUITE = ROOT / "examples" / "benchmarks" / "first-hour.toml"
 METHODS = ("simclr", "byol", "dino")
@@ -36,9 +36,13 @@ def main() -> None:
     for name in options.cases:
         for budget in options.images_seen:
             for seed in options.seeds:
-                results.add(_run(CASES[name], budget, seed, options))
+                records.add(Result, _run(CASES[name], budget, seed, options), FILE)
     if options.write:
-        page.write(ROOT / "docs" / "first-hour.md", results.read())
+        page.write(
+            ROOT / "docs" / "first-hour.md",
+            records.read(Result, FILE),
+            records.read(Tuned, LABELS_FILE),
+        )
 
 
 def _run(case: Case, budget: int, seed: int, options: argparse.Namespace) -> list[Result]:

@@ -8,44 +8,18 @@ networks of earlier runs of `python -m tools.first_hour` and appends the results
 from __future__ import annotations
 
 import argparse
-import csv
 import math
-from collections.abc import Sequence
 from pathlib import Path
-
-from attrs import asdict, define, fields
 
 import lightly_core
 from examples.subset import make_subset
+from tools.first_hour import records
 from tools.first_hour.cases import CASES, Case
-from tools.first_hour.results import ROOT
+from tools.first_hour.results import LABELS_FILE, SCRATCH, Tuned
 
-FILE = ROOT / "docs" / "first-hour-labels.csv"
 FRACTIONS = (0.01, 0.1, 1.0)
 #: Every fine-tuning makes about as many steps, so that few labels are not trained for less.
 STEPS, BATCH = 600, 64
-SCRATCH = "scratch"
-
-
-@define(frozen=True, kw_only=True)
-class Tuned:
-    """A fine-tuned network.
-
-    Attributes:
-        case: Name of data set and network.
-        start: Method and recipe of the pretraining, or "scratch".
-        seed: Seed of pretraining and fine-tuning.
-        labels: Labelled training images.
-        top1: Accuracy on the test images in percent.
-        num_test: Test images.
-    """
-
-    case: str
-    start: str
-    seed: int
-    labels: int
-    top1: float
-    num_test: int
 
 
 def main() -> None:
@@ -70,7 +44,7 @@ def main() -> None:
         for start, weights in starts.items():
             found.append(_tune(case, start, weights, fraction, options))
             print(found[-1], flush=True)
-    add(found)
+    records.add(Tuned, found, LABELS_FILE)
 
 
 def _tune(
@@ -102,40 +76,13 @@ def _tune(
     )
     return Tuned(
         case=case.name,
+        images_seen=0 if weights is None else options.images_seen,
         start=start,
         seed=options.seed,
         labels=10 * per_class,
         top1=round(100 * result.top1("finetune"), 2),
         num_test=case.num_test,
     )
-
-
-def read(file: Path = FILE) -> list[Tuned]:
-    """Return the results in the file; none if there is no file."""
-    if not file.is_file():
-        return []
-    with file.open(encoding="utf-8", newline="") as opened:
-        return [
-            Tuned(
-                case=row["case"],
-                start=row["start"],
-                seed=int(row["seed"]),
-                labels=int(row["labels"]),
-                top1=float(row["top1"]),
-                num_test=int(row["num_test"]),
-            )
-            for row in csv.DictReader(opened)
-        ]
-
-
-def add(new: Sequence[Tuned], file: Path = FILE) -> None:
-    """Write results to the file. They replace earlier ones of the same networks."""
-    found = {(one.case, one.labels, one.start, one.seed): one for one in (*read(file), *new)}
-    with file.open("w", encoding="utf-8", newline="") as opened:
-        names = [one.name for one in fields(Tuned)]
-        writer = csv.DictWriter(opened, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(found[key]) for key in sorted(found))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from statistics import fmean
 
 from attrs import define
 
-from lightly_core.reporting.verdict import standard_error
+from lightly_core.evaluation.uncertainty import error_of_difference
 from tools import marked_tables
-from tools.first_hour.results import Result
+from tools.first_hour.results import SCRATCH, Result, Tuned
 
 #: Runs from this many images seen on count for the summary.
 LEAST_SEEN = 200_000
@@ -138,11 +138,13 @@ def summary(found: Sequence[Cell]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _mean(runs: Sequence[Result], name: str) -> float:
+def _mean(runs: Sequence[Result | Tuned], name: str) -> float:
     return fmean(getattr(run, name) for run in runs)
 
 
-def _error(before: Sequence[Result], first: str, after: Sequence[Result], second: str) -> float:
+def _error(
+    before: Sequence[Result | Tuned], first: str, after: Sequence[Result | Tuned], second: str
+) -> float:
     """Return the standard error of the difference of two accuracies, in points.
 
     The seeds classify the same images with other networks. They are treated as one sample, so the
@@ -150,11 +152,32 @@ def _error(before: Sequence[Result], first: str, after: Sequence[Result], second
     """
     num_test = min(run.num_test for run in (*before, *after))
     accuracies = _mean(before, first) / 100, _mean(after, second) / 100
-    error = 100 * standard_error(*accuracies, num_test)
+    error = 100 * error_of_difference(*accuracies, num_test)
     return math.ceil(10 * error) / 10
 
 
-def write(path: Path, found: Sequence[Result]) -> None:
+def labels_table(found: Sequence[Tuned]) -> str:
+    """Return the table of fine-tuning: a line for each case and number of labels."""
+    if not found:
+        return "No networks were fine-tuned yet.\n"
+    groups: dict[tuple[str, int, str, int], list[Tuned]] = defaultdict(list)
+    for one in found:
+        groups[one.case, one.labels, one.start, one.images_seen].append(one)
+    titles = ("case", "labels", "pretraining", "images seen", "seeds", "top-1", "above scratch")
+    lines = [titles, ("---",) * len(titles)]
+    for (case, labels, start, seen), runs in sorted(groups.items()):
+        scratch = groups.get((case, labels, SCRATCH, 0), [])
+        ahead = "-"
+        if start != SCRATCH and scratch:
+            gain = _mean(runs, "top1") - _mean(scratch, "top1")
+            ahead = f"{gain:+.1f} ({_error(scratch, 'top1', runs, 'top1'):.1f})"
+        mean = f"{_mean(runs, 'top1'):.1f}"
+        lines.append((case, f"{labels:,}", start, f"{seen:,}", str(len(runs)), mean, ahead))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write(path: Path, found: Sequence[Result], tuned: Sequence[Tuned]) -> None:
     """Replace the tables of the page."""
     made = cells(found)
-    marked_tables.write(path, {"results": table(made), "summary": summary(made)})
+    tables = {"results": table(made), "summary": summary(made), "labels": labels_table(tuned)}
+    marked_tables.write(path, tables)

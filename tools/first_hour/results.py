@@ -1,15 +1,16 @@
-"""Results of the first hour in a file of comma-separated values."""
+"""What is measured in the first hour, and the files that hold it."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from attrs import asdict, define, fields
+from attrs import define
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docs" / "first-hour.csv"
+LABELS_FILE = ROOT / "docs" / "first-hour-labels.csv"
+#: Where a fine-tuning without pretraining starts.
+SCRATCH = "scratch"
 
 
 @define(frozen=True, kw_only=True)
@@ -50,32 +51,29 @@ class Result:
         return self.case, self.images_seen, self.method, self.recipe, self.seed
 
 
-_KINDS = {"images_seen": int, "seed": int, "num_test": int}
-_NUMBERS = ("untrained", "knn", "untrained_linear", "linear", "minutes")
+@define(frozen=True, kw_only=True)
+class Tuned:
+    """A fine-tuned network.
 
+    Attributes:
+        case: Name of data set and network.
+        images_seen: Images that the pretraining saw; 0: none.
+        labels: Labelled training images.
+        start: Method and recipe of the pretraining, or "scratch".
+        seed: Seed of pretraining and fine-tuning.
+        top1: Accuracy on the test images in percent.
+        num_test: Test images.
+    """
 
-def read(file: Path = FILE) -> list[Result]:
-    """Return the results in the file; none if there is no file."""
-    if not file.is_file():
-        return []
-    with file.open(encoding="utf-8", newline="") as opened:
-        return [Result(**_typed(row)) for row in csv.DictReader(opened)]
+    case: str
+    images_seen: int
+    labels: int
+    start: str
+    seed: int
+    top1: float
+    num_test: int
 
-
-def _typed(row: dict[str, str]) -> dict[str, object]:
-    kinds = {**_KINDS, **dict.fromkeys(_NUMBERS, float)}
-    return {name: kinds.get(name, str)(text) for name, text in row.items()}
-
-
-def add(new: Iterable[Result], file: Path = FILE) -> None:
-    """Write results to the file. They replace earlier ones of the same runs."""
-    found = {result.key: result for result in (*read(file), *new)}
-    _write(sorted(found.values(), key=lambda result: result.key), file)
-
-
-def _write(results: Sequence[Result], file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="") as opened:
-        names = [one.name for one in fields(Result)]
-        writer = csv.DictWriter(opened, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(result) for result in results)
+    @property
+    def key(self) -> tuple[str, int, int, str, int]:
+        """What identifies a fine-tuning."""
+        return self.case, self.labels, self.images_seen, self.start, self.seed

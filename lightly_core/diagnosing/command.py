@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from lightly_core.config.options.doctor import DoctorConfig
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 from lightly_core.diagnosing.report import DoctorReport
 from lightly_core.diagnosing.settings import doctor_problems, run_settings
 from lightly_core.plugins.discovery import get_plugins
@@ -28,20 +28,20 @@ def doctor_with(
         arguments: Python arguments; only those that the caller gave.
     """
     plugins = get_plugins()
-    config = load_options(
+    with loaded_options(
         DoctorConfig,
         config_file=config_file,
         pairs=pairs,
         arguments=arguments,
         checks=(lambda config: list(doctor_problems(config)),),
-    )
-    settings = None if config.data is None else run_settings(config, plugins.catalog)
-    from lightly_core.diagnosing.run import diagnose
-    from lightly_core.engine.logs import RunLogs
-    from lightly_core.failures import explained
+    ) as config:
+        settings = None if config.data is None else run_settings(config, plugins.catalog)
+        from lightly_core.diagnosing.run import diagnose
+        from lightly_core.engine.logs import RunLogs
+        from lightly_core.failures import explained
 
-    with RunLogs(True, plugins.catalog.packages(), to_stderr=True), explained():
-        return diagnose(config, settings, plugins)
+        with RunLogs(True, plugins.catalog.packages(), to_stderr=True), explained():
+            return diagnose(config, settings, plugins)
 
 
 def print_doctor(config_file: str | None, pairs: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lightly_core.config.docs.pages import signature_of
 from lightly_core.config.options.extract import ExtractConfig
 from lightly_core.config.reading.child import refuse_in_child
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 from lightly_core.extracting.checks import extract_problems
 
 if TYPE_CHECKING:
@@ -50,18 +50,18 @@ def extract_with(
         pairs: Words of the form ``key=value``.
         arguments: Python arguments; only those that the caller gave.
     """
-    config = load_options(
+    with loaded_options(
         ExtractConfig,
         config_file=config_file,
         pairs=pairs,
         arguments=arguments,
         checks=(extract_problems,),
-    )
-    from lightly_core.extracting.run import extract_videos
-    from lightly_core.failures import explained
+    ) as config:
+        from lightly_core.extracting.run import extract_videos
+        from lightly_core.failures import explained
 
-    with explained():
-        return extract_videos(config)
+        with explained():
+            return extract_videos(config)
 
 
 extract_frames.__signature__ = signature_of(ExtractConfig)  # type: ignore[attr-defined]

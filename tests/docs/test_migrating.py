@@ -10,7 +10,7 @@ from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
 from lightly_core.config.options.export import ExportConfig
 from lightly_core.config.options.extract import ExtractConfig
-from lightly_core.config.reading.command import load_options
+from lightly_core.config.reading.command import loaded_options
 from lightly_core.config.reading.load import load_settings
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import get_plugins
@@ -52,6 +52,12 @@ COMMAND_ROWS = [
 ]
 
 
+def read_options(cls, **given):
+    """Read the settings of a command."""
+    with loaded_options(cls, **given):
+        pass
+
+
 def check(read, theirs, here):
     """Read the code of a row: that of the first column where the second is no code."""
     if here == REFUSED:
@@ -77,7 +83,7 @@ def test_a_row_of_a_run_is_read(row):
 @pytest.mark.parametrize("row", COMMAND_ROWS, ids=lambda row: row[1][:60])
 def test_a_row_of_a_command_is_read(row):
     command, theirs, here = row
-    check(lambda given: load_options(CLASSES[command], arguments=given), theirs, here)
+    check(lambda given: read_options(CLASSES[command], arguments=given), theirs, here)
 
 
 @pytest.mark.parametrize("row", rows("Commands and functions"), ids=lambda row: row[0])
@@ -92,7 +98,7 @@ def test_a_command_exists_with_its_settings(row):
     elif pairs:
         extra = {"videos": "videos"} if name == "extract-frames" else {}
         cls = {**CLASSES, "extract-frames": ExtractConfig}[name]
-        load_options(cls, pairs=pairs, arguments=extra)
+        read_options(cls, pairs=pairs, arguments=extra)
     # The names that their users type are taken.
     assert theirs[1] in {*ALIASES, *COMMANDS, "help"}
 

@@ -380,21 +380,17 @@ class OtherLayout(Toys):
         return {name.removeprefix("old_"): tensor for name, tensor in tensors.items()}
 
     def snippet(self, name, *, file, **arguments):
-        return "\n".join(
-            [
-                "import torch",
-                f"state = torch.load({str(file)!r}, weights_only=True)",
-                "model = torch.nn.Module()",
-                "for name, tensor in state.items():",
-                "    part = model",
-                "    *path, last = name.split('.')",
-                "    for step in path:",
-                "        if not hasattr(part, step):",
-                "            part.add_module(step, torch.nn.Module())",
-                "        part = getattr(part, step)",
-                "    part.register_buffer(last, tensor)",
-            ]
-        )
+        return f"""import torch
+state = torch.load({str(file)!r}, weights_only=True)
+model = torch.nn.Module()
+for name, tensor in state.items():
+    part = model
+    *path, last = name.split('.')
+    for step in path:
+        part.add_module(step, getattr(part, step, torch.nn.Module()))
+        part = getattr(part, step)
+    part.register_buffer(last, tensor)
+"""
 
 
 @pytest.mark.parametrize("library", [Object, OtherLayout])

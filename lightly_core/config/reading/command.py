@@ -45,18 +45,3 @@ def loaded_options(
         if problems:
             raise ConfigError.of(problems)
         yield options
-
-
-def load_options(
-    cls: type[T],
-    *,
-    config_file: str | None = None,
-    pairs: Sequence[str] = (),
-    arguments: Mapping[str, object] | None = None,
-    checks: Sequence[Callable[[T], Sequence[str]]] = (),
-) -> T:
-    """Read the settings of a command, see `loaded_options`. Errors of their use have no place."""
-    with loaded_options(
-        cls, config_file=config_file, pairs=pairs, arguments=arguments, checks=checks
-    ) as options:
-        return options

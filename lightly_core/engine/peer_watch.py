@@ -15,12 +15,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import lightning.pytorch as lightning
 import torch.distributed as dist
 
 from lightly_core.engine.folder import RunFolder
+from lightly_core.engine.limited import call_within
 from lightly_core.engine.peers import Failure, Peers
 from lightly_core.engine.peers import Store as SharedStore
 from lightly_core.engine.status import record_failure
@@ -28,6 +31,8 @@ from lightly_core.errors import RunError, RunInterrupted
 from lightly_core.failures import explain, follows_from_another_process, kept_hint
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Seconds between two signs of life.
 INTERVAL = 2.0
@@ -40,6 +45,8 @@ _SECONDS_TO_FINISH = 60.0
 #: Failed accesses to the store, one after another, after which it counts as gone.
 _MOST_ERRORS = 3
 _MOST_CHARACTERS = 500
+#: What an access to the store raises if the store is gone, and if it does not answer.
+_NO_STORE = (RuntimeError, TimeoutError)
 #: Files of functions that wait for other processes; the second is the backward pass.
 _WAITING = ("torch/distributed/", "torch/autograd/graph.py")
 #: Counts the runs of this process, which are the same in all processes of a launch.
@@ -74,6 +81,7 @@ class PeerWatch:
         self._position, self._phase = 0, "starting"
         self._main = threading.get_ident()
         self._errors = 0
+        self._unanswered = False
         self._handles_error = False
         self._left = threading.Event()
         self._found = threading.Event()
@@ -117,25 +125,32 @@ class PeerWatch:
             if failure is None:
                 raise
             logger.debug("The error that followed from it.", exc_info=error)
-            self._record(failure)
-            raise RunError(self._text(failure)) from None
+            raise RunError(self._record(failure)) from None
         finally:
             self._close()
 
     def connect(self) -> None:
-        """Exchange signs of life from now on. The process group exists."""
+        """Exchange signs of life from now on. The process group exists.
+
+        Raises:
+            RunError: The store of the processes does not answer.
+        """
         if not dist.is_initialized() or self._thread is None:
             return
         who = f"{socket.gethostname()}, process ID {os.getpid()}"
-        self._peers = Peers(
-            _own_store(self._silent_after),
-            dist.get_rank(),
-            dist.get_world_size(),
-            who,
+        connect = partial(
+            Peers,
+            rank=dist.get_rank(),
+            world_size=dist.get_world_size(),
+            who=who,
             interval=self._interval,
             silent_after=self._silent_after,
             stalled_after=self._timeout,
         )
+        try:
+            self._peers = self._ask(lambda: connect(_own_store(self._silent_after)))
+        except TimeoutError:
+            raise RunError(self._text(self._no_answer())) from None
 
     def progress(self, phase: str) -> None:
         """Note that this process has reached the next phase, which every process goes through.
@@ -154,11 +169,25 @@ class PeerWatch:
         peers = self._peers
         if peers is None:
             return
-        with suppress(RuntimeError):  # the store is gone
-            if follows_from_another_process(error):
-                peers.suspect()
-            else:
-                peers.declare(Failure(peers.rank, f"{peers.name(peers.rank)} {_happened(error)}"))
+        with suppress(*_NO_STORE):
+            self._ask(partial(_tell, peers, error))
+
+    def _ask(self, function: Callable[[], T]) -> T:
+        """Call a function that accesses the store. It may never return.
+
+        torch has timeouts for keys that do not exist yet. It has none for a store that holds the
+        connection and does not answer, as that of a process that is stopped.
+
+        Raises:
+            TimeoutError: The store does not answer, or has not answered before.
+        """
+        if self._unanswered:
+            raise TimeoutError("the store did not answer before")
+        try:
+            return call_within(self._silent_after, function)
+        except TimeoutError:
+            self._unanswered = True
+            raise
 
     # ------------------------------------------------------------------ in the thread
 
@@ -178,10 +207,13 @@ class PeerWatch:
             if peers is None:
                 return failure
             if failure is not None:
-                return peers.declare(failure)
-            failure = peers.beat(self._position, self._phase, *_place(self._main))
+                return self._ask(partial(peers.declare, failure))
+            sign = (self._position, self._phase, *_place(self._main))
+            failure = self._ask(lambda: peers.beat(*sign))
             self._errors = 0
             return failure
+        except TimeoutError:
+            return failure or self._no_answer()
         except RuntimeError as error:  # what torch raises if the store cannot be reached
             logger.debug("The store of the processes cannot be reached.", exc_info=error)
             self._errors += 1
@@ -189,6 +221,14 @@ class PeerWatch:
             return failure
         return Failure(
             0, "rank 0, or the launcher that connects the processes, has ended or is out of reach"
+        )
+
+    def _no_answer(self) -> Failure:
+        return Failure(
+            0,
+            "rank 0, or the launcher that connects the processes, has given no sign of life for "
+            f"{self._silent_after:.0f} s: it was killed or stopped, or its machine cannot be "
+            "reached",
         )
 
     def _ended_child(self) -> Failure | None:
@@ -210,8 +250,7 @@ class PeerWatch:
         while time.monotonic() < (finish if self._handles_error else deadline):
             if self._left.wait(min(0.5, _SECONDS_TO_LEAVE)):
                 return
-        logger.error("%s", self._text(failure))
-        self._record(failure)
+        logger.error("%s", self._record(failure))
         for process in self.procs:
             process.kill()
         for stream in (sys.stdout, sys.stderr):
@@ -229,11 +268,14 @@ class PeerWatch:
         self._found.wait(10 * self._interval)
         return self._failure
 
-    def _record(self, failure: Failure) -> None:
+    def _record(self, failure: Failure) -> str:
+        """Write the failure to `status.json`, if this process does so; return its text."""
         rank = 0 if self._peers is None else self._peers.rank
+        text = self._text(failure)
         if rank == 0 or (rank == 1 and failure.rank == 0):
             step = 0 if self._trainer is None else self._trainer.global_step
-            record_failure(self._folder.root, self._text(failure), step)
+            return record_failure(self._folder.root, text, step)
+        return text
 
     def _text(self, failure: Failure) -> str:
         return failure.text + kept_hint(self._folder.last_checkpoint)
@@ -241,8 +283,8 @@ class PeerWatch:
     def _close(self) -> None:
         self._left.set()
         if self._peers is not None:
-            with suppress(RuntimeError):
-                self._peers.end()
+            with suppress(*_NO_STORE):
+                self._ask(self._peers.end)
         if self._thread is not None:
             self._thread.join(self._interval)
         self._thread = None
@@ -256,6 +298,13 @@ def _own_store(seconds: float) -> SharedStore:
         store.set_timeout(timedelta(seconds=seconds))
     # A later run in the same processes must not find the signs and failures of this one.
     return dist.PrefixStore(f"lightly/run {next(_runs)}", store)  # type: ignore[attr-defined]
+
+
+def _tell(peers: Peers, error: BaseException) -> None:
+    if follows_from_another_process(error):
+        peers.suspect()
+    else:
+        peers.declare(Failure(peers.rank, f"{peers.name(peers.rank)} {_happened(error)}"))
 
 
 def _happened(error: BaseException) -> str:

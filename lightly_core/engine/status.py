@@ -116,21 +116,30 @@ def record_status(
         _write(folder, _ended(status, training, result, caught))
 
 
-def record_failure(folder: Path, error: str, step: int) -> None:
-    """Write that a run has failed, from a process that ends without leaving the training.
+def record_failure(folder: Path, error: str, step: int) -> str:
+    """Write that a run has failed because of another process. The first failure counts.
+
+    A process that goes on after it was stopped finds that the others have ended. They have ended
+    because it was stopped, and have recorded this.
 
     Args:
         folder: The run folder.
         error: What happened, in a sentence.
         step: Optimizer steps that were done.
+
+    Returns:
+        The error that is recorded.
     """
     try:
         before = Status.read(folder)
     except (OSError, ValueError):
         before = None
+    if before is not None and before.state == "failed" and before.error:
+        return before.error
     status = before or Status(state="running", started=_now())
     text = str(without_secrets(error))
     _write(folder, evolve(status, state="failed", ended=_now(), step=step, error=text))
+    return text
 
 
 def _ended(

@@ -1,18 +1,20 @@
 """Processes that end or hang are named by the others. `test_processes.py` has a real one."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
 from types import SimpleNamespace
 
 import pytest
-from torch.distributed import HashStore
+from torch.distributed import HashStore, TCPStore
 
 from lightly_core.engine import peer_watch
 from lightly_core.engine.folder import RunFolder
 from lightly_core.engine.peer_watch import PeerWatch
 from lightly_core.engine.peers import Failure, Peers
+from lightly_core.engine.status import record_failure
 from lightly_core.errors import RunError
 
 SILENT, STALLED = 60.0, 1800.0
@@ -157,3 +159,80 @@ def test_an_error_of_this_process_is_raised_unchanged(watched):
     with pytest.raises(ValueError, match="own"), watch.watching(trainer):
         raise ValueError("own")
     assert left == []
+
+
+HOST = """
+from torch.distributed import TCPStore
+store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+print(store.port, flush=True)
+input()
+"""
+
+
+@pytest.fixture(scope="module")
+def host():
+    """A process with a store, and the port of the store."""
+    if not hasattr(signal, "SIGSTOP"):
+        pytest.skip("Windows stops no process")
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield process, int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def second_of_two(watched, host, monkeypatch):
+    """The second process of a run. The first one, which has the store, is stopped."""
+    watch, trainer, left = watched
+    trainer.strategy.launcher.procs.clear()
+    process, port = host
+    store = TCPStore("127.0.0.1", port, is_master=False)
+    ranks = {"is_initialized": True, "get_rank": 1, "get_world_size": 2}
+    for name, value in ranks.items():
+        monkeypatch.setattr(peer_watch.dist, name, lambda value=value: value)
+    monkeypatch.setattr(peer_watch, "_own_store", lambda seconds: store)
+    process.send_signal(signal.SIGSTOP)
+    yield watch, trainer, left
+    process.send_signal(signal.SIGCONT)
+
+
+def test_a_store_that_does_not_answer_ends_the_run(second_of_two, tmp_path):
+    watch, trainer, left = second_of_two
+    ended = threading.Event()
+    watch._leave = lambda code: (left.append(code), ended.set())
+    with watch.watching(trainer):
+        watch.connect()
+        assert ended.wait(30)
+    assert left == [1]
+    status = status_of(tmp_path)
+    assert status["state"] == "failed"
+    assert status["error"].startswith("rank 0, or the launcher")
+    assert "no sign of life" in status["error"]
+
+
+def test_an_own_error_does_not_wait_for_a_store_that_does_not_answer(second_of_two):
+    watch, trainer, left = second_of_two
+    raised = []
+
+    def fail():
+        try:
+            with watch.watching(trainer):
+                watch.connect()
+                raise ValueError("own")
+        except ValueError as error:
+            raised.append(str(error))
+
+    thread = threading.Thread(target=fail, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert (raised, left) == (["own"], [])
+
+
+def test_a_failure_that_another_process_has_recorded_is_kept(watched, tmp_path):
+    watch, trainer, _ = watched
+    record_failure(tmp_path, "rank 0 has given no sign of life", 4)
+    with pytest.raises(RunError, match=r"^rank 0 has given no sign"), watch.watching(trainer):
+        raise RuntimeError(GLOO)
+    assert status_of(tmp_path)["step"] == 4

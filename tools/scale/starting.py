@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -72,7 +73,8 @@ def run(
         commands: Their words.
         variables: Environment variables of each, or of all.
         limit: Seconds after which they are killed.
-        ended_by: Returns whether processes that these have started have ended too.
+        ended_by: Returns whether processes that these have started have ended too. A command that
+            was stopped is then continued, since it cannot end by itself.
 
     Raises:
         AssertionError: They did not end in time.
@@ -90,21 +92,39 @@ def run(
                     command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
                 )
             )
-    late = False
-    for process in processes:
-        try:
-            process.wait(max(1.0, begun + limit - time.time()))
-        except subprocess.TimeoutExpired:
-            late = True
-            process.kill()
-    while ended_by is not None and not ended_by() and time.time() < begun + limit:
-        time.sleep(0.5)
-    ended = time.time()
+    ended, late = _wait(processes, begun + limit, ended_by)
     text = "\n".join(log.read_text(errors="replace") for log in logs)
     assert not late, f"not ended after {limit:.0f} s: {text[-2000:]}"
     noted = folder / NOTE
     since = float(noted.read_text()) if noted.exists() else begun
     return End([process.returncode for process in processes], text, ended - since)
+
+
+def _wait(
+    processes: Sequence[subprocess.Popen[bytes]], until: float, ended_by: Callable[[], bool] | None
+) -> tuple[float, bool]:
+    """Wait for processes; return when all had ended that can, and whether some had to be killed."""
+    ended: float | None = None
+    while time.time() < until:
+        running = [process for process in processes if process.poll() is None]
+        others_ended = ended_by is None or ended_by()
+        if others_ended and all(_is_stopped(process.pid) for process in running):
+            ended = ended or time.time()
+            if not running:
+                return ended, False
+            for process in running:
+                process.send_signal(signal.SIGCONT)
+        time.sleep(0.5)
+    for process in processes:
+        process.kill()
+        process.wait()
+    return time.time(), True
+
+
+def _is_stopped(pid: int) -> bool:
+    """Return whether SIGSTOP has stopped a process, from /proc."""
+    status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return status[0] == "T"
 
 
 def srun_variables(rank: int, num_nodes: int, per_node: int) -> dict[str, str]:

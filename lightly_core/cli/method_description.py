@@ -17,7 +17,7 @@ from lightly_core.config.docs.tables import rows
 from lightly_core.config.options.fields import default_of, settings_fields
 from lightly_core.config.options.method import MethodConfig, small_recipe
 from lightly_core.config.options.settings import RunConfig
-from lightly_core.config.options.short_runs import SHORT_RUN_IMAGES
+from lightly_core.config.options.short_runs import FIRST_EPOCHS, LEAST_SEEN, SHORT_RUN_IMAGES
 from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.loading import load_config
 from lightly_core.plugins.records import MethodRecord
@@ -98,7 +98,11 @@ def _defaults(config: type[MethodConfig]) -> Iterator[tuple[str, str]]:
     yield "optimizer", f"{config.optimizer}, learning rate {rate}{decay}"
     size = next(default_of(f) for f in settings_fields(RunConfig) if f.name == "batch_size")
     yield "batch size", f"{size}, as for all methods"
-    yield "epochs", f"for {config.target_steps:,} steps"
+    yield (
+        "epochs",
+        f"for {config.target_steps:,} steps; with few images {FIRST_EPOCHS}, or more where these "
+        f"see fewer than {LEAST_SEEN:,}",
+    )
     small = small_recipe(config)
     if small is not None:
         yield (

@@ -18,7 +18,15 @@ def reasons(load, *pairs, machine=CPU, images=1000):
     ("pairs", "machine", "name", "reason"),
     [
         ((), CPU, "epochs", "1,000 steps are the aim of toy"),
-        (("batch_size=1000",), CPU, "epochs", "1,000 steps are the aim of toy"),
+        (("batch_size=1000", "recipe=paper"), CPU, "epochs", "1,000 steps are the aim of toy"),
+        (
+            ("batch_size=1000",),
+            CPU,
+            "epochs",
+            "200,000 images seen, a first budget for 1,000 images; recipe=paper takes the paper's "
+            "1,000 steps",
+        ),
+        (("trainer_args.max_steps=9",), CPU, "epochs", "by trainer_args.max_steps"),
         ((), CPU, "num_workers", "4 CPUs, one is kept for the training"),
         ((), Machine(cpus=64), "num_workers", "the most; 64 CPUs"),
         ((), CPU, "precision", "the CPU does not compute bf16 natively"),

@@ -4,6 +4,7 @@ import math
 import pytest
 from attrs import define, evolve
 
+from lightly_core.config.auto.length import first_epochs
 from lightly_core.config.auto.machine import Machine
 from lightly_core.config.auto.memory import MemoryChoice
 from lightly_core.config.auto.resolve import peak_lr, resolve, warmup_steps
@@ -54,6 +55,7 @@ def test_numbers_of_a_plain_run(resolved):
             "reason": "no image was read to decide",
         },
         "recipe": {"name": "paper", "reason": "toy has no other values for these settings"},
+        "length": {"epochs": 3, "steps": 30, "reason": "epochs=3", "given": True},
     }
     assert result.warnings == ()
 
@@ -121,8 +123,8 @@ def test_accumulation_beyond_an_epoch_warns_and_is_not_counted(resolved):
         (1000, ["batch_size=100"], 100),  # 10 steps an epoch, 1000 wanted
         (2000, ["batch_size=100"], 50),
         (1000, ["batch_size=50"], 50),
-        (1000, ["batch_size=300"], math.ceil(1000 / 3)),
-        (1000, ["batch_size=100", "gradient_accumulation_steps=3"], 250),  # 4 steps
+        (1000, ["batch_size=300", "recipe=paper"], math.ceil(1000 / 3)),
+        (1000, ["batch_size=100", "gradient_accumulation_steps=3", "recipe=paper"], 250),  # 4 steps
         (50, ["batch_size=100"], 1000),  # the batch that is used has 50 images
         (10**6, ["batch_size=1"], 1),
     ],
@@ -138,8 +140,46 @@ def test_promise_09_epochs_auto_has_an_upper_limit(load, toy_config):
     class Long(MethodConfig):
         target_steps = 10**9
 
-    settings = evolve(load(), method=Long())
+    settings = evolve(load("recipe=paper"), method=Long())
     assert resolve(settings, CPU, 1000).run.epochs == 10_000
+
+
+def promised(images, recipe, limit=2_000_000):
+    """The rule of docs/running.md, by trying numbers: the epochs of a first run, or None."""
+    if recipe == "paper":
+        return None
+    epochs = 200
+    while epochs * images < 200_000:
+        epochs += 1
+    if epochs * images < limit:
+        return epochs
+    while recipe == "small" and epochs > 1 and epochs * images >= limit:
+        epochs -= 1
+    return epochs if recipe == "small" else None
+
+
+@pytest.mark.parametrize("recipe", ["auto", "small", "paper"])
+@pytest.mark.parametrize("images", [30, 999, 1000, 1001, 9_999, 10_000, 70_000, 3_000_000])
+def test_few_images_have_a_first_budget(images, recipe):
+    assert first_epochs(images, recipe) == promised(images, recipe)
+
+
+@pytest.mark.parametrize(
+    ("images", "pairs", "epochs"),
+    [
+        (5000, ["batch_size=1000"], 200),
+        (5000, ["batch_size=100"], 20),  # the 1000 steps of the method are fewer
+        (9999, ["batch_size=5000"], 200),
+        (10_000, ["batch_size=5000"], 500),
+        (5000, ["batch_size=1000", "trainer_args.max_steps=1100"], 200),  # by the 1000 steps
+        (5000, ["batch_size=5000", "trainer_args.max_steps=700"], 700),
+    ],
+)
+def test_a_first_budget_is_never_longer_than_the_paper_and_a_limit_of_steps_is_kept(
+    resolved, images, pairs, epochs
+):
+    result = resolved(*pairs, images=images)
+    assert (result.run.epochs, result.length.given) == (epochs, False)
 
 
 def test_zero_epochs_make_no_step(resolved):

@@ -32,10 +32,10 @@ def rows(*pairs):
 
 
 def test_the_table_marks_what_auto_chose_and_says_why():
-    table = rows()
+    table = rows("recipe=paper")
     assert table["epochs"] == "10,000  [auto: the most; 100,000 steps are the aim of simclr]"
     assert table["num_workers"] == "3  [auto: 4 CPUs, one is kept for the training]"
-    assert table["steps"] == "70,000, 7 an epoch"
+    assert table["steps"] == "70,000, 7 an epoch; their time is logged after the first ones"
     assert table["views"] == "2 of 224 x 224 pixels, 3 channels"
     assert table["batch_size"] == "128 images"
     assert table["not defaults"] == "none beside those above"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lightly_core.config.auto.hardware import has_native_bf16, has_tiny_views
 from lightly_core.config.auto.machine import Machine
-from lightly_core.config.auto.resolve import MAX_AUTO_EPOCHS, MAX_AUTO_WORKERS, Resolved
+from lightly_core.config.auto.resolve import MAX_AUTO_WORKERS, Resolved
 from lightly_core.config.reading.load import Settings
 
 
@@ -26,14 +26,7 @@ def auto_reasons(settings: Settings, resolved: Resolved, machine: Machine) -> di
 
 
 def _epochs(resolved: Resolved, machine: Machine) -> str:
-    target = type(resolved.method).target_steps
-    if resolved.run.epochs == MAX_AUTO_EPOCHS:
-        return f"the most; {target:,} steps are the aim of {resolved.method_record.name}"
-    if resolved.run.epochs == 1 and resolved.steps_per_epoch > target:
-        return f"the least; {target:,} steps are the aim of {resolved.method_record.name}"
-    if (resolved.run.trainer_args or {}).get("max_steps", -1) not in (-1, None):
-        return "by trainer_args.max_steps"
-    return f"{target:,} steps are the aim of {resolved.method_record.name}"
+    return resolved.length.reason
 
 
 def _num_workers(resolved: Resolved, machine: Machine) -> str:

@@ -12,6 +12,7 @@ from attrs import define, evolve
 
 from lightly_core.config.auto.compare import diff as diff  # compares what `as_dict` returns
 from lightly_core.config.auto.hardware import has_native_bf16, resolve_hardware
+from lightly_core.config.auto.length import Length, choose_length, step_limit
 from lightly_core.config.auto.machine import Machine
 from lightly_core.config.auto.memory import MemoryChoice, unseen
 from lightly_core.config.auto.recipe import RecipeChoice, with_recipe
@@ -25,7 +26,6 @@ from lightly_core.config.reading.foreign_args import idle_trainer_args
 from lightly_core.config.reading.load import DEFAULT_LOGGERS, Settings
 from lightly_core.errors import ConfigError, DataError, PluginError
 
-MAX_AUTO_EPOCHS = 10_000
 MAX_AUTO_WORKERS = 16
 _MAX_LOG_INTERVAL = 50
 
@@ -55,6 +55,7 @@ class Resolved(Settings):
         log_every_n_steps: Optimizer steps between two entries of the metrics.
         memory: Whether images are kept in memory, with the reason.
         recipe: Whether the values are the paper's or those for short runs, with the reason.
+        length: Epochs and steps, with the reason.
     """
 
     warnings: tuple[str, ...]
@@ -74,6 +75,7 @@ class Resolved(Settings):
     log_every_n_steps: int
     memory: MemoryChoice
     recipe: RecipeChoice
+    length: Length
 
     def batches_of_step(self, batch_index: int) -> int:
         """Return the number of batches in the step of a batch: the last one of an epoch has fewer.
@@ -143,7 +145,7 @@ def resolve(
     """
     warnings = [*idle_trainer_args(settings.run)]
     memory = memory or unseen(settings.run.in_memory)
-    settings, recipe = with_recipe(settings, images_seen(settings, dataset_size))
+    settings, recipe = with_recipe(asked := settings, images_seen(settings, dataset_size))
     run = resolve_hardware(settings, machine, memory, warnings)
     world_size = (local := _local_devices(run)) * run.num_nodes
     batch_size = _batch_size(run, world_size, dataset_size, warnings)
@@ -151,16 +153,15 @@ def resolve(
     accumulation = _accumulation(run, batches, warnings)
     effective_batch_size = batch_size * accumulation
     steps_per_epoch = math.ceil(batches / accumulation)
-    epochs, total_steps = _length(run, type(settings.method), steps_per_epoch)
+    length = _length(asked, dataset_size, steps_per_epoch)
+    total_steps = length.steps
     warnings += _shortened_warmup(settings, steps_per_epoch, total_steps)
     native = has_native_bf16(run.accelerator, machine)
     facts = RunFacts(dataset_size, effective_batch_size, total_steps, steps_per_epoch, native)
-    run = evolve(run, batch_size=batch_size, epochs=epochs, strategy=_strategy(run, world_size))
     run = evolve(
-        run,
-        num_workers=_num_workers(run, machine, local),
-        seed=draw_seed() if run.seed is None else run.seed,
+        run, batch_size=batch_size, epochs=length.epochs, strategy=_strategy(run, world_size)
     )
+    run = _with_workers_and_seed(run, machine, local, draw_seed)
     filled = _settings(settings, run, facts, world_size, val_size)
     return Resolved(
         **{field.name: getattr(filled, field.name) for field in attrs.fields(Settings)},
@@ -181,7 +182,15 @@ def resolve(
         log_every_n_steps=_log_interval(run, steps_per_epoch),
         memory=memory,
         recipe=recipe,
+        length=length,
     )
+
+
+def _with_workers_and_seed(
+    run: RunConfig, machine: Machine, local_devices: int, draw_seed: Callable[[], int]
+) -> RunConfig:
+    seed = draw_seed() if run.seed is None else run.seed
+    return evolve(run, num_workers=_num_workers(run, machine, local_devices), seed=seed)
 
 
 def _settings(
@@ -248,33 +257,19 @@ def _shortened_warmup(settings: Settings, steps_per_epoch: int, total_steps: int
     ]
 
 
-def _length(
-    run: RunConfig, config_cls: type[MethodConfig], steps_per_epoch: int
-) -> tuple[int, int]:
-    """Return epochs and optimizer steps of the run."""
-    limit = (run.trainer_args or {}).get("max_steps", -1)
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < -1:
-        raise ConfigError(
-            "config.trainer_args.max_steps: expected an int, -1 for no limit, "
-            f"got {limit!r} ({type(limit).__name__})"
-        )
-    if run.epochs == "auto":
-        target = config_cls.target_steps if limit == -1 else min(config_cls.target_steps, limit)
-        epochs = max(1, min(MAX_AUTO_EPOCHS, math.ceil(target / steps_per_epoch)))
-    else:
-        epochs = run.epochs
-    total_steps = epochs * steps_per_epoch
-    return epochs, total_steps if limit == -1 else min(total_steps, limit)
-
-
 def images_seen(settings: Settings, dataset_size: int) -> int:
     """Return how many images a run sees, counted as often as they are seen, at most."""
     batch = max(1, min(settings.run.batch_size, dataset_size))
     steps_per_epoch = max(1, dataset_size // batch)
-    epochs, _ = _length(settings.run, type(settings.method), steps_per_epoch)
-    limit = (settings.run.trainer_args or {}).get("max_steps", -1)
+    seen = dataset_size * _length(settings, dataset_size, steps_per_epoch).epochs
+    limit = step_limit(settings.run)
     accumulated = batch * settings.run.gradient_accumulation_steps
-    return epochs * dataset_size if limit == -1 else min(epochs * dataset_size, limit * accumulated)
+    return seen if limit is None else min(seen, limit * accumulated)
+
+
+def _length(settings: Settings, dataset_size: int, steps_per_epoch: int) -> Length:
+    method, name = type(settings.method), settings.method_record.name
+    return choose_length(settings.run, method, name, max(1, dataset_size), steps_per_epoch)
 
 
 def _clip_value(run: RunConfig, config_cls: type[MethodConfig]) -> float | None:

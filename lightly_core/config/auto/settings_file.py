@@ -38,7 +38,7 @@ def settings_file(resolved: Resolved) -> str:
     """Return the TOML text of all settings of a run.
 
     `lightly run --config` resolves it to the same settings on the same machine. What may differ:
-    the reasons for `in_memory` and `recipe`, and whether the seed was random.
+    the reasons for `in_memory`, `recipe` and `epochs`, and whether the seed was random.
 
     Args:
         resolved: Settings without "auto".

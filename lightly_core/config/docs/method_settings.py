@@ -23,7 +23,9 @@ edit this page.
 all runs. A section lists the options of a method (`method_args`), then the values of `optim_args`
 and of `transform_args` that differ from the defaults in settings.md. With `optim=adam`, a method
 uses its values for `adamw`, without the decay. `lightly run method=NAME --help` lists all values.
-`recipe=small` lists what differs in short runs, see [first-hour.md](first-hour.md).
+`recipe=small` lists what differs in short runs, see [first-hour.md](first-hour.md). With few images
+`epochs=auto` is smaller than the number of steps gives, see
+[running.md](running.md#what-auto-means).
 """
 
 

@@ -113,8 +113,8 @@ class RunConfig:
     epochs: int | Literal["auto"] = field(
         default="auto",
         metadata={
-            "help": "passes over the data; auto: from dataset, batch size and method; 0: only "
-            "export the model"
+            "help": "passes over the data; auto: a first budget for few images, else from dataset, "
+            "batch size and method; 0: only export the model"
         },
     )
     batch_size: int = field(

@@ -17,6 +17,10 @@ from lightly_core.config.options.transform import MultiCropTransformArgs, Transf
 
 #: Runs that see fewer images than this are short: number of images times epochs.
 SHORT_RUN_IMAGES = 2_000_000
+#: Epochs of ``epochs="auto"`` if the run is then short, and the images that it sees at least. The
+#: second number is the budget of docs/first-hour.md. The first one is the smallest number of epochs
+#: that docs/choosing-a-method.md names for methods without a teacher.
+FIRST_EPOCHS, LEAST_SEEN = 200, 200_000
 #: Views of at most this many pixels a side are small.
 SMALL_SIDE = 96
 

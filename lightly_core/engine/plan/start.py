@@ -24,11 +24,7 @@ def start_text(resolved: Resolved, size: RunSize, *, resumed: bool) -> str:
         workers = "images in memory"
     rows = [
         ("images", f"{resolved.dataset_size:,}"),
-        (
-            "length",
-            f"{run.epochs:,} epochs, {resolved.total_steps:,} steps of "
-            f"{resolved.effective_batch_size:,} images",
-        ),
+        ("length", _length(resolved)),
         *size_rows(size, resolved),
         ("recipe", f"{resolved.recipe.name}, as {resolved.recipe.reason}"),
         ("device", f"{devices}, {run.precision}, {workers}"),
@@ -38,3 +34,13 @@ def start_text(resolved: Resolved, size: RunSize, *, resumed: bool) -> str:
     if resolved.seed_drawn:
         lines.append(f"The seed is random; seed={run.seed} repeats this run")
     return "\n".join(lines)
+
+
+def _length(resolved: Resolved) -> str:
+    text = (
+        f"{resolved.run.epochs:,} epochs, {resolved.total_steps:,} steps of "
+        f"{resolved.effective_batch_size:,} images"
+    )
+    if resolved.length.given:
+        return text
+    return f"{text} ({resolved.length.reason}); the first steps show how long it takes"

@@ -110,7 +110,10 @@ def _length_rows(resolved: Resolved) -> Iterator[Row]:
         )
     yield Row("batch_size", batch)
     yield Row("epochs", f"{resolved.run.epochs:,}")
-    yield Row("steps", f"{resolved.total_steps:,}, {resolved.steps_per_epoch:,} an epoch")
+    steps = f"{resolved.total_steps:,}, {resolved.steps_per_epoch:,} an epoch"
+    if not resolved.length.given:
+        steps += "; their time is logged after the first ones"
+    yield Row("steps", steps)
 
 
 def _network_rows(plan: Plan) -> Iterator[Row]:

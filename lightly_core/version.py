@@ -4,4 +4,4 @@ The build backend reads it from this file for every distribution. The file impor
 module may import it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

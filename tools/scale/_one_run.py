@@ -22,8 +22,18 @@ from tools.faults.runs import settings_of
 
 def main() -> None:
     """Run, and end with the exit code of the command line."""
+    try:
+        one_run(sys.argv[1])
+    except RunInterrupted:
+        raise
+    except LightlyError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def one_run(argument: str) -> None:
+    """Run in this process, with the settings of a JSON text."""
     torch.set_num_threads(1)
-    given: dict[str, Any] = json.loads(sys.argv[1])
+    given: dict[str, Any] = json.loads(argument)
     fault, folder = given.pop("fault", None), Path(given["out"]).parent
     callbacks = [record_images(folder)] if given.pop("seen", False) else []
     if fault is not None:
@@ -32,12 +42,7 @@ def main() -> None:
         given.setdefault("trainer_args", {})["callbacks"] = callbacks
     given.setdefault("model", _model())
     out, images = Path(given.pop("out")), Path(given.pop("images"))
-    try:
-        lightly_core.pretrain(**settings_of(out, images, given.pop("method"), **given))
-    except RunInterrupted:
-        raise
-    except LightlyError as error:
-        raise SystemExit(f"error: {error}") from None
+    lightly_core.pretrain(**settings_of(out, images, given.pop("method"), **given))
 
 
 def cause(kind: str, rank: int, step: int, folder: Path) -> Callback:

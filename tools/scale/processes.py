@@ -14,8 +14,10 @@ from tools.scale.starting import (
     alone,
     content,
     done,
+    forked,
     free_port,
     largest_difference,
+    ranks,
     run,
     settings,
     srun_variables,
@@ -37,7 +39,7 @@ _TIMEOUT = 8
 def _two_agents(folder: Path) -> str:
     """Two torchruns on this machine, each with two processes of its own."""
     make_images(folder / "images")
-    done(run(folder, [alone(settings(folder, "whole", batch_size=8))]))
+    done(forked(folder, settings(folder, "whole", batch_size=8)))
     argument = settings(folder, batch_size=8)
     port = free_port()
     options = ["--nnodes=2", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-id=1"]
@@ -48,7 +50,7 @@ def _two_agents(folder: Path) -> str:
 
 def _two_static_agents(folder: Path) -> str:
     make_images(folder / "images")
-    done(run(folder, [alone(settings(folder, "whole", batch_size=8))]))
+    done(forked(folder, settings(folder, "whole", batch_size=8)))
     argument = settings(folder, batch_size=8)
     options = ["--nnodes=2", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
     options.append(f"--master-port={free_port()}")
@@ -59,9 +61,9 @@ def _two_static_agents(folder: Path) -> str:
 def _srun(folder: Path) -> str:
     """Tasks with the variables of srun, as on two nodes with two tasks each."""
     make_images(folder / "images")
-    done(run(folder, [alone(settings(folder, "whole", batch_size=8))]))
+    done(forked(folder, settings(folder, "whole", batch_size=8)))
     variables = [srun_variables(rank, num_nodes=2, per_node=2) for rank in range(4)]
-    done(run(folder, [alone(settings(folder, batch_size=8))] * 4, variables))
+    done(forked(folder, settings(folder, batch_size=8), variables))
     return _four_processes(folder)
 
 
@@ -144,30 +146,25 @@ def _resumed(folder: Path, first: int, then: int, **changes: object) -> str:
     """Stop a run of some processes after four steps, and let others finish it."""
     make_images(folder / "images")
     changes = {"batch_size": 12, **changes}
-    done(run(folder, [alone(settings(folder, "whole", **changes))]))
+    done(forked(folder, settings(folder, "whole", **changes)))
     fault = {"kind": "SIGTERM", "rank": 0, "step": 4}
-    end = run(folder, [alone(settings(folder, **_processes(first), **changes, fault=fault))])
-    assert end.codes == [130], end.text[-2000:]
-    again = {**changes, "resume_interrupted": True}
-    done(run(folder, [alone(settings(folder, **_processes(then), **again))]))
+    end = forked(folder, settings(folder, **changes, fault=fault), ranks(first))
+    assert end.codes == [130] * first, end.text[-2000:]
+    again = settings(folder, **changes, resume_interrupted=True)
+    done(forked(folder, again, ranks(then)))
     return _equal(folder / "whole", folder / "out")
-
-
-def _processes(number: int) -> dict[str, Any]:
-    return {} if number == 1 else {"devices": number, "strategy": "ddp"}
 
 
 def _uneven(folder: Path) -> str:
     make_images(folder / "images")
     fault = {"kind": "SIGTERM", "rank": 0, "step": 4}
-    end = run(folder, [alone(settings(folder, **_DDP, fault=fault))])
-    assert end.codes == [130], end.text[-2000:]
-    again = settings(folder, devices=3, strategy="ddp", resume_interrupted=True)
-    end = run(folder, [alone(again)])
+    end = forked(folder, settings(folder, fault=fault), ranks(2))
+    assert end.codes == [130] * 2, end.text[-2000:]
+    end = forked(folder, settings(folder, resume_interrupted=True), ranks(3))
     line = "cannot be divided equally among 3 devices"
-    assert end.codes == [1], end.text[-2000:]
+    assert end.codes == [1] * 3, end.text[-2000:]
     assert line in end.text, end.text[-2000:]
-    return end.text[end.text.index("config.batch_size") :].strip()
+    return end.text[end.text.index("config.batch_size") :].splitlines()[0]
 
 
 def _equal(one: Path, other: Path) -> str:
@@ -191,8 +188,7 @@ def _stopped_job(folder: Path, name: str, array: bool) -> list[dict[str, str]]:
         job |= {"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "3"}
     variables = [{**srun_variables(rank, 1, 2), **job} for rank in range(2)]
     fault = {"kind": name, "rank": 1, "step": 4}
-    command = alone(settings(folder, requeue=True, fault=fault))
-    end = run(folder, [command] * 2, variables)
+    end = forked(folder, settings(folder, requeue=True, fault=fault), variables)
     assert end.codes == [130, 130], end.text[-2000:]
     return variables
 
@@ -202,9 +198,9 @@ def _requeued(folder: Path, name: str, array: bool) -> str:
     variables = _stopped_job(folder, name, array)
     calls = (folder / "calls").read_text().splitlines()
     assert calls == ["requeue 5_3" if array else "requeue 7"], calls
-    done(run(folder, [alone(settings(folder, "whole"))]))
+    done(forked(folder, settings(folder, "whole")))
     again = [{**one, "SLURM_RESTART_COUNT": "1"} for one in variables]
-    done(run(folder, [alone(settings(folder, requeue=True))] * 2, again))
+    done(forked(folder, settings(folder, requeue=True), again))
     return f"{calls[0]}; {_equal(folder / 'whole', folder / 'out')}"
 
 

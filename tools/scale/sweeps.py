@@ -1,4 +1,4 @@
-"""A sweep that is interrupted and killed, and goes on with the trials of one that was not."""
+"""A sweep that goes on after it was interrupted and killed, and one that RankMe prunes."""
 
 import os
 import signal
@@ -25,7 +25,8 @@ optim = "adamw"
 optim_args.lr_scale_method = "none"
 transform_args.image_size = 16
 loggers.tensorboard = false
-callbacks = { knn.every_n_epochs = 1, signals = false, report = false }
+callbacks.report = false
+@callbacks@
 
 [[rows]]
 name = "search"
@@ -34,18 +35,24 @@ method = "simclr"
 [rows.sweep]
 trials = 6
 startup_trials = 2
+metric = "@metric@"
 
 [rows.sweep.space]
 "optim_args.lr" = { low = 1e-6, high = 1e-1, log = true }
 batch_size = [128, 256]
 """
+#: What the runs measure after each epoch, by the metric of the sweep.
+_CALLBACKS = {
+    "knn/top1": "callbacks.knn.every_n_epochs = 1\ncallbacks.signals = false",
+    "rank/rankme": "callbacks.knn = false\ncallbacks.signals.every_n_epochs = 1",
+}
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 _MOST_SECONDS = 1200.0
 
 
 def same_trials(folder: Path) -> str:
     """Stop a sweep by Ctrl-C and by SIGKILL, and compare it with an uninterrupted one."""
-    (folder / "suite.toml").write_text(_SUITE)
+    _write_suite(folder, "knn/top1")
     whole, parts = folder / "whole/search", folder / "parts/search"
     _finish(folder, "whole")
     _stop_when(folder, signal.SIGINT, lambda: _has(parts / "trial-001/run/metrics.jsonl"))
@@ -56,10 +63,27 @@ def same_trials(folder: Path) -> str:
     if found != expected:
         different = [name for name in expected if found.get(name) != expected[name]]
         raise AssertionError(f"different after the interruptions: {', '.join(different)}")
-    pruned = sum('"state": "pruned"' in text for text in found.values())
-    if not 0 < pruned < 5:
-        raise AssertionError(f"{pruned} of 6 trials were pruned")
-    return f"6 trials, {pruned} pruned, the same after Ctrl-C and SIGKILL"
+    return f"6 trials, {_pruned(found)} pruned, the same after Ctrl-C and SIGKILL"
+
+
+def pruned_by_rankme(folder: Path) -> str:
+    """Search for the highest RankMe of the features, which needs no labels."""
+    _write_suite(folder, "rank/rankme")
+    _finish(folder, "whole")
+    return f"6 trials, {_pruned(_files(folder / 'whole/search'))} pruned"
+
+
+def _write_suite(folder: Path, metric: str) -> None:
+    text = _SUITE.replace("@metric@", metric).replace("@callbacks@", _CALLBACKS[metric])
+    (folder / "suite.toml").write_text(text)
+
+
+def _pruned(trials: dict[str, str]) -> int:
+    """Return how many trials were pruned, some of six but not all."""
+    pruned = sum('"state": "pruned"' in text for text in trials.values())
+    if len(trials) != 6 or not 0 < pruned < 5:
+        raise AssertionError(f"{pruned} of {len(trials)} trials were pruned")
+    return pruned
 
 
 def _command(folder: Path, out: str) -> list[str]:
@@ -107,4 +131,7 @@ def _files(sweep: Path) -> dict[str, str]:
     return {path.parent.name: path.read_text() for path in sweep.glob("trial-*/trial.json")}
 
 
-CHECKS = (Check("a sweep is interrupted and killed", same_trials),)
+CHECKS = (
+    Check("a sweep is interrupted and killed", same_trials),
+    Check("a sweep that RankMe prunes", pruned_by_rankme),
+)

@@ -110,7 +110,7 @@ class Peers:
         now = clock()
         watched = range(1, world_size) if rank == 0 else range(1)
         self._heard = {other: _Heard(Sign(), now) for other in watched}
-        self._progress_at = now
+        self._progress_at = self._beat_at = now
         store.set(f"who/{rank}", who)
 
     def beat(self, position: int, phase: str, place: str, waits: bool = False) -> Failure | None:
@@ -125,6 +125,7 @@ class Peers:
         Returns:
             The failure that ends the run; None: there is none.
         """
+        self._forget_own_pause()
         place = place if position == self._own.position else ""
         self._say(Sign(self._own.number + 1, position, phase, place, waits and bool(place)))
         if self._store.check([_FAILURE]):
@@ -152,6 +153,19 @@ class Peers:
         known = self._store.check([f"who/{rank}"])
         who = f" ({self._store.get(f'who/{rank}').decode()})" if known else ""
         return f"rank {rank} of {self._world_size}{who}"
+
+    def _forget_own_pause(self) -> None:
+        """Wait longer for the others after this process was stopped itself, as in a suspended job.
+
+        The others were stopped too, or have recorded the failure.
+        """
+        now = self._clock()
+        pause = now - self._beat_at - self._interval
+        self._beat_at = now
+        if pause > self._interval:
+            self._progress_at += pause
+            for heard in self._heard.values():
+                heard.at += pause
 
     def _say(self, sign: Sign) -> None:
         if sign.position != self._own.position:

@@ -1,6 +1,11 @@
 """Calls whose caller waits for a limited time."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -29,3 +34,26 @@ def test_a_timeout_of_the_function_is_raised_as_it_is():
 
     with pytest.raises(TimeoutError, match="of the function"):
         call_within(30, fail)
+
+
+#: Waits a second for a function that takes half of it, which is stopped in between.
+PROGRAM = """
+import time
+from lightly_core.engine.limited import call_within
+print(call_within(1, lambda: (print("begun", flush=True), time.sleep(0.5), "done")[-1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows stops no process")
+def test_time_in_which_the_process_is_stopped_does_not_count():
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate(timeout=60)[0] == "done\n"

@@ -113,6 +113,23 @@ def test_progress_of_one_process_is_progress():
         assert run.beat(1, 0, seconds=STALLED - 10, positions=[1, position]) is None
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_job_that_was_suspended_goes_on(order):
+    run = Run(2)
+    run.beat(1, 0, seconds=10)
+    run.seconds += 2 * STALLED
+    assert [run.beat(rank) for rank in order] == [None, None]
+    assert run.beat(1, 0, seconds=SILENT) is None
+
+
+def test_a_process_that_does_not_go_on_after_a_suspension_is_named():
+    run = Run(2)
+    run.beat(1, 0, seconds=10)
+    run.seconds += 2 * STALLED
+    assert run.beat(0, seconds=SILENT - 4) is None
+    assert run.beat(0, seconds=6).rank == 1
+
+
 GLOO = "[/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4711"
 
 

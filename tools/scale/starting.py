@@ -209,7 +209,10 @@ def free_port() -> int:
 
 def done(end: End) -> End:
     """Check that a run has finished."""
-    assert not any(end.codes), f"exit codes {end.codes}: {end.text[-2000:]}"
+    if any(end.codes):
+        errors = [line for line in end.text.splitlines() if "rror: " in line]
+        first = "\n".join(errors[:10])
+        raise AssertionError(f"exit codes {end.codes}: {first}\n{end.text[-2000:]}")
     return end
 
 

@@ -16,8 +16,9 @@ from lightly_core.errors import RunInterrupted
 
 logger = logging.getLogger(__name__)
 
-#: Seconds in which processes of other devices must end after the first has saved.
-_SECONDS_TO_END = 20.0
+#: Seconds in which processes of other devices must end after the first has saved or failed. They
+#: notice a failure within two seconds, and then have ten to leave the training.
+_SECONDS_TO_END = 30.0
 #: Not handled if the user, a library or `nohup` has set a handler.
 _ONLY_IF_UNUSED = ("SIGUSR1", "SIGHUP")
 

@@ -40,7 +40,15 @@ def test_a_timeout_of_the_function_is_raised_as_it_is():
 PROGRAM = """
 import time
 from lightly_core.engine.limited import call_within
-print(call_within(1, lambda: (print("begun", flush=True), time.sleep(0.5), "done")[-1]))
+
+def work():
+    print("begun", flush=True)
+    for _ in range(50):
+        time.sleep(0.01)
+    return "done"
+
+
+print(call_within(1, work))
 """
 
 

@@ -7,6 +7,7 @@ step, and ``seen``: whether to write which images each step had.
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -45,25 +46,30 @@ def one_run(argument: str) -> None:
     lightly_core.pretrain(**settings_of(out, images, given.pop("method"), **given))
 
 
-def cause(kind: str, rank: int, step: int, folder: Path) -> Callback:
+def cause(kind: str, step: int, folder: Path, rank: int | None = None) -> Callback:
     """Return a callback that does something in one process, once; steps count from 1.
 
     Args:
-        kind: ``kill``, ``stop``, ``raise``, ``hang``, or the name of a signal.
-        rank: Process that does it.
+        kind: ``kill``, ``stop``, ``raise``, ``hang``, ``pause``: to be stopped for `PAUSE` seconds,
+            or the name of a signal.
         step: Step in which it does so.
         folder: Folder in which the time is noted, in `NOTE`.
+        rank: Process that does it; None: all.
     """
 
     def act(trainer: Any, *_: object) -> None:  # noqa: ANN401 - of Lightning
-        if trainer.global_rank != rank or trainer.global_step != step - 1:
+        if rank not in (None, trainer.global_rank) or trainer.global_step != step - 1:
             return
         (folder / NOTE).write_text(str(time.time()))
         if kind == "raise":
             raise ValueError("this process fails on purpose")
         if kind == "hang":
             wait_for_ever()
-        names = {"kill": signal.SIGKILL, "stop": getattr(signal, "SIGSTOP", None)}
+        if kind == "pause":
+            seconds = PAUSE + 2 * trainer.global_rank  # they do not go on at the same time
+            subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"])
+        stop = getattr(signal, "SIGSTOP", None)
+        names = {"kill": signal.SIGKILL, "stop": stop, "pause": stop}
         os.kill(os.getpid(), names.get(kind) or getattr(signal, kind))
 
     return LambdaCallback(on_train_batch_start=act)
@@ -95,6 +101,8 @@ def _model() -> torch.nn.Module:
 
 #: File in which a process notes when it fails, in seconds since 1970.
 NOTE = "failed_at"
+#: Seconds for which ``pause`` stops a process.
+PAUSE = 20
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.faults.runs import make_images
+from tools.scale._one_run import PAUSE
 from tools.scale.check import Check
 from tools.scale.starting import (
     End,
@@ -139,6 +140,17 @@ def _ends() -> list[Check]:
     ]
 
 
+def _suspended(folder: Path) -> str:
+    """Stop all processes for longer than one may be silent, as SLURM suspends a job."""
+    make_images(folder / "images")
+    done(forked(folder, settings(folder, "whole")))
+    changes = {"process_timeout": _TIMEOUT, "fault": {"kind": "pause", "step": 4}}
+    end = done(forked(folder, settings(folder, **changes), ranks(2)))
+    assert end.seconds > PAUSE > _TIMEOUT, end.seconds
+    equal = _equal(folder / "whole", folder / "out")
+    return f"stopped for {PAUSE} s, silent for {_TIMEOUT} s at most: {equal}"
+
+
 # --------------------------------------------------------------------------- resumes
 
 
@@ -215,6 +227,7 @@ CHECKS = (
     Check("torchrun, 2 agents with 2 processes each, static", _two_static_agents),
     Check("srun's variables, 2 nodes with 2 tasks each", _srun),
     *_ends(),
+    Check("all processes are suspended, and go on", _suspended),
     *(
         Check(
             f"resume with {then} processes, was {first}", partial(_resumed, first=first, then=then)

@@ -122,6 +122,7 @@ def test_the_clock_is_rarely_read(monkeypatch):
     assert len(reads) < 60  # in a second, of a million items
 
 
+@pytest.mark.slow
 def test_work_that_cannot_tell_what_is_done_shows_its_seconds(monkeypatch, caplog):
     show_all_progress(monkeypatch)
     with caplog.at_level(logging.INFO, "lightly_core.progress"), progress.working("Writing x"):
@@ -220,6 +221,7 @@ def test_with_stdout_in_a_file_it_holds_lines_and_no_bar(tmp_path):
     assert lines.endswith("after\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
 def test_closed_streams_are_no_error(closed, tmp_path):
     code = WORK.format(before=LOGS, middle="pass") + f"open({str(tmp_path / 'x')!r}, 'w')"

@@ -52,6 +52,7 @@ def load(name, file):
     return lambda images: map(torch.from_numpy, session.run(None, {"images": images.numpy()})), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_graph_has_the_features_for_other_sizes_and_the_preprocessing(name, export, tiny):
     given = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "value_range": (0, 1023)}
@@ -65,6 +66,7 @@ def test_a_graph_has_the_features_for_other_sizes_and_the_preprocessing(name, ex
     assert 0 <= result.largest_difference < 1e-4
 
 
+@pytest.mark.slow
 def test_the_layer_of_embed_dim_is_in_the_embedding_model_only(export, tmp_path):
     torch.manual_seed(0)
     model = embed(TinyTokens(), 5)
@@ -100,6 +102,7 @@ def test_weights_are_those_of_the_network_in_each_format(export, tiny):
         assert all(torch.equal(tensors[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_the_module_of_the_user_is_not_changed(export, tiny):
     before = {name: value.clone() for name, value in tiny.state_dict().items()}
     tiny.train()
@@ -116,6 +119,7 @@ def test_the_console_says_what_was_written_and_how_to_load_it(export, capsys):
     assert result.snippet in told
 
 
+@pytest.mark.slow
 def test_an_exported_file_is_evaluated_with_its_own_preprocessing(export, tiny):
     given = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "value_range": (0, 1023)}
     result = export("model.safetensors", **given)
@@ -126,6 +130,7 @@ def test_an_exported_file_is_evaluated_with_its_own_preprocessing(export, tiny):
     assert json.loads(load("onnx", again.path)[1]) == PREPROCESSING
 
 
+@pytest.mark.slow
 def test_a_file_that_computes_something_else_is_not_kept(export, tmp_path, monkeypatch):
     (tmp_path / "model.onnx").write_text("before")
     save = onnx.save_model
@@ -179,6 +184,7 @@ class Classifier(torch.nn.Module):
         return self.head(self.features(x)).mean(dim=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_the_features_inside_of_a_module_of_the_user_are_exported(name, export):
     net = Classifier()
@@ -188,6 +194,7 @@ def test_the_features_inside_of_a_module_of_the_user_are_exported(name, export):
     torch.testing.assert_close(found, net.features(images).detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_network_of_one_size_and_four_channels_is_exported_for_it(name, export, caplog):
     model = lightly_core.wrap(FixedSize(), num_input_channels=4, image_size=32)
@@ -214,6 +221,7 @@ def test_weights_that_one_onnx_file_cannot_hold_are_refused(export, monkeypatch)
     assert Onnx.tolerance == 1e-3
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_files_of_others(export, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()

@@ -19,6 +19,7 @@ def hostile(*options):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="makes pipes, devices and unusual names")
 def test_odd_broken_and_hostile_files_are_read_right_or_listed():
     done = hostile("--alone", "--every", "7", "--seed", "1")

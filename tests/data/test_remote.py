@@ -42,6 +42,7 @@ def names(source):
     return [source.name(index) for index in range(len(source))]
 
 
+@pytest.mark.slow
 @parametrize_checks(source_checks("fsspec"))
 def test_contract(check):
     check()
@@ -144,6 +145,7 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_page_of_links_is_a_folder(tmp_path):
     for name in ("site/a/1.png", "site/b/2.png"):
         path = tmp_path / name

@@ -129,6 +129,7 @@ def test_l2_normalize_gives_unit_length(embed, read):
     np.testing.assert_allclose(unit, plain / np.linalg.norm(plain, axis=1)[:, None], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["csv", "pt", "npz", "parquet"])
 def test_two_runs_and_any_number_of_workers_write_the_same_bytes(ending, embed, tmp_path):
     first, second = (tmp_path / f"{workers}.{ending}" for workers in (0, 2))

@@ -74,6 +74,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     assert too_much == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 @pytest.mark.parametrize(("number", "workers"), [("SIGINT", 0), ("SIGINT", 2), ("SIGTERM", 2)])
 def test_a_signal_ends_with_130_and_leaves_nothing(

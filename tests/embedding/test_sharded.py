@@ -65,6 +65,7 @@ def test_files_hold_the_images_in_order_and_are_read_as_one_table(shards, embed,
     assert len(manifest["network"]["checksum"]) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_stopped_call_is_continued_with_the_same_bytes(
     workers, shards, monkeypatch, tmp_path, capsys

@@ -95,6 +95,7 @@ def expected_features(run, images, wrapper):
     return pooled.flatten(1).numpy()
 
 
+@pytest.mark.slow
 def test_every_way_to_a_run_gives_the_features_of_its_export(run, images, features):
     wrapper = lightly_core.get_wrapped_model("timm/test_resnet", model_args={"output_stride": 8})
     expected = expected_features(run, images, wrapper)
@@ -136,6 +137,7 @@ def test_the_layer_of_embed_dim_is_applied(embedded_run, images, features):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_layer_of_embed_dim_of_a_network_by_name(pretrain, features):
     run = pretrain(model="timm/test_vit", transform_args={"image_size": 32}, embed_dim=6)
     ways = [{"model": run}, *({"model": run / file} for file in WAYS.values())]

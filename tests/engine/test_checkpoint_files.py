@@ -94,6 +94,7 @@ def test_without_files_by_epoch_the_one_before_is_kept(with_previous):
     assert [read_checkpoint(path)["global_step"] for path in files] == [6, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named_and_the_other_taken(
     damage, pretrain, short_run, tmp_path, with_previous, finished

@@ -71,6 +71,7 @@ def test_torchmetrics_is_complete_when_it_is_used():
     run(START + IN_COPIES.format(uses=[PLOT, *(use + COMPLETE for use in USES)]))
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported():
     run(START)
 

@@ -34,6 +34,7 @@ def write(folder, *, seconds_ago=0.0, **changes):
 ELSEWHERE = {"host": "elsewhere", "boot": "another", "pid": 1, "user": "somebody"}
 
 
+@pytest.mark.slow
 def test_a_folder_is_held_by_one_at_a_time_and_free_afterwards(tmp_path, flock):
     assert in_use_message(tmp_path) is None
     with held(tmp_path):
@@ -81,6 +82,7 @@ def test_a_number_that_another_process_has_now_holds_nothing(tmp_path, flock):
         pass
 
 
+@pytest.mark.slow
 def test_an_owner_on_another_machine_counts_by_its_last_update(tmp_path, flock):
     file = write(tmp_path, seconds_ago=STALE_SECONDS - 60, **ELSEWHERE)
     message = in_use_message(tmp_path)

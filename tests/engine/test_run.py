@@ -92,6 +92,7 @@ def test_the_same_seed_gives_the_same_losses_and_another_does_not(
     assert same != other
 
 
+@pytest.mark.slow
 def test_worker_processes_do_not_change_the_losses(pretrain, short_run, read_metrics, tmp_path):
     one, other = (
         pretrain(**short_run(out=tmp_path / str(workers), num_workers=workers, in_memory=False))
@@ -282,6 +283,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_advice(pretrain, short_run
         pretrain(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_corrupt_images_are_replaced_and_listed(in_memory, pretrain, short_run, own_images):
     (own_images / "03.png").write_bytes(b"")
@@ -293,6 +295,7 @@ def test_corrupt_images_are_replaced_and_listed(in_memory, pretrain, short_run, 
     assert "07.png" in table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_too_many_corrupt_images_stop_the_run(in_memory, pretrain, short_run, own_images):
     for index in range(12):

@@ -74,6 +74,7 @@ EMBEDDED = {"embed_dim": 4}
 AVERAGE = {"method": "byol", "method_args": {"hidden_dim": 8, "output_dim": 4}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ready", "changes"),
     [

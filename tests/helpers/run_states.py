@@ -4,14 +4,18 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch.callbacks import Callback, LambdaCallback
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
 
 
-def stop_in_step(number: int) -> Callback:
+def stop_in_step(number: int) -> "Callback":
     """Return a callback that sends Ctrl-C to this process once; steps count from 1."""
+    from lightning.pytorch.callbacks import LambdaCallback
+
     sent = []
 
     def send(trainer: Any, *_: object) -> None:

@@ -1,5 +1,6 @@
 """A module is given back as it was; whole runs are in tests/engine/test_users_module.py."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -51,6 +52,7 @@ def test_odd_memory_is_given_back():
     assert torch.equal(module.grid, torch.arange(3.0).expand(2, 3))
 
 
+@pytest.mark.slow
 def test_functions_compiled_in_place_are_off_meanwhile_and_back_afterwards():
     module = net()
     module.compile()

@@ -121,6 +121,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "files", "message"), FAULTS)
 def test_check_finds_the_fault(make_plugin, code, files, message):
     plugin = make_plugin(**files)

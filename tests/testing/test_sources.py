@@ -163,6 +163,7 @@ def case(monkeypatch):
     discovery.configure()
 
 
+@pytest.mark.slow
 def test_a_good_source_has_no_mistake(case):
     for check in case(Pictures).values():
         check()

@@ -101,6 +101,7 @@ def run(tmp_path, image_folder, monkeypatch):
     return do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["distillationv1", "distillationv2", "distillationv3"])
 def test_the_teacher_works_in_the_first_epochs_only(run, tmp_path, conv_teacher, method):
     cold, shown = run("cold", conv_teacher, method=method)
@@ -115,6 +116,7 @@ def test_the_teacher_works_in_the_first_epochs_only(run, tmp_path, conv_teacher,
     assert config["method_args"]["mixup"] is False
 
 
+@pytest.mark.slow
 def test_other_data_seeds_and_transforms_do_not_meet(run, tmp_path, conv_teacher):
     run("first", conv_teacher, epochs=1, cache=1)
     changes = [

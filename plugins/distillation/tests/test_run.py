@@ -81,6 +81,7 @@ class Stop(lightning.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["distillationv1", "distillationv3"])
 def test_an_interrupted_run_goes_on_with_its_queue(run, tmp_path, conv_teacher, method):
     settings = {"method": method, "method_args": {"teacher": conv_teacher, "queue_size": 20}}

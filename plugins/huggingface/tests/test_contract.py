@@ -7,6 +7,7 @@ CHECKS = source_checks("huggingface")
 SLOW = "S3"
 
 
+@pytest.mark.slow
 @parametrize_checks(
     [*plugin_checks("huggingface"), *(check for check in CHECKS if check.code != SLOW)]
 )

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from lightly_core.engine.remote import Metrics
 from lightly_core.testing import without_server
 from lightly_mlflow import destination
@@ -31,6 +33,7 @@ class Client:
         self.rows += [(run_id, m.key, m.value, m.timestamp, m.step) for m in metrics]
 
 
+@pytest.mark.slow
 def test_steps_that_the_server_has_are_left_out(tmp_path, monkeypatch):
     clients = []
     monkeypatch.setattr(destination, "make_client", lambda uri: clients.append(uri) or Client(uri))

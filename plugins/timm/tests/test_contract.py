@@ -38,6 +38,7 @@ MORE_EXAMPLES = [
 ]
 
 
+@pytest.mark.families
 @parametrize_checks([*plugin_checks("timm"), *first_checks("timm", EXAMPLES)])
 def test_contract(check):
     check()

@@ -282,6 +282,7 @@ def test_a_file_of_another_model_is_refused(tmp_path, create):
 # ------------------------------------------------------------------------------------ export
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

@@ -42,6 +42,7 @@ def small(name, **arguments):
 # ------------------------------------------------------------------------------------ layouts
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     ("name", "arguments", "as_map"),
     [
@@ -148,6 +149,7 @@ def test_a_model_with_features_only_gives_its_last_map():
 # ------------------------------------------------------------------------------------ pooling
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

@@ -1,3 +1,4 @@
+import pytest
 from circles import first_checks
 
 from lightly_core.contracts.capabilities import InputNormalization
@@ -7,6 +8,7 @@ from lightly_core.testing import ModelExample, parametrize_checks, plugin_checks
 EXAMPLES = [ModelExample("squeezenet1_1", capabilities=[InputNormalization])]
 
 
+@pytest.mark.families
 @parametrize_checks([*plugin_checks("torchvision"), *first_checks("torchvision", EXAMPLES)])
 def test_contract(check):
     check()

@@ -175,6 +175,7 @@ def test_the_error_for_a_wrong_size_names_the_right_one(create):
 # ---------------------------------------------------------------------------------- weights
 
 
+@pytest.mark.families
 def test_weights_come_from_a_file(create, tmp_path):
     source = create("shufflenet_v2_x0_5", small_stem=False, channels=1).model
     torch.save(source.state_dict(), tmp_path / "weights.pt")
@@ -214,6 +215,7 @@ def test_promise_05_a_run_with_other_classes_starts_from_it(tmp_path):
 # --------------------------------------------------------------------------------- snippets
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     ("name", "channels", "model_args"),
     [

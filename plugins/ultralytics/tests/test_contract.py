@@ -20,6 +20,7 @@ MORE_EXAMPLES = [
 ]
 
 
+@pytest.mark.families
 @parametrize_checks(
     [*plugin_checks("ultralytics"), *model_library_checks("ultralytics", examples=EXAMPLES)]
 )

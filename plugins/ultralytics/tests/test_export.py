@@ -104,6 +104,7 @@ def test_other_channels_reach_the_file_and_the_model_that_is_built_from_it(name,
     require_equal(rebuilt.state_dict(), tensors)
 
 
+@pytest.mark.families
 def test_both_exported_files_load_into_a_new_wrapper(tmp_path, trained, library):
     arguments = {"train_neck": True, "nc": 7}
     built = build_model(
@@ -132,6 +133,7 @@ def test_the_files_of_ultralytics_load_as_checkpoint(tmp_path, trained, library)
         torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize(
     ("name", "line"),
     [

@@ -169,6 +169,7 @@ def test_a_description_that_has_the_number_of_channels_itself(create, tmp_path):
     assert probe(create(file, 2), 2, 64).feature_size == (8, 8)
 
 
+@pytest.mark.families
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_pretrained_weights_see_a_grey_image_as_before(channels, small_weights, create):
     grey = torch.randn(1, 1, 64, 64)

@@ -35,6 +35,7 @@ def names(source):
     return [source.name(index) for index in range(len(source))]
 
 
+@pytest.mark.slow
 @parametrize_checks(source_checks("video"))
 def test_contract(check):
     check()

@@ -7,7 +7,7 @@ CHECKS = source_checks("webdataset")
 SLOW = "S3"
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 @parametrize_checks(
     [*plugin_checks("webdataset"), *(check for check in CHECKS if check.code != SLOW)]
 )
@@ -15,7 +15,7 @@ def test_contract(check):
     check()
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 @parametrize_checks(check for check in CHECKS if check.code == SLOW)
 def test_processes_and_workers(check):
     check()

@@ -269,13 +269,16 @@ class PeerWatch:
         return self._failure
 
     def _record(self, failure: Failure) -> str:
-        """Write the failure to `status.json`, if this process does so; return its text."""
+        """Write the failure to `status.json`, if this process does so; return the text to show.
+
+        For the first process this is what another one has recorded before, if any.
+        """
         rank = 0 if self._peers is None else self._peers.rank
-        text = self._text(failure)
+        text, recorded = self._text(failure), ""
         if rank == 0 or (rank == 1 and failure.rank == 0):
             step = 0 if self._trainer is None else self._trainer.global_step
-            return record_failure(self._folder.root, text, step)
-        return text
+            recorded = record_failure(self._folder.root, text, step)
+        return recorded if rank == 0 else text
 
     def _text(self, failure: Failure) -> str:
         return failure.text + kept_hint(self._folder.last_checkpoint)

@@ -199,17 +199,21 @@ def host():
     process.communicate()
 
 
+def be_the_second(monkeypatch, store):
+    """Let this process be the second of two with a store."""
+    ranks = {"is_initialized": True, "get_rank": 1, "get_world_size": 2}
+    for name, value in ranks.items():
+        monkeypatch.setattr(peer_watch.dist, name, lambda value=value: value)
+    monkeypatch.setattr(peer_watch, "_own_store", lambda seconds: store)
+
+
 @pytest.fixture
 def second_of_two(watched, host, monkeypatch):
     """The second process of a run. The first one, which has the store, is stopped."""
     watch, trainer, left = watched
     trainer.strategy.launcher.procs.clear()
     process, port = host
-    store = TCPStore("127.0.0.1", port, is_master=False)
-    ranks = {"is_initialized": True, "get_rank": 1, "get_world_size": 2}
-    for name, value in ranks.items():
-        monkeypatch.setattr(peer_watch.dist, name, lambda value=value: value)
-    monkeypatch.setattr(peer_watch, "_own_store", lambda seconds: store)
+    be_the_second(monkeypatch, TCPStore("127.0.0.1", port, is_master=False))
     process.send_signal(signal.SIGSTOP)
     yield watch, trainer, left
     process.send_signal(signal.SIGCONT)
@@ -245,6 +249,26 @@ def test_an_own_error_does_not_wait_for_a_store_that_does_not_answer(second_of_t
     thread.start()
     thread.join(30)
     assert (raised, left) == (["own"], [])
+
+
+def test_another_process_names_the_first_one_that_has_recorded_its_own_error(
+    watched, monkeypatch, tmp_path
+):
+    watch, trainer, _ = watched
+    trainer.strategy.launcher.procs.clear()
+    store = HashStore()
+    be_the_second(monkeypatch, store)
+    first = Peers(store, 0, 2, "host", interval=0.04, silent_after=0.2, stalled_after=0.2)
+    first.declare(Failure(0, "rank 0 of 2 failed: full disk"))
+    record_failure(tmp_path, "full disk", 4)
+
+    def fail():
+        watch.connect()
+        raise RuntimeError(GLOO)
+
+    with pytest.raises(RunError, match=r"^rank 0 of 2 failed: full disk"), watch.watching(trainer):
+        fail()
+    assert status_of(tmp_path)["error"] == "full disk"
 
 
 def test_a_failure_that_another_process_has_recorded_is_kept(watched, tmp_path):

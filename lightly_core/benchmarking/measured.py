@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightly_core.evaluation.uncertainty import known_error, percent
+
 #: Points (epochs, accuracy in [0, 1]), in the order of the epochs.
 Curve = tuple[tuple[float, float], ...]
 
@@ -38,6 +40,14 @@ class Scores:
     finetune_top1: float | None = None
     finetune_top5: float | None = None
     images: dict[str, int] = field(default_factory=dict)
+
+    def error(self, name: str) -> float | None:
+        """Return the standard error of an accuracy; None if it or the images are not known."""
+        return known_error(getattr(self, name), self.images.get(name))
+
+    def percent(self, name: str) -> str:
+        """Return an accuracy with its standard error; empty if it is not known."""
+        return percent(getattr(self, name), self.error(name))
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ def read_measured(
     """
     curves = {name: tuple(map(tuple, points)) for name, points in trained["curves"].items()}
     return Measured(
-        scores=_scores(curves.get("knn/top1", ()), evaluation, knn_k),
+        scores=_scores(curves.get("knn/top1", ()), trained.get("knn_images"), evaluation, knn_k),
         epochs=trained["epochs"],
         batch_size=trained["batch_size"],
         seconds=trained["seconds"],
@@ -110,14 +120,20 @@ def read_measured(
     )
 
 
-def _scores(curve: Curve, evaluation: Sequence[Mapping[str, Any]], knn_k: int | None) -> Scores:
+def _scores(
+    curve: Curve,
+    curve_images: int | None,
+    evaluation: Sequence[Mapping[str, Any]],
+    knn_k: int | None,
+) -> Scores:
     by_epoch = dict(curve)
     untrained = by_epoch.pop(0, None)
     last = by_epoch[max(by_epoch)] if by_epoch else None
     knn = _result(evaluation, "knn", knn_k)
     linear = _result(evaluation, "linear")
     finetune = _result(evaluation, "finetune")
-    counts = {
+    of_curve = ("knn_max", "knn_untrained", *(() if knn else ("knn_top1",)))
+    counts = dict.fromkeys(of_curve if curve_images else (), curve_images or 0) | {
         name: result["data"]["num_val"]
         for result, names in (
             (knn, ("knn_top1",)),

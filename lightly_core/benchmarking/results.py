@@ -66,9 +66,9 @@ class RowResults(Table[RowResult]):
     def cells(self, item: RowResult) -> Sequence[object]:
         """Return the accuracies that are known."""
         scores = item.scores
-        values = (scores.knn_top1, scores.knn_untrained, scores.linear_top1, scores.finetune_top1)
+        names = ("knn_top1", "knn_untrained", "linear_top1", "finetune_top1")
         minutes = "" if item.measured is None else f"{item.measured.seconds / 60:.1f}"
-        shown = ("" if value is None else f"{100 * value:.1f} %" for value in values)
+        shown = (scores.percent(name) for name in names)
         return (item.name, item.row.method, item.state, *shown, minutes, item.error)
 
 
@@ -133,13 +133,13 @@ def summary(result: RowResult, folder: RowFolder) -> str:
     assert result.measured is not None  # what has finished has been trained
     scores = result.measured.scores
     parts = [
-        f"{name} {100 * value:.1f} %"
-        for name, value in (
-            ("kNN", scores.knn_top1),
-            ("untrained", scores.knn_untrained),
-            ("linear", scores.linear_top1),
-            ("fine-tuned", scores.finetune_top1),
+        f"{title} {text}"
+        for title, name in (
+            ("kNN", "knn_top1"),
+            ("untrained", "knn_untrained"),
+            ("linear", "linear_top1"),
+            ("fine-tuned", "finetune_top1"),
         )
-        if value is not None
+        if (text := scores.percent(name))
     ]
     return ", ".join([*parts, f"{result.measured.seconds / 60:.1f} min"])

@@ -14,7 +14,7 @@ from lightly_core.benchmarking.results import RowResult
 from lightly_core.benchmarking.suite import Suite
 from lightly_core.benchmarking.sweeps.best import words
 from lightly_core.benchmarking.sweeps.table import counts, section
-from lightly_core.evaluation.uncertainty import known_error, points, standard_error, too_few_images
+from lightly_core.evaluation.uncertainty import points, standard_error, too_few_images
 
 _MISSING = "-"
 
@@ -57,7 +57,7 @@ def _score(title: str, name: str) -> Column:
     def text(result: RowResult) -> str:
         scores = result.measured.scores if result.measured is not None else Scores()
         value: float | None = getattr(scores, name)
-        return "" if value is None else points(value, known_error(value, scores.images.get(name)))
+        return "" if value is None else points(value, scores.error(name))
 
     return Column(title, text, bare.raw)
 

@@ -186,6 +186,7 @@ def _note_training(folder: state.RowFolder, result: RunResult) -> None:
         "device_memory": _maximum(sessions, "device_memory"),
         "process_memory": _maximum(sessions, "process_memory"),
         "curves": read_curves(folder.run / "metrics.jsonl", derived["steps_per_epoch"]),
+        "knn_images": result.num_query,
         "num_skipped": result.num_skipped,
         "notes": notes,
     }

@@ -10,12 +10,10 @@ from lightly_core.errors import ConfigError, did_you_mean
 
 logger = logging.getLogger(__name__)
 
+#: Metrics that are fractions of the classified images, by callback.
+ACCURACIES = {"knn": ("knn/top1", "knn/top5"), "linear": ("linear/top1", "linear/top5")}
 #: Metrics of the callbacks that measure the features, by callback.
-_FEATURE_METRICS = {
-    "signals": ("embedding/std", "rank/rankme", "rank/effective"),
-    "knn": ("knn/top1", "knn/top5"),
-    "linear": ("linear/top1", "linear/top5"),
-}
+_FEATURE_METRICS = {"signals": ("embedding/std", "rank/rankme", "rank/effective"), **ACCURACIES}
 #: Metrics that a callback switches on or off, by callback.
 _OPTIONAL_METRICS = {
     "learning_rate_monitor": ("lr",),

@@ -1,9 +1,10 @@
 import csv
+import math
 
 import pytest
 
 from lightly_core.benchmarking.measured import read_curves, read_measured
-from lightly_core.benchmarking.results import row_results
+from lightly_core.benchmarking.results import row_results, summary
 from lightly_core.benchmarking.table import markdown, write_csv
 
 SEED_COLUMNS = [
@@ -62,6 +63,21 @@ def test_accuracies_have_their_standard_error_in_markdown_only(load, made, evalu
     assert "98 classified images are too few to tell differences below 14.1 points" in page
     write_csv(row_results(suite), tmp_path / "results.csv")
     assert ",50.00," in (tmp_path / "results.csv").read_text()
+
+
+def test_accuracies_of_the_curve_have_the_error_of_its_images(load, made, training, evaluation):
+    suite = load("only=simclr-b64")
+    made(suite, "simclr-b64", training(knn_images=98), evaluation(knn=0.5))
+    (result,) = results = row_results(suite)
+    (row,) = cells(markdown(suite, results, ""))
+    # (0.3 * 98 + 1) / 100 = 0.304, (0.6 * 98 + 1) / 100 = 0.598; `evaluate` has no count here.
+    untrained = f"30.0 ± {100 * math.sqrt(0.304 * 0.696 / 100):.1f}"
+    best = f"60.0 ± {100 * math.sqrt(0.598 * 0.402 / 100):.1f}"
+    assert row["kNN Top 1, untrained"] == untrained
+    assert row["kNN Top 1, max over epochs"] == best
+    assert row["kNN Top 1"] == "50.0"
+    assert f"kNN 50.0 %, untrained {untrained} %, linear" in summary(result, None)
+    assert f"{untrained} %" in results._repr_html_()
 
 
 def test_csv_has_all_columns_with_bare_numbers(finished, tmp_path):

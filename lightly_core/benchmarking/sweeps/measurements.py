@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from attrs import define
 
 from lightly_core.benchmarking.sweeps.trial import Points
+from lightly_core.engine.monitors import ACCURACIES
+from lightly_core.engine.status import Status
 
 _NAN = float("nan")
 
@@ -23,11 +26,13 @@ class Measurements:
             left out. A value that is not finite is nan.
         last_epoch: Epochs of the whole run.
         known: Names of all metrics in the file.
+        num_images: Images that were classified, if the metric is an accuracy and the run has ended.
     """
 
     points: Points = ()
     last_epoch: int = 0
     known: frozenset[str] = frozenset()
+    num_images: int | None = None
 
 
 def read_measurements(run: Path, metric: str, *, ended: bool) -> Measurements:
@@ -68,7 +73,19 @@ def read_measurements(run: Path, metric: str, *, ended: bool) -> Measurements:
         points=tuple((epoch, float(by_epoch[epoch][1])) for epoch in epochs),
         last_epoch=math.ceil(int(derived["total_steps"]) / per_epoch),
         known=frozenset(known),
+        num_images=_classified(run, metric),
     )
+
+
+def _classified(run: Path, metric: str) -> int | None:
+    """Return the images whose classes a metric counts; None: it counts none, or not known."""
+    if metric not in chain.from_iterable(ACCURACIES.values()):
+        return None
+    try:
+        status = Status.read(run)
+    except (OSError, ValueError):
+        return None
+    return status.knn_images if status is not None else None
 
 
 def _logged(line: str) -> dict[str, Any] | None:

@@ -17,7 +17,6 @@ from lightly_core.benchmarking.state import RowFolder
 from lightly_core.benchmarking.suite import Row
 from lightly_core.benchmarking.sweeps.best import words
 from lightly_core.benchmarking.sweeps.search import Search
-from lightly_core.benchmarking.sweeps.space import shown
 from lightly_core.benchmarking.sweeps.sweep import Sweep
 from lightly_core.benchmarking.sweeps.table import counts
 
@@ -85,12 +84,12 @@ class Searches:
         place = f"{begun.place}/{trial.name}"
         metric = begun.sweep.args.metric
         if trial.state == "pruned" and trial.value is not None:
-            epoch, value = trial.points[-1]
-            self._say(f"{place}: pruned after epoch {epoch}, {metric} {shown(value)}")
+            epoch = trial.points[-1][0]
+            self._say(f"{place}: pruned after epoch {epoch}, {metric} {trial.result}")
         elif trial.state == "failed" and result.state != "failed":
             self._say(f"{place}: FAILED: {trial.error}")
         elif trial.state == "finished":
-            self._say(f"{place}: {metric} {shown(trial.value)}")
+            self._say(f"{place}: {metric} {trial.result}")
         if begun.search.done:
             self._say_best(name, begun)
 
@@ -119,7 +118,7 @@ class Searches:
         if best is None:
             self._say(f"{begun.place}: FAILED: no trial has finished ({counts(trials)})")
             return
-        value = f"{begun.sweep.args.metric} {shown(best.value)}"
+        value = f"{begun.sweep.args.metric} {best.result}"
         file = self._folder / name / BEST_FILE
         self._say(
             f"{begun.place}: best is {best.name} of {counts(trials)}, {value}\n"

@@ -126,8 +126,8 @@ class Search:
 
     def _close(self, number: int, state: str, error: str | None) -> Trial:
         """Decide what has become of a trial, from its measurements and the state of its row."""
-        trial = self._trials[number]
         found = self._measured(number, ended=state == "finished")
+        trial = evolve(self._trials[number], num_images=found.num_images)
         epoch = self._stopped.pop(number, None)
         if epoch is None:
             epoch = self._pruned_at(number, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ def write_sweep(result: RowResult, folder: Path) -> None:
         return
     write_trials(sweep, result.trials, folder / TRIALS_FILE)
     if best is not None:
-        metric = f"{sweep.args.metric} {shown(best.value)}"
+        metric = f"{sweep.args.metric} {best.result}"
         note = f"{result.name}/{best.name}, the best of {len(result.trials)} trials: {metric}"
         write_best(result.row, note, folder / BEST_FILE)
 
@@ -40,7 +40,9 @@ def write_trials(sweep: Sweep, trials: Sequence[Trial], path: Path) -> None:
         for trial in trials:
             values = [_raw(trial.values[name]) for name in names]
             note = " ".join((trial.error or "").split())
-            writer.writerow([trial.name, *values, trial.state, *_measured(trial, repr), note])
+            writer.writerow(
+                [trial.name, *values, trial.state, *_measured(trial, repr(trial.value)), note]
+            )
 
 
 def section(name: str, sweep: Sweep, trials: Sequence[Trial]) -> str:
@@ -56,7 +58,7 @@ def section(name: str, sweep: Sweep, trials: Sequence[Trial]) -> str:
     rows.append(["---"] * len(rows[0]))
     for trial in _ranked(sweep, trials):
         values = [shown(trial.values[name]) for name in names]
-        rows.append([trial.name, *values, trial.state, *_measured(trial, _short)])
+        rows.append([trial.name, *values, trial.state, *_measured(trial, trial.result)])
     table = "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
     space = "\n".join(f"- {parameter}" for parameter in sweep.space.parameters)
     return f"## Sweep {name}\n\n{sweep}\n\n{space}\n\n{table}"
@@ -78,15 +80,9 @@ def _ranked(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[Trial]:
     yield from (trial for trial in trials if trial.state != "finished")
 
 
-def _measured(trial: Trial, text: Callable[[float], str]) -> list[str]:
-    """Return the epochs and the value of the metric; empty where there is none."""
-    if trial.value is None:
-        return ["", ""]
-    return [str(trial.points[-1][0]), text(trial.value)]
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}"
+def _measured(trial: Trial, text: str) -> list[str]:
+    """Return the epochs and the text of the value; empty where there is none."""
+    return ["", ""] if trial.value is None else [str(trial.points[-1][0]), text]
 
 
 def _raw(value: object) -> str:

@@ -9,7 +9,8 @@ from attrs import asdict, define
 
 from lightly_core.benchmarking import state
 from lightly_core.benchmarking.files import TRIAL_FILE
-from lightly_core.benchmarking.sweeps.space import Values
+from lightly_core.benchmarking.sweeps.space import Values, shown
+from lightly_core.evaluation.uncertainty import known_error, percent
 
 #: Points (epoch, value of the metric), in the order of the epochs.
 Points = tuple[tuple[int, float], ...]
@@ -25,6 +26,7 @@ class Trial:
         state: ``started``: it has no result yet. ``pruned``: it was stopped early.
         points: Measurements that count: those after the first step, and for a pruned trial
             up to the one after which it was stopped.
+        num_images: Images that were classified, if the metric is an accuracy; None: not known.
         error: Why it failed.
     """
 
@@ -32,6 +34,7 @@ class Trial:
     values: Values
     state: Literal["started", "finished", "pruned", "failed"] = "started"
     points: Points = ()
+    num_images: int | None = None
     error: str | None = None
 
     @property
@@ -44,6 +47,14 @@ class Trial:
         """Last value of the metric; None if it failed or has no result yet."""
         ended = self.state in ("finished", "pruned")
         return self.points[-1][1] if ended and self.points else None
+
+    @property
+    def result(self) -> str:
+        """The value as text: an accuracy with its standard error; empty without a value."""
+        if self.value is None:
+            return ""
+        error = known_error(self.value, self.num_images)
+        return shown(self.value) if error is None else percent(self.value, error)
 
     def write(self, sweep: Path) -> None:
         """Write it below the folder of its sweep."""

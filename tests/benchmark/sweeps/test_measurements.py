@@ -43,5 +43,24 @@ def test_a_value_that_is_not_finite_is_nan(measured):
     assert value != value
 
 
+@pytest.mark.parametrize(
+    ("metric", "status", "images"),
+    [
+        ("knn/top1", {"knn_images": 98}, 98),
+        ("linear/top5", {"knn_images": 98}, 98),
+        ("rank/rankme", {"knn_images": 98}, None),
+        ("knn/top1", {}, None),
+        ("knn/top1", {"knn_images": "many"}, None),
+        ("knn/top1", None, None),
+    ],
+)
+def test_the_images_of_an_accuracy_are_those_of_the_run(tmp_path, metric, status, images):
+    state.write(tmp_path / "config.json", {"derived": {"steps_per_epoch": 4, "total_steps": 10}})
+    (tmp_path / "metrics.jsonl").write_text("")
+    if status is not None:
+        state.write(tmp_path / "status.json", {"state": "finished", "started": "", **status})
+    assert read_measurements(tmp_path, metric, ended=True).num_images == images
+
+
 def test_a_run_that_has_not_begun_has_measured_nothing(tmp_path):
     assert read_measurements(tmp_path / "run", "a", ended=True).points == ()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,9 @@ def run(suite_file, load, workers, training, monkeypatch):
         state.write(folder.run / "config.json", {"derived": derived})
         lines = [{"step": step, "knn/top1": value - (3 - step) / 10} for step in (1, 2, 3)]
         (folder.run / "metrics.jsonl").write_text("".join(json.dumps(n) + "\n" for n in lines))
+        if call.images is not None:
+            status = {"state": "finished", "started": "", "knn_images": call.images}
+            state.write(folder.run / "status.json", status)
         state.write(folder.trained, training(curve=((0, 0.1), (3, value)), epochs=3))
         state.write(folder.result, {})
         return 0
@@ -60,7 +64,7 @@ def run(suite_file, load, workers, training, monkeypatch):
         finally:
             call.said = [line for line in said if line.startswith("[")]
 
-    call.acts, call.values = {}, VALUES
+    call.acts, call.values, call.images = {}, VALUES, None
     monkeypatch.setattr(command, "can_plot", lambda: False)
     return call
 
@@ -104,6 +108,22 @@ def test_what_is_said_names_values_and_the_best(run):
     assert run.said[-1].startswith(
         "[1/1] s: best is trial-003 of 3 finished, 1 pruned, knn/top1 0.8\n  optim_args.lr=0.4\n"
     )
+
+
+def test_accuracies_of_trials_have_their_standard_error_in_texts_only(run, workers):
+    run.images = 98
+    run()
+    # With one correct and one wrong answer added: (0.8 * 98 + 1) / 100 = 0.794 of 100 images.
+    exact = f"80.0 ± {100 * math.sqrt(0.794 * 0.206 / 100):.1f} %"
+    out = workers.suite.folder
+    (row,) = (
+        line for line in (out / "results.md").read_text().splitlines() if "| trial-003" in line
+    )
+    assert row.split(" | ")[-1] == f"{exact} |"
+    assert f", knn/top1 {exact}\n" in run.said[-1]
+    assert (out / "s/best.toml").read_text().splitlines()[0].endswith(f"knn/top1 {exact}")
+    with (out / "s/trials.csv").open(newline="") as file:
+        assert [row["knn/top1"] for row in csv.DictReader(file)][3] == "0.8"
 
 
 def test_a_finished_sweep_is_kept(run, workers):

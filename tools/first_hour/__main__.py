@@ -15,7 +15,7 @@ from tools.first_hour.cases import CASES, Case
 from tools.first_hour.results import FILE, LABELS_FILE, ROOT, Result, Tuned
 
 SUITE = ROOT / "examples" / "benchmarks" / "first-hour.toml"
-METHODS = ("simclr", "byol", "dino")
+METHODS = ("simclr", "byol", "dino", "vicreg", "barlowtwins", "swav", "lejepa", "mmcr")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from attrs import define, evolve, field
 from attrs.validators import ge
 
 from lightly_core.config.method import MethodCard, RunFacts, auto_or, positive, sinkhorn_iterations
+from lightly_core.config.options.short_runs import SmallRecipe
 from lightly_core.parts.schedules import capped_warmup
 from lightly_methods.clustering.clustering_config import ClusteringConfig, auto_clusters
 
@@ -33,6 +34,7 @@ class SwAVConfig(ClusteringConfig):
         use="convolutional networks and local views; balanced classes",
     )
     metrics = ("train_loss/cross_entropy", "codes/entropy")
+    small = SmallRecipe(method_args={"hidden_dim": 512, "output_dim": 64, "epsilon": 0.03})
 
     epsilon: float = field(
         default=0.05,

@@ -18,6 +18,7 @@ from lightly_core.config.method import (
     positive,
     transformer_adamw,
 )
+from lightly_core.config.options.short_runs import SmallRecipe
 
 
 @define(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class BarlowTwinsConfig(MethodConfig):
         "adamw": transformer_adamw(),
     }
     target_steps = 62_500  # 100 epochs of ImageNet at the paper's batch of 2048
+    small = SmallRecipe(method_args={"hidden_dim": 512, "output_dim": 512, "bias_lr_factor": 1.0})
 
     num_layers: int = num_layers(3)
     hidden_dim: int = hidden_dim(8192)

@@ -24,6 +24,7 @@ from lightly_core.config.method import (
     paper_adamw,
     zero_to_one,
 )
+from lightly_core.config.options.short_runs import SmallRecipe
 
 
 def equal_views(*, num_global: int) -> MultiCropTransformArgs:
@@ -72,6 +73,7 @@ class LeJEPAConfig(MethodConfig):
     }
     # 20 epochs of ImageNet at the batch of 256 for which the learning rate is meant.
     target_steps = 100_000
+    small = SmallRecipe(method_args={"hidden_dim": 512, "num_slices": 256})
 
     regularization_weight: float = field(
         default=0.05,

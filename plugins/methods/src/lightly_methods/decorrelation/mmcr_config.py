@@ -20,6 +20,7 @@ from lightly_core.config.method import (
     output_dim,
     transformer_adamw,
 )
+from lightly_core.config.options.short_runs import SmallRecipe
 
 
 @define(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class MMCRConfig(TeacherConfig):
     optimizers = {"lars": linear_lars(0.8), "adamw": transformer_adamw()}
     target_steps = 62_500  # 100 epochs of ImageNet at the paper's batch of 2048
     paper_momentum = 0.99
+    small = SmallRecipe(method_args={"hidden_dim": 512, "output_dim": 64})
 
     hidden_dim: int = hidden_dim(8192)
     output_dim: int = output_dim(512)

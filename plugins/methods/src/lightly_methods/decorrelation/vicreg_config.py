@@ -19,6 +19,7 @@ from lightly_core.config.method import (
     output_dim,
     transformer_adamw,
 )
+from lightly_core.config.options.short_runs import SmallRecipe
 
 
 @define(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class VICRegConfig(MethodConfig):
         "adamw": transformer_adamw(),
     }
     target_steps = 62_500  # 100 epochs of ImageNet at the paper's batch of 2048
+    small = SmallRecipe(method_args={"hidden_dim": 1024, "output_dim": 1024})
 
     num_layers: int = num_layers(3)
     hidden_dim: int = hidden_dim(8192)

@@ -2,6 +2,6 @@
 
 ``python -m tools.first_hour --data FOLDER --cases cifar5k`` runs the rows of
 `examples/benchmarks/first-hour.toml` on small data sets and appends their results to
-`docs/first-hour.csv`. ``--write`` makes the tables of `docs/first-hour.md` from that file. FOLDER
-holds `cifar10.tar.gz` and `imagenette160.tar.gz`, archives of class folders.
+`lightly_core/advising/first-hour.csv`. ``--write`` makes the tables of the docs from that file.
+FOLDER holds `cifar10.tar.gz` and `imagenette160.tar.gz`, archives of class folders.
 """

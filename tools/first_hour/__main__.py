@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lightly_core
+from lightly_core.advising.evidence import RUNS_FILE, Result, read_evidence, read_records
 from lightly_core.benchmarking.results import RowResult
 from tools.first_hour import page, records
 from tools.first_hour.cases import CASES, Case
-from tools.first_hour.results import FILE, LABELS_FILE, ROOT, Result, Tuned
+from tools.first_hour.results import LABELS_FILE, ROOT, Tuned
 
 SUITE = ROOT / "examples" / "benchmarks" / "first-hour.toml"
 METHODS = ("simclr", "byol", "dino", "vicreg", "barlowtwins", "swav", "lejepa", "mmcr")
@@ -36,12 +37,10 @@ def main() -> None:
     for name in options.cases:
         for budget in options.images_seen:
             for seed in options.seeds:
-                records.add(Result, _run(CASES[name], budget, seed, options), FILE)
+                records.add(Result, _run(CASES[name], budget, seed, options), RUNS_FILE)
     if options.write:
         page.write(
-            ROOT / "docs" / "first-hour.md",
-            records.read(Result, FILE),
-            records.read(Tuned, LABELS_FILE),
+            ROOT / "docs" / "first-hour.md", read_evidence(), read_records(Tuned, LABELS_FILE)
         )
 
 

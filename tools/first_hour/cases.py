@@ -6,37 +6,30 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import asdict, define, field
 
 from examples.subset import make_subset
+from lightly_core.advising import evidence
 
 #: Test images of each class, at most.
 TEST_PER_CLASS = 500
 
 
 @define(frozen=True, kw_only=True)
-class Case:
-    """A data set and a network.
+class Case(evidence.Case):
+    """A data set and a network, and how they are made. A tenth of the images is of each class.
 
     Attributes:
-        name: Name in the table.
         archive: Archive with `train` and another folder of class folders.
         train: Folder of the training images in the archive.
         test: Folder of the test images.
-        images: Training images, a tenth of them from each of ten classes.
-        side: Size of a view in pixels.
-        model: Network.
         run: Further settings of the run.
         num_test: Test images, 500 of each class where there are as many.
     """
 
-    name: str
     archive: str
     train: str
     test: str
-    images: int
-    side: int
-    model: str
     run: dict[str, Any] = field(factory=dict)
     num_test: int
 
@@ -65,48 +58,36 @@ class Case:
         return places
 
 
-def _cifar(name: str, images: int, model: str = "timm/test_resnet", **run: object) -> Case:
+def _cifar(case: evidence.Case, **run: object) -> Case:
     return Case(
-        name=name,
+        **asdict(case),
         archive="cifar10.tar.gz",
         train="cifar10/train",
         test="cifar10/test",
-        images=images,
-        side=32,
-        model=model,
         run=run,
         num_test=5_000,
     )
 
 
-def _imagenette(name: str, images: int, side: int, model: str, **run: object) -> Case:
+def _imagenette(case: evidence.Case, **run: object) -> Case:
     return Case(
-        name=name,
+        **asdict(case),
         archive="imagenette160.tar.gz",
         train="imagenette160/train",
         test="imagenette160/val",
-        images=images,
-        side=side,
-        model=model,
         run=run,
         num_test=3_925,
     )
 
 
-_PATCHES_OF_4 = {"img_size": 32, "patch_size": 4}
-_PATCHES_OF_8 = {"img_size": 64, "patch_size": 8}
-
+_MAKERS = {"CIFAR-10": _cifar, "Imagenette": _imagenette}
+#: Further settings of the run of some cases.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "cifar5k-vit": {"model_args": {"img_size": 32, "patch_size": 4}},
+    "cifar5k-resnet18": {"model_args": {"small_stem": True}},
+    "imagenette5k-vit": {"model_args": {"img_size": 64, "patch_size": 8}},
+}
 CASES = {
-    case.name: case
-    for case in (
-        _cifar("cifar1k", 1_000),
-        _cifar("cifar5k", 5_000),
-        _cifar("cifar20k", 20_000),
-        _cifar("cifar5k-vit", 5_000, "timm/test_vit", model_args=_PATCHES_OF_4),
-        _cifar("cifar5k-resnet18", 5_000, "torchvision/resnet18", model_args={"small_stem": True}),
-        _imagenette("imagenette1k", 1_000, 64, "timm/test_resnet"),
-        _imagenette("imagenette5k", 5_000, 64, "timm/test_resnet"),
-        _imagenette("imagenette5k-96", 5_000, 96, "timm/test_resnet"),
-        _imagenette("imagenette5k-vit", 5_000, 64, "timm/test_vit", model_args=_PATCHES_OF_8),
-    )
+    name: _MAKERS[case.data_set](case, **_SETTINGS.get(name, {}))
+    for name, case in evidence.read_cases().items()
 }

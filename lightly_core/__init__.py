@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from lightly_core.version import __version__ as __version__
 
 if TYPE_CHECKING:  # "as" makes a name public for type checkers
+    from lightly_core.advising.command import advise as advise
+    from lightly_core.advising.report import Advice as Advice
     from lightly_core.api import DoctorReport as DoctorReport
     from lightly_core.api import EmbedResult as EmbedResult
     from lightly_core.api import EvaluationResult as EvaluationResult
@@ -61,6 +63,8 @@ if TYPE_CHECKING:  # "as" makes a name public for type checkers
     from lightly_core.plugins.records import TransformRecord as TransformRecord
 
 _HOMES = {
+    "Advice": "lightly_core.advising.report",
+    "advise": "lightly_core.advising.command",
     "RunInfo": "lightly_core.plugins.hookspecs",
     "LauncherRecord": "lightly_core.plugins.records",
     "LoggerRecord": "lightly_core.plugins.records",

@@ -25,6 +25,7 @@ SETTINGS = {
     "evaluate": "lightly_core.config.options.evaluate:EvaluateConfig",
     "export": "lightly_core.config.options.export:ExportConfig",
     "benchmark": "lightly_core.config.options.suite:SuiteConfig",
+    "advise": "lightly_core.config.options.advise:AdviseConfig",
     "doctor": "lightly_core.config.options.doctor:DoctorConfig",
     "extract-frames": "lightly_core.config.options.extract:ExtractConfig",
     "runs": "lightly_core.config.options.runs:RunsConfig",

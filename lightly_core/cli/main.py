@@ -37,6 +37,7 @@ COMMANDS = {
     "methods": "list pretraining methods",
     "models": "list models",
     "formats": "list formats of `lightly export`",
+    "advise": "say which method, size, batch and epochs to take for your images",
     "doctor": "check the installation and the machine, and measure how images are read",
     "plugins": "list installed plugins and their states",
     "plugin": "write a plugin of your own, and check it",

@@ -108,13 +108,37 @@ class BatchTrial:
     def images_per_second(self, batch_size: int) -> float:
         """Return how many images the network trains on in a second, without waiting for data."""
         self._train(batch_size, _STEPS)
-        self._wait()
-        started = time.perf_counter()
-        self._train(batch_size, _TIMED)
-        self._wait()
-        seconds = time.perf_counter() - started
+        seconds = self._timed(batch_size, _TIMED)
         self._free()
         return batch_size * _TIMED / seconds
+
+    def images_per_second_within(self, most: int, seconds: float) -> float:
+        """Return the same as `images_per_second`, in about a given time, if a small batch allows.
+
+        The time of a small batch decides how many of the images of a batch are taken.
+
+        Args:
+            most: Images of a batch of the run.
+            seconds: Time to spend.
+        """
+        size = min(most, _IMAGES)
+        self._train(size, _STEPS)
+        per_image = self._timed(size, 1) / size
+        size = max(size, min(most, int(seconds / (_STEPS * per_image))))
+        steps = max(1, min(_TIMED, int(seconds / (size * per_image))))
+        if size > _IMAGES:
+            self._train(size, 1)
+        rate = steps * size / self._timed(size, steps)
+        self._free()
+        return rate
+
+    def _timed(self, batch_size: int, steps: int) -> float:
+        """Return the seconds of some steps."""
+        self._wait()
+        started = time.perf_counter()
+        self._train(batch_size, steps)
+        self._wait()
+        return time.perf_counter() - started
 
     def _train(self, batch_size: int, steps: int) -> None:
         samples = self._samples * -(-batch_size // len(self._samples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from attrs import fields_dict
 
@@ -42,14 +42,33 @@ def run_settings(config: DoctorConfig, catalog: Catalog) -> Settings:
     """
     given = {name: getattr(config, name) for name in _SHARED}
     given = {name: value for name, value in given.items() if value is not None}
-    given.setdefault("method", _any_method(catalog))
-    # Nothing is written, and without a model none is built.
-    given = {"out": "unused", "model": PythonObject(None), **given}
-    return load_settings(catalog=catalog, arguments=given, checks=(check_data,), check_files=True)
+    given.setdefault("method", default_method(catalog))
+    return unwritten_settings(given, catalog)
 
 
-def _any_method(catalog: Catalog) -> str:
-    """Return the default method, or another one if it is not installed."""
+def unwritten_settings(given: Mapping[str, object], catalog: Catalog) -> Settings:
+    """Return the settings of a run that writes nothing, and without a model builds none.
+
+    Args:
+        given: Settings without `out`.
+        catalog: What the plugins provide.
+
+    Raises:
+        ConfigError: Settings are wrong. The error names all mistakes.
+        PluginError: A plugin that they need cannot be used.
+    """
+    arguments = {"out": "unused", "model": PythonObject(None), **given}
+    return load_settings(
+        catalog=catalog, arguments=arguments, checks=(check_data,), check_files=True
+    )
+
+
+def default_method(catalog: Catalog) -> str:
+    """Return the default method, or another one if it is not installed.
+
+    Raises:
+        PluginError: No method is installed.
+    """
     names = catalog.usable_names("method")
     if not names:
         raise PluginError(

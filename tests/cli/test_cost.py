@@ -17,6 +17,7 @@ HELPS = [
     "runs --help",
     "embed --help",
     "evaluate --help",
+    "advise --help",
     "doctor --help",
     "plugin --help",
     "plugin check --help",

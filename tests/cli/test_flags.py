@@ -8,6 +8,7 @@ EVERYWHERE = {"--traceback", "--no-plugin", "--strict-plugins", "--version", "-V
 
 #: All flags there are. A new one is a promise to every user: think twice, then add it here.
 FLAGS = {
+    "advise": {"--config", "--json"},
     "doctor": {"--config"},
     "run": {"--build", "--config", "--dry-run", "--json", "--profile", "--toml"},
     "embed": {"--config"},

@@ -71,3 +71,38 @@ def test_a_batch_that_runs_out_of_memory_does_not_fit(trial, monkeypatch):
 
     monkeypatch.setattr(type(method), "training_step", limited)
     assert largest_batch(trial.fits, 8, 64) == Largest(21, 22)
+
+
+class Clocked(BatchTrial):
+    """Steps that take a second and a time for each image, by a made-up clock."""
+
+    def __init__(self, monkeypatch, per_image):
+        self.now, self.per_image, self.sizes = 0.0, per_image, []
+        monkeypatch.setattr("lightly_core.diagnosing.batch.time.perf_counter", lambda: self.now)
+
+    def _train(self, batch_size, steps):
+        self.sizes += steps * [batch_size]
+        self.now += steps * (1 + batch_size * self.per_image)
+
+    def _wait(self):
+        pass
+
+    def _free(self):
+        pass
+
+
+@pytest.mark.parametrize(("per_image", "size"), [(0.0001, 128), (10.0, 16)])
+def test_the_speed_is_that_of_the_whole_batch_if_the_time_allows_it(monkeypatch, per_image, size):
+    trial = Clocked(monkeypatch, per_image)
+    rate = trial.images_per_second_within(128, 60.0)
+    assert rate == pytest.approx(size / (1 + size * per_image))
+    assert trial.sizes[-1] == size
+    # What the small batch says about a step is too much for a large one, never too little.
+    steps = trial.sizes[3:]
+    assert len(steps) == 1 or sum(1 + s * per_image for s in steps) <= 60.0
+
+
+def test_a_batch_of_the_run_is_never_exceeded(monkeypatch):
+    trial = Clocked(monkeypatch, 0.0)
+    trial.images_per_second_within(5, 1e9)
+    assert set(trial.sizes) == {5}

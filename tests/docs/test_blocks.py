@@ -7,6 +7,7 @@ import pytest
 from code_blocks import blocks_of, commands_of
 
 from lightly_core.cli.main import ALIASES, COMMANDS, main
+from lightly_core.config.options.advise import AdviseConfig
 from lightly_core.config.options.doctor import DoctorConfig
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.options.evaluate import EvaluateConfig
@@ -24,6 +25,7 @@ PAGES = [
 ]
 #: Option classes of commands that take settings.
 OPTIONS = {
+    "advise": AdviseConfig,
     "doctor": DoctorConfig,
     "embed": EmbedConfig,
     "evaluate": EvaluateConfig,

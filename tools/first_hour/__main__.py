@@ -11,7 +11,7 @@ from pathlib import Path
 import lightly_core
 from lightly_core.advising.evidence import RUNS_FILE, Result, read_evidence, read_records
 from lightly_core.benchmarking.results import RowResult
-from tools.first_hour import page, records
+from tools.first_hour import choosing, page, records
 from tools.first_hour.cases import CASES, Case
 from tools.first_hour.results import LABELS_FILE, ROOT, Tuned
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=["small", "paper"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rows-at-once", type=int, default=1, help="rows at the same time")
-    parser.add_argument("--write", action="store_true", help="write docs/first-hour.md")
+    parser.add_argument("--write", action="store_true", help="write the tables of the docs")
     options = parser.parse_args()
     if options.cases and options.data is None:
         parser.error("--cases needs --data, the folder of the archives")
@@ -42,6 +42,7 @@ def main() -> None:
         page.write(
             ROOT / "docs" / "first-hour.md", read_evidence(), read_records(Tuned, LABELS_FILE)
         )
+        choosing.write(ROOT / "docs" / "choosing-a-method.md", read_evidence())
 
 
 def _run(case: Case, budget: int, seed: int, options: argparse.Namespace) -> list[Result]:

@@ -154,6 +154,21 @@ def relative_costs(name: str, costs: Costs) -> tuple[str, str]:
     return _both(times), _both(sizes)
 
 
+def relative_times(device: str) -> dict[str, float]:
+    """Return the measured time of a step of each method, relative to the reference.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+    costs = read_costs(COSTS)
+    times = {}
+    for (method, backbone, place), cost in costs.items():
+        reference = costs.get((REFERENCE, backbone, device))
+        if place == device and reference is not None:
+            times[method] = cost.seconds / reference.seconds
+    return times
+
+
 def _relative_on(device: str, name: str, costs: Costs) -> tuple[str, str]:
     for (method, backbone, place), cost in costs.items():
         reference = costs.get((REFERENCE, backbone, device))

@@ -18,6 +18,7 @@ from attrs import NOTHING
 from lightly_core.config.docs.method_settings import method_settings_page
 from lightly_core.config.docs.method_table import COSTS, methods_page
 from lightly_core.config.docs.tables import class_table
+from lightly_core.config.options.advise import AdviseConfig
 from lightly_core.config.options.callbacks import CallbacksArgs
 from lightly_core.config.options.doctor import DoctorConfig
 from lightly_core.config.options.embed import EmbedConfig
@@ -86,6 +87,7 @@ _TYPED = {
     "ExportSettings": (ExportConfig, "`lightly_core.export`"),
     "ExtractSettings": (ExtractConfig, "`lightly_core.extract_frames`"),
     "DoctorSettings": (DoctorConfig, "`lightly_core.doctor`"),
+    "AdviseSettings": (AdviseConfig, "`lightly_core.advise`"),
 }
 
 _PAGE_HEAD = """# Settings
@@ -220,6 +222,12 @@ _SECTIONS: tuple[tuple[str, str, type, str], ...] = (
         "Settings of `lightly doctor`",
         "Arguments of `lightly_core.doctor`. [doctor.md](doctor.md) explains them.",
         DoctorConfig,
+        "",
+    ),
+    (
+        "Settings of `lightly advise`",
+        "Arguments of `lightly_core.advise`. [advise.md](advise.md) explains them.",
+        AdviseConfig,
         "",
     ),
 )

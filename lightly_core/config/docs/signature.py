@@ -169,3 +169,15 @@ class DoctorSettings(TypedDict, total=False):
     precision: Precision
     num_images: int
     seconds: float
+
+
+class AdviseSettings(TypedDict, total=False):
+    """The settings of `lightly_core.advise`, by name."""
+
+    data: Required[str | Path | Sequence[str | Path] | Dataset[Any]]
+    model: str | Path | nn.Module | None
+    model_args: Mapping[str, Any] | None
+    method: str | None
+    hours: float
+    accelerator: str
+    seconds: float

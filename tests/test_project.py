@@ -87,6 +87,16 @@ def test_a_plugins_source_archive_has_the_version_outside_of_the_repository(tmp_
     assert build(tmp_path / name, "wheel", tmp_path).name == f"{name}-py3-none-any.whl"
 
 
+def test_the_wheel_of_the_core_has_the_measured_runs_and_all_other_data(tmp_path):
+    with zipfile.ZipFile(build(ROOT, "wheel", tmp_path)) as wheel:
+        packed = set(wheel.namelist())
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "lightly_core"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    data = {name for name in done.stdout.split("\0") if name and not name.endswith(".py")}
+    assert {f"lightly_core/advising/first-hour{end}.csv" for end in ("", "-cases")} <= data
+    assert data <= packed
+
+
 # ---------------------------------------------------------------------------- the release
 
 

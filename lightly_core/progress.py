@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from lightly_core.amounts import bytes_text
 from lightly_core.progress_display import Display, open_display
 from lightly_core.streams import is_terminal
 
@@ -168,7 +169,7 @@ def progress(
     Args:
         what: What is done, such as ``Reading images``.
         total: The whole; None if it is not known.
-        unit: What is counted, in the plural; ``bytes`` is shown in kB, MB and GB.
+        unit: What is counted, in the plural; ``bytes`` is shown in kB, MB, GB and TB.
         done: How much was done earlier.
         write: Writes a line; None: it is logged.
     """
@@ -277,10 +278,7 @@ def _is_set(name: str) -> bool:
 
 def _amount(number: float, unit: str) -> str:
     if unit == "bytes":
-        for size, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-            if number >= size:
-                return f"{number / size:.1f} {name}"
-        return f"{number:.0f} bytes"
+        return bytes_text(number)
     shown = f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"
     return f"{shown} {unit}".rstrip()
 

@@ -9,6 +9,7 @@ from unicodedata import combining, east_asian_width
 
 from attrs import define
 
+from lightly_core.amounts import bytes_text
 from lightly_core.data.names import shown
 from lightly_core.evaluation.uncertainty import percent
 from lightly_core.registry.entry import RunEntry
@@ -155,10 +156,5 @@ def age_text(started: str | None, now: datetime) -> str:
 
 
 def size_text(size: int | None) -> str:
-    """Return a number of bytes with a unit."""
-    if size is None:
-        return ""
-    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= length:
-            return f"{size / length:.1f} {unit}"
-    return f"{size} B"
+    """Return a number of bytes with a unit; None: nothing."""
+    return "" if size is None else bytes_text(size)

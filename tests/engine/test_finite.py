@@ -13,7 +13,10 @@ from PIL import Image
 from torch import nn
 
 import lightly_core
+from lightly_core.config.options.callbacks import CallbacksArgs
+from lightly_core.engine.callbacks.finite import FiniteCallback
 from lightly_core.engine.finite import FiniteWatch, cancel_step, non_finite
+from lightly_core.engine.folder import RunFolder
 from lightly_core.errors import RunError
 from lightly_core.optim.lars import LARS
 from lightly_core.testing import shared_pair
@@ -281,3 +284,17 @@ def test_tensors_of_every_kind_are_looked_at(dtype):
         "whole": torch.ones(2, dtype=torch.int64),
     }
     assert non_finite(tensors.items()) == ["bad", "infinite"]
+
+
+def test_tensors_that_broke_since_the_last_check_are_not_exported(tmp_path):
+    module = nn.Linear(2, 2)
+    module.register_buffer("mask", torch.full((2, 2), -torch.inf))
+    callback = FiniteCallback(CallbacksArgs(non_finite=None), RunFolder(tmp_path))
+    callback.refuse_export(module)  # without a training
+    callback.on_train_start(None, module)
+    callback.refuse_export(module)
+    module.weight.data[0, 0] = torch.nan
+    with pytest.raises(RunError, match="not exported") as caught:
+        callback.refuse_export(module)
+    assert str(caught.value).startswith("weight hold nan")
+    assert "mask" not in str(caught.value)

@@ -11,6 +11,7 @@ from lightly_core.exporting.weights import load_weights
 from lightly_core.models.wrapping import build_model, get_wrapped_model
 from lightly_core.parts.sync_batch_norm import synchronise
 from lightly_core.plugins.discovery import get_plugins
+from lightly_timm.wrapper import supports_checkpointing
 
 timm = LazyModule("timm")
 timm_weights = LazyModule("lightly_timm.weights")
@@ -317,3 +318,16 @@ def test_the_snippet_of_a_users_module_leaves_building_to_the_user(tmp_path):
     model = timm.create_model("test_resnet")
     exec(snippet(built, native), {"model": model})
     torch.testing.assert_close(model.state_dict(), built.wrapper.get_model().state_dict())
+
+
+class RefusesCheckpointing(nn.Module):
+    """Has timm's switch, which refuses, as that of its models without checkpointing."""
+
+    def set_grad_checkpointing(self, enable=True):
+        self.grad_checkpointing = enable
+        assert not enable
+
+
+def test_a_model_whose_switch_refuses_has_no_checkpointing():
+    assert not supports_checkpointing(RefusesCheckpointing())
+    assert not supports_checkpointing(nn.Linear(1, 1))

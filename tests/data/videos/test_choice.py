@@ -4,6 +4,7 @@ import pytest
 
 from lightly_core.config.options.videos import FrameArgs
 from lightly_core.data.videos.choice import FrameChoice
+from lightly_core.data.videos.places import problems
 
 
 def chosen(times, **options):
@@ -29,3 +30,9 @@ def test_a_limit_counts_frames_that_are_used():
     choice.give_back()
     assert [choice.takes(time) for time in (0.1, 0.2, 0.3)] == [True, True, False]
     assert choice.done
+
+
+@pytest.mark.parametrize("place", ["", "  ", "a\0.mp4"])
+def test_what_can_be_no_path_is_refused(place):
+    (problem,) = problems([place], FrameArgs())
+    assert problem.startswith("got '")

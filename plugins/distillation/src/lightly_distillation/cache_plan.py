@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lightly_core.amounts import bytes_text
 from lightly_core.contracts import RunContext
 from lightly_core.download import cache_folder
 from lightly_core.errors import ConfigError
@@ -128,7 +129,7 @@ def _check(plan: CachePlan, config: DistillationConfig, num_images: int) -> None
     limit = int(config.cache_max_gb * 1e9)
     if needed > limit:
         raise ConfigError(
-            f"config.method_args.cache: {what} need {_space(needed)}, more than cache_max_gb="
+            f"config.method_args.cache: {what} need {bytes_text(needed)}, more than cache_max_gb="
             f"{config.cache_max_gb:g} allows{_remedies(plan, limit, num_images)}, or a larger "
             "cache_max_gb"
         )
@@ -143,15 +144,15 @@ def _check(plan: CachePlan, config: DistillationConfig, num_images: int) -> None
     missing = needed - written * plan.row_bytes
     if missing > usable:
         raise ConfigError(
-            f"config.method_args.cache: {what} need {_space(missing)}, but '{existing}' has "
-            f"{_space(free)} free, of which 95 % may be used{_remedies(plan, usable, num_images)}, "
-            "or another folder (method_args.cache_dir)"
+            f"config.method_args.cache: {what} need {bytes_text(missing)}, but '{existing}' has "
+            f"{bytes_text(free)} free, of which 95 % may be used"
+            f"{_remedies(plan, usable, num_images)}, or another folder (method_args.cache_dir)"
         )
     log.info(
         "Cache: %s: %s in %s (%.0f %% written already). Each image is seen in these views "
         "only; images are not blended (mixup=false).",
         what,
-        _space(needed),
+        bytes_text(needed),
         plan.folder,
         100 * written / plan.num_rows,
     )
@@ -163,10 +164,3 @@ def _remedies(plan: CachePlan, limit: int, num_images: int) -> str:
     if any(len(shape) > 1 for shape in plan.parts.values()):
         ways += ["a smaller transform_args.image_size", "method=distillationv1, which keeps no map"]
     return f"\n  use {', '.join(ways)}" if ways else "\n  use fewer images"
-
-
-def _space(num_bytes: int) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if num_bytes >= size:
-            return f"{num_bytes / size:.1f} {unit}"
-    return f"{num_bytes / 1e3:.1f} kB"

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from lightly_core.parts.coding_rate import coding_rate
 from lightly_methods.decorrelation.empssl import emp_terms
 from lightly_methods.decorrelation.intl import intl_terms
+from lightly_methods.decorrelation.intl_config import INTLConfig
 from lightly_methods.decorrelation.mmcr import mmcr_terms
 from lightly_methods.decorrelation.wmse import whitened_distance
 
@@ -182,3 +183,9 @@ def test_half_precision_is_not_used(function):
     half = function(z.bfloat16())
     assert half.dtype == torch.float32
     assert half.isfinite()
+
+
+def test_intl_needs_two_dimensions():
+    assert INTLConfig(output_dim=2).output_dim == 2
+    with pytest.raises(ValueError, match="must be >= 2, got 1"):
+        INTLConfig(output_dim=1)

@@ -9,6 +9,7 @@ from code_blocks import blocks_of, commands_of
 from lightly_core.config.reading.load import load_settings
 from lightly_core.plugins.discovery import get_plugins
 from tools.site import stage
+from tools.site.breaks import breakable
 from tools.site.docstrings import explain, markdown
 from tools.site.evidence import parity_of, results_of
 from tools.site.layers import rows_of
@@ -191,3 +192,14 @@ def test_a_page_is_staged_with_links_that_work_there(tmp_path, monkeypatch):
     assert "[p](../parity.md#a)" in (target / "methods/toy.md").read_text()
     assert (target / "files/LICENSE").read_text() == "text"
     assert "\nreference/index\nA page </a>\n" in (target / "index.md").read_text()
+
+
+def test_long_names_in_tables_break_after_dots():
+    code = '<code><span class="pre">{}</span></code>'
+    name = "transform_args.random_flip.vertical_prob"
+    broken = "transform_args.<wbr>random_flip.<wbr>vertical_prob"
+    page = "<p>{0}</p><td>\n{0}</td><td>{1}</td>"
+    before = page.format(code.format(name), code.format("a.b"))
+    in_table = page.format(code.format(broken), code.format("a.b"))
+    outside = f"<p>{code.format(name)}</p>"
+    assert breakable(before) == outside + in_table.partition("</p>")[2]

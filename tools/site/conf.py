@@ -2,7 +2,10 @@
 
 import os
 
+from sphinx.application import Sphinx
+
 from lightly_core.version import __version__
+from tools.site.breaks import break_names
 
 project = "lightly-core"
 release = version = __version__
@@ -65,3 +68,8 @@ html_theme_options = {
 if repository := os.environ.get("GITHUB_REPOSITORY"):
     html_theme_options["source_repository"] = f"https://github.com/{repository}/"
     html_theme_options["source_branch"] = "main"
+
+
+def setup(app: Sphinx) -> None:
+    """Add what changes the HTML."""
+    app.connect("html-page-context", break_names)

@@ -75,11 +75,23 @@ def _chosen(statuses: Sequence[PluginStatus], name: str | None) -> list[PluginSt
         return list(statuses)
     found = [status for status in statuses if name in (status.name, status.distribution)]
     if not found:
-        names = [status.name for status in statuses]
-        raise ConfigError(
-            f"no plugin '{name}' is installed{near(name, names)}\n  installed: {', '.join(names)}"
-        )
+        raise ConfigError(_not_installed(name, statuses))
     return found
+
+
+def _not_installed(name: str, statuses: Sequence[PluginStatus]) -> str:
+    """Return a text about a name that no plugin has. It may be the name of what one provides."""
+    text = f"no plugin '{name}' is installed"
+    for status in statuses:
+        for kind, _, own in (provided.partition(" ") for provided in status.provides):
+            if own == name:
+                described = f"methods {name}" if kind == "method" else f"plugins {status.name}"
+                return (
+                    f"{text}; the plugin '{status.name}' provides the {kind} '{name}', "
+                    f"see `lightly {described}`"
+                )
+    names = [status.name for status in statuses]
+    return f"{text}{near(name, names)}\n  installed: {', '.join(names)}"
 
 
 def _print_overview(plugins: Plugins) -> None:

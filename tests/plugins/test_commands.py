@@ -107,6 +107,20 @@ def test_one_plugin_is_described(sandbox, run):
     assert err.startswith("error: no plugin 'acme-zo' is installed, did you mean 'acme-zoo'?\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("nice", "'a-good' provides the method 'nice', see `lightly methods nice`"),
+        ("zoo", "'acme-zoo' provides the models 'zoo', see `lightly plugins acme-zoo`"),
+    ],
+)
+def test_the_name_of_what_a_plugin_provides_is_explained(sandbox, run, name, answer):
+    sandbox.method("a-good", "nice")
+    sandbox.add("acme-zoo", MODELS)
+    code, _, err = run("plugins", name)
+    assert (code, err) == (2, f"error: no plugin '{name}' is installed; the plugin {answer}\n")
+
+
 def test_plugins_as_json(sandbox, run):
     sandbox.method("a-good", "nice")
     sandbox.add("d-bad", "1 / 0")

@@ -295,7 +295,8 @@ def minimal(session: nox.Session) -> None:
     """Tests with the lowest versions that are allowed; ``-P 3.10`` for the lowest Python."""
     lowest = ("--resolution", "lowest-direct")
     # Extras that requirements.txt leaves out.
-    extras = ("-e", ".[faiss,opencv]", "-e", "plugins/mlflow[model,system]")
+    folders = (".[faiss,opencv]", "plugins/mlflow[model,system]", "plugins/ray[ray]")
+    extras = (argument for folder in folders for argument in ("-e", folder))
     install(session, *TEST_TOOLS, *extras, *lowest)
     # Ultralytics brings opencv-python, whose files are at the same place.
     headless = ("--reinstall-package", "opencv-python-headless")

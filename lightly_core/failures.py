@@ -11,6 +11,7 @@ import re
 import site
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ from lightly_core.errors import LightlyError, RunError
 
 _OTHER_PLACE = "free some space there, or write to another disk"
 
+_NO_SEMAPHORES = (
+    "permission denied for the semaphores of processes, which are files in /dev/shm; make it "
+    "writable (`chmod 1777 /dev/shm` as root)"
+)
 #: What happened and what to do, by error number.
 _BY_NUMBER = {
     errno.ENOSPC: ("the disk is full", _OTHER_PLACE),
@@ -152,6 +157,8 @@ def _system(error: BaseException, text: str, folder: Path | None) -> str | None:
     """Recognise errors of the operating system, also from their text in errors of libraries."""
     if isinstance(error, MemoryError):
         return _sentence(errno.ENOMEM, None)
+    if isinstance(error, PermissionError) and _is_semaphore(error):
+        return _NO_SEMAPHORES
     if isinstance(error, OSError) and error.errno in _BY_NUMBER:
         name = error.filename2 or error.filename
         return _sentence(error.errno, folder if name is None else name)
@@ -164,6 +171,12 @@ def _system(error: BaseException, text: str, folder: Path | None) -> str | None:
         if re.search(words, text, re.IGNORECASE):
             return _sentence(number, folder)
     return None
+
+
+def _is_semaphore(error: BaseException) -> bool:
+    """Return whether an error came from creating a semaphore, which is in /dev/shm on Linux."""
+    files = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(Path(file).parts[-2:] == ("multiprocessing", "synchronize.py") for file in files)
 
 
 def _sentence(number: int, name: object) -> str:

@@ -3,10 +3,12 @@
 import errno
 import functools
 import json
+import multiprocessing
 import os
 import signal
 import sys
 import time
+from multiprocessing import synchronize
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,18 @@ def test_errors_with_a_number_name_the_file(number, happened):
 def test_too_many_open_files_is_no_matter_of_the_folder(tmp_path):
     text = explain(OSError(errno.EMFILE, "Too many open files"), tmp_path)
     assert text.startswith("too many open files; raise the limit")
+
+
+def test_a_semaphore_that_is_refused_is_no_matter_of_the_folder(monkeypatch, tmp_path):
+    def refused(*arguments):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(synchronize._multiprocessing, "SemLock", refused)
+    with pytest.raises(PermissionError) as caught:
+        multiprocessing.get_context("spawn").Lock()
+    known = explain(caught.value, tmp_path)
+    assert "/dev/shm" in known
+    assert str(tmp_path) not in known
 
 
 def test_what_an_error_was_raised_from_is_looked_at():

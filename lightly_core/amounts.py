@@ -10,4 +10,5 @@ def bytes_text(number: float) -> str:
     for size, unit in _UNITS:
         if number >= size:
             return f"{number / size:.1f} {unit}"
-    return f"{number:.0f} bytes"
+    whole = round(number)
+    return "1 byte" if whole == 1 else f"{whole} bytes"

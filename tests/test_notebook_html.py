@@ -96,7 +96,7 @@ def test_a_list_of_runs(tmp_path):
     run.mkdir()
     (run / "train.log").write_text("x")
     rows = read(lightly_core.list_runs(tmp_path))
-    assert rows == [["name", "state", "size", "note"], [run.name, "unknown", "1 B", rows[1][3]]]
+    assert rows == [["name", "state", "size", "note"], [run.name, "unknown", "1 byte", rows[1][3]]]
     assert rows[1][3] == "there is no config.json"
 
 

@@ -1,6 +1,7 @@
 """All chores: `nox -l` lists them. Each session makes its own environment."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -264,8 +265,10 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(folder)  # nox keeps what an earlier session left
     folder.mkdir()
     session.cd(folder)
-    # Ultralytics writes its settings where it is imported, and not into the user's folder here.
-    environment = {**ENVIRONMENT, "PYTHONPATH": "", "YOLO_CONFIG_DIR": str(Path.cwd())}
+    # Ultralytics writes its settings where it is imported, and not into the user's folder here. Ray
+    # takes no folder inside of the environment, as the temporary one of a session is.
+    places = {"YOLO_CONFIG_DIR": str(Path.cwd()), "RAY_TMPDIR": tempfile.gettempdir()}
+    environment = {**ENVIRONMENT, "PYTHONPATH": "", **places}
     session.run("python", str(tools / "versions.py"), env=environment)
     session.run("python", str(tools / "try_wheels.py"), env=environment)
 

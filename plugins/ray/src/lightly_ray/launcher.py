@@ -13,6 +13,7 @@ from lightly_core.contracts.launcher import Launcher, RowEnd, RowJob, RowMachine
 from lightly_core.errors import RunError
 from lightly_ray.config import RayArgs
 from lightly_ray.task import run_row
+from lightly_ray.temporary import refuse_folder_in_environment
 
 #: Seconds between two looks at the machines of the cluster.
 _LOOK_SECONDS = 5.0
@@ -58,6 +59,8 @@ class RayLauncher(Launcher):
         import ray
 
         address = self.config.address
+        if address is None:
+            refuse_folder_in_environment()
         local = {"include_dashboard": False} if address is None else {}
         try:
             ray.init(

@@ -129,8 +129,8 @@ def _dimensional(signals: Signals, largest: float) -> str:
 
 _REMEDY = (
     "A collapsed network rarely recovers. Start again with a smaller optim_args.lr or a longer "
-    "optim_args.warmup_epochs, then try larger batches. Check the method's temperature, the momentum "
-    "of a teacher that is an average of the student (closer to 1), and whether a frozen teacher "
-    "has trained weights. In a method of your own, check for a missing stop-gradient (detach) on "
-    "the target"
+    "optim_args.warmup_epochs, then try larger batches. Check the method's temperature, the "
+    "momentum of a teacher that is an average of the student (closer to 1), and whether a frozen "
+    "teacher has trained weights. In a method of your own, check for a missing stop-gradient "
+    "(detach) on the target"
 )

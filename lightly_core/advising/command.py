@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ from lightly_core.config.reading.child import refuse_in_child
 from lightly_core.config.reading.command import loaded_options
 from lightly_core.diagnosing.settings import unwritten_settings
 from lightly_core.plugins.discovery import get_plugins
-from lightly_core.streams import is_terminal
+from lightly_core.terminal import terminal_width
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -80,8 +78,7 @@ def print_advice(config_file: str | None, pairs: Sequence[str], *, as_json: bool
 
         print(json.dumps(advice.as_dict(), indent=2))
         return
-    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
-    print(advice.text(width))
+    print(advice.text(terminal_width()))
 
 
 advise.__signature__ = signature_of(AdviseConfig)  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from lightly_core.cli.parser import Parser, command_parser, option_names
 from lightly_core.cli.settings_words import check_words
 from lightly_core.cli.table import print_json
 from lightly_core.errors import ConfigError
-from lightly_core.streams import is_terminal
+from lightly_core.terminal import terminal_width
 
 _EPILOG = """\
 The state is running, finished, interrupted, failed, waiting (a row of a suite that has not
@@ -54,8 +53,7 @@ def main(arguments: Sequence[str], options: Namespace) -> int:
         return 0
     from lightly_core.registry.table import table_lines
 
-    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
-    for line in table_lines(runs, datetime.now().astimezone(), width):
+    for line in table_lines(runs, datetime.now().astimezone(), terminal_width()):
         print(line)
     return 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 
 from lightly_core.config.options.doctor import DoctorConfig
@@ -11,7 +9,7 @@ from lightly_core.config.reading.command import loaded_options
 from lightly_core.diagnosing.report import DoctorReport
 from lightly_core.diagnosing.settings import doctor_problems, run_settings
 from lightly_core.plugins.discovery import get_plugins
-from lightly_core.streams import is_terminal
+from lightly_core.terminal import terminal_width
 
 
 def doctor_with(
@@ -47,5 +45,4 @@ def doctor_with(
 def print_doctor(config_file: str | None, pairs: Sequence[str]) -> None:
     """Run `lightly doctor`: print the report, wrapped to the width of a terminal."""
     report = doctor_with(config_file=config_file, pairs=pairs)
-    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
-    print(report.text(width))
+    print(report.text(terminal_width()))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import shutil
 import sys
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
@@ -36,7 +35,7 @@ from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import Plugins
 from lightly_core.plugins.loading import check_requirements
 from lightly_core.plugins.model_names import takes_any_size
-from lightly_core.streams import is_terminal
+from lightly_core.terminal import terminal_width
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +107,7 @@ def _print(plan: Plan, form: Form) -> None:
             sys.stdout.reconfigure(encoding="utf-8")  # the encoding of every TOML file
         print(text, end="")
     else:
-        width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
-        print(plan_text(plan, inspect_machine(), width))
+        print(plan_text(plan, inspect_machine(), terminal_width()))
 
 
 def reasons_to_build(settings: Settings, catalog: Catalog) -> Iterator[str]:

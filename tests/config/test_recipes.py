@@ -16,7 +16,11 @@ from lightly_core.config.options.method import small_recipe
 from lightly_core.config.options.optim import SGDArgs
 from lightly_core.config.options.settings import PythonObject
 from lightly_core.config.options.short_runs import SHORT_RUN_IMAGES, SmallRecipe, short_adamw
-from lightly_core.config.options.transform import MultiCropTransformArgs
+from lightly_core.config.options.transform import (
+    MultiCropTransformArgs,
+    TransformArgs,
+    with_smaller_local,
+)
 from lightly_core.config.reading.load import load_settings
 from lightly_core.errors import ConfigError
 from lightly_core.plugins.discovery import get_plugins
@@ -138,6 +142,39 @@ def test_small_views_keep_what_few_pixels_have():
     assert views[0].random_resize.min_scale == 0.2
     large = SmallRecipe(min_scale=None, strength=None).views(paper, 224)
     assert large == paper
+
+
+@pytest.mark.parametrize(
+    ("local", "size", "expected"),
+    [
+        (96, (224, 224), 96),  # as published, not (96, 96)
+        (96, (64, 128), (32, 48)),  # 96 * 64 / 224 is 27, 96 * 128 / 224 is 55
+        (98, (112, 112), (56, 56)),  # 3.5 patches of 14 pixels
+        (96, (16, 16), (16, 16)),  # not less than a patch
+        (96, (448, 448), 96),  # larger global views leave them as they are
+        (10, (112, 112), (5, 5)),
+    ],
+)
+def test_local_views_of_a_paper_are_as_small_beside_smaller_global_ones(local, size, expected):
+    published = MultiCropTransformArgs(
+        image_size=224, local_view=LocalViewArgs(num_views=6, view_size=local)
+    )
+    found = with_smaller_local(published, size)
+    assert found.local_view == evolve(published.local_view, view_size=expected)
+    assert evolve(found, local_view=published.local_view) == published
+
+
+def test_sizes_of_the_user_and_views_without_local_ones_stay():
+    def views(**given):
+        required = {"out": "out", "data": "images", "model": PythonObject(None), "epochs": 1}
+        arguments = {**required, "method": "dino", "recipe": "paper"}
+        arguments["transform_args"] = {"image_size": 32, **given}
+        return load_settings(catalog=get_plugins().catalog, arguments=arguments).transform
+
+    assert views().local_view.view_size == (16, 16)
+    assert views(local_view={"view_size": 20}).local_view.view_size == 20
+    assert views(local_view=None).local_view is None
+    assert with_smaller_local(TransformArgs(), (32, 32)) == TransformArgs()
 
 
 def test_the_rate_follows_the_root_of_the_batch(resolved, toy_config, monkeypatch):

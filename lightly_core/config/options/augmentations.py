@@ -275,7 +275,10 @@ class LocalViewArgs:
     view_size: int | tuple[int, int] = field(
         default=96,
         validator=sizes,
-        metadata={"help": "size in pixels, or (height, width)"},
+        metadata={
+            "help": "size in pixels, or (height, width); the default is smaller beside global "
+            "views that are smaller than the method's own"
+        },
     )
     random_resize: RandomResizeArgs | None = field(
         default=RandomResizeArgs(min_scale=0.05, max_scale=0.14),

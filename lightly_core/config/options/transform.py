@@ -189,3 +189,33 @@ class MultiCropTransformArgs(TransformArgs):
             )
             views += [local] * self.local_view.num_views
         return tuple(views)
+
+
+#: Local views that are made smaller keep to multiples of the patch size for which they are meant.
+_PATCH_SIDES = (16, 14)
+
+
+def with_smaller_local(views: TransformArgs, size: tuple[int, int]) -> TransformArgs:
+    """Return `views`, with local views as small beside global views of `size` as beside their own.
+
+    Local views of 96 pixels belong to global views of 224. Beside global views of 64 pixels they
+    have 32. Beside larger global views than their own they stay as they are.
+
+    Args:
+        views: The augmentation that a method was published with.
+        size: Height and width of a global view in pixels.
+    """
+    local = views.local_view if isinstance(views, MultiCropTransformArgs) else None
+    if local is None or size == views.size:
+        return views
+    published = zip(pair(local.view_size), views.size, size, strict=True)
+    height, width = (_smaller(side, before, now) for side, before, now in published)
+    same = (height, width) == pair(local.view_size)
+    local = local if same else evolve(local, view_size=(height, width))
+    return evolve(views, local_view=local)
+
+
+def _smaller(side: int, before: int, now: int) -> int:
+    """Return the side of a local view beside a global one of `now` pixels instead of `before`."""
+    step = next((patch for patch in _PATCH_SIDES if side % patch == 0), 1)
+    return min(side, step * max(1, round(side * now / before / step)))

@@ -8,7 +8,7 @@ from lightly_core.config.options.method import MethodConfig, small_recipe
 from lightly_core.config.options.optim import OptimizerArgs
 from lightly_core.config.options.settings import RunConfig
 from lightly_core.config.options.short_runs import SmallRecipe
-from lightly_core.config.options.transform import TransformArgs
+from lightly_core.config.options.transform import TransformArgs, with_smaller_local
 from lightly_core.config.reading.merging import Layers
 from lightly_core.errors import ConfigError
 
@@ -46,10 +46,9 @@ class Defaults:
     def views(self, layers: Layers) -> TransformArgs:
         """Return the augmentation."""
         paper = self.config_cls.default_transform()
-        if self.small is None:
-            return paper
         given = layers.merged_group("transform_args", None).get("image_size")
-        return self.small.views(paper, _size(given) or paper.size)
+        size = _size(given) or paper.size
+        return self.small.views(paper, size) if self.small else with_smaller_local(paper, size)
 
 
 def _size(given: object) -> tuple[int, int] | None:

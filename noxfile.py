@@ -51,8 +51,9 @@ def install(session: nox.Session, *tools: str) -> None:
     session.install("-r", "requirements.txt", *tools)
 
 
-# What is left to the second circle. The markers are explained in pyproject.toml.
+# What is left to the second and to the third circle. The markers are explained in pyproject.toml.
 SECOND_CIRCLE = "slow or families or processes"
+THIRD_CIRCLE = "exhaustive"
 
 
 def run_pytest(session: nox.Session, marker: str, *options: str) -> None:
@@ -74,20 +75,26 @@ def run_pytest(session: nox.Session, marker: str, *options: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """First circle: every room in seconds, without model families."""
-    run_pytest(session, f"not ({SECOND_CIRCLE} or gpu)", "--durations=15")
+    run_pytest(session, f"not ({SECOND_CIRCLE} or {THIRD_CIRCLE} or gpu)", "--durations=15")
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """Second circle: model families, several processes, a notebook, whether methods learn."""
     session.install(*NOTEBOOK_TOOLS)
-    run_pytest(session, f"({SECOND_CIRCLE}) and not gpu", "--durations=30")
+    run_pytest(session, f"({SECOND_CIRCLE}) and not ({THIRD_CIRCLE} or gpu)", "--durations=30")
+
+
+@nox.session(default=False)
+def exhaustive(session: nox.Session) -> None:
+    """What the second circle runs for some methods, models and pages, for all others."""
+    run_pytest(session, f"{THIRD_CIRCLE} and not gpu", "--durations=30")
 
 
 @nox.session(name="all", default=False)
 def all_(session: nox.Session) -> None:
     """Third circle: everything, with lint, types and docs."""
-    for name in ("lint", "types", "tests", "slow"):
+    for name in ("lint", "types", "tests", "slow", "exhaustive"):
         session.notify(name)
     session.notify("docs", ["--check"])
 

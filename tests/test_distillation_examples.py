@@ -353,7 +353,7 @@ def test_folders_of_other_classes_are_refused(benchmark, cifar_file, image_folde
         benchmark("cifar", cifar_file, "--epochs", "1", "--only", "teacher")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_method_trains_on_cifar_with_the_teacher_of_the_file(benchmark, cifar_file, tmp_path):
     rows = benchmark("cifar", cifar_file, "--epochs", "2", "--set", "seed=3", "batch_size=4")
     trained = [row for row in rows.values() if row["last_loss"]]
@@ -372,7 +372,7 @@ def test_every_method_trains_on_cifar_with_the_teacher_of_the_file(benchmark, ci
     assert not (tmp_path / "out/teacher").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_methods_get_equal_time_and_their_commands_do_the_same_run(
     benchmark, lite0_tensors, example, tmp_path, capsys
 ):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from circles import mark_others
 from PIL import Image
 
 import lightly_core
@@ -18,6 +19,10 @@ TOOL = Path(__file__).parents[2] / "tools" / "export_table.py"
 
 pytestmark = pytest.mark.families
 
+MODELS = (
+    *("torchvision/resnet18", "timm/test_vit", "dinov2/vits14", "dinov3/vits16"),
+    *("ultralytics/yolov8n.yaml", "a module of your own"),
+)
 #: What cannot be written. All else must load and give the same.
 ONLY_FOR = {
     "timm": {"timm/test_vit"},
@@ -36,18 +41,14 @@ def tool(monkeypatch):
     sys.modules.pop("own", None)
 
 
-def test_the_code_of_every_format_gives_the_same_without_our_packages(tool):
-    names = list(tool.MODELS)
-    found = tool.compare(names)
+@pytest.mark.parametrize("name", mark_others(pytest.mark.exhaustive, MODELS, "timm/test_vit"))
+def test_the_code_of_every_format_gives_the_same_without_our_packages(tool, name):
+    assert set(tool.MODELS) == set(MODELS)
+    found = tool.compare([name])
     formats = {key.partition("|")[2] for key in found}
     assert formats >= set(lightly_core.list_formats())
     refused = {key for key, value in found.items() if isinstance(value, str)}
-    assert refused == {
-        f"{model}|{name}"
-        for name, models in ONLY_FOR.items()
-        for model in names
-        if model not in models
-    }
+    assert refused == {f"{name}|{own}" for own, models in ONLY_FOR.items() if name not in models}
     allowed = {"huggingface": 1e-3, "onnx": 1e-4}
     large = {
         key: value

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from circles import mark_others
 from code_blocks import blocks_of, commands_of
 
 ROOT = Path(__file__).parents[2]
@@ -95,9 +96,12 @@ class Follower:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_a_tutorial_works_as_it_is_written(page, tmp_path):
-    follower = Follower(tmp_path)
+@pytest.mark.parametrize(
+    "name",
+    mark_others(pytest.mark.exhaustive, [page.stem for page in TUTORIALS], "tutorial-method"),
+)
+def test_a_tutorial_works_as_it_is_written(name, tmp_path):
+    page, follower = ROOT / "docs" / f"{name}.md", Follower(tmp_path)
     for block in blocks_of(page.read_text(encoding="utf-8")):
         follower.follow(block)
     assert follower.done.count("pytest") >= 2

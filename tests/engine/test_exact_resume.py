@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import small_methods
 import torch
+from circles import mark_others
 from lightning.pytorch.callbacks import LambdaCallback
 from PIL import Image
 from run_states import differing, state_of, stop_in_step
@@ -18,6 +19,8 @@ from lightly_core.errors import RunInterrupted
 # Three epochs of four batches, by accumulated batches; each stop lies inside the second epoch.
 # With three to a step the last step of an epoch has a single one.
 STOP_AFTER = {1: 6, 3: 3}
+#: A test takes every fourth method.
+METHODS_APART = 4
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +120,10 @@ def failures_of(names, folder, images):
 # The test above has a stop. The methods do not see how a checkpoint came about, so here the run
 # that goes on and the one that is stopped are the same, which halves the time.
 @pytest.mark.families
-def test_every_method_resumes_exactly(tmp_path, images):
+@pytest.mark.parametrize(
+    "first", mark_others(pytest.mark.exhaustive, range(METHODS_APART), 0), ids="from {}".format
+)
+def test_every_method_resumes_exactly(tmp_path, images, first):
     assert len(small_methods.all_methods()) >= 40
-    failures = failures_of(small_methods.all_methods(), tmp_path, images)
+    failures = failures_of(small_methods.all_methods()[first::METHODS_APART], tmp_path, images)
     assert not failures, "\n".join(failures)

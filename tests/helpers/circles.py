@@ -1,11 +1,19 @@
-"""Which checks of a model library the first circle runs, and which the second."""
+"""Which circle runs a parameter of a test, or a check of a model library."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
 
 from lightly_core.testing import Check, ModelExample, model_library_checks
 
 #: Builds a model for each pattern of names, which takes seconds.
 _SLOW = "N4"
+
+
+def mark_others(mark: pytest.MarkDecorator, names: Iterable[Any], *first: Any) -> list[Any]:
+    """Return all names as parameters, of which those besides `first` have a mark."""
+    return [n if n in first else pytest.param(n, marks=mark) for n in names]
 
 
 def first_checks(prefix: str, examples: Sequence[ModelExample]) -> list[Check]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from circles import mark_others
 from digits import Neighbours
 
 import lightly_core
@@ -26,7 +27,7 @@ ON_CONVOLUTIONS = ("dino", "simdino")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", GAINS)
+@pytest.mark.parametrize("method", mark_others(pytest.mark.exhaustive, GAINS, "dino", "dinov2"))
 def test_neighbours_have_the_same_label_more_often(tmp_path, method):
     torch.manual_seed(0)
     model = TinyConv(feature_dim=64) if method in ON_CONVOLUTIONS else TinyTokens(feature_dim=32)

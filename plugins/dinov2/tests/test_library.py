@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from circles import mark_others
 
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.models.wrapping import get_wrapped_model
@@ -46,9 +47,7 @@ SIZES = {
 
 @pytest.mark.filterwarnings("ignore:.*to a meta parameter")  # Only names and shapes matter here.
 @pytest.mark.parametrize("registers", [0, 4])
-@pytest.mark.parametrize(
-    "size", [n if n == "vits14" else pytest.param(n, marks=pytest.mark.families) for n in SIZES]
-)
+@pytest.mark.parametrize("size", mark_others(pytest.mark.families, SIZES, "vits14"))
 def test_files_of_every_size_fit_completely(shapes_of, size, registers):
     from timm.models.vision_transformer import VisionTransformer
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from circles import mark_others
 
 VARIANTS = {
     "vits14": {"registers": 4, "gated": False},
@@ -20,9 +21,7 @@ def close(found, expected):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in FIRST else pytest.param(n, marks=pytest.mark.families) for n in VARIANTS]
-)
+@pytest.mark.parametrize("name", mark_others(pytest.mark.families, VARIANTS, *FIRST))
 def test_tokens_are_those_of_the_published_model(create, tiny_weights, reference, name):
     tensors = tiny_weights(**VARIANTS[name])
     wrapper = create(name, tensors).eval()

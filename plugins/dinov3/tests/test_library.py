@@ -3,6 +3,7 @@ import logging
 
 import pytest
 import torch
+from circles import mark_others
 
 from lightly_core.errors import ConfigError, UnknownModelError
 from lightly_core.models.wrapping import get_wrapped_model
@@ -14,11 +15,6 @@ TRANSFORMER = {"embed_dim": 32, "depth": 2, "num_heads": 2}
 def expanded(shapes):
     """Tensors of any shape that take no memory."""
     return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
-
-
-def first_of(names, *first):
-    """Leave all names but some to the second circle."""
-    return [n if n in first else pytest.param(n, marks=pytest.mark.families) for n in names]
 
 
 # --------------------------------------------------------------------------------------- names
@@ -60,7 +56,7 @@ SIZES = {
 
 
 @pytest.mark.filterwarnings("ignore:.*to a meta parameter")  # Only names and shapes matter here.
-@pytest.mark.parametrize("size", first_of(SIZES, "vits16"))
+@pytest.mark.parametrize("size", mark_others(pytest.mark.families, SIZES, "vits16"))
 def test_files_of_every_transformer_fit_completely(shapes_of, size):
     width, depth, heads, hidden = SIZES[size]
     biased = size != "vit7b16"
@@ -93,7 +89,7 @@ CONVNEXTS = {
 
 
 @pytest.mark.filterwarnings("ignore:.*to a meta parameter")  # Only names and shapes matter here.
-@pytest.mark.parametrize("size", first_of(CONVNEXTS, "convnext-tiny"))
+@pytest.mark.parametrize("size", mark_others(pytest.mark.families, CONVNEXTS, "convnext-tiny"))
 def test_files_of_every_convnext_fit_completely(shapes_of, size):
     from timm.models.convnext import ConvNeXt
 

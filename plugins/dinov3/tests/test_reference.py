@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from circles import mark_others
 
 TRANSFORMERS = {
     "vits16": {"gated": False},
@@ -11,11 +12,6 @@ TRANSFORMERS = {
     "vitt16plus": {"gated": True},
 }
 SIZES = [(64, 64), (96, 96), (32, 80), (48, 16)]
-
-
-def first_of(names, *first):
-    """Leave all names but some to the second circle."""
-    return [n if n in first else pytest.param(n, marks=pytest.mark.families) for n in names]
 
 
 def close(found, expected):
@@ -36,7 +32,9 @@ def compare(wrapper, images, expected):
     assert patches.std() > 0.1  # Not merely two outputs of nothing.
 
 
-@pytest.mark.parametrize("name", first_of(TRANSFORMERS, "vits16", "vits16plus"))
+@pytest.mark.parametrize(
+    "name", mark_others(pytest.mark.families, TRANSFORMERS, "vits16", "vits16plus")
+)
 def test_tokens_are_those_of_the_published_model(create, tiny_transformer, references, name):
     tensors = tiny_transformer(**TRANSFORMERS[name])
     wrapper = create(name, tensors)
@@ -79,7 +77,9 @@ def test_periods_are_rounded_as_in_the_published_files(library):
     assert periods.model.rope.periods.tolist() == expected
 
 
-@pytest.mark.parametrize("name", first_of(["convnext-tiny", "convnext-base"], "convnext-tiny"))
+@pytest.mark.parametrize(
+    "name", mark_others(pytest.mark.families, ["convnext-tiny", "convnext-base"], "convnext-tiny")
+)
 def test_convnexts_are_those_of_the_published_model(create, tiny_convnext, references, name):
     tensors = tiny_convnext()
     wrapper = create(name, tensors).eval()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from circles import mark_others
 from digits import Neighbours
 
 import lightly_core
@@ -34,7 +35,7 @@ WITH_CLASS_TOKEN = ("msn", "pmsn")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", GAINS)
+@pytest.mark.parametrize("method", mark_others(pytest.mark.exhaustive, GAINS, "msn", "ijepa"))
 def test_neighbours_have_the_same_label_more_often(tmp_path, method):
     epochs, batch_size, patch_size, gain = GAINS[method]
     model = {"img_size": 32, "patch_size": patch_size, "embed_dim": 64, "depth": 3, "num_heads": 2}
@@ -110,7 +111,9 @@ SMALL_CROPS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", CONV_GAINS)
+@pytest.mark.parametrize(
+    "method", mark_others(pytest.mark.exhaustive, CONV_GAINS, "byol", "swav", "lejepa")
+)
 def test_neighbours_of_convolutional_features_have_the_same_label_more_often(tmp_path, method):
     options, epochs, gain = CONV_GAINS[method]
     torch.manual_seed(0)

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from circles import mark_others
 from lazy_modules import LazyModule
 from torch import nn
 
@@ -40,7 +41,7 @@ FIRST = ("class token", "no class token", "dinov3")
 
 
 @pytest.fixture(
-    params=[k if k in FIRST else pytest.param(k, marks=pytest.mark.families) for k in KINDS],
+    params=mark_others(pytest.mark.families, KINDS, *FIRST),
     ids=[kind.replace(" ", "-") for kind in KINDS],
 )
 def model(request, vit):

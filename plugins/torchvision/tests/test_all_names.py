@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from circles import mark_others
 
 import lightly_torchvision
 
@@ -28,7 +29,7 @@ def wrapper(name, create):
 
 
 @pytest.mark.families
-@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("name", mark_others(pytest.mark.exhaustive, LISTED, *LISTED[::8]))
 def test_snippet_shapes_and_gradients(name, wrapper, library, tmp_path, monkeypatch):
     require_same_tensors_from_snippet(name, wrapper.model, library, tmp_path, monkeypatch)
     wrapper.to("meta").train()

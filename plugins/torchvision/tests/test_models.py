@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from circles import second_checks
+from circles import mark_others, second_checks
 from torch import nn
 
 from lightly_core.contracts.capabilities import InputNormalization
@@ -102,10 +102,7 @@ FIRST = (SMALLEST, "mobilenet_v3_small")
 
 @pytest.fixture(
     scope="module",
-    params=[
-        name if name in FIRST else pytest.param(name, marks=pytest.mark.families)
-        for name in FAMILIES
-    ],
+    params=mark_others(pytest.mark.families, FAMILIES, *FIRST),
 )
 def name(request):
     yield request.param

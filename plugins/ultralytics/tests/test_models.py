@@ -6,6 +6,7 @@ import gc
 import pytest
 import torch
 import torch.nn.functional as F
+from circles import mark_others
 from torch import nn
 
 from lightly_core.contracts.capabilities import MultiScaleFeatures
@@ -38,7 +39,7 @@ WIDTHS = {**{name: width for name, (width, _) in DETECTORS.items()}, **CLASSIFIE
 
 
 def parameters(names):
-    return [n if n in FIRST else pytest.param(n, marks=pytest.mark.families) for n in names]
+    return mark_others(pytest.mark.families, names, *FIRST)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from circles import mark_others
 from digits import Neighbours, nearest_alike
 
 import lightly_core
@@ -25,7 +26,7 @@ OPTIONS = {"mocov3": {**PREDICTOR, "temperature": 0.2}, "nnclr": PREDICTOR}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", GAINS)
+@pytest.mark.parametrize("method", mark_others(pytest.mark.exhaustive, GAINS, "simclr", "mocov2"))
 def test_neighbours_have_the_same_label_more_often(tmp_path, method):
     torch.manual_seed(0)
     neighbours = Neighbours(SIDE, nearest_alike)

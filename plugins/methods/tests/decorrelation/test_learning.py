@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from circles import mark_others
 from digits import Neighbours, nearest_alike
 
 import lightly_core
@@ -25,7 +26,7 @@ SIDE = 16
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", mark_others(pytest.mark.exhaustive, METHODS, "vicreg", "mmcr"))
 def test_more_of_the_nearest_images_have_the_same_label(tmp_path, method):
     options, gain = METHODS[method]
     torch.manual_seed(0)

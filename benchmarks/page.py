@@ -53,8 +53,16 @@ def page(
     lines |= {result.row.name: line(result, commit) for result in results}
     table = [lines[row.name] for row in rows if row.name in lines]
     missed = [row for row in rows if row.bound and " | no | " in lines.get(row.name, "")]
-    bounds = _BOUNDS + "".join(f"- **{row.name}.** {row.bound}\n" for row in missed)
-    return "".join((_HEAD.format(machine=machine), *table, bounds if missed else ""))
+    return "".join((_HEAD.format(machine=machine), *table, _bounds(missed)))
+
+
+def _bounds(missed: Sequence[Row]) -> str:
+    """Return each reason, with the rows that it holds for."""
+    names: dict[str, list[str]] = {}
+    for row in missed:
+        names.setdefault(row.bound, []).append(f"- {row.name}\n")
+    parts = [f"{bound}\n\n{''.join(listed)}" for bound, listed in names.items()]
+    return _BOUNDS + "\n".join(parts) if parts else ""
 
 
 def line(result: Result, commit: str) -> str:

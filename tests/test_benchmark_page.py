@@ -15,7 +15,7 @@ def test_rows_that_were_not_measured_keep_their_lines():
     results = [Result(ROWS[0], (2.0, 1.0), (2.5, 2.1)), Result(ROWS[1], (4.0,), ())]
     first = page(ROWS, results, {}, "c1")
     assert "| decoding | 1.5 ms (1 to 2) | 2.3 ms (2.1 to 2.5) | a peer | 1.53 | >= 2 |" in first
-    assert "- **decoding.** The decoder.\n- **a step.** The network.\n" in first
+    assert first.endswith("The decoder.\n\n- decoding\n\nThe network.\n\n- a step\n")
     second = page(ROWS, [Result(ROWS[0], (1.0,), (2.0,))], {}, "c2", first)
     assert "| a peer | 2.00 | >= 2 | yes | c2 |" in second
     assert "| a step | 4 ms (4 to 4) |  |  |  | <= 3 ms | no | c1 |" in second
@@ -25,3 +25,9 @@ def test_rows_that_were_not_measured_keep_their_lines():
 def test_a_program_that_failed_is_named():
     result = Result(ROWS[1], (), (), "no CUDA device")
     assert "| <= 3 ms | not run: no CUDA device | c1 |" in page(ROWS, [result], {}, "c1")
+
+
+def test_a_reason_is_written_once_for_all_its_rows():
+    rows = [ROWS[1], Row("its backward pass", "ms", PROGRAM, most=3.0, bound="The network.")]
+    text = page(rows, [Result(row, (4.0,), ()) for row in rows], {}, "c1")
+    assert text.endswith("\n\nThe network.\n\n- a step\n- its backward pass\n")

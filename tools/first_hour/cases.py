@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from attrs import asdict, define, field
 
 from examples.subset import make_subset
 from lightly_core.advising import evidence
+from tools.first_hour.unpacking import unpack_archive, write_digits, write_fashion
 
 #: Test images of each class, at most.
 TEST_PER_CLASS = 500
@@ -20,16 +21,18 @@ class Case(evidence.Case):
     """A data set and a network, and how they are made. A tenth of the images is of each class.
 
     Attributes:
-        archive: Archive with `train` and another folder of class folders.
-        train: Folder of the training images in the archive.
+        source: Name of the archive or folder that the images are taken from.
+        unpack: Writes the images of that into a folder.
+        train: Folder of the training images in it.
         test: Folder of the test images.
         run: Further settings of the run.
         num_test: Test images, 500 of each class where there are as many.
     """
 
-    archive: str
-    train: str
-    test: str
+    source: str
+    unpack: Callable[[Path, Path], None]
+    train: str = "train"
+    test: str = "test"
     run: dict[str, Any] = field(factory=dict)
     num_test: int
 
@@ -41,46 +44,47 @@ class Case(evidence.Case):
         """Unpack what is missing, and return the folders of the images.
 
         Args:
-            archives: Folder of the archives.
+            archives: Folder of the archives and data sets.
             folder: Where images are unpacked.
         """
-        unpacked = folder / self.archive.partition(".")[0]
+        unpacked = folder / self.source.partition(".")[0]
         if not unpacked.is_dir():
-            with tarfile.open(archives / self.archive) as archive:
-                archive.extractall(folder, filter="data")
+            self.unpack(archives / self.source, unpacked)
         places = {}
         wanted = {"train": (self.train, self.images // 10), "val": (self.test, TEST_PER_CLASS)}
         for key, (source, per_class) in wanted.items():
             target = folder / f"{unpacked.name}-{key}-{per_class}"
             if not target.is_dir():
-                make_subset(folder / source, target, per_class)
+                make_subset(unpacked / source, target, per_class)
             places[key] = str(target)
         return places
 
 
 def _cifar(case: evidence.Case, **run: object) -> Case:
-    return Case(
-        **asdict(case),
-        archive="cifar10.tar.gz",
-        train="cifar10/train",
-        test="cifar10/test",
-        run=run,
-        num_test=5_000,
-    )
+    archive = "cifar10.tar.gz"
+    return Case(**asdict(case), source=archive, unpack=unpack_archive, run=run, num_test=5_000)
 
 
 def _imagenette(case: evidence.Case, **run: object) -> Case:
-    return Case(
-        **asdict(case),
-        archive="imagenette160.tar.gz",
-        train="imagenette160/train",
-        test="imagenette160/val",
-        run=run,
-        num_test=3_925,
-    )
+    place = {"source": "imagenette160.tar.gz", "unpack": unpack_archive, "test": "val"}
+    return Case(**asdict(case), **place, run=run, num_test=3_925)
 
 
-_MAKERS = {"CIFAR-10": _cifar, "Imagenette": _imagenette}
+def _fashion(case: evidence.Case, **run: object) -> Case:
+    name = "dataset-fashion-mnist"
+    return Case(**asdict(case), source=name, unpack=write_fashion, run=run, num_test=5_000)
+
+
+def _digits(case: evidence.Case, **run: object) -> Case:
+    return Case(**asdict(case), source="digits", unpack=write_digits, run=run, num_test=797)
+
+
+_MAKERS = {
+    "CIFAR-10": _cifar,
+    "Imagenette": _imagenette,
+    "Fashion-MNIST": _fashion,
+    "digits": _digits,
+}
 #: Further settings of the run of some cases.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "cifar5k-vit": {"model_args": {"img_size": 32, "patch_size": 4}},

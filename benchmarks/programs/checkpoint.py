@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import lightly_core
-from benchmarks.programs.training import has_report
+from benchmarks.programs.training import has_report, paper
 from lightly_core.engine.callbacks.checkpoint import CheckpointCallback
 
 WIDTH = 10_000
@@ -81,6 +81,7 @@ def seconds_of_saves() -> list[float]:
             data=str(images),
             model=Wide(),
             method="simclr",
+            **paper(),
             method_args={"hidden_dim": 8, "output_dim": 4},
             transform_args={"image_size": 16},
             optim="adamw",

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 import lightly_core
 from benchmarks.programs.plain_loop import step_by_hand
+from benchmarks.programs.training import paper
 
 BATCH = 8
 STEPS = 400
@@ -105,6 +106,7 @@ def main() -> None:
             data=Noise(),
             model=Tiny(),
             method="simclr",
+            **paper(),
             method_args={"hidden_dim": 8, "output_dim": 8},
             transform_args={"image_size": 8},
             epochs=1,

@@ -20,6 +20,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
 import lightly_core
+from benchmarks.programs.training import paper
 
 #: Steps before the clock starts: caches of kernels, and of the loader, are filled in them.
 WARMUP, STEPS = 30, 120
@@ -105,6 +106,7 @@ def main(case: str, folder: str, what: str) -> None:
         lightly_core.pretrain(
             out=out,
             **given,
+            **paper(),
             loggers={"tensorboard": None},
             callbacks={"knn": None, "signals": None, "report": None, "model_checkpoint": None},
             trainer_args={"callbacks": [clock], "max_steps": WARMUP + STEPS},

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback
 
 import lightly_core
 from benchmarks.programs.small_images import SIDE, EpochClock, settings, write_images
+from benchmarks.programs.training import paper
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def main() -> None:
         lightly_core.pretrain(
             out=f"{folder}/run",
             **settings(Path(folder, "images"), model, workers),
+            **paper(),
             in_memory=workers == 0,
             transform_args={"image_size": SIDE},
             callbacks={"knn": None, "signals": None, "report": None},

@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 import lightly_core
-from benchmarks.programs.training import StepClock, common_settings
+from benchmarks.programs.training import StepClock, common_settings, paper
 
 
 class Done(Exception):
@@ -95,6 +95,7 @@ def main() -> None:
     settings = common_settings(method, model, batch, folder)
     loop = HandWritten(int(settings["epochs"]))
     settings |= {
+        **paper(),
         "data": Decoded(folder),
         "transform_args": {"image_size": int(size)},
         "callbacks": {"knn": None, "signals": None, "report": None},

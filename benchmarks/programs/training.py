@@ -35,6 +35,15 @@ def has_report() -> bool:
     return importlib.util.find_spec("lightly_core.reporting") is not None
 
 
+def paper() -> dict[str, str]:
+    """Return the setting that keeps short runs at the values of the papers, which peers have.
+
+    Earlier versions of ours have no such setting, and no other values.
+    """
+    known = importlib.util.find_spec("lightly_core.config.options.short_runs")
+    return {"recipe": "paper"} if known is not None else {}
+
+
 class StepClock:
     """Times of the steps of a run, by `time.process_time`.
 

@@ -23,6 +23,7 @@ from PIL import Image
 
 import lightly_core
 from benchmarks.programs.memory import PeakMemory
+from benchmarks.programs.training import paper
 
 STEPS = 5
 
@@ -79,6 +80,7 @@ def main(method: str, size: str, batch: str, what: str) -> None:
                 data=str(images),
                 model="torchvision/resnet18",
                 method=method,
+                **paper(),
                 transform_args={"image_size": int(size)},
                 optim="lars",
                 batch_size=int(batch),

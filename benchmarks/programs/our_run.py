@@ -13,7 +13,7 @@ from contextlib import suppress
 import torch
 
 import lightly_core
-from benchmarks.programs.training import FirstStep, StepClock, common_settings, paper
+from benchmarks.programs.training import FirstStep, StepClock, common_settings, paper, views
 from lightly_core.engine.lightning_import import import_lightning
 
 import_lightning()  # as a run does, which has no callback of the user
@@ -26,7 +26,7 @@ if __name__ == "__main__":
     SETTINGS = {
         **common_settings(METHOD, MODEL, BATCH, FOLDER),
         **paper(),
-        "transform_args": {"image_size": int(SIZE)},
+        "transform_args": views(METHOD, SIZE),
         "callbacks": {"knn": None, "signals": None, "report": None},
         "trainer_args": {"callbacks": [CLOCK.callback(Callback)]},
     }

@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 import lightly_core
-from benchmarks.programs.training import StepClock, common_settings, paper
+from benchmarks.programs.training import StepClock, common_settings, paper, views
 
 
 class Done(Exception):
@@ -97,7 +97,7 @@ def main() -> None:
     settings |= {
         **paper(),
         "data": Decoded(folder),
-        "transform_args": {"image_size": int(size)},
+        "transform_args": views(method, size),
         "callbacks": {"knn": None, "signals": None, "report": None},
         "trainer_args": {"callbacks": [loop]},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import time
 from typing import Any
@@ -40,8 +41,17 @@ def paper() -> dict[str, str]:
 
     Earlier versions of ours have no such setting, and no other values.
     """
-    known = importlib.util.find_spec("lightly_core.config.options.short_runs")
-    return {"recipe": "paper"} if known is not None else {}
+    try:
+        importlib.import_module("lightly_core.config.options.short_runs")
+    except ModuleNotFoundError:
+        return {}
+    return {"recipe": "paper"}
+
+
+def views(method: str, size: str) -> dict[str, Any]:
+    """Return the options of the augmentation, with local views of the size that the peer has."""
+    local = {"local_view": {"view_size": 96}} if method == "dino" else {}
+    return {"image_size": int(size), **local}
 
 
 class StepClock:

@@ -2,6 +2,7 @@
 
 import re
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 from short_run import TinyWrapper, write_images
@@ -15,7 +16,9 @@ from lightly_core.diagnosing.batch import Largest
 from lightly_core.diagnosing.images import Network, network_section
 from lightly_core.diagnosing.plugins import plugin_states
 from lightly_core.errors import ConfigError
+from lightly_core.plugins.catalog import Catalog
 from lightly_core.plugins.discovery import discover, get_plugins
+from lightly_core.plugins.records import FormatRecord
 
 
 @pytest.fixture
@@ -107,3 +110,32 @@ def test_plugins_that_are_not_loaded_have_their_reason():
     section = plugin_states(discover(block=["torchvision"]))
     assert "blocked" in dict(section.rows)["torchvision"]
     assert any("lightly plugins -v" in sentence for sentence in section.advice)
+
+
+def test_what_lacks_the_same_packages_is_one_row_with_three_names():
+    catalog = Catalog()
+    with catalog.registering(plugin="toy", distribution="toy-plugin", root="toy"):
+        for names, requires in (
+            ("abcde", ("no-such-package>=3",)),
+            ("fgh", ("torch", "no-such-package>=3", "another-one")),
+            ("i", ("torch",)),
+        ):
+            for name in names:
+                catalog.add(
+                    FormatRecord(name=name, target="toy:F", summary="S.", requires=requires)
+                )
+    section = plugin_states(SimpleNamespace(catalog=catalog, statuses=()))
+    assert section.rows == (
+        ("loaded", "none"),
+        (
+            "not usable",
+            "export format 'a', export format 'b', export format 'c' and 2 more; pip install "
+            "'no-such-package>=3'",
+        ),
+        (
+            "not usable",
+            "export format 'f', export format 'g', export format 'h'; pip install "
+            "'no-such-package>=3' 'another-one'",
+        ),
+    )
+    assert "no plugin is loaded" in section.advice[0]

@@ -1,10 +1,13 @@
 """A folder of files: what is in it, how a stopped call is continued, and what is refused."""
 
+import io
 import json
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as parquet
 import pytest
@@ -12,7 +15,7 @@ import pytest
 import lightly_core
 from lightly_core.config.options.embed import EmbedConfig
 from lightly_core.config.reading.launch import Launch
-from lightly_core.embedding import processes, rows, sharded
+from lightly_core.embedding import child, processes, rows, run, sharded
 from lightly_core.embedding.shards import Shards
 from lightly_core.embedding.writers import ParquetWriter
 from lightly_core.errors import ConfigError, DataError
@@ -94,6 +97,18 @@ def test_a_stopped_call_is_continued_with_the_same_bytes(
     printed = capsys.readouterr().out
     assert "1 of 3 files are complete." in printed
     assert "Embedded 7 images in " in printed
+
+
+def test_only_files_that_are_missing_are_computed_again(shards, capsys):
+    whole = content(shards().path)
+    assert "are complete" not in capsys.readouterr().out
+    folder = shards().path
+    (folder / FILES[1]).unlink()
+    capsys.readouterr()
+    assert content(shards().path) == whole
+    printed = capsys.readouterr().out
+    assert "2 of 3 files are complete." in printed
+    assert "Embedded 5 images in " in printed
 
 
 def test_other_settings_weights_and_images_are_refused_by_name(shards, tiny, image_folder):
@@ -215,6 +230,63 @@ def test_processes_of_devices_write_what_one_writes(image_folder, tmp_path, monk
     printed = capfd.readouterr()
     assert printed.out.count("Embedded 12 images") == 2  # by the first process of each call
     assert printed.err == ""
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_processes_are_those_of_a_launcher_or_as_many_as_devices(
+    launched, image_folder, tmp_path, monkeypatch
+):
+    seen = {}
+
+    @contextmanager
+    def further(config, launch):
+        seen["started"] = launch
+        yield
+
+    def build(*arguments):
+        seen["used"] = arguments[-1]
+        return SimpleNamespace(write=lambda: "result")
+
+    monkeypatch.setattr(run, "further_processes", further)
+    monkeypatch.setattr(run, "ShardedEmbedding", build)
+    backbone = SimpleNamespace(open_source=lambda data: None)
+    monkeypatch.setattr(run, "open_backbone", lambda *_, **__: backbone)
+    torchrun = Launch(launcher="torchrun", world_size=3, rank=1, local_size=1, local_rank=0)
+    config = EmbedConfig(model="a/b", data="c", out="d", shard_size=1, accelerator="cpu", devices=2)
+    plugins = SimpleNamespace(catalog=None)
+    assert run._embed_together(config, plugins, torchrun if launched else None) == "result"
+    if launched:
+        assert seen == {"started": None, "used": torchrun}
+    else:
+        assert seen["started"] == seen["used"]
+        assert (seen["used"].world_size, seen["used"].rank) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (None, 0, ""),
+        (DataError("no images"), 1, "error: no images\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_a_further_process_gets_its_settings_and_tells_how_it_ended(
+    error, code, told, monkeypatch, capsys
+):
+    seen = {}
+
+    def embed_with(arguments):
+        seen["settings"] = arguments
+        if error is not None:
+            raise error
+
+    job = {"settings": {"model": "a/b", "devices": 1}, "blocked": ["timm"]}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(job)))
+    monkeypatch.setattr(child, "embed_with", embed_with)
+    monkeypatch.setattr(child, "configure", lambda block: seen.update(blocked=block))
+    assert child.main() == code
+    assert seen == job
+    assert capsys.readouterr().err == told
 
 
 def test_a_process_of_devices_that_fails_is_reported_and_not_missed(monkeypatch, caplog):

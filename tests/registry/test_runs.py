@@ -20,7 +20,7 @@ from lightly_core.errors import ConfigError, RunInterrupted
 from lightly_core.registry.entry import data_text
 from lightly_core.registry.listing import sorted_runs
 from lightly_core.registry.metrics import read_metrics
-from lightly_core.registry.table import table_lines, text_width
+from lightly_core.registry.table import shortened, table_lines, text_width
 
 START = "2026-03-01T12:00:00+01:00"
 DERIVED = {"dataset_size": 100, "steps_per_epoch": 10, "total_steps": 50}
@@ -317,6 +317,22 @@ def test_the_table_fits_the_terminal(some_runs, width):
     assert lines[0].startswith("NAME")
     assert ("SIZE" in lines[0]) == (width >= 250)
     assert "KNN" in lines[0] or width < 40
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("abcdef", 6, "abcdef"),
+        ("abcdef", 5, "ab…ef"),
+        ("abcdef", 4, "a…ef"),
+        ("abcdef", 1, "…"),
+        ("文文文文", 8, "文文文文"),
+        ("文文文文", 7, "文…文"),  # two columns each: another one would be the eighth
+        ("文a文文文", 8, "文a…文文"),
+    ],
+)
+def test_a_name_is_cut_in_the_middle(text, width, expected):
+    assert shortened(text, width) == expected
 
 
 def test_in_a_pipe_each_run_is_one_line(some_runs):

@@ -50,6 +50,7 @@ def test_rows_are_stopped_by_signals_and_jobs_that_wait_are_cancelled(
 ):
     called = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: called.append(" ".join(command)))
+    monkeypatch.setattr(os, "kill", lambda *process: called.append(process))  # for local jobs only
     slurm = SlurmLauncher(SlurmArgs(), SuiteInfo("suite", tmp_path, (), print))
     slurm._jobs = {name: SimpleNamespace(job_id=f"7_{n}") for n, name in enumerate("abc")}
     slurm.stop(["a", "c", "unknown"], how)

@@ -1,11 +1,13 @@
 """Synchronised batch norms, compared with torch's on the whole batch."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from lightly_core.parts import sync_batch_norm
 from lightly_core.parts.sync_batch_norm import SyncBatchNorm, desynchronise, synchronise
 from lightly_core.testing import shared_group
 
@@ -90,6 +92,15 @@ def test_processes_normalise_with_the_statistics_of_the_whole_batch(size):
             torch.testing.assert_close(sum(r["sums"][number] for r in results), tensor)
         for result in results:
             torch.testing.assert_close(result["equal"], expected["equal"])
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_one_process_with_all_rows_has_the_results_and_gradients_of_torch(name, monkeypatch):
+    # As if there were several, but without messages: nothing is added to the sums.
+    monkeypatch.setattr(sync_batch_norm, "world_size", lambda: 2)
+    monkeypatch.setattr(sync_batch_norm, "gather", lambda rows: rows)
+    monkeypatch.setattr(sync_batch_norm, "dist", SimpleNamespace(all_reduce=lambda sums: None))
+    torch.testing.assert_close(trained(0, name, (9,), 2), trained(0, name, (9,), 1))
 
 
 def network():

@@ -120,19 +120,37 @@ class CoverageMap:
     def tests_of(self, place: Place) -> list[str]:
         """Return the tests that run a place, those of its room first, then the fastest first.
 
-        Lines of a module, a class or a signature run on import. For these, the tests that run any
-        line of the file are returned, or all tests of the room if there are none.
+        Lines of a module, a class or a signature run on import, not in a test. For these, the tests
+        that run any line of the file are returned, all of the room, and those that look at the
+        definitions of all rooms.
         """
         by_line = self.data.contexts_by_lineno(str(self.tree / place.file))
-        names = self._tests(by_line.get(place.line, ())) if place.function else set()
-        names = names or self._tests(chain.from_iterable(by_line.values()))
-        names = names or {name for name in self.seconds if is_own(name, place)}
-        return sorted(names, key=lambda name: (not is_own(name, place), self.seconds[name], name))
+        running = self._tests(by_line.get(place.line, ())) if place.function else set()
+        names = running
+        if not running:
+            running = self._tests(chain.from_iterable(by_line.values()))
+            names = running | {name for name in self.seconds if is_own(name, place)}
+            names |= {name for name in self.seconds if name.startswith(_READ_DEFINITIONS)}
+
+        def order(name: str) -> tuple[bool, bool, bool, float, str]:
+            reads = name.startswith(_READ_DEFINITIONS)
+            return not is_own(name, place), not reads, name not in running, self.seconds[name], name
+
+        return sorted(names, key=order)
 
     def _tests(self, contexts: Iterable[str]) -> set[str]:
         return {context.rpartition("|")[0] for context in contexts} & self.seconds.keys()
 
 
+#: Tests that look at the definitions of all rooms: defaults, what is frozen, what methods declare.
+_READ_DEFINITIONS = (
+    *(
+        "tests/config/test_docs.py",
+        "tests/contracts/test_frozen.py",
+        "tests/contracts/test_facts.py",
+    ),
+    *("tests/engine/test_sharded_methods.py", "tests/methods/test_options.py"),
+)
 _TESTS_OF_ROOMS = {
     "benchmarking": ("tests/benchmark/",),
     "core": ("tests/",),

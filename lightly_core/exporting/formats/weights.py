@@ -246,7 +246,6 @@ def needs_versions(module: nn.Module) -> bool:
     """Return whether a module converts state dicts without the versions of its parts."""
     own = (nn.Module._load_from_state_dict, nn.modules.batchnorm._NormBase._load_from_state_dict)
     return any(
-        getattr(part, "_version", 1) > 1
-        and getattr(type(part), "_load_from_state_dict", own[0]) not in own
+        part._version > 1 and type(part)._load_from_state_dict not in own
         for part in module.modules()
     )

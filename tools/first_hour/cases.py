@@ -71,7 +71,7 @@ def _imagenette(case: evidence.Case, **run: object) -> Case:
 
 
 def _fashion(case: evidence.Case, **run: object) -> Case:
-    name = "dataset-fashion-mnist"
+    name = "fashion-mnist"
     return Case(**asdict(case), source=name, unpack=write_fashion, run=run, num_test=5_000)
 
 

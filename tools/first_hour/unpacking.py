@@ -25,7 +25,7 @@ def write_fashion(source: Path, folder: Path) -> None:
 
     Args:
         source: Folder of the four files as published. Debian's package `dataset-fashion-mnist`
-            has it in `/usr/share`.
+            installs it in `/usr/share/datasets`.
         folder: Where `train` and `test` are made.
     """
     for split, prefix in (("train", "train"), ("test", "t10k")):

@@ -39,6 +39,7 @@ class LabelledBatches:
         images: The images.
         transform: Creates the crops.
         batch_size: Images of a batch; reduced to the number of images.
+        epochs: Number of epochs. While an epoch ends, workers begin with the next one.
         num_workers: Processes that read images.
         seed: Seed of the order and the crops.
 
@@ -55,6 +56,7 @@ class LabelledBatches:
         transform: TwoStageTransform,
         *,
         batch_size: int,
+        epochs: int,
         num_workers: int,
         seed: int,
     ) -> None:
@@ -69,6 +71,7 @@ class LabelledBatches:
             collate_readable,
             num_workers=num_workers,
             batch_sampler=self._sampler,
+            end_epoch=epochs,
         )
 
     def __len__(self) -> int:

@@ -66,6 +66,7 @@ def measure_finetuned(
         task.train,
         crop_transform(backbone.transform, protocol.min_scale),
         batch_size=protocol.batch_size,
+        epochs=protocol.epochs,
         num_workers=backbone.num_workers,
         seed=seed,
     )

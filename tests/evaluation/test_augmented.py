@@ -29,11 +29,12 @@ class Shades:
         return np.full((12, 12, 3), index, np.uint8)
 
 
-def batches(dataset, *, positions=None, batch_size=4, seed=0):
+def batches(dataset, *, positions=None, batch_size=4, seed=0, num_workers=0):
     images = open_labelled(open_source(PythonObject(dataset)), None, what="data")
     images = images if positions is None else images.part(np.array(positions))
     transform = crop_transform(EvalTransform(8, PLAIN, 3, "bilinear"), 0.5)
-    return LabelledBatches(images, transform, batch_size=batch_size, num_workers=0, seed=seed)
+    settings = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
+    return LabelledBatches(images, transform, epochs=3, **settings)
 
 
 def seen(loader, epoch):
@@ -55,6 +56,16 @@ def test_an_epoch_depends_on_its_number_and_the_seed_only():
     assert seen(batches(Shades(), seed=1), 0) != seen(first, 0)
     crops = [torch.cat([batch.parameters[0] for batch, _ in x.epoch(1)]) for x in (first, second)]
     assert torch.equal(*crops)
+
+
+@pytest.mark.processes
+def test_workers_that_go_on_with_the_next_epoch_read_the_same():
+    here, there = batches(Shades()), batches(Shades(), num_workers=1)
+    for epoch in (0, 1, 2, 1):
+        for one, other in zip(here.epoch(epoch), there.epoch(epoch), strict=True):
+            assert torch.equal(one[0].parameters[0], other[0].parameters[0])
+            assert torch.equal(one[0].pixels[0], other[0].pixels[0])
+            assert torch.equal(one[1], other[1])
 
 
 def test_the_last_images_of_an_order_that_fill_no_batch_are_left_out():
@@ -113,7 +124,7 @@ def test_photographs_are_shrunk_only_as_far_as_small_crops_allow(tmp_path):
     source = open_source(str(tmp_path), min_side=16)
     images = open_labelled(source, None, what="data")
     transform = crop_transform(EvalTransform(8, PLAIN, 3, "bilinear"), 0.01)
-    loader = LabelledBatches(images, transform, batch_size=2, num_workers=0, seed=0)
+    loader = LabelledBatches(images, transform, batch_size=2, epochs=1, num_workers=0, seed=0)
     # sides of the smallest crop: 8 / sqrt(0.01 * 3 / 4) = 92.4
     assert loader._loader.dataset._images.source.min_side == 93
     assert source.min_side == pytest.approx(16)

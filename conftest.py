@@ -22,6 +22,17 @@ TESTS_BETWEEN_SEARCHES = 500
 _tests_done = itertools.count(1)
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Let networks that a file builds when it is imported be the same at every call.
+
+    torch starts with another seed in each process.
+    """
+    if isinstance(collector, pytest.Module):
+        import torch  # not above: the process that hands tests to workers needs no torch
+
+        torch.default_generator.manual_seed(0)
+
+
 def pytest_collection_finish() -> None:
     """Keep what is imported by now out of every search for garbage, and loggers of torch few."""
     let_loggers_of_torch_propagate()

@@ -162,12 +162,15 @@ def test_a_run_that_is_made_to_collapse_is_reported_once(kind, text, epochs, sia
             "method": "simclr",
             "method_args": {"temperature": 0.2, "hidden_dim": 64, "output_dim": 32},
         },
-        {"method": "distillation", "method_args": {"teacher": TinyConv(feature_dim=48)}},
-        {"method": "distillationv1", "method_args": {"teacher": TinyConv(feature_dim=48)}},
+        {"method": "distillation"},
+        {"method": "distillationv1"},
     ],
     ids=["simsiam", "simclr", "distillation", "distillationv1"],
 )
 def test_healthy_runs_are_not_reported(settings, siamese, train):
+    if settings["method"].startswith("distillation"):
+        torch.manual_seed(0)
+        settings = {**settings, "method_args": {"teacher": TinyConv(feature_dim=48)}}
     result = train(**settings, epochs=8)
     assert result.collapse is None
     assert reports(result) == []

@@ -205,14 +205,16 @@ def with_smaller_local(views: TransformArgs, size: tuple[int, int]) -> Transform
         views: The augmentation that a method was published with.
         size: Height and width of a global view in pixels.
     """
-    local = views.local_view if isinstance(views, MultiCropTransformArgs) else None
-    if local is None or size == views.size:
+    if not isinstance(views, MultiCropTransformArgs) or size == views.size:
+        return views
+    local = views.local_view
+    if local is None:
         return views
     published = zip(pair(local.view_size), views.size, size, strict=True)
     height, width = (_smaller(side, before, now) for side, before, now in published)
-    same = (height, width) == pair(local.view_size)
-    local = local if same else evolve(local, view_size=(height, width))
-    return evolve(views, local_view=local)
+    if (height, width) == pair(local.view_size):
+        return views
+    return evolve(views, local_view=evolve(local, view_size=(height, width)))
 
 
 def _smaller(side: int, before: int, now: int) -> int:

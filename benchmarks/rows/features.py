@@ -10,10 +10,10 @@ RESNET, TINY = "torchvision/resnet18", "torchvision/shufflenet_v2_x0_5"
 COMMON = ("num_workers=0", "accelerator=cpu")
 
 _CONVOLUTION = (
-    "The float32 convolutions of the network, 15 of 25 seconds, and the imports of torch and "
-    "torchvision, 7 seconds. bfloat16 would halve the first, but changes the features."
+    "The float32 convolutions of the network, three fifths of the time, and the imports of torch "
+    "and torchvision, a quarter. bfloat16 would halve the first, but changes the features."
 )
-_START = "The imports of torch and torchvision, 7 seconds."
+_START = "The imports of torch and torchvision, three fifths of the time."
 
 
 def rows() -> Iterator[Row]:

@@ -43,7 +43,7 @@ def rows() -> Iterator[Row]:
         peer=program("lightly_train_run", *arguments, code="peer"),
         peer_name="LightlyTrain",
         least_ratio=1 / 0.6,
-        bound="Importing torch and torch._dynamo, 3 of 5 seconds, which both tools do.",
+        bound="Importing torch and torch._dynamo, three fifths of the time, which both tools do.",
     )
 
 

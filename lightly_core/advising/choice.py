@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import define, field
 
-from lightly_core.advising.evidence import Case, Network, Row
+from lightly_core.advising.evidence import Case, Network, Pixels, Row
 
 #: Factors by which images and sides may differ from a case that is near enough to rest on. They are
 #: a judgement: the rows do not show how far a result carries.
@@ -23,6 +23,7 @@ class Facts:
         side: Side of a view in pixels.
         model: Name of the network.
         network: Kind of the network; None: another kind, or not known.
+        pixels: Whether the images have colours.
         methods: Names of the methods that may be chosen.
         costs: Time of a step of each method relative to the others, where it was measured.
     """
@@ -32,6 +33,7 @@ class Facts:
     model: str
     network: Network | None
     methods: frozenset[str]
+    pixels: Pixels = "colour"
     costs: Mapping[str, float] = field(factory=dict)
 
 
@@ -44,12 +46,14 @@ class Nearness:
         side: Factor between the sides of the views, at least 1.
         same_network: Whether both networks are of the same kind.
         same_model: Whether both are the same network.
+        same_pixels: Whether both images are coloured, or both grey.
     """
 
     images: float
     side: float
     same_network: bool
     same_model: bool
+    same_pixels: bool = True
 
     @property
     def is_near(self) -> bool:
@@ -57,9 +61,10 @@ class Nearness:
         return self.same_network and self.images <= MOST_IMAGES and self.side <= MOST_SIDE
 
     @property
-    def order(self) -> tuple[bool, float, bool]:
+    def order(self) -> tuple[bool, bool, float, bool]:
         """Sorts cases, the nearest first, of equally near ones that of the same network."""
-        return not self.same_network, math.log(self.images * self.side), not self.same_model
+        distance = math.log(self.images * self.side)
+        return not self.same_network, not self.same_pixels, distance, not self.same_model
 
 
 @define(frozen=True, kw_only=True)
@@ -87,6 +92,7 @@ def nearness(case: Case, facts: Facts) -> Nearness:
         _factor(case.side, facts.side),
         case.network == facts.network,
         case.model == facts.model,
+        case.pixels == facts.pixels,
     )
 
 

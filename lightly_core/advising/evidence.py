@@ -25,6 +25,7 @@ CASES_FILE = Path(__file__).with_name("first-hour-cases.csv")
 BATCH_SIZE = 128
 
 Network: TypeAlias = Literal["convolutional", "transformer"]
+Pixels: TypeAlias = Literal["colour", "grey"]
 R = TypeVar("R", bound=AttrsInstance)
 
 #: Readers of the columns, by the annotation of the field. All others are strings.
@@ -42,6 +43,7 @@ class Case:
         side: Size of a view in pixels.
         model: Network.
         network: Its kind.
+        pixels: Whether the images have colours.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Case:
     side: int
     model: str
     network: Network
+    pixels: Pixels = "colour"
 
 
 @define(frozen=True, kw_only=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
+from typing import TypeAlias
 
+import numpy as np
 import torch
 from attrs import evolve, frozen
+from PIL import Image
 from torch import nn
 
-from lightly_core.advising.evidence import Network
+from lightly_core.advising.evidence import Network, Pixels
 from lightly_core.advising.sizes import images_per_second
 from lightly_core.config.auto.machine import Machine
 from lightly_core.config.auto.resolve import Resolved, resolve
@@ -34,6 +38,8 @@ _SIZES, _READ = 16, 64
 #: Fraction of the parameters in convolutions from which a network is convolutional.
 _CONVOLUTIONS = 0.5
 
+Decoded: TypeAlias = "Image.Image | np.ndarray"
+
 
 @frozen
 class Speed:
@@ -50,21 +56,37 @@ class Speed:
     text: str
 
 
-def shorter_side(source: ImageSource) -> int:
-    """Return the median of the shorter sides of some images, in pixels. Large JPEGs are shrunk.
+def some_images(source: ImageSource) -> list[Decoded]:
+    """Return some images. Large JPEGs are shrunk.
 
     Raises:
         DataError: None of them can be read.
     """
     indices = sampled(len(source), _SIZES)
     images = [load_or_reason(source, index) for index in indices]
-    sides = [min(image_size(image)) for image in images if not isinstance(image, str)]
-    if not sides:
+    found = [image for image in images if not isinstance(image, str)]
+    if not found:
         raise DataError(
             f"none of {len(indices)} images tried can be read: {source.name(indices[0])}: "
             f"{images[0]}\n  give other images in data; `lightly doctor` lists the reasons"
         )
-    return int(statistics.median_low(sides))
+    return found
+
+
+def shorter_side(images: Sequence[Decoded]) -> int:
+    """Return the median of the shorter sides, in pixels."""
+    return int(statistics.median_low([min(image_size(image)) for image in images]))
+
+
+def pixels_of(images: Sequence[Decoded]) -> Pixels:
+    """Return "grey" if most images have the same values in all channels, or one channel."""
+    grey = [_is_grey(np.asarray(image)) for image in images]
+    return "grey" if 2 * sum(grey) > len(grey) else "colour"
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    """Return whether all channels of (H, W) or (H, W, C) are equal."""
+    return pixels.ndim == 2 or bool((pixels == pixels[:, :, :1]).all())
 
 
 def kind_of_network(settings: Settings, catalog: Catalog) -> Network | None:

@@ -98,6 +98,9 @@ def row_text(row: Row) -> str:
     )
 
 
+_PIXELS = {"colour": "coloured", "grey": "grey"}
+
+
 def nearness_text(row: Row, near: Nearness, images: int, side: int) -> str:
     """Return how near a row is to the images and the network."""
     kind = "also" if near.same_network else "not"
@@ -105,6 +108,7 @@ def nearness_text(row: Row, near: Nearness, images: int, side: int) -> str:
         f"{row.case.images:,} images against {images:,} (factor {near.images:.2g}), views of "
         f"{row.case.side} pixels against {side} (factor {near.side:.2g}), {row.case.model}, yours "
         f"is {kind} {row.case.network}"
+        + ("" if near.same_pixels else f"; its images are {_PIXELS[row.case.pixels]}, yours not")
     )
 
 

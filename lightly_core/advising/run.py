@@ -97,7 +97,8 @@ class _Case:
         self.accelerator = auto_accelerator(machine) if wanted == "auto" else wanted
         self.source: ImageSource = open_images(settings)
         self.images = len(self.source)
-        self.shorter = measuring.shorter_side(self.source)
+        images = measuring.some_images(self.source)
+        self.shorter, self.pixels = measuring.shorter_side(images), measuring.pixels_of(images)
         self.evidence = read_evidence()
         on_gpu = self.accelerator != "cpu"
         self.given = {key: value for key, value in given.items() if key != "method"}
@@ -117,6 +118,7 @@ class _Case:
             side=self.side,
             model=str(self.given["model"]),
             network=self.network,
+            pixels=self.pixels,
             methods=frozenset(names),
             costs=relative_times("cpu" if self.accelerator == "cpu" else "cuda"),
         )
@@ -217,6 +219,7 @@ def _advice(case: _Case, choice: Choice, plan: _Plan) -> Advice:
 
 def _image_rows(case: _Case) -> Iterator[tuple[str, str]]:
     yield "images", f"{case.images:,}"
+    yield "pixels", case.pixels
     yield "shorter side", f"{case.shorter:,} pixels, the median of some; large JPEGs are shrunk"
 
 

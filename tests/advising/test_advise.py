@@ -3,14 +3,17 @@
 import json
 import shlex
 
+import numpy as np
 import pytest
 from attrs import evolve
+from PIL import Image
 from short_run import TinyWrapper
 from torch import nn
 
 import lightly_core
 from lightly_core.advising import measuring, run
 from lightly_core.advising.evidence import Case, Result, Row
+from lightly_core.advising.measuring import pixels_of
 from lightly_core.cli.main import main
 from lightly_core.config.auto.machine import Machine
 from lightly_core.config.reading.load import load_settings
@@ -203,3 +206,10 @@ def test_weights_that_would_be_downloaded_are_not():
     speed = measuring.measure_speed(settings, source, CPU, get_plugins().catalog, 0.05)
     assert speed.per_second is None
     assert "would download weights" in speed.text
+
+
+def test_images_are_grey_if_most_have_equal_channels():
+    grey, colour = Image.new("L", (4, 3)), Image.new("RGB", (4, 3), (9, 9, 8))
+    equal = np.full((3, 4, 3), 7, np.uint8)
+    assert pixels_of([grey, equal, colour]) == "grey"
+    assert pixels_of([grey, colour]) == pixels_of([colour]) == "colour"

@@ -50,6 +50,14 @@ def test_the_best_of_the_nearest_case_is_taken():
     assert not choice.is_short
 
 
+def test_evidence_of_grey_images_is_for_grey_images():
+    grey = evolve(SMALL, name="grey", images=1_500, pixels="grey")
+    evidence = [row("a", 30.0), row("b", 90.0, case=grey)]
+    assert chosen(evidence) is evidence[0]
+    assert chosen(evidence, evolve(FACTS, pixels="grey")) is evidence[1]
+    assert chosen(evidence[1:]) is evidence[1]  # better than none
+
+
 def test_within_one_standard_error_the_cheaper_method_is_taken():
     one = error(35.0, 34.5, 10_000)
     assert 0.6 < one < 0.7  # 0.7 where it is rounded up to a tenth

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from waiting import Clock
 
 from lightly_core.benchmarking.files import EXIT_INTERRUPTED
 from lightly_core.contracts import RowEnd, RowJob, SuiteInfo
@@ -79,19 +80,6 @@ class Cluster:
 
     def cancel(self, reference, force):
         self.cancelled.append((reference, force))
-
-
-class Clock:
-    """Time passes only where it is waited for."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
+from waiting import Clock
 
 from lightly_core.benchmarking.files import EXIT_INTERRUPTED
 from lightly_core.contracts import RowEnd, RowJob, SuiteInfo
@@ -42,22 +43,6 @@ class Executor:
     def map_array(self, function, jobs):
         self.arrays.append((function, list(jobs)))
         return [Job(f"{len(self.arrays)}_{index}") for index in range(len(jobs))]
-
-
-class Clock:
-    """Time passes only where it is waited for."""
-
-    def __init__(self):
-        self.now, self.looks = 100.0, 0
-
-    def monotonic(self):
-        self.looks += 1
-        if self.looks > 1000:
-            raise AssertionError("waits without sleeping")
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def _worker(text: str) -> str | None:
             f"a loader's worker (process {pid}) crashed with '{signal_name.strip()}', in a library "
             "that reads images; set num_workers=0 to see at which image"
         )
-    if gone := re.search(r"worker \(pid\(s\) ([\d, ]+)\) exited unexpectedly", text):
+    if gone := re.search(r"worker \(pid(?:\(s\))? ([\d, ]+)\) exited unexpectedly", text):
         return (
             f"a loader's worker (process {gone.group(1)}) has ended: it crashed or was killed, "
             "most often because memory ran out; lower num_workers, or read the system's log "

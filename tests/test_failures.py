@@ -155,6 +155,13 @@ def test_a_worker_that_is_gone_or_stuck(action, words):
     assert all(word in text for word in words)
 
 
+@pytest.mark.parametrize("pids", ["(pid(s) 7, 8)", "(pid 7)"])
+def test_a_worker_that_has_ended_without_a_signal(pids):
+    text = explain(RuntimeError(f"DataLoader worker {pids} exited unexpectedly with exit code 1."))
+    assert "a loader's worker (process 7" in text
+    assert "lower num_workers" in text
+
+
 def test_shared_memory_that_is_too_small():
     told = (
         "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that "

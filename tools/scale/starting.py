@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,17 @@ def run(
     commands: Sequence[Sequence[str]],
     variables: Sequence[Mapping[str, str]] = ({},),
     limit: float = LIMIT,
-    ended_by: Callable[[], bool] | None = None,
 ) -> End:
-    """Run commands at the same time until all have ended.
+    """Run commands at the same time until all have ended, and the processes that they started.
+
+    A command that was stopped is continued when all others have ended, since it cannot end by
+    itself.
 
     Args:
-        folder: Folder for their output.
+        folder: Folder for their output. The commands of all processes name it.
         commands: Their words.
         variables: Environment variables of each, or of all.
         limit: Seconds after which they are killed.
-        ended_by: Returns whether processes that these have started have ended too. A command that
-            was stopped is then continued, since it cannot end by itself.
 
     Raises:
         AssertionError: They did not end in time.
@@ -93,7 +94,7 @@ def run(
                     command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=environment
                 )
             )
-    ended, late = _wait(processes, begun + limit, ended_by)
+    ended, late = _wait(folder, processes, begun + limit)
     text = "\n".join(log.read_text(errors="replace") for log in logs)
     assert not late, f"not ended after {limit:.0f} s: {text[-2000:]}"
     noted = folder / NOTE
@@ -158,14 +159,13 @@ def ranks(processes: int) -> list[dict[str, str]]:
 
 
 def _wait(
-    processes: Sequence[subprocess.Popen[bytes]], until: float, ended_by: Callable[[], bool] | None
+    folder: Path, processes: Sequence[subprocess.Popen[bytes]], until: float
 ) -> tuple[float, bool]:
     """Wait for processes; return when all had ended that can, and whether some had to be killed."""
     ended: float | None = None
     while time.time() < until:
         running = [process for process in processes if process.poll() is None]
-        others_ended = ended_by is None or ended_by()
-        if others_ended and all(_is_stopped(process.pid) for process in running):
+        if not _is_used(folder):
             ended = ended or time.time()
             if not running:
                 return ended, False
@@ -178,10 +178,17 @@ def _wait(
     return time.time(), True
 
 
-def _is_stopped(pid: int) -> bool:
-    """Return whether SIGSTOP has stopped a process, from /proc."""
-    status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return status[0] == "T"
+def _is_used(folder: Path) -> bool:
+    """Return whether a process runs whose command names the folder, and is not stopped.
+
+    Its parent may have ended before it.
+    """
+    for found in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            state = (found / "stat").read_text().rpartition(")")[2].split()[0]
+            if state not in "TZX" and os.fsencode(folder) in (found / "cmdline").read_bytes():
+                return True
+    return False
 
 
 def srun_variables(rank: int, num_nodes: int, per_node: int) -> dict[str, str]:

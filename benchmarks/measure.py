@@ -8,10 +8,10 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from benchmarks.earlier import ROOT, packages
 from benchmarks.row import Program, Row
@@ -74,7 +74,7 @@ class Result:
 
 
 class Measurements:
-    """Measures rows. A program that several rows have runs once in each repetition.
+    """Measures rows. A program runs once in each repetition, for all rows that have a value of it.
 
     Args:
         places: Where the programs run.
@@ -84,7 +84,7 @@ class Measurements:
     def __init__(self, places: Places, repeats: int) -> None:
         self._places = places
         self._repeats = repeats
-        self._values: dict[tuple[int, Program], float] = {}
+        self._values: dict[tuple[int, Program], Mapping[str, float]] = {}
 
     def measure(self, row: Row) -> Result:
         """Run the programs of a row alternately."""
@@ -101,14 +101,14 @@ class Measurements:
         return Result(row, tuple(ours), tuple(peer))
 
     def _value(self, repeat: int, program: Program) -> float:
-        key = repeat, program
+        key = repeat, evolve(program, value="")
         if key not in self._values:
             self._values[key] = run(program, self._places)
-        return self._values[key]
+        return float(self._values[key][program.value])
 
 
-def run(program: Program, places: Places) -> float:
-    """Run a program in a process of its own and return its value.
+def run(program: Program, places: Places) -> Mapping[str, float]:
+    """Run a program in a process of its own and return its values.
 
     Raises:
         subprocess.CalledProcessError: It failed.
@@ -133,8 +133,9 @@ def run(program: Program, places: Places) -> float:
         env=environment,
     )
     if program.whole_process:
-        return _children_seconds() - before
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["value"])
+        return {program.value: _children_seconds() - before}
+    values: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return values
 
 
 def _children_seconds() -> float:

@@ -16,12 +16,14 @@ class Program:
         code: Whose code runs: ours, that of a peer in the environment of the peers, or ours at the
             commit `benchmarks.measure.BEFORE`, from which some goals are counted.
         whole_process: Whether its value is the CPU time of its process, in seconds. If not, it
-            prints the value.
+            prints the value, in a JSON object.
+        value: Key of the value in that object.
     """
 
     words: tuple[str, ...]
     code: Literal["ours", "peer", "before"] = "ours"
     whole_process: bool = False
+    value: str = "value"
 
 
 @frozen
@@ -50,7 +52,10 @@ class Row:
 
 
 def program(
-    name: str, *arguments: str, code: Literal["ours", "peer", "before"] = "ours"
+    name: str,
+    *arguments: str,
+    code: Literal["ours", "peer", "before"] = "ours",
+    value: str = "value",
 ) -> Program:
     """Return the program of a module of `benchmarks.programs`."""
-    return Program(("-m", f"benchmarks.programs.{name}", *arguments), code=code)
+    return Program(("-m", f"benchmarks.programs.{name}", *arguments), code=code, value=value)

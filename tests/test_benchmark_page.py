@@ -1,6 +1,8 @@
 """The page of measured speeds keeps what an earlier run has measured."""
 
-from benchmarks.measure import Result
+from attrs import evolve
+
+from benchmarks.measure import Measurements, Places, Result
 from benchmarks.page import page
 from benchmarks.row import Program, Row
 
@@ -31,3 +33,16 @@ def test_a_reason_is_written_once_for_all_its_rows():
     rows = [ROWS[1], Row("its backward pass", "ms", PROGRAM, most=3.0, bound="The network.")]
     text = page(rows, [Result(row, (4.0,), ()) for row in rows], {}, "c1")
     assert text.endswith("\n\nThe network.\n\n- a step\n- its backward pass\n")
+
+
+def test_a_program_runs_once_in_each_repetition_for_all_its_rows(tmp_path):
+    code = """
+import json, sys
+open(sys.argv[1], 'a').write('x')
+print(json.dumps({'a': 1, 'b': 2}))
+"""
+    own = Program(("-c", code, str(tmp_path / "runs")), value="a")
+    measurements = Measurements(Places(tmp_path), repeats=3)
+    rows = [Row(f"row {name}", "ms", evolve(own, value=name)) for name in "ab"]
+    assert [measurements.measure(row).ours for row in rows] == [(1.0,) * 3, (2.0,) * 3]
+    assert (tmp_path / "runs").read_text() == "xxx"

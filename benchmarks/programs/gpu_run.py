@@ -1,6 +1,6 @@
-"""A short run on a CUDA device: milliseconds an image, or percent of the time waited for data.
+"""A short run on a CUDA device: milliseconds an image, and percent of the time waited for data.
 
-python gpu_run.py simclr|distillation|in_memory FOLDER speed|wait
+python gpu_run.py simclr|distillation|in_memory FOLDER
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def data_wait(out: Path) -> float:
     return 100 * float([row["data_wait"] for row in rows if "data_wait" in row][-1])
 
 
-def main(case: str, folder: str, what: str) -> None:
+def main(case: str, folder: str) -> None:
     """Measure one case."""
     if not torch.cuda.is_available():
         raise SystemExit("no CUDA device")
@@ -112,8 +112,8 @@ def main(case: str, folder: str, what: str) -> None:
             trainer_args={"callbacks": [clock], "max_steps": WARMUP + STEPS},
         )
         speed = (clock.end - clock.start) / STEPS / batch * 1e3
-        value = speed if what == "speed" else data_wait(out)
-    print(json.dumps({"value": value}))
+        wait = data_wait(out)
+    print(json.dumps({"speed": speed, "wait": wait}))
 
 
 if __name__ == "__main__":

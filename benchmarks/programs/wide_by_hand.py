@@ -1,6 +1,6 @@
-"""CPU milliseconds or additional MiB of the same step as `wide_step`, written by hand.
+"""CPU milliseconds and additional MiB of the same step as `wide_step`, written by hand.
 
-python wide_by_hand.py vicreg|barlowtwins SIZE BATCH time|memory
+python wide_by_hand.py vicreg|barlowtwins SIZE BATCH
 
 It is the least that torch's operations need: the layers of the projector see the rows of both views
 at once, losses are computed from products of rows, and SGD with momentum takes one kernel for each
@@ -69,7 +69,7 @@ def loss_of(method: str, first: Tensor, second: Tensor) -> Tensor:
     return loss
 
 
-def main(method: str, size: str, batch: str, what: str) -> None:
+def main(method: str, size: str, batch: str) -> None:
     """Take the steps on one core."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -88,8 +88,8 @@ def main(method: str, size: str, batch: str, what: str) -> None:
         loss.backward()
         optimizer.step()
         times.append(time.process_time() - start)
-    value = statistics.median(times[2:]) * 1e3 if what == "time" else memory.mebibytes()
-    print(json.dumps({"value": value}))
+    time_of_step = statistics.median(times[2:]) * 1e3
+    print(json.dumps({"time": time_of_step, "memory": memory.mebibytes()}))
 
 
 if __name__ == "__main__":

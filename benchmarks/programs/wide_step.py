@@ -1,6 +1,6 @@
-"""CPU milliseconds or additional MiB of training steps with a projector of 8192 dimensions.
+"""CPU milliseconds and additional MiB of training steps with a projector of 8192 dimensions.
 
-python wide_step.py METHOD SIZE BATCH time|memory
+python wide_step.py METHOD SIZE BATCH
 
 The time is that from the views of a batch to the changed weights, the memory the largest during
 the steps beyond that before them. Only settings that the commit of the comparison has are used.
@@ -50,12 +50,11 @@ class Clock(Callback):
         if len(self.times) == STEPS:
             raise Done
 
-    def value(self, what: str) -> float:
-        """Return milliseconds a step, or MiB."""
-        if what == "time":
-            return statistics.median(self.times[2:]) * 1e3
+    def values(self) -> dict[str, float]:
+        """Return milliseconds a step, and MiB."""
         assert self.memory is not None
-        return self.memory.mebibytes()
+        memory = self.memory.mebibytes()
+        return {"time": statistics.median(self.times[2:]) * 1e3, "memory": memory}
 
 
 def write_images(folder: Path, number: int, size: int) -> None:
@@ -66,7 +65,7 @@ def write_images(folder: Path, number: int, size: int) -> None:
         Image.fromarray(pixels).save(folder / f"{index:05}.png", compress_level=1)
 
 
-def main(method: str, size: str, batch: str, what: str) -> None:
+def main(method: str, size: str, batch: str) -> None:
     """Take the steps on one core."""
     torch.set_num_threads(1)
     clock = Clock()
@@ -93,7 +92,7 @@ def main(method: str, size: str, batch: str, what: str) -> None:
                 trainer_args={"callbacks": [clock]},
                 seed=0,
             )
-    print(json.dumps({"value": clock.value(what)}))
+    print(json.dumps(clock.values()))
 
 
 if __name__ == "__main__":

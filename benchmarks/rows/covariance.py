@@ -36,14 +36,14 @@ def rows() -> Iterator[Row]:
 def _steps(method: str, size: str, batch: str) -> Iterator[Row]:
     """Yield time and memory of a step, compared with an earlier commit and with the least."""
     for what, unit in (("time", "ms"), ("memory", "MiB")):
-        arguments = (method, size, batch, what)
+        arguments = (method, size, batch)
         name = f"{what} of a step, {method}, ResNet-18 at {size} px, 8192 dimensions, batch {batch}"
-        ours = program("wide_step", *arguments)
+        ours = program("wide_step", *arguments, value=what)
         yield Row(
             name=name,
             unit=unit,
             ours=ours,
-            peer=program("wide_step", *arguments, code="before"),
+            peer=program("wide_step", *arguments, code="before", value=what),
             peer_name="before",
             least_ratio=3.0,
             bound=_BOUNDS[what],
@@ -53,7 +53,7 @@ def _steps(method: str, size: str, batch: str) -> Iterator[Row]:
                 name=f"{name}, by hand",
                 unit=unit,
                 ours=ours,
-                peer=program("wide_by_hand", *arguments),
+                peer=program("wide_by_hand", *arguments, value=what),
                 peer_name="by hand",
                 least_ratio=0.9,
                 bound=_BY_HAND,

@@ -20,12 +20,12 @@ def rows() -> Iterator[Row]:
         yield Row(
             name=f"on a GPU: {name}",
             unit="ms an image",
-            ours=program("gpu_run", case, "@500x375", "speed"),
+            ours=program("gpu_run", case, "@500x375", value="speed"),
             most=1000 / goal,
         )
         yield Row(
             name=f"on a GPU, waiting for data: {name}",
             unit="%",
-            ours=program("gpu_run", case, "@500x375", "wait"),
+            ours=program("gpu_run", case, "@500x375", value="wait"),
             most=5.0,
         )

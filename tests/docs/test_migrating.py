@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from short_run import write_images
 
 from lightly_core.cli.main import ALIASES, COMMANDS
 from lightly_core.config.options.embed import EmbedConfig
@@ -127,10 +128,13 @@ def test_a_script_of_lightlytrain_runs(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     Path("out").mkdir()  # made by the caller, and empty
-    small = {"epochs": 1, "batch_size": 256, "num_workers": 0, "accelerator": "cpu"}
+    Path("images").mkdir()
+    write_images(Path("images/one"))
+    write_images(Path("images/two"), seed=1)
+    small = {"epochs": 1, "batch_size": 8, "num_workers": 0, "accelerator": "cpu"}
     lightly_train.pretrain(
         out="out",
-        data="builtin:digits",
+        data="images",
         model="torchvision/resnet18",
         method="simclr",
         precision="32",
@@ -143,7 +147,7 @@ def test_a_script_of_lightlytrain_runs(tmp_path, monkeypatch):
     last = "out/checkpoints/last.ckpt"
     lightly_train.embed(
         out="features.csv",
-        data="builtin:digits",
+        data="images",
         checkpoint=last,
         format="lightly_csv",
         image_size=(32, 32),

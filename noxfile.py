@@ -1,7 +1,9 @@
-"""All chores: `nox -l` lists them. Each session makes its own environment."""
+"""All chores: `nox -l` lists them. Each has an environment of its own, but the three circles."""
 
 import shutil
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -51,44 +53,61 @@ def install(session: nox.Session, *tools: str) -> None:
     session.install("-r", "requirements.txt", *tools)
 
 
-# What is left to the second and to the third circle. The markers are explained in pyproject.toml.
-SECOND_CIRCLE = "slow or families or processes"
-THIRD_CIRCLE = "exhaustive"
+#: Tests of each circle, by their markers, which pyproject.toml explains.
+CIRCLES = {
+    "tests": "not (slow or families or processes or exhaustive or gpu)",
+    "slow": "(slow or families or processes) and not (exhaustive or gpu)",
+    "exhaustive": "exhaustive and not gpu",
+}
 
 
-def run_pytest(session: nox.Session, marker: str, *options: str) -> None:
-    """Run the tests that have a marker; with ``--changed`` those that a change touches.
-
-    What a test touches is recorded by testmon, at the first run and then at each run. It sees
-    Python code that runs in the tests' own process, and no other files.
-    """
-    chosen = [option for option in session.posargs if option != "--changed"]
-    tools, codes = TEST_TOOLS, [0]
-    if len(chosen) < len(session.posargs):
-        chosen += ["--testmon", "--testmon-forceselect"]  # in spite of -m
-        tools, codes = (*tools, "pytest-testmon>=2.2"), [0, 5]  # 5: the change touches no test
-    install(session, *tools)
-    command = ("pytest", "-n", "2", "--dist", "worksteal", "-m", marker, *options, *chosen)
-    session.run(*command, env=ENVIRONMENT, success_codes=codes)
+def run_pytest(
+    session: nox.Session, marker: str, *options: str, codes: Sequence[int] = (0,)
+) -> None:
+    """Run the tests that have a marker, in two processes."""
+    command = ("pytest", "-n", "2", "--dist", "worksteal", "-m", marker, "--durations=15")
+    session.run(*command, *options, env=ENVIRONMENT, success_codes=codes)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """First circle: every room in seconds, without model families."""
-    run_pytest(session, f"not ({SECOND_CIRCLE} or {THIRD_CIRCLE} or gpu)", "--durations=15")
+    """First circle: every room in seconds, without model families.
+
+    With ``--changed`` it runs those tests that a change touches. What a test touches is recorded by
+    testmon, at the first run and then at each run. It sees Python code that runs in the tests' own
+    process, and no other files. ``--circle=NAME`` is for the sessions of the other circles.
+    """
+    circle, chosen = "tests", []
+    for option in session.posargs:
+        if option.startswith("--circle="):
+            circle = option.partition("=")[2]
+        else:
+            chosen.append(option)
+    tools, codes = (*TEST_TOOLS, *(NOTEBOOK_TOOLS if circle != "tests" else ())), [0]
+    if "--changed" in chosen:
+        chosen.remove("--changed")
+        chosen += ["--testmon", "--testmon-forceselect"]  # in spite of -m
+        tools, codes = (*tools, "pytest-testmon>=2.2"), [0, 5]  # 5: the change touches no test
+    install(session, *tools)
+    run_pytest(session, CIRCLES[circle], *chosen, codes=codes)
 
 
-@nox.session
+def run_circle(session: nox.Session) -> None:
+    """Run the circle of a session's name in the environment of the first circle."""
+    words = ("-s", "tests", "--", f"--circle={session.name}", *session.posargs)
+    session.run(sys.executable, "-m", "nox", *words)
+
+
+@nox.session(venv_backend="none")
 def slow(session: nox.Session) -> None:
     """Second circle: model families, several processes, a notebook, whether methods learn."""
-    session.install(*NOTEBOOK_TOOLS)
-    run_pytest(session, f"({SECOND_CIRCLE}) and not ({THIRD_CIRCLE} or gpu)", "--durations=30")
+    run_circle(session)
 
 
-@nox.session(default=False)
+@nox.session(venv_backend="none", default=False)
 def exhaustive(session: nox.Session) -> None:
     """What the second circle runs for some methods, models and pages, for all others."""
-    run_pytest(session, f"{THIRD_CIRCLE} and not gpu", "--durations=30")
+    run_circle(session)
 
 
 @nox.session(name="all", default=False)
@@ -313,4 +332,4 @@ def minimal(session: nox.Session) -> None:
     session.install("-e", ".[opencv]", *headless, *lowest)
     session.run("python", "tools/versions.py", "--lowest")
     # Model families too: their libraries' versions are what matters. It upgrades nothing.
-    run_pytest(session, "not (slow or processes or gpu)")
+    run_pytest(session, "not (slow or processes or gpu)", *session.posargs)

@@ -151,8 +151,12 @@ def test_devices_without_memory():
 def test_a_worker_that_is_gone_or_stuck(action, words):
     timeout = 1 if action is be_late else 0
     loader = DataLoader(Images(action), num_workers=1, timeout=timeout)
-    text = explain(raised_by(lambda: next(iter(loader))))
-    assert all(word in text for word in words)
+    error = raised_by(lambda: next(iter(loader)))
+    # If another part of the process has asked for the worker's end first, torch has no signal.
+    if "exited unexpectedly" in str(error) and error.__cause__ is None:
+        words = ("has ended: it crashed or was killed", "lower num_workers")
+    text = explain(error)
+    assert [word for word in words if word not in text] == [], text
 
 
 @pytest.mark.parametrize("pids", ["(pid(s) 7, 8)", "(pid 7)"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from circles import mark_others
 from packaging.version import Version
 
 import lightly_timm
@@ -26,6 +27,13 @@ SMALLEST = {
         r"^\| timm/(\S+) \| (\w+) \|.*?x\d+ at (\d+) \|", TABLE.read_text(), re.MULTILINE
     )
 }
+#: Families that the second circle tries. A model takes seconds, and the third one tries all others.
+MOST_USED = (
+    *("vision_transformer", "resnet", "convnext", "efficientnet", "mobilenetv3", "regnet"),
+    *("swin_transformer", "eva", "beit", "deit", "densenet", "vgg", "maxxvit", "byobnet"),
+    *("hiera", "fastvit", "naflexvit", "xcit", "mlp_mixer", "levit", "tiny_vit", "nfnet"),
+    *("vision_transformer_hybrid", "mobilevit", "metaformer", "pvt_v2", "twins", "rexnet"),
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ def test_covering_a_model_tells_what_it_did(name):
 
 
 @pytest.mark.families
-@pytest.mark.parametrize("family", SMALLEST)
+@pytest.mark.parametrize("family", mark_others(pytest.mark.exhaustive, SMALLEST, *MOST_USED))
 def test_the_smallest_model_of_every_family(family):
     import timm
 
@@ -150,6 +158,7 @@ def test_families_that_the_table_does_not_have_yet_work_too():
     from lightly_timm.coverage import families, smallest_model
 
     assert len(SMALLEST) > 90
+    assert SMALLEST.keys() >= set(MOST_USED)
     for family in set(families()) - SMALLEST.keys():
         name, parameters = smallest_model(family)
         assert cover(name, on_meta=parameters > MOST_PARAMETERS).parameters == parameters

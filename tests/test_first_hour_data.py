@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 from PIL import Image
 
 from tools.first_hour.cases import CASES
@@ -46,3 +47,14 @@ def test_digits_are_split_into_the_images_of_the_case(tmp_path: Path) -> None:
     places = case.data(tmp_path, tmp_path / "folders")
     assert files_of(Path(places["train"])) == train
     assert files_of(Path(places["val"])) == test
+
+
+def test_what_was_interrupted_is_unpacked_again(tmp_path: Path) -> None:
+    def interrupted(source: Path, folder: Path) -> None:
+        (folder / "train").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    case = evolve(CASES["digits1k"], unpack=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        case.data(tmp_path, tmp_path / "folders")
+    assert list((tmp_path / "folders").iterdir()) == []

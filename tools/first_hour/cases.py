@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +51,23 @@ class Case(evidence.Case):
         """
         unpacked = folder / self.source.partition(".")[0]
         if not unpacked.is_dir():
-            self.unpack(archives / self.source, unpacked)
+            _make(unpacked, lambda target: self.unpack(archives / self.source, target))
         places = {}
         wanted = {"train": (self.train, self.images // 10), "val": (self.test, TEST_PER_CLASS)}
         for key, (source, per_class) in wanted.items():
             target = folder / f"{unpacked.name}-{key}-{per_class}"
             if not target.is_dir():
-                make_subset(unpacked / source, target, per_class)
+                _make(target, partial(make_subset, unpacked / source, per_class=per_class))
             places[key] = str(target)
         return places
+
+
+def _make(folder: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder elsewhere and move it, so that one that exists is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        write(Path(temporary, folder.name))
+        Path(temporary, folder.name).rename(folder)
 
 
 def _cifar(case: evidence.Case, **run: object) -> Case:

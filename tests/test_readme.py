@@ -66,12 +66,12 @@ def test_the_quickstart_learns(tmp_path):
     before, after = map(
         float, re.search(r"kNN top-1: (\S+) % before, (\S+) % after", done.stdout).groups()
     )
-    assert after > before + 5  # measured: 82.5, 96.1
-    # With the loss times zero, batch norms that have seen the images give 95.3: that something is
-    # learned is shown by the loss.
+    assert after > before + 5  # measured: 82.5, 96.7
+    # With the loss times zero, batch norms that have seen the images give 95.3 in three epochs:
+    # that something is learned is shown by the loss.
     lines = map(json.loads, (tmp_path / "out/metrics.jsonl").read_text().splitlines())
     losses = [line["train_loss"] for line in lines if "train_loss" in line]
-    assert losses[-1] < losses[0] - 0.5  # measured: 3.76, 2.91
+    assert losses[-1] < losses[0] - 0.5  # measured: 3.72, 2.97
     snippet = done.stdout.split("Load it with:")[1]
     namespace = {}
     code = [line.strip() for line in snippet.splitlines() if line.startswith("    ")]

@@ -96,8 +96,10 @@ def _end_is_named(
     assert any(end.codes), end.text[-2000:]
     assert end.seconds < _BOUND, f"ended after {end.seconds:.0f} s"
     named = [f"rank {fault['rank']}", *words]
-    # torchrun ends the others at once. Only torch's "[rank0]" then names the one that failed.
-    said = re.sub(r"\[rank(\d+)\]", r"[rank \1]", end.text)
+    said = end.text
+    if fault["kind"] == "raise":
+        # torchrun ends the others at once. Only torch's "[rank0]" then names the one that failed.
+        said = re.sub(r"\[rank(\d+)\]", r"[rank \1]", said)
     missing = [word for word in named if word not in said]
     assert not missing, f"not said: {missing}: {end.text[-3000:]}"
     status = content(folder / "out", "status.json")

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from lightly_core.config.reading.child import refuse_unguarded
 from lightly_core.data.sampler import StepSampler
 from lightly_core.data.signals import (
+    ask_for_ended_workers,
     end_at_exit,
     ignore_stop_signals,
     signals_blocked,
@@ -38,6 +39,7 @@ class Loader(DataLoader[T]):
         if not self.num_workers:
             return super().__iter__()
         self.check_start()
+        ask_for_ended_workers()
         known = getattr(self._iterator, "_workers", None)
         with signals_blocked(self._start_method()), _left_out_by_collectors():
             iterator = super().__iter__()

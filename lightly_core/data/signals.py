@@ -88,6 +88,19 @@ def end_at_exit(workers: Iterable[BaseProcess]) -> None:
         _registered_by = os.getpid()
 
 
+def ask_for_ended_workers() -> None:
+    """Let torch set its handler of SIGCHLD again if a library has removed it.
+
+    The handler raises an error that says which signal ended a worker. torch sets it with the first
+    workers of a program and never again, and Lightning puts back the handlers of before at the end
+    of each training. Without it an ended worker is noticed seconds later, and nobody knows why.
+    """
+    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
+        from torch.utils.data._utils import signal_handling
+
+        signal_handling._SIGCHLD_handler_set = False
+
+
 def _end_workers() -> None:
     workers = [process for process in active_children() if process.pid in _pids]
     if workers and hasattr(signal, "SIGCHLD"):

@@ -23,13 +23,17 @@ _tests_done = itertools.count(1)
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Let networks that a file builds when it is imported be the same at every call.
+    """Import Lightning as a run does, and let networks that a file builds be always the same.
 
-    torch starts with another seed in each process.
+    Lightning alone would import all metrics of torchmetrics. torch starts with another seed in each
+    process.
     """
     if isinstance(collector, pytest.Module):
         import torch  # not above: the process that hands tests to workers needs no torch
 
+        from lightly_core.engine.lightning_import import import_lightning
+
+        import_lightning()
         torch.default_generator.manual_seed(0)
 
 

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from benchmarks.earlier import ROOT, packages
 from benchmarks.row import Program, Row
+from lightly_core.config.auto.machine import cpu_has_native_bf16
 
 #: The commit from which goals such as "a third of today" are counted.
 BEFORE = "25c638c"
@@ -107,6 +108,11 @@ class Measurements:
         return float(self._values[key][program.value])
 
 
+def precision() -> str:
+    """Return the number format in which all programs train on this CPU."""
+    return "bf16-mixed" if cpu_has_native_bf16() else "32-true"
+
+
 def run(program: Program, places: Places) -> Mapping[str, float]:
     """Run a program in a process of its own and return its values.
 
@@ -114,7 +120,7 @@ def run(program: Program, places: Places) -> Mapping[str, float]:
         subprocess.CalledProcessError: It failed.
     """
     words = [word.replace("@", f"{places.photos}{os.sep}") for word in program.words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "BENCHMARK_PRECISION": precision()}
     python = sys.executable
     if program.code == "peer":  # that interpreter sees this package and nothing else of ours
         assert places.peer_python is not None

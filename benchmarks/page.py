@@ -7,7 +7,7 @@ import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.measure import Result
+from benchmarks.measure import Result, precision
 from benchmarks.row import Row
 
 _HEAD = """\
@@ -47,7 +47,8 @@ def page(
     """
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     machine = (
-        f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {listed}."
+        f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {listed}. "
+        f"Networks are trained in {precision()}."
     )
     lines = {text.split(" | ")[0].removeprefix("| "): text for text in old.splitlines(True)}
     lines |= {result.row.name: line(result, commit) for result in results}

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback
 
 from benchmarks.programs.lightly_train_run import with_callback
 from benchmarks.programs.small_images import SIDE, EpochClock, settings, write_images
+from benchmarks.programs.training import precision
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
         lightly_train.pretrain(
             out=f"{folder}/run",
             **settings(Path(folder, "images"), model, workers),
-            precision="bf16-mixed",
+            precision=precision(),
             transform_args={"image_size": (SIDE, SIDE)},
         )
     print(json.dumps({"value": clock.value()}))

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 
-from benchmarks.programs.training import FirstStep, StepClock, common_settings
+from benchmarks.programs.training import FirstStep, StepClock, common_settings, precision
 
 
 def with_callback(callback: Callback) -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     with_callback(clock.callback(Callback))
     settings = {
         **common_settings(method, model, batch, folder),
-        "precision": "bf16-mixed",
+        "precision": precision(),
         "transform_args": {"image_size": (int(size), int(size))},
     }
     with tempfile.TemporaryDirectory() as out, suppress(FirstStep):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import time
 from typing import Any
 
@@ -46,6 +47,14 @@ def paper() -> dict[str, str]:
     except ModuleNotFoundError:
         return {}
     return {"recipe": "paper"}
+
+
+def precision() -> str:
+    """Return the number format of training on this CPU, which ours takes by itself.
+
+    Elsewhere than in hardware bfloat16 is many times as slow as float32.
+    """
+    return os.environ["BENCHMARK_PRECISION"]
 
 
 def views(method: str, size: str) -> dict[str, Any]:

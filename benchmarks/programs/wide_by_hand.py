@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from benchmarks.programs.memory import PeakMemory
+from benchmarks.programs.training import precision
 from benchmarks.programs.wide_step import STEPS
 
 DIM = 8192
@@ -81,7 +82,7 @@ def main(method: str, size: str, batch: str) -> None:
     for _ in range(STEPS):
         start = time.process_time()
         optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision() == "bf16-mixed"):
             first, second = network(views)
             with torch.autocast("cpu", enabled=False):
                 loss = loss_of(method, first, second)

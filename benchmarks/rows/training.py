@@ -50,7 +50,7 @@ def rows() -> Iterator[Row]:
 def _step(method: str, size: str) -> Iterator[Row]:
     """Yield the comparisons of a step with LightlyTrain and with a loop by hand."""
     arguments = (method, "torchvision/resnet18", size, "16", "@500x375")
-    name = f"training step, {method}, ResNet-18, {size} px, bf16"
+    name = f"training step, {method}, ResNet-18, {size} px"
     ours = program("our_run", *arguments, "step")
     yield Row(
         name=name,

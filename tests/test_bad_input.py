@@ -96,6 +96,7 @@ def test_only_broken_images_stop_the_run_with_their_reasons(lightly, images):
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_a_data_set_smaller_than_the_batch_works(lightly):
     code, output, _ = lightly("batch_size=100")
     assert code == 0
@@ -113,6 +114,7 @@ def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(lightly, tmp_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_one_broken_image_does_not_stop_a_run(lightly, images, tmp_path):
     (images / "3.png").write_bytes((images / "3.png").read_bytes()[:100])
     code, output, _ = lightly("max_skipped=0.2")

@@ -179,6 +179,7 @@ def in_terminal(before="", middle="print('a line')", stdout=None, **environment)
     return written.decode(), process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 def test_a_terminal_shows_bars_and_keeps_other_lines_whole():
     text, code = in_terminal(LOGS, "logging.getLogger('lightly_core.x').info('a line')")
@@ -191,6 +192,7 @@ def test_a_terminal_shows_bars_and_keeps_other_lines_whole():
     assert "\x1b[?25h" in text  # the cursor is shown again
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 def test_an_error_leaves_the_terminal_in_order():
     text, code = in_terminal(LOGS, "raise ValueError('wrong')")
@@ -199,6 +201,7 @@ def test_an_error_leaves_the_terminal_in_order():
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 def test_a_dumb_terminal_gets_lines_and_no_control_sequences():
     before = LOGS + "; progress.LINE_SECONDS = 0.1"
@@ -208,6 +211,7 @@ def test_a_dumb_terminal_gets_lines_and_no_control_sequences():
     assert "\x1b" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no pseudo-terminals")
 def test_with_stdout_in_a_file_it_holds_lines_and_no_bar(tmp_path):
     with (tmp_path / "out.txt").open("w") as file:

@@ -79,6 +79,7 @@ def build(folder, function, target):
     return target / done.stdout.split()[-1]
 
 
+@pytest.mark.slow
 def test_a_plugins_source_archive_has_the_version_outside_of_the_repository(tmp_path):
     archive = build(ROOT / "plugins/torchvision", "sdist", tmp_path)
     name = f"lightly_torchvision-{__version__}"
@@ -87,6 +88,7 @@ def test_a_plugins_source_archive_has_the_version_outside_of_the_repository(tmp_
     assert build(tmp_path / name, "wheel", tmp_path).name == f"{name}-py3-none-any.whl"
 
 
+@pytest.mark.slow
 def test_the_wheel_of_the_core_has_the_measured_runs_and_all_other_data(tmp_path):
     with zipfile.ZipFile(build(ROOT, "wheel", tmp_path)) as wheel:
         packed = set(wheel.namelist())

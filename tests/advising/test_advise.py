@@ -49,6 +49,7 @@ def evidence(monkeypatch):
     return rows, measured
 
 
+@pytest.mark.slow
 def test_the_advice_is_text_that_names_its_row_and_a_command_that_runs(evidence, capsys):
     assert main(["advise", "data=builtin:digits", "hours=0.5"]) == 0
     out = capsys.readouterr().out
@@ -84,6 +85,7 @@ def test_what_was_measured_is_the_advised_run(evidence):
     assert measured.run.recipe == again.run.recipe == "small"
 
 
+@pytest.mark.slow
 def test_a_method_that_is_better_in_the_time_is_measured_too(evidence):
     rows, measured = evidence
     long = evolve(RESULT, method="simclr", images_seen=10**6, knn=70.0)
@@ -116,6 +118,7 @@ def test_what_the_evidence_does_not_cover_is_said(evidence, change, settings, ex
         assert "the default, see docs/choosing-a-method.md" in str(advice)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_views_are_larger_and_the_batch_is_one_that_fits(evidence, monkeypatch, tmp_path):
     from PIL import Image
 
@@ -191,6 +194,7 @@ def test_a_module_is_convolutional_by_its_parameters():
     assert not measuring.is_convolutional(nn.Sequential(*layers, nn.Linear(64, 64)))
 
 
+@pytest.mark.slow
 def test_the_speed_of_a_small_network_is_measured():
     settings = settings_of(TinyWrapper(), epochs=1, accelerator="cpu", batch_size=32)
     source = open_source("builtin:digits", num_channels=3)

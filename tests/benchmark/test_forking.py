@@ -9,6 +9,7 @@ import textwrap
 from types import SimpleNamespace
 
 import pytest
+from circles import mark_others
 
 from lightly_core.benchmarking import forking, state
 from lightly_core.benchmarking.forking import RowServer, modules_of
@@ -120,6 +121,7 @@ def run(server, folder):
     return row.wait(60)
 
 
+@pytest.mark.slow
 def test_rows_are_run_one_after_another(serve, make_job):
     server = serve()
     for name in ("one", "two"):
@@ -128,6 +130,7 @@ def test_rows_are_run_one_after_another(serve, make_job):
         assert state.read(folder.result)["trained"] == {}
 
 
+@pytest.mark.slow
 def test_a_row_that_fails_writes_its_error_and_its_log(serve, make_job):
     server, folder = serve(), make_job()
     with held(folder.root):
@@ -136,6 +139,7 @@ def test_a_row_that_fails_writes_its_error_and_its_log(serve, make_job):
     assert "in use by another process" in folder.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_row_that_crashes_ends_alone(serve, make_job, hooked):
     hooked('os.kill(os.getpid(), 11) if "crash" in block else None\nos._exit(7) if block else None')
     server = serve()
@@ -154,7 +158,8 @@ def started_by_worker(folder):
     return Presses().run(lambda: start_process(row_command(folder.job), folder.log))
 
 
-@pytest.mark.parametrize("library", ["", pytest.param("torch", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("library", mark_others(pytest.mark.exhaustive, ["", "torch"], ""))
 def test_a_forked_row_finds_what_one_of_a_new_interpreter_finds(
     serve, make_job, hooked, tmp_path, monkeypatch, library
 ):
@@ -170,12 +175,13 @@ def test_a_forked_row_finds_what_one_of_a_new_interpreter_finds(
     assert forked == fresh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "draw"),
     [
         ("random", "random.random()"),
         ("numpy", "numpy.random.rand()"),
-        pytest.param("torch", "torch.initial_seed()", marks=pytest.mark.slow),
+        pytest.param("torch", "torch.initial_seed()", marks=pytest.mark.exhaustive),
     ],
 )
 def test_rows_have_random_numbers_of_their_own(serve, make_job, hooked, module, draw):
@@ -190,6 +196,7 @@ def test_rows_have_random_numbers_of_their_own(serve, make_job, hooked, module, 
     assert drawn[0] != drawn[1] or drawn[0] == "67280421310721\n"
 
 
+@pytest.mark.slow
 def test_each_press_reaches_a_forked_row(serve, make_job, hooked):
     hooked('print("ready", flush=True)\nimport time\ntime.sleep(30)')
     folder = make_job()
@@ -207,6 +214,7 @@ def test_each_press_reaches_a_forked_row(serve, make_job, hooked):
     assert folder.log.read_text().splitlines() == ["ready", "interrupted"]
 
 
+@pytest.mark.slow
 def test_an_exception_in_the_suite_leaves_no_row_behind(make_job, hooked, tmp_path):
     hooked("print(os.getpid(), flush=True)\nimport time\ntime.sleep(30)")
     folder = make_job()
@@ -226,6 +234,7 @@ def is_running(pid):
         return False
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_ends_its_row_and_starts_no_other(serve, make_job, hooked):
     hooked("import time\ntime.sleep(30)")
     folder, server = make_job(), serve()
@@ -249,10 +258,12 @@ def test_rows_start_anew_where_a_copy_is_not_safe(serve, make_job, tmp_path, mon
     assert serve("acme").fork(folder.job, folder.log) is None
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_be_imported_is_left_to_the_row(serve, make_job):
     assert run(serve("no_such_module"), make_job()) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["environment", "place"])
 def test_a_server_of_another_environment_is_not_used(
     serve, make_job, monkeypatch, tmp_path, change
@@ -293,6 +304,7 @@ def test_a_server_that_cannot_be_used_is_not_started(tmp_path, options):
     assert launcher._server is None
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_the_suite(serve, make_job):
     code = (
         "import time; from lightly_core.benchmarking.forking import RowServer; "

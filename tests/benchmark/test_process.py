@@ -68,6 +68,7 @@ def test_a_signal_reaches_the_process_once(start, number):
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("counts_to", "presses", "expected"), [(2, 2, 130), (9, 3, -9)])
 def test_a_second_press_reaches_it_too_and_a_third_one_kills(
     start, counts_to, presses, expected, tmp_path

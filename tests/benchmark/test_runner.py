@@ -220,6 +220,7 @@ def test_rows_that_cannot_run_here_are_all_named_before_one_starts(run, workers,
     assert not workers.suite.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused(run, load, workers):
     folder = load().folder
     folder.mkdir(parents=True)

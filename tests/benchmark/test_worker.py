@@ -177,6 +177,7 @@ def test_further_processes_train_and_write_nothing(row, monkeypatch):
     assert not row.folder.sessions.exists()
 
 
+@pytest.mark.slow
 def test_a_row_that_another_process_runs_is_left_alone(row):
     with held(row.folder.root):
         assert row.start() == 1
@@ -242,6 +243,7 @@ runpy.run_module("lightly_core.cli.benchmark_row", run_name="__main__", alter_sy
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_process_ends_at_once_but_only_after_what_others_do_at_the_end(row, fails):
     job = {"folder": str(row.folder.root), "blocked_plugins": [], "run": {}, "evaluate": None}

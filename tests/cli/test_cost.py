@@ -85,6 +85,7 @@ def parts(report, package):
     return {rest for root, _, rest in names if root == package and rest}
 
 
+@pytest.mark.slow
 def test_every_command_ends_well(reports):
     assert {command: report["code"] for command, report in reports.items()} == dict.fromkeys(
         COMMANDS, 0

@@ -159,6 +159,7 @@ def plugin(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_all_checks_that_apply_are_run_and_counted_without_pytest(run, plugin, monkeypatch):
     plugin()
     with monkeypatch.context() as patch:
@@ -182,6 +183,7 @@ def test_all_checks_that_apply_are_run_and_counted_without_pytest(run, plugin, m
     assert "ok    M6-same_seed_same_losses (method 'near')" in lines
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_is_shown_with_its_message_and_ends_with_code_1(run, plugin):
     plugin(
         ("model.load_state_dict(", "dict("),
@@ -200,6 +202,7 @@ def test_a_check_that_fails_is_shown_with_its_message_and_ends_with_code_1(run, 
     assert lines[-1] == f"acme (lightly-acme 1.0): 2 of {len(checks)} checks failed"
 
 
+@pytest.mark.slow
 def test_a_failure_of_another_type_is_named_and_traceback_shows_where(run, plugin):
     plugin(
         ("self.file.write(str(dict(metrics)))", "raise RuntimeError('disk full\\nor so')"),
@@ -214,6 +217,7 @@ def test_a_failure_of_another_type_is_named_and_traceback_shows_where(run, plugi
     assert "in log_metrics" in err
 
 
+@pytest.mark.slow
 def test_what_cannot_be_built_from_its_defaults_is_left_out_with_the_reason(run, plugin):
     plugin(
         ("self.file = (folder", "raise OSError('no such server')  # (folder"),
@@ -228,6 +232,7 @@ def test_what_cannot_be_built_from_its_defaults_is_left_out_with_the_reason(run,
     assert "(logger 'lines')" not in out
 
 
+@pytest.mark.slow
 def test_constructors_that_take_other_arguments_than_a_run_gives_are_failures(run, plugin):
     plugin(
         ("def __init__(self, config, folder, resume_step):", "def __init__(self, folder):"),
@@ -264,6 +269,7 @@ def test_a_plugin_that_is_broken_fails_its_own_checks(run, plugin):
     assert "toys" not in out
 
 
+@pytest.mark.slow
 def test_a_target_that_cannot_be_imported_is_a_failure_and_the_rest_is_checked(run, plugin):
     plugin(("PACKAGE.parts:Toys", "PACKAGE.parts:Gone"), kinds=["models", "logger"])
     code, out, _ = run("plugin", "check", "acme")
@@ -272,6 +278,7 @@ def test_a_target_that_cannot_be_imported_is_a_failure_and_the_rest_is_checked(r
     assert "ok    L1-" in out
 
 
+@pytest.mark.slow
 def test_the_models_to_try_can_be_chosen(run, plugin):
     plugin(kinds=["models"])
     names = ("--model", "wide", "--model", "toys/conv")

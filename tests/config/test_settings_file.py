@@ -38,6 +38,7 @@ def comparable(result):
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", [CPU, GPUS], ids=["cpu", "gpus"])
 def test_the_file_of_every_method_is_read_back_to_the_same_run(tmp_path, machine):
     names = get_plugins().catalog.usable_names("method")

@@ -60,6 +60,7 @@ def test_the_error_says_so_when_nothing_installed_has_it(catalog):
         require_capability(nn.Identity(), ActivationCheckpointing, needed_by="this")
 
 
+@pytest.mark.slow
 def test_activation_checkpointing_changes_no_loss(pretrain_twice):
     plain, checkpointed = pretrain_twice
     assert plain == checkpointed

@@ -233,6 +233,7 @@ def test_pinning_leaves_the_parameters_out(monkeypatch):
 # ------------------------------------------------------------------ loaders
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(transform):
     loaders = [loader(transform, bad=BAD, num_workers=workers) for workers in (0, 2)]
     epochs = []

@@ -31,6 +31,7 @@ def photo_folder(tmp_path, size=(1200, 900)):
     return open_source(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_large_jpegs_are_decoded_as_small_as_their_crops_allow(tmp_path, monkeypatch):
     images, transform = photo_folder(tmp_path), TwoStageTransform(TransformArgs(image_size=128))
     decoded = []

@@ -138,6 +138,7 @@ def test_two_runs_and_any_number_of_workers_write_the_same_bytes(ending, embed, 
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_random_weights_follow_the_seed_and_are_warned_of(embed, read, tmp_path, capsys):
     def features(name, seed):
         torch.rand(1)  # earlier random numbers make no difference

@@ -149,6 +149,7 @@ def test_the_command_names_the_mistake_and_ends_with_2(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_costs_no_import_of_torch(tmp_path):
     code = (
         "import sys; from lightly_core.cli.main import main\n"
@@ -168,6 +169,7 @@ def test_help_names_all_settings(capsys):
         assert word in out
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_python_writes(image_folder, tmp_path, capsys):
     settings = {"model": "timm/test_vit", "image_size": 32, "batch_size": 5}
     lightly_core.embed(data=image_folder, out=tmp_path / "a.csv", num_workers=0, **settings)

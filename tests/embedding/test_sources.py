@@ -115,6 +115,7 @@ def test_every_way_to_a_run_gives_the_features_of_its_export(run, images, featur
         )
 
 
+@pytest.mark.slow
 def test_a_plain_state_dict_takes_its_normalisation_from_the_wrapper(run, images, features):
     file = run.parent / "plain.pth"
     torch.save(torch.load(run / WAYS["pt"], weights_only=True), file)
@@ -127,6 +128,7 @@ def test_a_plain_state_dict_takes_its_normalisation_from_the_wrapper(run, images
     np.testing.assert_array_equal(features(**by_name), features(**by_name, **own))
 
 
+@pytest.mark.slow
 def test_the_layer_of_embed_dim_is_applied(embedded_run, images, features):
     backbone = expected_features(embedded_run, images, TinyConv())
     layer = load_file(embedded_run / "exported_models" / "exported_last.embedding.safetensors")
@@ -151,6 +153,7 @@ def test_the_layer_of_embed_dim_of_a_network_by_name(pretrain, features):
     assert maps.shape[:2] == (8, 6)
 
 
+@pytest.mark.slow
 def test_settings_overrule_what_the_file_says(run, features):
     stored = features(model=run)
     assert not np.allclose(features(model=run, mean=(0, 0, 0), std=(1, 1, 1)), stored, rtol=1e-2)
@@ -269,6 +272,7 @@ def test_a_device_that_is_not_there(features):
     )
 
 
+@pytest.mark.slow
 def test_a_run_remembers_the_range_of_its_images(pretrain, features, tmp_path):
     folder = tmp_path / "deep"
     folder.mkdir()

@@ -65,6 +65,7 @@ def slow_disk(monkeypatch):
     disk.gate.set()
 
 
+@pytest.mark.slow
 def test_training_goes_on_while_a_file_is_written(run, slow_disk, tmp_path):
     seen = []
 
@@ -94,12 +95,14 @@ def test_files_hold_the_state_of_their_own_step(run, slow_disk, tmp_path):
     assert all(torch.equal(saved["state_dict"][name], weights[3][name]) for name in weights[3])
 
 
+@pytest.mark.slow
 def test_no_two_files_are_written_at_the_same_time(run, slow_disk):
     slow_disk.gate.set()
     run(epochs=4)
     assert slow_disk.events == ["begun", "written"] * 4
 
 
+@pytest.mark.slow
 def test_files_are_the_same_without_the_thread(run, tmp_path):
     run()
     background = state_of(tmp_path / "out")
@@ -152,6 +155,7 @@ def test_a_disk_that_is_full_at_the_end_is_an_error_too(run, slow_disk, monkeypa
         run()
 
 
+@pytest.mark.slow
 def test_an_error_of_the_run_lets_the_file_be_completed(run, slow_disk, tmp_path):
     def before_step(trainer):
         if trainer.global_step == 4:
@@ -166,6 +170,7 @@ def test_an_error_of_the_run_lets_the_file_be_completed(run, slow_disk, tmp_path
     assert [damage_of(path) for path in files] == [None, None]
 
 
+@pytest.mark.slow
 def test_an_error_of_the_run_is_raised_and_not_that_of_the_file(run, slow_disk, tmp_path):
     slow_disk.error = OSError(errno.ENOSPC, "No space left on device", "last.ckpt")
 
@@ -180,6 +185,7 @@ def test_an_error_of_the_run_is_raised_and_not_that_of_the_file(run, slow_disk, 
     assert "A checkpoint was not written: 'last.ckpt': the disk is full" in log
 
 
+@pytest.mark.slow
 def test_what_a_users_callback_saves_is_there_at_once(run, slow_disk, tmp_path):
     mine = tmp_path / "mine.ckpt"
     found = []

@@ -55,6 +55,7 @@ def best_of(pretrain, short_run, monkeypatch):
 NAN = float("nan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "mode", "best"),
     [
@@ -76,11 +77,13 @@ def test_weights_and_checkpoint_of_the_best_epoch_are_kept(best_of, values, mode
     assert kept.name.startswith(f"epoch={best}-")
 
 
+@pytest.mark.slow
 def test_without_a_monitor_there_is_no_best(finished):
     assert finished.result.exported_best == ()
     assert not list(finished.result.folder.glob("exported_models/exported_best*"))
 
 
+@pytest.mark.slow
 def test_a_loss_is_best_when_small(pretrain, short_run, read_metrics):
     args = {"model_checkpoint": {"monitor": "train_loss"}}
     result = pretrain(**short_run(callbacks=args, epochs=4))
@@ -90,6 +93,7 @@ def test_a_loss_is_best_when_small(pretrain, short_run, read_metrics):
     assert f"Best train_loss ({min(last_of_epoch):.4g}" in text
 
 
+@pytest.mark.slow
 def test_an_epoch_without_a_new_value_is_no_new_best(pretrain, short_run):
     callbacks = {
         "model_checkpoint": {"monitor": "rank/rankme", "mode": "max"},
@@ -113,6 +117,7 @@ def stop_in_epoch(epoch):
     return LambdaCallback(on_train_batch_start=send)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_remembers_the_best(best_of, short_run):
     values = [0.1, 0.4, 0.3, 0.35]
     with pytest.raises(RunInterrupted):
@@ -126,6 +131,7 @@ def test_a_resumed_run_remembers_the_best(best_of, short_run):
     assert result.exported_best[0] == file
 
 
+@pytest.mark.slow
 def test_resuming_keeps_signals_and_the_newest_values(pretrain, short_run, read_lines, tmp_path):
     often = {"signals": {"every_n_epochs": 2}, "model_checkpoint": {"monitor": "rank/rankme"}}
     stop = {"log_every_n_steps": 1, "callbacks": [stop_in_epoch(3)]}

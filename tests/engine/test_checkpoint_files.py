@@ -46,6 +46,7 @@ def test_torch_reads_a_file_with_a_checksum_as_before(sealed):
     assert read_checkpoint(sealed)["step"] == 3
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_noticed(sealed, tmp_path):
     size = sealed.stat().st_size
     bits = random.Random(0).sample(range(8 * size), 400)
@@ -69,6 +70,7 @@ def test_files_without_our_checksum_are_judged_by_that_of_torch(tmp_path):
     assert "checksum" in damage_of(path)
 
 
+@pytest.mark.slow
 def test_the_last_two_checkpoints_are_two_files(pretrain, short_run, tmp_path):
     pretrain(**short_run(callbacks=EVERY_EPOCH))
     files = sorted((tmp_path / "out/checkpoints").iterdir())
@@ -88,6 +90,7 @@ def with_previous(tmp_path_factory, settings_of, image_folder):
     return lightly_core.pretrain(**settings).folder
 
 
+@pytest.mark.slow
 def test_without_files_by_epoch_the_one_before_is_kept(with_previous):
     files = sorted((with_previous / "checkpoints").iterdir())
     assert [path.name for path in files] == ["last.ckpt", "previous.ckpt"]

@@ -29,6 +29,7 @@ def networks(tiny_wrapper):
     return TwoNetworks(tiny_wrapper, teacher).eval()
 
 
+@pytest.mark.slow
 def test_each_copy_computes_with_its_own_weights(networks):
     images = torch.rand(2, 3, 16, 16)
     parts = (networks.student, networks.teacher)

@@ -22,6 +22,7 @@ def seen(monkeypatch):
     return batches
 
 
+@pytest.mark.slow
 def test_crops_reach_the_method_equally_on_both_ways(seen, pretrain, short_run, tmp_path):
     for kept in (True, False):
         pretrain(**short_run(out=tmp_path / str(kept), epochs=1, in_memory=kept))

@@ -45,6 +45,7 @@ def words(*given):
     return [*(f"{k}={v}" for k, v in defaults.items() if k not in named), *given]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

@@ -65,6 +65,7 @@ def difference(whole, resumed):
     return f"{len(found)} of {len(one)}, such as {found[0]}" if found else None
 
 
+@pytest.mark.slow
 def test_a_queue_and_a_teacher_resume_exactly_with_accumulation(tmp_path, images):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run("mocov2", whole, images, 3)

@@ -123,6 +123,7 @@ def test_the_step_is_named_and_can_be_taken_again(
     assert not (tmp_path / "unused").exists()
 
 
+@pytest.mark.slow
 def test_every_batch_of_a_run_can_be_created_again(pretrain, short_run):
     seen, again = {}, {}
 
@@ -149,6 +150,7 @@ POISONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", POISONS)
 def test_what_was_written_before_stays(kind, pretrain, short_run, tmp_path, image_folder):
     def poison(trainer, module, *_):
@@ -176,6 +178,7 @@ def test_what_was_written_before_stays(kind, pretrain, short_run, tmp_path, imag
     assert last["global_step"] == 6
 
 
+@pytest.mark.slow
 def test_a_step_may_be_left_out_as_if_it_had_not_been(
     pretrain, fragile_run, tmp_path, read_metrics
 ):

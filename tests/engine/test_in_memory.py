@@ -16,6 +16,7 @@ def log(result):
     return (result.folder / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_both_ways_train_alike(pretrain, short_run, read_metrics, tmp_path, own_images):
     (own_images / "05.png").write_bytes(b"")
     runs = [

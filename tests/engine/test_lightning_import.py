@@ -65,6 +65,7 @@ def run(program):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="copies the process")
 def test_torchmetrics_is_complete_when_it_is_used():

@@ -48,6 +48,7 @@ class Own(lightning.Callback):
         module.log("own", 3.0)
 
 
+@pytest.mark.slow
 def test_every_logger_gets_metrics_configuration_pictures_and_files(
     pretrain, short_run, read_lines, tmp_path
 ):

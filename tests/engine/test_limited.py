@@ -52,6 +52,7 @@ print(call_within(1, work))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows stops no process")
 def test_time_in_which_the_process_is_stopped_does_not_count():
     process = subprocess.Popen(

@@ -24,6 +24,7 @@ print(subprocess.check_output([sys.executable, "-c", child], text=True), len(bal
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory otherwise")
 def test_the_memory_of_the_parent_does_not_count():
     printed = subprocess.check_output([sys.executable, "-c", PARENT], text=True)

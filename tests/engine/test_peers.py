@@ -219,6 +219,7 @@ def second_of_two(watched, host, monkeypatch):
     process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_ends_the_run(second_of_two, tmp_path):
     watch, trainer, left = second_of_two
     ended = threading.Event()

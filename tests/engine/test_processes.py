@@ -12,6 +12,7 @@ from unittest import mock
 
 import pytest
 import torch
+from circles import mark_others
 from lightning.pytorch.callbacks import LambdaCallback
 from run_states import state_of, stop_in_step
 from short_run import run_settings
@@ -208,10 +209,12 @@ STOPS = {
     ),
     "the group of two with workers": (os.killpg, signal.SIGTERM, "num_workers=1 devices=2"),
 }  # fmt: skip
+#: Those that the second circle sends.
+FIRST_STOPS = ("the process, Ctrl-C", "the group of two with workers")
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("to", STOPS)
+@pytest.mark.parametrize("to", mark_others(pytest.mark.exhaustive, STOPS, *FIRST_STOPS))
 def test_a_signal_saves_and_exits_with_130_and_the_run_can_go_on(image_folder, tmp_path, to):
     send, number, words = STOPS[to]
     out = tmp_path / "out"
@@ -353,6 +356,7 @@ def test_torchrun_refuses_other_devices_and_without_any_trains_together(
     assert [line["step"] for line in read_metrics(out)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.processes
 def test_a_signal_to_one_of_two_that_mpi_started_stops_both(image_folder, tmp_path):
     out = tmp_path / "out"

@@ -201,6 +201,7 @@ def test_the_table_names_all_parts_with_their_shares():
 # ----------------------------------------------------------------------------- runs
 
 
+@pytest.mark.slow
 def test_a_run_is_profiled_and_its_numbers_stay_the_same(
     pretrain, short_run, read_metrics, tmp_path
 ):
@@ -234,6 +235,7 @@ class InterruptFifth(lightning.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_profiled_and_the_rest_of_it_need_not_be(pretrain, short_run):
     stopping = {"log_every_n_steps": 1, "callbacks": [InterruptFifth()]}
     with pytest.raises(RunInterrupted):

@@ -18,6 +18,7 @@ def numbers(folder):
     return [{name: value for name, value in line.items() if name not in timed} for line in lines]
 
 
+@pytest.mark.slow
 def test_a_run_trains_alike_with_and_without_a_report(tmp_path, short_run, pretrain):
     with_it = pretrain(**short_run(out=tmp_path / "with"))
     without = pretrain(**short_run(out=tmp_path / "without", callbacks={"report": None}))

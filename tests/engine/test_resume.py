@@ -1,5 +1,6 @@
 """An interrupted run that is resumed takes the same steps as one that was left alone."""
 
+import functools
 import json
 
 import pytest
@@ -14,16 +15,19 @@ def comparable(lines):
     return [{name: line[name] for name in names} for line in lines]
 
 
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("stop_after", "changes"),
     [
         (2, {}),
-        (3, {}),  # the last step of an epoch
-        (5, {}),
-        (4, {"optim": "adamw"}),
-        (3, {"gradient_accumulation_steps": 2, "epochs": 4}),
-        (5, {"num_workers": 2, "in_memory": False}),
-        (4, {"seed": None}),
+        slow(3, {}),  # the last step of an epoch
+        slow(5, {}),
+        slow(4, {"optim": "adamw"}),
+        slow(3, {"gradient_accumulation_steps": 2, "epochs": 4}),
+        slow(5, {"num_workers": 2, "in_memory": False}),
+        slow(4, {"seed": None}),
     ],
 )
 def test_resuming_continues_exactly(
@@ -48,6 +52,7 @@ def test_resuming_continues_exactly(
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
+@pytest.mark.slow
 def test_metrics_of_an_interval_that_was_cut_are_not_lost(
     pretrain, short_run, read_metrics, tmp_path
 ):
@@ -92,6 +97,7 @@ def test_the_same_images_may_have_moved(pretrain, short_run, finished_out, image
     pretrain(**short_run(resume_interrupted=True, data=moved))
 
 
+@pytest.mark.slow
 def test_another_content_behind_the_same_path_is_refused(pretrain, short_run, own_images):
     pretrain(**short_run(data=own_images))
     data = bytearray((own_images / "17.png").read_bytes())

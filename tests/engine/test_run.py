@@ -50,6 +50,7 @@ def test_a_run_writes_what_the_design_promises(finished, read_metrics):
     assert "Resolved configuration" in (result.folder / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_recorded_configuration_has_no_auto_left(pretrain, short_run):
     result = pretrain(**short_run(accelerator="auto", precision="auto", num_workers="auto"))
     text = (result.folder / "config.json").read_text()
@@ -101,6 +102,7 @@ def test_worker_processes_do_not_change_the_losses(pretrain, short_run, read_met
     assert losses(read_metrics, one) == losses(read_metrics, other)
 
 
+@pytest.mark.slow
 def test_promise_02_seed_none_draws_a_new_seed_which_repeats_the_run(
     pretrain, short_run, read_metrics, tmp_path
 ):
@@ -183,6 +185,7 @@ def test_gradient_accumulation_takes_fewer_and_larger_steps(pretrain, short_run,
     assert [line["step"] for line in read_metrics(result.folder)] == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [2, 5])
 def test_a_step_averages_the_batches_that_an_epoch_has_left(pretrain, short_run, accumulation):
     def gradients(**changes):
@@ -259,6 +262,7 @@ def test_the_rate_of_a_step_is_the_one_that_it_was_taken_with(pretrain, short_ru
     assert logged[0] == pytest.approx(0.1 / 3)
 
 
+@pytest.mark.slow
 def test_gradients_take_no_memory_between_steps(pretrain, short_run):
     """With accumulation they stay until the optimizer has stepped."""
     kept = []
@@ -379,12 +383,14 @@ def test_a_run_that_takes_all_steps_is_not_called_stopped(finished):
     assert finished.result.stopped is None
 
 
+@pytest.mark.slow
 def test_keeping_the_best_checkpoints_by_a_metric(pretrain, short_run):
     args = {"monitor": "train_loss", "save_top_k": 2, "min_seconds_between": 0}
     result = pretrain(**short_run(callbacks={"model_checkpoint": args}, epochs=4))
     assert len(list((result.folder / "checkpoints").glob("epoch=*"))) == 2
 
 
+@pytest.mark.slow
 def test_users_lightning_callbacks_run_beside_ours(pretrain, short_run):
     import lightning.pytorch as lightning
 

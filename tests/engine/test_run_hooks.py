@@ -46,6 +46,7 @@ class Recorder:
         self.ends.append(run)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_reported_at_its_start_and_its_end(tmp_path, images, add_hooks):
     recorder, out = Recorder(), tmp_path / "out"
     add_hooks(recorder)
@@ -66,6 +67,7 @@ def test_a_failed_run_is_reported_as_one(tmp_path, images, add_hooks):
     assert [run.status for run in recorder.ends] == ["failed"]
 
 
+@pytest.mark.slow
 def test_the_example_lists_runs_beside_their_folders(tmp_path, images, add_hooks):
     spec = importlib.util.spec_from_file_location("acme_runs_plugin", EXAMPLE)
     plugin = importlib.util.module_from_spec(spec)

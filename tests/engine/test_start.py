@@ -19,6 +19,7 @@ class FailAt(lightning.Callback):
             raise self.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RuntimeError("x"), RunError("x"), KeyboardInterrupt()])
 def test_the_second_try_works_where_the_first_failed_before_a_step(
     pretrain, short_run, tmp_path, error
@@ -65,6 +66,7 @@ def test_a_folder_with_any_other_file_is_kept_as_it_is(tmp_path, name):
     assert (folder.root / name).is_file()
 
 
+@pytest.mark.slow
 def test_the_folder_of_another_run_is_left_alone(tmp_path):
     # Both see no folder; the other run makes it first.
     late, first = RunFolder(tmp_path / "out"), RunFolder(tmp_path / "out")

@@ -156,6 +156,7 @@ def test_a_backbone_without_anything_to_train_is_refused(net, short_run, pretrai
     pretrain(**run_of(short_run, net, epochs=0))
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_under_a_layer_of_embed_dim_is_left_alone(net, short_run, pretrain):
     net.eval().requires_grad_(False)
     before = copy.deepcopy(net.state_dict())
@@ -209,6 +210,7 @@ def exported(result):
     return load_file(result.folder / "exported_models/exported_last.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", [torch.compile, nn.DataParallel])
 @pytest.mark.parametrize("named", ["stage", "inner"])
 def test_a_compiled_or_parallel_module_is_the_one_inside(net, short_run, pretrain, around, named):

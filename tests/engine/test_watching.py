@@ -69,6 +69,7 @@ def test_signals_are_there_by_default_before_and_after(finished, read_lines):
     assert first["rank/rankme"] != last["rank/rankme"]
 
 
+@pytest.mark.slow
 def test_signals_every_n_epochs_and_after_the_last(pretrain, short_run, read_lines):
     result = pretrain(**short_run(epochs=5, callbacks={"signals": {"every_n_epochs": 2}}))
     assert steps_with(read_lines(result.folder), "rank/rankme") == [0, 6, 12, 15]
@@ -80,6 +81,7 @@ def test_signals_can_be_switched_off(pretrain, short_run, read_lines):
     assert not steps_with(lines, "rank/rankme")
 
 
+@pytest.mark.slow
 def test_signals_change_nothing_of_the_training(pretrain, short_run, read_metrics, tmp_path):
     often = {"signals": {"every_n_epochs": 1}}
     with_signals = pretrain(**short_run(callbacks=often, epochs=3))
@@ -92,6 +94,7 @@ def test_signals_change_nothing_of_the_training(pretrain, short_run, read_metric
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_training_that_ends_early_is_still_measured_at_its_end(pretrain, short_run, read_lines):
     stopping = {
         "early_stopping": {"patience": 1, "min_delta": 100.0},
@@ -106,6 +109,7 @@ def test_training_that_ends_early_is_still_measured_at_its_end(pretrain, short_r
 # ------------------------------------------------------------------- labels
 
 
+@pytest.mark.slow
 def test_val_data_is_classified_every_n_epochs_by_both_classifiers(measured, read_lines):
     result, _ = measured
     lines = read_lines(result.folder)
@@ -164,6 +168,7 @@ def short_normalize(result):
     return NormalizeArgs(**{k: tuple(v) for k, v in config["transform_args"]["normalize"].items()})
 
 
+@pytest.mark.slow
 def test_without_val_data_there_is_no_linear_classifier(pretrain, short_run, read_lines, labelled):
     often = {"knn": {"every_n_epochs": 1}}
     result = pretrain(**short_run(data=labelled["data"], callbacks=often))
@@ -178,12 +183,14 @@ def test_unlabelled_data_with_labelled_val_data(pretrain, short_run, labelled):
     assert "data has no labels" in (result.folder / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_every_auto_is_resolved_in_the_recorded_configuration(pretrain, short_run, labelled):
     result = pretrain(**short_run(**labelled, epochs=1))
     text = (result.folder / "config.json").read_text().replace('"strategy": "auto"', "")
     assert '"auto"' not in text
 
 
+@pytest.mark.slow
 def test_val_data_may_change_when_a_run_goes_on(pretrain, short_run, labelled, tmp_path):
     def stop_in_the_second_step(trainer, *_):
         if trainer.global_step == 1:

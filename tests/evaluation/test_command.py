@@ -19,6 +19,7 @@ def with_toys(monkeypatch, catalog):
     monkeypatch.setattr(discovery.get_plugins(), "catalog", catalog)
 
 
+@pytest.mark.slow
 def test_the_command_shows_a_table(with_toys, tmp_path, capsys):
     out = tmp_path / "out.json"
     words = ["model=toy/net", f"data={DIGITS}", "image_size=16", "num_workers=0", f"out={out}"]

@@ -132,6 +132,7 @@ def test_recall_at_one_is_the_accuracy_of_one_neighbour(digits):
 # --------------------------------------------------------------------------- results
 
 
+@pytest.mark.slow
 def test_a_result_says_what_it_was_measured_on(tmp_path):
     out = tmp_path / "new" / "results.json"
     result = evaluate(data=DIGITS, knn={"k": 20}, seed=3, out=out)
@@ -156,6 +157,7 @@ def test_a_result_says_what_it_was_measured_on(tmp_path):
     assert found["seconds"] >= 0
 
 
+@pytest.mark.slow
 def test_equal_settings_give_equal_results():
     settings = {"knn": {"k": (5, 20)}, "linear": {"penalties": (1e-3, 1e-2)}, "retrieval": True}
     pairs = zip(evaluate(**settings).results, evaluate(**settings).results, strict=True)
@@ -355,6 +357,7 @@ def test_an_existing_file_is_replaced_where_that_is_asked_for(tmp_path):
     assert json.loads((tmp_path / "out.json").read_text())["results"]
 
 
+@pytest.mark.slow
 def test_mistakes_are_found_before_anything_heavy_is_imported():
     code = (
         "import sys\nfrom lightly_core.cli.main import main\n"

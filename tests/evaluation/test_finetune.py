@@ -64,6 +64,7 @@ def opened():
 # --------------------------------------------------------------------------- finetune
 
 
+@pytest.mark.slow
 def test_a_separable_set_is_learned_and_the_loss_falls():
     found = evaluate(TinyConv(), finetune=FINETUNE).of("finetune")
     assert len(found["train_loss"]) == 6
@@ -100,6 +101,7 @@ def test_the_given_network_stays_as_it_is():
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.slow
 def test_results_depend_on_the_seed_only():
     torch.manual_seed(7)
     model = TinyConv()

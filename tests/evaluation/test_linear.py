@@ -212,6 +212,7 @@ def test_sgd_takes_the_best_learning_rate_and_trains_again_on_all_images():
     assert torch.equal(head.weight, alone.weight)
 
 
+@pytest.mark.slow
 def test_sgd_with_batch_norm_comes_close_to_the_exact_solution():
     # Noise of equal size in all directions: SGD needs long for what is badly conditioned.
     generator = torch.Generator().manual_seed(0)

@@ -51,6 +51,7 @@ def test_knn_in_parts_is_that_at_once(task, monkeypatch):
     assert N * D <= largest.numbers < N * M / 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separate", [True, False])
 def test_retrieval_in_parts_is_that_at_once(task, separate, monkeypatch):
     given = {"query_features": task[2], "query_labels": task[3]} if separate else {}

@@ -81,6 +81,7 @@ def trained(tmp_path_factory):
     return SimpleNamespace(root=root, seen=wrapper.seen)
 
 
+@pytest.mark.slow
 def test_a_run_is_running_and_then_finished(trained):
     during, after = trained.seen[-1], only(trained.root)
     assert (during.state, during.step, during.ended) == ("running", 5, None)
@@ -364,6 +365,7 @@ def test_times_in_several_zones_are_compared_as_times(some_runs):
 # --------------------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_lists_without_torch_and_ends_quietly_with_its_reader(tmp_path):
     for number in range(30):
         write(tmp_path / str(number), status={})

@@ -58,6 +58,7 @@ def test_features_are_those_of_the_network_and_nothing_is_changed(tmp_path, samp
     assert (images.thumbnails.width, images.thumbnails.height) == (16, 16)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_features_of_its_first_start(tmp_path, labelled):
     settings = run_settings(out=tmp_path / "out", data=labelled)
     stopping = {"log_every_n_steps": 1, "callbacks": [stop_in_step(4)]}
@@ -117,6 +118,7 @@ def write_set(folder, number, dim=8, classes=0):
         np.savez(data / f"{state}.npz", features=rows, indices=np.arange(number))
 
 
+@pytest.mark.slow
 def test_the_page_stays_below_its_limit(run_folder):
     lines = [
         {"step": step, **{f"metric/{name}": math.pi * step for name in range(40)}}

@@ -264,6 +264,7 @@ def changed(args, changes):
     return args
 
 
+@pytest.mark.slow
 def test_every_key_has_an_effect(photo):
     small = photo.resize((40, 30))
     before = run(TwoStageTransform(BASE), [small] * 12)

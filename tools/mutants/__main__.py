@@ -33,7 +33,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--room", help="only places of this room, for instance plugins/dino")
     parser.add_argument(
-        "--marker", default="not slow and not gpu", help="tests to run, as in pytest -m"
+        "--marker",
+        default="not (families or processes or exhaustive or gpu)",
+        help="tests to run, as in pytest -m",
     )
     parser.add_argument(
         "--again", action="store_true", help="run survivors again, and places without a result"

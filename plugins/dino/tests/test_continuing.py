@@ -75,6 +75,7 @@ def test_the_anchor_never_moves_and_is_in_the_checkpoint(build, make_batch, trai
     assert all(parameter.grad is None for parameter in method.start.parameters())
 
 
+@pytest.mark.slow
 def test_an_anchor_holds_the_features(build, make_batch, train):
     distances = {}
     for weight in (1e-9, 10.0):

@@ -319,6 +319,7 @@ def test_gram_anchoring_begins_with_a_copy_of_the_teacher(build, make_batch, tra
     assert expected > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", CLASSES)
 def test_a_run_goes_on_exactly(build, make_batch, train, cls):
     options = {"gram_start_step": 2} if cls[0] is DINOv3 else {}

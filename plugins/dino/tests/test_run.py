@@ -68,6 +68,7 @@ def losses_of(folder):
     return {line["step"]: line["train_loss"] for line in lines if "train_loss" in line}
 
 
+@pytest.mark.slow
 def test_the_exported_file_is_the_teacher(run, tmp_path):
     result = run()
     checkpoint = torch.load(tmp_path / "out/checkpoints/last.ckpt", weights_only=True)

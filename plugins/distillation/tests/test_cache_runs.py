@@ -131,6 +131,7 @@ def test_other_data_seeds_and_transforms_do_not_meet(run, tmp_path, conv_teacher
     assert run("again", conv_teacher, epochs=1, cache=1, data=moved)[1] == 1
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_not_kept_for_another(run, tmp_path, conv_teacher):
     (tmp_path / "images/05.png").write_bytes(b"no picture")
     _, shown = run("out", conv_teacher, epochs=3, cache=2, max_skipped=0.5)
@@ -146,6 +147,7 @@ class Stop(lightning.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_its_cache(run, conv_teacher):
     whole, _ = run("whole", conv_teacher, method_args={"cache_dir": None})
     stopping = {"log_every_n_steps": 1, "callbacks": [Stop()]}

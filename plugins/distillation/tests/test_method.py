@@ -178,6 +178,7 @@ def test_the_student_may_be_its_own_teacher(build, batch, version):
 
 
 @each_version
+@pytest.mark.slow
 def test_losses_fall(build, token_teacher, batch, version):
     method = build(*version, token_teacher, mixup=False)
     losses = train(method, batch, 30)[2:]  # a queue of two batches is full after two steps

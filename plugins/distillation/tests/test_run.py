@@ -38,6 +38,7 @@ def run(tmp_path, image_folder, conv_teacher):
     return do
 
 
+@pytest.mark.slow
 def test_distillation_is_the_second_version_and_says_so(run, tmp_path):
     run()
     config = json.loads((tmp_path / "out/config.json").read_text())
@@ -59,6 +60,7 @@ class SeesClipping(lightning.Callback):
         self.value = trainer.gradient_clip_val
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trainer_args", "expected"),
     [({}, 1.0), ({"gradient_clip_val": 0.5}, 0.5), ({"gradient_clip_val": None}, None)],
@@ -100,6 +102,7 @@ def test_an_interrupted_run_goes_on_with_its_queue(run, tmp_path, conv_teacher, 
     assert max(losses[0]) == 6
 
 
+@pytest.mark.slow
 def test_embed_dim_works_with_the_third_version(run, conv_teacher):
     result = run(method="distillationv3", method_args={"teacher": conv_teacher}, embed_dim=12)
     assert {"train_loss", "train_loss/global", "train_loss/local"} <= result.metrics.keys()
@@ -150,6 +153,7 @@ def server(tmp_path):
         found.shutdown()
 
 
+@pytest.mark.slow
 def test_a_dinov3_teacher_from_a_signed_address(run, server, tmp_path, monkeypatch):
     folder, address = server
     monkeypatch.setenv("LIGHTLY_CACHE_DIR", str(tmp_path / "cache"))

@@ -194,6 +194,7 @@ def server(tmp_path):
     http.server_close()
 
 
+@pytest.mark.slow
 def test_shards_of_a_server_without_ranges_are_fetched_once(tmp_path, write, server):
     url, log, fail = server
     write(tmp_path / "a", [{"png": picture(index)} for index in range(8)])
@@ -221,6 +222,7 @@ def test_a_cache_of_three_shards_fetches_each_shard_once_in_an_epoch(
     assert len([line for line in log if line.startswith("GET")]) == 6
 
 
+@pytest.mark.slow
 def test_the_next_shard_is_fetched_while_one_is_read(tmp_path, cache, write, server):
     url, log, _ = server
     write(tmp_path / "a", [{"png": picture(index)} for index in range(12)])
@@ -237,6 +239,7 @@ def test_the_next_shard_is_fetched_while_one_is_read(tmp_path, cache, write, ser
     assert f"GET /a/00{first}.tar" in log
 
 
+@pytest.mark.slow
 def test_a_shard_that_has_changed_on_the_server_is_fetched_again(tmp_path, write, server):
     url, _, _ = server
     write(tmp_path / "a", [{"png": picture(1)}])
@@ -245,6 +248,7 @@ def test_a_shard_that_has_changed_on_the_server_is_fetched_again(tmp_path, write
     assert open_source(f"wds:{url}/a/000.tar").read(0) == picture(2)
 
 
+@pytest.mark.slow
 def test_a_shard_that_the_server_does_not_have_is_refused(server):
     url, _, _ = server
     with pytest.raises(DataError, match=r"1 of 1 shards cannot be read: .*000.tar"):

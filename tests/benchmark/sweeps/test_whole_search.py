@@ -149,6 +149,7 @@ def test_a_sweep_that_was_stopped_goes_on(run, workers):
     assert names(workers) == ["trial-000", "trial-001", "trial-001", "trial-002", "trial-003"]
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_and_with_overwrite_all_trials_run_again(run, workers):
     run()
     with pytest.raises(ConfigError, match=r"s: sweep.metric: was 'knn/top1', now 'train_loss'"):

@@ -73,6 +73,7 @@ def test_a_wrong_option_is_refused(unsent, catalog):
     assert remote_logger.SENT == []
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused(unsent, catalog):
     with held(unsent), pytest.raises(ConfigError):
         list(send_unsent(unsent, catalog))

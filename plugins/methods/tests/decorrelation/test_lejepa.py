@@ -153,6 +153,7 @@ def test_the_terms_of_visreg_are_weighted(case_of):
     torch.testing.assert_close(result.loss.detach(), expected)
 
 
+@pytest.mark.slow
 def test_a_batch_of_eight_does_not_collapse(case_of):
     """With quantiles of a variance below 1, the shape term alone drew all images together."""
     case = case_of("visreg")

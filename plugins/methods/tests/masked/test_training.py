@@ -148,6 +148,7 @@ def test_an_interrupted_run_goes_on_exactly(run, tmp_path, name):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow
 def test_a_run_exports_the_teachers_backbone_in_the_models_own_form(run, tmp_path):
     run("ijepa")
     weights = torch.load(tmp_path / "out/exported_models/exported_last.pt", weights_only=True)

@@ -52,7 +52,7 @@ def paper() -> dict[str, str]:
 def precision() -> str:
     """Return the number format of training on this CPU, which ours takes by itself.
 
-    Elsewhere than in hardware bfloat16 is many times as slow as float32.
+    A CPU that does not multiply bfloat16 in hardware takes many times as long with it.
     """
     return os.environ["BENCHMARK_PRECISION"]
 

@@ -93,7 +93,7 @@ def ask_for_ended_workers() -> None:
 
     The handler raises an error that says which signal ended a worker. torch sets it with the first
     workers of a program and never again, and Lightning puts back the handlers of before at the end
-    of each training. Without it an ended worker is noticed seconds later, and nobody knows why.
+    of each training. Without it, a worker's end is noticed seconds later and its signal is unknown.
     """
     if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
         from torch.utils.data._utils import signal_handling

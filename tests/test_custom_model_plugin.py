@@ -72,11 +72,13 @@ def test_its_models_are_listed(call):
     assert lightly(call, "models", "acme/*").split() == ["acme/tinynet", "acme/tinynet-wide"]
 
 
+@pytest.mark.slow
 def test_it_is_among_the_plugins(call):
     found = lightly(call, "plugins")
     assert re.search(r"acme\b.*acme-lightly-models 1\.0\.0.*loaded", found), found
 
 
+@pytest.mark.slow
 def test_without_it_the_name_is_unknown(tmp_path):
     command = [sys.executable, "-m", "lightly_core.cli", "models", "acme/*"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

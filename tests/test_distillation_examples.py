@@ -231,6 +231,7 @@ def plain_lite0(tensors, x):
     return F.linear(x.mean(dim=(2, 3)), tensors["_fc.weight"], tensors["_fc.bias"])
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_converted_weights_give_timm_the_numbers_of_a_plain_forward(
     example, lite0_tensors, tmp_path

@@ -43,6 +43,7 @@ def test_the_speed_of_a_step_is_measured_in_both_precisions(call):
     assert all(float(cell.strip().removesuffix(" s")) > 0 for cell in row[2:4])
 
 
+@pytest.mark.slow
 def test_the_speed_of_loading_is_measured_both_ways(call):
     lines = call("loading_speed", 8)
     rows = [[cell.strip() for cell in line.split("|")] for line in lines[2:]]

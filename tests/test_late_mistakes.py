@@ -121,6 +121,7 @@ def test_a_dry_run_names_all_mistakes_at_once(lightly):
     assert "3 settings are wrong" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed",
     [

@@ -204,6 +204,7 @@ def test_the_speed_of_a_small_network_is_measured():
     assert "measured on this CPU" in speed.text
 
 
+@pytest.mark.slow
 def test_weights_that_would_be_downloaded_are_not():
     settings = settings_of("torchvision/resnet18", method="distillation", accelerator="cpu")
     source = open_source("builtin:digits", num_channels=3)

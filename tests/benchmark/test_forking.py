@@ -244,6 +244,7 @@ def test_a_server_that_is_killed_ends_its_row_and_starts_no_other(serve, make_jo
     assert server.fork(folder.job, folder.log) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

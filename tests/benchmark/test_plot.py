@@ -75,6 +75,7 @@ def test_lines_are_drawn_in_percent_and_untrained_networks_at_their_mean():
     assert (low, high) == pytest.approx((10 - 3, 60 + 3))
 
 
+@pytest.mark.slow
 def test_the_same_numbers_make_the_same_files(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -71,6 +71,7 @@ def test_a_row_or_a_suite_may_do_without_an_evaluation(load):
     assert all(row.evaluate is None for row in load("evaluate=false").rows)
 
 
+@pytest.mark.slow
 def test_all_methods_get_a_row_without_aliases_and_without_those_left_out(load, catalog):
     text = 'methods = "all"\nskip = { distillationv1 = "needs a teacher" }\n'
     suite = load(whole=text.replace("{", "{{").replace("}", "}}") + NO_ROWS)
@@ -184,6 +185,7 @@ def test_files_that_no_row_writes_have_to_be_there(load):
         load(whole=whole, text='method_args.teacher_weights = "missing.pt"\n')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_the_shipped_suites_are_right(file, catalog):
     suite = load_suite(catalog=catalog, suite=file, check_paths=False)

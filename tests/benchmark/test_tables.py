@@ -126,6 +126,7 @@ def test_a_failure_is_a_note_and_its_training_is_still_shown(load, made):
     assert cells(page)[0]["kNN Top 1"] == "50.0"  # the last point of the curve
 
 
+@pytest.mark.slow
 def test_a_collapse_and_methods_left_out_are_notes(load, made, training):
     suite = load("methods=all", 'skip={dino="not here"}', "only=simclr-b64")
     made(suite, "simclr-b64", training(notes=["the features have collapsed"]))

@@ -153,6 +153,7 @@ def ours_and_required():
     return {name.replace("-", "_") for name in ours | required}
 
 
+@pytest.mark.slow
 def test_lists_read_the_metadata_of_plugins_and_of_what_these_require(reports):
     allowed = ours_and_required()
     for command in LISTS:

@@ -128,6 +128,7 @@ def test_a_broken_pipe_during_training_is_not_hidden(run, training):
     assert "unexpected BrokenPipeError: worker gone" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("plugins",), ("run", "--help")])
 def test_a_reader_that_leaves_causes_no_message(arguments):
     reader, writer = os.pipe()

@@ -45,6 +45,7 @@ def test_a_terminal_shows_families_and_a_pipe_gets_names(screen, run):
     assert screen("models", "--all").splitlines() == list_models()
 
 
+@pytest.mark.slow
 def test_the_families_of_the_table_have_all_models(screen, run):
     rows = screen("models").partition("\n\n")[0].splitlines()[1:]
     assert sum(int(row.split()[1]) for row in rows) == len(list_models())

@@ -259,6 +259,7 @@ class Plain(TwoStageTransform):
 """
 
 
+@pytest.mark.slow
 def test_a_plugin_that_is_broken_fails_its_own_checks(run, plugin):
     plugin(("LIGHTLY_API = 2", "import no_such_module"))
     code, out, _ = run("plugin", "check", "acme")

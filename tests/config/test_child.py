@@ -68,6 +68,7 @@ print("child", child.exitcode)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_child_that_imports_the_script_again_is_refused(tmp_path, method):
     script = tmp_path / "train.py"

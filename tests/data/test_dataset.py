@@ -248,6 +248,7 @@ def test_workers_change_nothing(transform):
     assert skips[0] == skips[1]
 
 
+@pytest.mark.slow
 def test_a_resumed_epoch_goes_on_with_the_same_samples(transform):
     whole = content(loader(transform, size=20))
     resumed = loader(transform, size=20, num_workers=1)
@@ -293,6 +294,7 @@ def ctrl_c_interrupts():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_workers_ignore_ctrl_c_and_use_one_thread(transform):
     built = build_loader(

@@ -52,6 +52,7 @@ def trial(tmp_path):
     return BatchTrial(built, resolved, source, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_images_is_trained_with(trial):
     before = [parameter.clone() for parameter in trial._module.method.parameters()]
     assert trial.fits(40)
@@ -60,6 +61,7 @@ def test_a_batch_larger_than_the_images_is_trained_with(trial):
     assert trial.images_per_second(8) > 0
 
 
+@pytest.mark.slow
 def test_a_batch_that_runs_out_of_memory_does_not_fit(trial, monkeypatch):
     method = trial._module.method
     step = type(method).training_step

@@ -112,6 +112,7 @@ def test_rows_about_a_method_and_no_other_are_found():
         assert not [row for row in found.table.rows if row[0] in ("`dcl`", "`dino`")]
 
 
+@pytest.mark.slow
 def test_every_method_has_a_page_with_all_its_parts(pages):
     records = get_plugins().catalog.records("method")
     assert set(pages) == {record.name for record in records if record.alias_of is None}

@@ -186,6 +186,7 @@ def test_redirects_are_followed(site, another_site, cache):
 # ---------------------------------------------------------------------------- one at a time
 
 
+@pytest.mark.slow
 def test_of_many_threads_one_downloads(site, cache):
     site.pause = 0.02
     with ThreadPoolExecutor(6) as pool:
@@ -211,6 +212,7 @@ def test_of_many_processes_one_downloads(site, cache):
     assert len(site.requests) == 1
 
 
+@pytest.mark.slow
 def test_who_waits_says_so(site, cache, caplog):
     site.pause = 0.05
     first = threading.Thread(target=fetch, args=(site.url(),), kwargs={"what": "weights"})

@@ -68,6 +68,7 @@ def test_large_images_are_resized_and_cut_in_the_middle(embed, read, tiny, tmp_p
     )
 
 
+@pytest.mark.slow
 def test_large_jpegs_are_shrunk_while_decoded_and_give_nearly_the_same(
     embed, read, tmp_path, monkeypatch
 ):

@@ -99,6 +99,7 @@ def test_a_stopped_call_is_continued_with_the_same_bytes(
     assert "Embedded 7 images in " in printed
 
 
+@pytest.mark.slow
 def test_only_files_that_are_missing_are_computed_again(shards, capsys):
     whole = content(shards().path)
     assert "are complete" not in capsys.readouterr().out
@@ -131,6 +132,7 @@ def test_other_settings_weights_and_images_are_refused_by_name(shards, tiny, ima
     assert content(message.split("'")[1]) == before
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_files_of_other_settings_only(shards, monkeypatch, tmp_path):
     whole = content(shards(out=tmp_path / "whole", l2_normalize=True).path)
     shards(shard_size=4)

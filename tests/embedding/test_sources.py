@@ -160,6 +160,7 @@ def test_settings_overrule_what_the_file_says(run, features):
     assert features(model=run, image_size=48, features="patch").shape[2:] == (6, 6)
 
 
+@pytest.mark.slow
 def test_a_half_of_the_precision_gives_nearly_the_same_in_float32(run, features):
     exact, rough = features(model=run), features(model=run, precision="bf16-mixed")
     assert rough.dtype == np.float32
@@ -191,6 +192,7 @@ def test_a_missing_layer_is_named(embedded_run, features, tmp_path):
     assert "'moved.embedding.safetensors'" in message
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_model_is_refused(run, features):
     message = refused(features, model=TinyConv(), checkpoint=run / WAYS["pt"])
     assert "fits Sequential" in message or "another model" in message

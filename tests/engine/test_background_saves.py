@@ -80,6 +80,7 @@ def test_training_goes_on_while_a_file_is_written(run, slow_disk, tmp_path):
     assert names == [f"epoch={n}-step={3 * n + 3}.ckpt" for n in range(3)] + ["last.ckpt"]
 
 
+@pytest.mark.slow
 def test_files_hold_the_state_of_their_own_step(run, slow_disk, tmp_path):
     weights = {}
 
@@ -117,6 +118,7 @@ def test_files_are_the_same_without_the_thread(run, tmp_path):
     assert differing(background, state_of(tmp_path / "out")) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_at_the_next_step_with_earlier_files_intact(
     run, slow_disk, tmp_path
 ):
@@ -139,6 +141,7 @@ def test_a_full_disk_ends_the_run_at_the_next_step_with_earlier_files_intact(
     assert read_checkpoint(files[1])["global_step"] == 3
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_end_is_an_error_too(run, slow_disk, monkeypatch):
     # As if training had ended before the thread has failed: the last save is left out.
     slow_disk.error = OSError(errno.ENOSPC, "No space left on device", "last.ckpt")

@@ -127,6 +127,7 @@ def write_as(mode, folder):
         file.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [[], ["--build"]], ids=["light", "built"])
 @pytest.mark.parametrize(
     ("typed", "prepare", "expected"),

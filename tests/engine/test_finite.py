@@ -99,6 +99,7 @@ def written(out):
     return [*out.glob("checkpoints/*.ckpt"), *out.glob("exported_models/*.pt")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [1, 2])
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_the_step_is_named_and_can_be_taken_again(
@@ -207,6 +208,7 @@ def test_a_step_may_be_left_out_as_if_it_had_not_been(
             assert torch.equal(state["momentum_buffer"], after["o"][key]["momentum_buffer"])
 
 
+@pytest.mark.slow
 def test_more_than_may_be_left_out_stop_the_run(pretrain, fragile_run):
     settings = fragile_run("gradient")
     settings["callbacks"]["non_finite"] = {"max_skipped": 1}
@@ -221,6 +223,7 @@ def test_weights_that_are_not_finite_at_the_start_are_refused(pretrain, short_ru
         pretrain(**settings)
 
 
+@pytest.mark.slow
 def test_infinities_that_a_model_has_on_purpose_are_no_fault(pretrain, short_run):
     settings = short_run()
     settings["model"].body.register_buffer("mask", torch.full((2, 2), -torch.inf))

@@ -88,6 +88,7 @@ def test_written_files_are_readable_like_any_other(tmp_path):
     assert modes[0] == modes[1]
 
 
+@pytest.mark.slow
 def test_a_linked_folder_stays_one_when_it_is_cleared(pretrain, short_run, tmp_path):
     disk = tmp_path / "other disk"
     disk.mkdir()
@@ -106,6 +107,7 @@ def test_a_linked_folder_stays_one_when_it_is_cleared(pretrain, short_run, tmp_p
     assert not (out / "metrics.jsonl").is_symlink()
 
 
+@pytest.mark.slow
 def test_the_run_folder_may_be_a_link(pretrain, short_run, tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")

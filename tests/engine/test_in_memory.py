@@ -33,6 +33,7 @@ def test_both_ways_train_alike(pretrain, short_run, read_metrics, tmp_path, own_
     assert "not kept in memory: in_memory=false" in log(runs[1])
 
 
+@pytest.mark.slow
 def test_small_images_are_kept_unasked_and_this_is_recorded(
     pretrain, short_run, read_metrics, finished
 ):
@@ -48,6 +49,7 @@ def test_a_run_cannot_go_on_the_other_way(pretrain, short_run, finished_out):
         pretrain(**short_run(in_memory=False, resume_interrupted=True))
 
 
+@pytest.mark.slow
 def test_one_image_of_another_size(pretrain, short_run, own_images, tmp_path):
     Image.new("RGB", (30, 20)).save(own_images / "05.png")  # not among those looked at first
     with pytest.raises(ConfigError, match=r"'05.png' has 30 x 20 pixels, '00.png' has 24 x 20"):
@@ -57,6 +59,7 @@ def test_one_image_of_another_size(pretrain, short_run, own_images, tmp_path):
     assert "not kept in memory: '05.png' has 30 x 20 pixels" in log(result)
 
 
+@pytest.mark.slow
 def test_loader_args_without_effect_are_named_once(pretrain, short_run):
     result = pretrain(**short_run(epochs=1, loader_args={"timeout": 0, "pin_memory": False}))
     assert log(result).count("loader_args.timeout, loader_args.pin_memory: no effect") == 1

@@ -73,6 +73,7 @@ def test_every_logger_gets_metrics_configuration_pictures_and_files(
     assert len(rows) == 6
 
 
+@pytest.mark.slow
 def test_the_users_logger_is_that_of_the_trainer(pretrain, short_run):
     seen = []
 
@@ -97,6 +98,7 @@ def test_a_logger_hears_that_a_run_failed(pretrain, short_run):
     assert set(recorder.ends) == {"failed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["log_metrics", "save", "finalize", "log_hyperparams"])
 def test_a_logger_that_fails_stops_no_run(pretrain, short_run, method):
     def fail(*args, **kwargs):

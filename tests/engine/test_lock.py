@@ -61,6 +61,7 @@ def hold_and_tell(folder, connection):
         time.sleep(60)
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_taken_over_with_a_message(tmp_path, flock, caplog):
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()

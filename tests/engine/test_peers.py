@@ -234,6 +234,7 @@ def test_a_store_that_does_not_answer_ends_the_run(second_of_two, tmp_path):
     assert "no sign of life" in status["error"]
 
 
+@pytest.mark.slow
 def test_an_own_error_does_not_wait_for_a_store_that_does_not_answer(second_of_two):
     watch, trainer, left = second_of_two
     raised = []

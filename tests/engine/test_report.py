@@ -37,6 +37,7 @@ def test_a_finished_run_is_recorded(finished):
     assert run.record.machine["CPUs"] == str(os.cpu_count())
 
 
+@pytest.mark.slow
 def test_a_failure_of_the_report_is_one_warning(short_run, pretrain, monkeypatch, capsys):
     def fail(runs, **options):
         raise OSError(28, "No space left on device")
@@ -59,6 +60,7 @@ def test_a_failed_run_that_has_trained_gets_a_report(short_run, pretrain):
     assert "not finite" in (run.folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_loggers_get_the_report(short_run, pretrain, monkeypatch):
     got = []
     target = "lightly_core.engine.loggers.jsonl.JsonlLogger.log_artifact"
@@ -67,6 +69,7 @@ def test_loggers_get_the_report(short_run, pretrain, monkeypatch):
     assert got[-1] == "report.html"
 
 
+@pytest.mark.slow
 def test_a_result_writes_its_report_again(short_run, pretrain):
     result = pretrain(**short_run(callbacks={"report": None}))
     assert result.report().path == result.folder / "report.html"

@@ -163,6 +163,7 @@ def test_promise_10_gradient_clipping_through_trainer_args(pretrain, short_run, 
     assert (clipped - start).norm() < 0.02 * (unclipped - start).norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("decayed", "expected"), [("all", 0.5), ("weights", 1.0), ("method", 1.0)])
 def test_norms_are_decayed_where_the_settings_say_so(decayed, expected, pretrain, short_run):
     args = {"lr": 1e-6, "weight_decay": 5e5, "momentum": 0.0, "decayed": decayed}
@@ -213,6 +214,7 @@ def test_embed_dim_adds_a_layer_and_leaves_the_exported_model_as_it_is(
     assert exported.keys() == finished.before.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_every_precision_of_a_cpu_trains(precision, pretrain, short_run, read_metrics):
     result = pretrain(**short_run(precision=precision, epochs=1))

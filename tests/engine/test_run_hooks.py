@@ -58,6 +58,7 @@ def test_a_finished_run_is_reported_at_its_start_and_its_end(tmp_path, images, a
     assert dict(end.config) == json.loads((out / "config.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_reported_as_one(tmp_path, images, add_hooks):
     recorder = Recorder()
     add_hooks(recorder)

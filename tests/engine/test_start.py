@@ -34,6 +34,7 @@ def test_the_second_try_works_where_the_first_failed_before_a_step(
     assert pretrain(**settings).exported
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_kept(pretrain, short_run, tmp_path):
     with pytest.raises(RuntimeError):
         pretrain(**short_run(trainer_args={"log_every_n_steps": 1, "callbacks": [FailAt(2)]}))

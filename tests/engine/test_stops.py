@@ -125,6 +125,7 @@ class Pids:
         return os.getpid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.processes)])
 def test_workers_outlive_the_signals_that_stop_a_run(method):
     loader = make_loader(

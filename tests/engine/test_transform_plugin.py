@@ -88,6 +88,7 @@ class Kept(TwoStageTransform):
 """
 
 
+@pytest.mark.slow
 def test_a_transform_that_makes_views_from_memory_is_used_so(
     flat, tmp_path, monkeypatch, pretrain, short_run
 ):

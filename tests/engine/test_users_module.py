@@ -104,6 +104,7 @@ def test_after_a_run_it_is_as_it_was_but_for_its_weights(net, short_run, pretrai
     assert torch.equal(net.classifier.weight, weights["classifier.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RunError("stopped"), KeyboardInterrupt()])
 def test_after_a_run_that_ended_early_too(net, short_run, pretrain, error):
     net.eval()
@@ -132,6 +133,7 @@ def test_a_part_in_evaluation_mode_stays_so_and_keeps_its_statistics(net, short_
     assert "2 of 10 parameters of Net are frozen, as they were given (16 of " in text
 
 
+@pytest.mark.slow
 def test_a_module_in_evaluation_mode_as_a_whole_is_trained_in_training_mode(
     net, short_run, pretrain
 ):
@@ -144,6 +146,7 @@ def test_a_module_in_evaluation_mode_as_a_whole_is_trained_in_training_mode(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["all", "all but the classifier"])
 def test_a_backbone_without_anything_to_train_is_refused(net, short_run, pretrain, tmp_path, what):
     net.requires_grad_(False)
@@ -177,6 +180,7 @@ def test_weights_of_another_format_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_weights_of_another_format_are_converted_where_the_precision_says_so(
     net, short_run, pretrain
 ):
@@ -199,6 +203,7 @@ def test_weights_of_inference_mode_are_refused(short_run, pretrain):
         pretrain(**run_of(short_run, net))
 
 
+@pytest.mark.slow
 def test_a_parameter_of_integers_is_no_obstacle(net, short_run, pretrain):
     table = nn.Parameter(torch.arange(4), requires_grad=False)
     net.register_parameter("table", table)
@@ -226,6 +231,7 @@ def test_a_compiled_or_parallel_module_is_the_one_inside(net, short_run, pretrai
     assert torch.equal(exported(result)["stage.0.weight"], net.stage[0].weight)
 
 
+@pytest.mark.slow
 def test_a_compiled_part_is_there_again_after_the_run(net, short_run, pretrain):
     plain = net.state_dict().keys()
     compiled = net.stage = torch.compile(net.stage)

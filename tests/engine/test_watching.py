@@ -76,6 +76,7 @@ def test_signals_every_n_epochs_and_after_the_last(pretrain, short_run, read_lin
     assert result.metrics["rank/rankme"] >= 1
 
 
+@pytest.mark.slow
 def test_signals_can_be_switched_off(pretrain, short_run, read_lines):
     lines = read_lines(pretrain(**short_run(callbacks={"signals": None})).folder)
     assert not steps_with(lines, "rank/rankme")
@@ -177,6 +178,7 @@ def test_without_val_data_there_is_no_linear_classifier(pretrain, short_run, rea
     assert not steps_with(lines, "linear/top1")
 
 
+@pytest.mark.slow
 def test_unlabelled_data_with_labelled_val_data(pretrain, short_run, labelled):
     result = pretrain(**short_run(val_data=labelled["data"], epochs=1))
     assert 0 <= result.knn_after <= 1
@@ -286,6 +288,7 @@ def test_a_linear_monitor_needs_val_data(pretrain, short_run, labelled):
     refused(pretrain, settings, "no 'linear/top1' in this run: it needs val_data")
 
 
+@pytest.mark.slow
 def test_fewer_images_than_neighbours_are_noted(pretrain, short_run, labelled, caplog):
     with caplog.at_level(logging.INFO, logger="lightly_core"):
         result = pretrain(**short_run(**labelled, epochs=1, callbacks={"knn": {"k": 200}}))

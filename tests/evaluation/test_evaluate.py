@@ -180,6 +180,7 @@ def test_features_are_computed_once_for_all_protocols(monkeypatch):
     assert [found["protocol"] for found in result.results] == ["knn", "knn", "linear", "retrieval"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "augmented"])
 def test_each_protocol_shows_its_progress(monkeypatch, capsys, solver):
     show_all_progress(monkeypatch)

@@ -178,6 +178,7 @@ def tuned_conv():
     return TinyConv()
 
 
+@pytest.mark.slow
 def test_a_classifier_on_random_crops_learns():
     found = evaluate(tuned_conv(), linear={**LINEAR, "lr": 100.0}).of("linear")
     assert found["top1"] == 1.0
@@ -185,6 +186,7 @@ def test_a_classifier_on_random_crops_learns():
     assert "penalties" not in found["settings"]
 
 
+@pytest.mark.slow
 def test_of_several_learning_rates_the_best_on_training_images_is_taken():
     found = evaluate(tuned_conv(), linear={**LINEAR, "lr": (1e-9, 100.0)}).of("linear")
     assert found["lr"] == 100.0

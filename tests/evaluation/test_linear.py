@@ -118,6 +118,7 @@ def test_lbfgs_tries_seven_penalties_by_default():
     assert result.held_out[result.penalty] == best
 
 
+@pytest.mark.slow
 def test_queries_play_no_part_in_the_choice():
     train, train_labels, query, query_labels = random_task()
     for fit in (fit_lbfgs, partial(fit_sgd, lrs=(0.01, 1.0), epochs=3)):

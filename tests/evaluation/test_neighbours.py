@@ -112,6 +112,7 @@ def test_numbers_of_clusters():
     assert [num_probed(n) for n in (5, 100, 10_000, 1_000_000)] == [1, 2, 16, 125]
 
 
+@pytest.mark.slow
 def test_faiss_finds_nearly_all_and_the_same_each_time():
     pytest.importorskip("faiss", reason="FAISS is an extra")
     from lightly_core.evaluation.faiss_search import FaissSearch

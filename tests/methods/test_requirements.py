@@ -111,6 +111,7 @@ def test_bounds_read_as_words(bounds, text):
     assert bounds_text(bounds) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

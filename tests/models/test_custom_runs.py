@@ -216,6 +216,7 @@ def pretrain(tmp_path):
     return pretrain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [LightlyTrainWrapper, lambda model: wrap(model, features="stages")]
 )
@@ -234,6 +235,7 @@ def test_a_run_trains_the_module_up_to_its_features(pretrain, make):
     assert hooks(model) == []
 
 
+@pytest.mark.slow
 def test_a_run_with_tokens_and_embed_dim(pretrain):
     model = Transformer()
     result = pretrain(wrap(model, features="block", pool="cls"), embed_dim=5)

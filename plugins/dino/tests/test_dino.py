@@ -103,6 +103,7 @@ def test_the_last_layer_stays_in_the_first_steps_and_moves_then(build, make_batc
     assert not torch.equal(method.heads["head"].prototypes.weight, before)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_exactly(build, make_batch, train):
     first = build(DINO, DINOConfig, TinyConv(), anchor_weight=0.3)
     train(first, make_batch(), 3)

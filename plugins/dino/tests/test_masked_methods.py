@@ -288,6 +288,7 @@ def test_dinov3_weighs_local_views_apart(build, make_batch):
     torch.testing.assert_close(losses[0.5], (losses[0.0] + losses[1.0]) / 2)
 
 
+@pytest.mark.slow
 def test_gram_anchoring_begins_with_a_copy_of_the_teacher(build, make_batch, train):
     method = build(
         DINOv3, DINOv3Config, gram_start_step=2, gram_refresh_steps=2, gram_max_refreshes=1

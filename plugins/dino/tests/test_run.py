@@ -82,6 +82,7 @@ def test_the_exported_file_is_the_teacher(run, tmp_path):
     assert any(name.startswith("method.teacher.head") for name in state)
 
 
+@pytest.mark.slow
 def test_the_arguments_of_the_documentation_work(run, tmp_path):
     run(epochs=1, method_args={**SMALL, "teacher_momentum": 0.996, "student_temp": 0.1})
     config = json.loads((tmp_path / "out/config.json").read_text())

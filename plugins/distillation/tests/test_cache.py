@@ -141,6 +141,7 @@ def test_two_at_a_time_find_what_the_other_has_written(plan, compute, images):
     assert compute.images == 4
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_make_one_cache(tmp_path):
     plan = CachePlan(tmp_path / "cache", 400, {"pooled": (64,)}, {}, "teacher")
 

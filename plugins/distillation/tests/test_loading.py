@@ -170,6 +170,7 @@ def test_a_missing_file_is_an_error(build, tmp_path):
         build(NAME, teacher_weights=str(tmp_path / "nothing.pth"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "args"), [("dinov2/vits14-noreg", {"depth": 1}), ("dinov3/vits16", {"depth": 1})]
 )

@@ -20,6 +20,7 @@ def require_nine(source, title):
     assert (labels.classes, labels.targets.tolist()) == (("a", "b", "c"), [0, 1, 2] * 3)
 
 
+@pytest.mark.slow
 def test_saved_data_sets_and_parquet_files_have_the_same_rows(tmp_path, dataset):
     dataset.save_to_disk(f"{tmp_path}/saved")
     DatasetDict(train=dataset, test=dataset.select([1])).save_to_disk(f"{tmp_path}/parts")

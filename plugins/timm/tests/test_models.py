@@ -333,6 +333,7 @@ def test_activation_checkpointing_is_not_offered_where_timm_refuses_it(name):
 # ------------------------------------------------------------------------------------ refusals
 
 
+@pytest.mark.slow
 def test_models_without_features_say_what_to_do():
     class Vector(nn.Module):
         def forward(self, x):

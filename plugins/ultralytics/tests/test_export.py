@@ -69,6 +69,7 @@ def test_the_file_is_read_back_by_its_path(name, exported, create):
     assert all("dfl" in parameter for parameter in frozen)
 
 
+@pytest.mark.slow
 def test_saving_leaves_the_model_as_it_is(create, library, tmp_path):
     model = create("yolov8n.yaml").get_model().train()
     before = dict(model.yaml), dict(model.args)

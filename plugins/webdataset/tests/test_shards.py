@@ -206,6 +206,7 @@ def test_shards_of_a_server_without_ranges_are_fetched_once(tmp_path, write, ser
     assert [line for line in log if line.startswith("GET")].count("GET /a/000.tar") == 1
 
 
+@pytest.mark.slow
 def test_a_cache_of_three_shards_fetches_each_shard_once_in_an_epoch(
     tmp_path, cache, write, server
 ):

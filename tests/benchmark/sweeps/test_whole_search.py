@@ -126,6 +126,7 @@ def test_accuracies_of_trials_have_their_standard_error_in_texts_only(run, worke
         assert [row["knn/top1"] for row in csv.DictReader(file)][3] == "0.8"
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_is_kept(run, workers):
     run()
     run()
@@ -133,6 +134,7 @@ def test_a_finished_sweep_is_kept(run, workers):
     assert run.said == ["[1/1] s: finished earlier"]
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_stopped_goes_on(run, workers):
     def stop(job):
         raise KeyboardInterrupt
@@ -160,6 +162,7 @@ def test_other_settings_are_refused_and_with_overwrite_all_trials_run_again(run,
     assert names(workers) == 2 * [f"trial-{number:03d}" for number in range(4)]
 
 
+@pytest.mark.slow
 def test_failed_trials_are_kept_unless_none_has_finished(run, workers):
     run.values = dict.fromkeys(VALUES)
     (result,) = run()
@@ -178,6 +181,7 @@ def test_the_words_of_a_value_are_read_back():
         assert parse_pairs([f"x={word(value)}"])["x"] == value
 
 
+@pytest.mark.slow
 def test_best_settings_with_none_are_written_as_toml_can(run, workers, catalog):
     none = ["run.callbacks.knn.every_n_epochs=none", "run.callbacks.signals=none", "run.seed=none"]
     (result,) = run(*none)

@@ -1,7 +1,10 @@
+import pytest
+
 import lightly_core
 from lightly_core.benchmarking import command
 
 
+@pytest.mark.slow
 def test_the_function_writes_all_files_and_returns_the_rows(suite_file, load, workers):
     workers.suite = load("run.seed=3", "only=simclr-b64")
     results = lightly_core.benchmark(suite_file(), run={"seed": 3}, only=["simclr-b64"])
@@ -29,6 +32,7 @@ def test_tables_are_written_without_matplotlib_and_a_line_says_what_to_install(
     assert "accuracy.png" not in written
 
 
+@pytest.mark.slow
 def test_keys_of_addresses_do_not_reach_the_table(suite_file, load, workers):
     address = "run.model_args.url=https://somewhere/x?key=secret"
     workers.suite = load(address)

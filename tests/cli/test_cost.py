@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.slow  # one process calls all commands
+
 LISTS = ["methods", "models", "plugins", "plugins -v", "models --json"]
 HELPS = [
     "run --help",
@@ -85,7 +87,6 @@ def parts(report, package):
     return {rest for root, _, rest in names if root == package and rest}
 
 
-@pytest.mark.slow
 def test_every_command_ends_well(reports):
     assert {command: report["code"] for command, report in reports.items()} == dict.fromkeys(
         COMMANDS, 0
@@ -153,7 +154,6 @@ def ours_and_required():
     return {name.replace("-", "_") for name in ours | required}
 
 
-@pytest.mark.slow
 def test_lists_read_the_metadata_of_plugins_and_of_what_these_require(reports):
     allowed = ours_and_required()
     for command in LISTS:

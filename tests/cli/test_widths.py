@@ -39,6 +39,7 @@ def times_removed(text):
     return re.sub(r"\s*imported\s+in\s+[\d.]+\s+ms", "", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_line_is_wider_than_the_terminal_and_no_word_is_cut(show, command):
     widest = times_removed(show(command, 1000)).replace(" \\\n", "\n")

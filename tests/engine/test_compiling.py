@@ -11,6 +11,8 @@ from lightly_core.engine import compiling
 from lightly_core.engine.compiling import CompiledBackbones, outermost_wrappers
 from lightly_core.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # torch's compiler takes seconds to import
+
 
 class TwoNetworks(nn.Module):
     """A student and a teacher, which is another network."""
@@ -29,7 +31,6 @@ def networks(tiny_wrapper):
     return TwoNetworks(tiny_wrapper, teacher).eval()
 
 
-@pytest.mark.slow
 def test_each_copy_computes_with_its_own_weights(networks):
     images = torch.rand(2, 3, 16, 16)
     parts = (networks.student, networks.teacher)
@@ -72,12 +73,10 @@ def test_a_machine_that_cannot_compile_is_refused_before_anything_is_written(
     assert not settings["out"].exists()
 
 
-@pytest.mark.slow
 def test_this_machine_compiles():
     compiling.require_compiler("cpu")
 
 
-@pytest.mark.slow
 def test_the_losses_are_those_of_a_run_that_is_not_compiled(short_run, read_metrics, monkeypatch):
     # The backend that traces but generates no code takes a tenth of the time.
     monkeypatch.setattr(compiling, "require_compiler", lambda device: None)

@@ -17,6 +17,7 @@ def net():
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 8, 3, padding=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", [torch.compile, nn.DataParallel])
 def test_the_module_inside_is_taken(around, catalog, toy):
     inner = type("Mine", (toy.Net,), {"__module__": "toynets.models"})()
@@ -26,6 +27,7 @@ def test_the_module_inside_is_taken(around, catalog, toy):
     assert unwrapped(nn.DataParallel(around(inner))) is inner
 
 
+@pytest.mark.slow
 def test_paths_lose_the_names_of_what_is_around():
     outer = nn.Sequential(torch.compile(nn.Sequential(nn.ReLU(), nn.ReLU())))
     assert unwrapped_path(outer, "0._orig_mod.1") == "0.1"
@@ -49,6 +51,7 @@ def test_scripted_and_traced_modules_are_refused(how, part, catalog):
         assert "as it was before torch.jit.script or torch.jit.trace" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_torch_export_makes_is_refused():
     exported = torch.export.export(net().eval(), (torch.rand(2, 3, 8, 8),)).module()
     with pytest.raises(ConfigError, match=r"wrap: it was created by torch\.export"):
@@ -71,6 +74,7 @@ def test_quantized_weights_are_refused_whatever_the_precision(precision):
         require_number_format(wrapper, precision)
 
 
+@pytest.mark.slow
 def test_wrapping_changes_nothing_of_compiled_parts():
     module = net()
     module[0] = torch.compile(module[0])

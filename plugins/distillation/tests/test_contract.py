@@ -14,6 +14,7 @@ def test_plugin(check):
 
 
 # A queue of one batch, and images as they are: the loss of each step is then that of one problem.
+@pytest.mark.slow
 @parametrize_checks(
     method_checks("distillationv1", method_args={**CONV, "mixup": False, "queue_size": 8})
 )
@@ -26,6 +27,7 @@ def test_v2(check):
     check()
 
 
+@pytest.mark.slow
 @parametrize_checks(
     method_checks("distillationv3", method_args={**TOKENS, "mixup": False, "queue_size": 8})
 )

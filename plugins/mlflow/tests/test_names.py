@@ -8,6 +8,7 @@ def test_names_that_mlflow_accepts_stay(name):
     assert legal_name(name) == name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "legal"),
     [

@@ -4,7 +4,6 @@ import json
 import struct
 
 import pytest
-from wandb.proto.wandb_internal_pb2 import Record
 
 import lightly_core
 from lightly_core.testing import TinyConv
@@ -18,6 +17,8 @@ BLOCK = 32768
 
 def records(file):
     """Yield the records of a file: LevelDB's log format with a head of seven bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
     content, position, whole = file.read_bytes(), 7, b""
     while position + 7 <= len(content):
         if BLOCK - position % BLOCK < 7:

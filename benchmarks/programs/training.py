@@ -52,6 +52,7 @@ def paper() -> dict[str, str]:
 def precision() -> str:
     """Return the number format of training on this CPU, which ours takes by itself.
 
+    `benchmarks.measure` decides and sets it: the environment of a peer has no code of ours.
     A CPU that does not multiply bfloat16 in hardware takes many times as long with it.
     """
     return os.environ["BENCHMARK_PRECISION"]

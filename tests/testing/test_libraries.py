@@ -125,7 +125,6 @@ def test_examples_bring_arguments_and_an_image_size(made):
     assert made == [("conv", 1, {"feature_dim": 8}), ("conv", 4, {"feature_dim": 8})]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("example", ["tokens", ModelExample("tokens", capabilities=CAPABILITIES)])
 def test_nothing_is_built_while_checks_are_listed_and_one_model_for_most_of_them(made, example):
     checks = model_library_checks("toys", examples=[example])
